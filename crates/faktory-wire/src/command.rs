@@ -1,0 +1,202 @@
+//! Commands: a line into a command, a command into a line. The registry of all verbs.
+
+use std::collections::HashMap;
+
+use crate::beat::Beat;
+use crate::failure::FailReport;
+use crate::job::{Job, ObjectWriter};
+use crate::mutation::Mutation;
+use crate::queue_command::QueueCommand;
+
+/// One command after the handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// The client is done; no reply.
+    End,
+    /// Take one job.
+    Push(Box<Job>),
+    /// Take these jobs; the answer is a map of those that were refused.
+    PushBulk(Vec<Job>),
+    /// Hand out a job of the first of these queues that has one.
+    Fetch(Vec<String>),
+    /// This job is done.
+    Ack(String),
+    /// This job failed.
+    Fail(Box<FailReport>),
+    /// A worker lives.
+    Beat(Beat),
+    /// The server's account of itself.
+    Info,
+    /// Forget everything.
+    Flush,
+    /// Change a set.
+    Mutate(Mutation),
+    /// Change or time queues.
+    Queue(QueueCommand),
+}
+
+/// A line that is no command; displayed, it is the text of the server's `-ERR`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CommandError(String);
+
+/// Characters of a client's own text that an error repeats.
+const EXCERPT_CHARS: usize = 200;
+
+/// The beginning of a client's text, fit to stand in an error line.
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+impl Command {
+    /// Reads a line, given without its ending.
+    ///
+    /// # Errors
+    /// With the text that a server answers.
+    pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        let space = line.iter().position(|byte| *byte == b' ');
+        let (verb, payload) = match space {
+            Some(at) => (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default()),
+            None => (line, [].as_slice()),
+        };
+        let fault = |text: String| Err(CommandError(text));
+        let echo = || excerpt(&String::from_utf8_lossy(payload));
+        match verb {
+            b"END" => Ok(Self::End),
+            b"PUSH" => Job::parse(payload).map(|job| Self::Push(Box::new(job))).or_else(|error| fault(error.to_string())),
+            b"PUSHB" => Job::parse_many(payload).map(Self::PushBulk).or_else(|error| fault(error.to_string())),
+            b"FETCH" => fetch(payload),
+            b"ACK" => ack(payload).map_or_else(|| fault(format!("invalid ACK {}", echo())), |jid| Ok(Self::Ack(jid))),
+            b"FAIL" => match serde_json::from_slice::<FailReport>(payload) {
+                Ok(report) if report.jid.is_empty() => fault("missing JID".into()),
+                Ok(report) => Ok(Self::Fail(Box::new(report))),
+                Err(_) => fault(format!("invalid FAIL {}", echo())),
+            },
+            b"BEAT" => serde_json::from_slice(payload).map(Self::Beat).or_else(|_| fault(format!("invalid BEAT {}", echo()))),
+            b"INFO" => Ok(Self::Info),
+            b"FLUSH" => Ok(Self::Flush),
+            b"MUTATE" => Mutation::parse(payload).map(Self::Mutate).or_else(fault),
+            b"QUEUE" => QueueCommand::parse(&String::from_utf8_lossy(payload)).map(Self::Queue).or_else(fault),
+            b"TRACK" => fault("tracking subsystem is only available in Faktory Enterprise".into()),
+            b"BATCH" => fault("batch subsystem is only available in Faktory Enterprise".into()),
+            unknown => fault(format!("unknown command {}", excerpt(&String::from_utf8_lossy(unknown)))),
+        }
+    }
+
+    /// Appends the command as a line.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::End => out.extend_from_slice(b"END"),
+            Self::Push(job) => {
+                out.extend_from_slice(b"PUSH ");
+                job.encode(out);
+            }
+            Self::PushBulk(jobs) => {
+                let encoded: Vec<Vec<u8>> = jobs
+                    .iter()
+                    .map(|job| {
+                        let mut json = Vec::new();
+                        job.encode(&mut json);
+                        json
+                    })
+                    .collect();
+                crate::push::encode_pushb(encoded.iter().map(Vec::as_slice), out);
+                return;
+            }
+            Self::Fetch(queues) => {
+                out.extend_from_slice(b"FETCH");
+                for queue in queues {
+                    out.push(b' ');
+                    out.extend_from_slice(queue.as_bytes());
+                }
+            }
+            Self::Ack(jid) => {
+                out.extend_from_slice(b"ACK ");
+                let mut object = ObjectWriter::new(out);
+                object.string("jid", jid);
+                object.end();
+            }
+            Self::Fail(report) => json_command(b"FAIL ", report, out),
+            Self::Beat(beat) => json_command(b"BEAT ", beat, out),
+            Self::Info => out.extend_from_slice(b"INFO"),
+            Self::Flush => out.extend_from_slice(b"FLUSH"),
+            Self::Mutate(mutation) => {
+                out.extend_from_slice(b"MUTATE ");
+                mutation.encode(out);
+            }
+            Self::Queue(command) => {
+                out.extend_from_slice(b"QUEUE ");
+                command.encode(out);
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The command as a line of its own.
+    #[must_use]
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.encode(&mut line);
+        line
+    }
+}
+
+fn json_command(verb: &[u8], payload: &impl serde::Serialize, out: &mut Vec<u8>) {
+    out.extend_from_slice(verb);
+    out.extend(serde_json::to_vec(payload).unwrap_or_default());
+}
+
+fn fetch(payload: &[u8]) -> Result<Command, CommandError> {
+    let names = String::from_utf8_lossy(payload);
+    let queues: Vec<String> = names.split(' ').filter(|name| !name.is_empty()).map(Into::into).collect();
+    if queues.is_empty() {
+        return Err(CommandError("must call fetch with at least one queue".into()));
+    }
+    Ok(Command::Fetch(queues))
+}
+
+/// A map of texts that has a jid; anything else in it refuses the command, as with Faktory.
+fn ack(payload: &[u8]) -> Option<String> {
+    let mut members: HashMap<String, Option<String>> = serde_json::from_slice(payload).ok()?;
+    members.remove("jid").map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutation::{Filter, MutationKind, TargetSet};
+    use crate::raw_json::RawJson;
+
+    #[test]
+    fn every_command_survives_its_line() {
+        let job = Job { jid: "job-00000001".into(), jobtype: "t".into(), args: Some(RawJson::parse("[1]").unwrap()), ..Job::default() };
+        let filter = Filter { jids: Some(vec!["a b".into()]), ..Filter::default() };
+        for command in [
+            Command::End,
+            Command::Push(Box::new(job.clone())),
+            Command::PushBulk(vec![job.clone(), job]),
+            Command::PushBulk(vec![]),
+            Command::Fetch(vec!["a".into(), "b".into()]),
+            Command::Ack("quote\"newline\n".into()),
+            Command::Fail(Box::new(FailReport { jid: "j".into(), errtype: "E".into(), message: "m\n".into(), backtrace: vec!["l".into()] })),
+            Command::Beat(Beat { wid: "w".into(), current_state: None, rss_kb: Some(5) }),
+            Command::Info,
+            Command::Flush,
+            Command::Mutate(Mutation { kind: MutationKind::Kill, target: TargetSet::Retries, filter }),
+            Command::Queue(QueueCommand::Pause(vec!["*".into()])),
+        ] {
+            let line = command.to_line();
+            let body = line.strip_suffix(b"\r\n").unwrap();
+            assert!(!body.contains(&b'\n'), "{command:?}");
+            assert_eq!(Command::parse(body).as_ref(), Ok(&command));
+        }
+    }
+
+    #[test]
+    fn a_huge_or_hostile_verb_is_answered_briefly_on_one_line() {
+        let mut line = vec![b'x'; 1_000_000];
+        line[1] = b'\r';
+        let text = Command::parse(&line).unwrap_err().to_string();
+        assert!(text.len() < 300 && !text.contains('\r'));
+    }
+}

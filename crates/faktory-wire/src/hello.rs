@@ -1,0 +1,157 @@
+//! The handshake: the server's greeting, the client's HELLO, and the hash that stands for the password.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// `+HI {…}`: the first thing a server says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Protocol version; 2.
+    pub v: u32,
+    /// Rounds of hashing, where a password is asked for.
+    #[serde(rename = "i", skip_serializing_if = "Option::is_none", default)]
+    pub iterations: Option<u32>,
+    /// Salt of this connection, where a password is asked for.
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none", default)]
+    pub salt: Option<String>,
+}
+
+/// The greeting is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("greeting is not Faktory's: {0:?}")]
+pub struct GreetingError(String);
+
+/// More rounds than any server asks for (4,000 to 8,095): a hostile one must not keep us busy.
+const ITERATIONS_MAX: u32 = 1_000_000;
+
+impl Greeting {
+    /// Reads the text of the greeting's simple reply.
+    ///
+    /// # Errors
+    /// Where it is not `HI` and a JSON object, or asks for more than a million rounds.
+    pub fn parse(text: &[u8]) -> Result<Self, GreetingError> {
+        let fault = || GreetingError(String::from_utf8_lossy(text).chars().take(100).collect());
+        let json = text.strip_prefix(b"HI ").ok_or_else(fault)?;
+        let greeting: Self = serde_json::from_slice(json).map_err(|_| fault())?;
+        if greeting.iterations.unwrap_or(0) > ITERATIONS_MAX { Err(fault()) } else { Ok(greeting) }
+    }
+
+    /// Appends the greeting as it goes over the wire.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"+HI ");
+        out.extend(json(self));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// `HELLO {…}`: who the client is. A `wid` makes it a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hello {
+    /// Protocol version; 2.
+    pub v: u8,
+    /// Worker id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wid: Option<String>,
+    /// The worker's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The worker's process id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i64>,
+    /// Free words about the worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// See [`password_hash`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pwdhash: Option<String>,
+}
+
+/// The first line is not a HELLO.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HelloError {
+    /// Another line.
+    #[error("expected HELLO and a JSON object as the first line")]
+    NotHello,
+    /// A HELLO whose JSON is not right.
+    #[error("invalid HELLO: {0}")]
+    Invalid(String),
+}
+
+impl Hello {
+    /// Reads a client's first line.
+    ///
+    /// # Errors
+    /// Where it is not `HELLO`, one space and a JSON object with members of the right types.
+    pub fn parse(line: &[u8]) -> Result<Self, HelloError> {
+        let json = line.strip_prefix(b"HELLO ").filter(|json| json.first() == Some(&b'{')).ok_or(HelloError::NotHello)?;
+        serde_json::from_slice(json).map_err(|error| HelloError::Invalid(error.to_string()))
+    }
+
+    /// Appends the line as it goes over the wire.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"HELLO ");
+        out.extend(json(self));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Strings and numbers always serialise; an empty object would be refused by the other side.
+    serde_json::to_vec(value).unwrap_or_else(|_| b"{}".to_vec())
+}
+
+/// The hash that a client sends for the password: SHA-256 of password and salt, then SHA-256 of the raw
+/// digest until `iterations` hashes are done, in lower-case hex (the scheme of Faktory 1.10.0).
+#[must_use]
+pub fn password_hash(password: &str, salt: &str, iterations: u32) -> String {
+    let mut digest = Sha256::new().chain_update(password).chain_update(salt).finalize();
+    for _ in 1..iterations {
+        digest = Sha256::digest(digest);
+    }
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greeting_is_read_and_written() {
+        let greeting = Greeting::parse(br#"HI {"v":2,"i":4012,"s":"3f2a"}"#).unwrap();
+        assert_eq!(greeting, Greeting { v: 2, iterations: Some(4012), salt: Some("3f2a".into()) });
+        let mut wire = Vec::new();
+        Greeting { v: 2, iterations: None, salt: None }.encode(&mut wire);
+        assert_eq!(wire, b"+HI {\"v\":2}\r\n");
+    }
+
+    #[test]
+    fn a_greeting_that_would_keep_us_busy_is_refused() {
+        assert!(Greeting::parse(br#"HI {"v":2,"i":4000000000,"s":"x"}"#).is_err());
+        assert!(Greeting::parse(b"220 mail.example.org ESMTP").is_err());
+    }
+
+    #[test]
+    fn only_hello_with_one_space_and_an_object_is_a_hello() {
+        assert_eq!(Hello::parse(br#"HELLO {"v":2,"wid":"w","unknown":[1]}"#).unwrap().wid.as_deref(), Some("w"));
+        for line in ["HELLO", "hello {}", "HELLO  {}", "INFO", "HELLO []"] {
+            assert_eq!(Hello::parse(line.as_bytes()), Err(HelloError::NotHello), "{line}");
+        }
+        for line in [r#"HELLO {"v":2"#, r#"HELLO {"wid":7}"#, r#"HELLO {"v":256}"#] {
+            assert!(matches!(Hello::parse(line.as_bytes()), Err(HelloError::Invalid(_))), "{line}");
+        }
+    }
+
+    // Computed with Python's hashlib from the scheme in the docstring.
+    #[test]
+    fn the_password_hash_is_the_one_that_faktory_computes() {
+        assert_eq!(password_hash("foobar", "55104dc76695721d", 1), {
+            let digest = Sha256::digest(b"foobar55104dc76695721d");
+            digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        });
+        assert_eq!(
+            password_hash("foobar", "55104dc76695721d", 1545),
+            "6d877f8e5544b1f2598768f817413ab8a357afffa924dedae99eb91472d4ec30"
+        );
+    }
+}

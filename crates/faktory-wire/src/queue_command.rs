@@ -1,0 +1,51 @@
+//! QUEUE: pausing, resuming, removing and timing queues.
+
+/// One QUEUE command. A first name of `*` stands for all known queues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueCommand {
+    /// Age of the job at the head of each.
+    Latency(Vec<String>),
+    /// No fetches from them any more.
+    Pause(Vec<String>),
+    /// Fetches again.
+    Resume(Vec<String>),
+    /// Their jobs, and they themselves, go.
+    Remove(Vec<String>),
+}
+
+impl QueueCommand {
+    /// Reads what follows the verb. The error is the text that the server answers with.
+    pub(crate) fn parse(payload: &str) -> Result<Self, String> {
+        let mut words = payload.split(' ').filter(|word| !word.is_empty());
+        let subcommand = words.next().ok_or("QUEUE needs a subcommand: PAUSE, RESUME, REMOVE or LATENCY")?;
+        let names: Vec<String> = words.map(Into::into).collect();
+        let make: fn(Vec<String>) -> Self = match subcommand.to_ascii_uppercase().as_str() {
+            "LATENCY" => Self::Latency,
+            "PAUSE" => Self::Pause,
+            "RESUME" => Self::Resume,
+            "REMOVE" => Self::Remove,
+            _ => return Err(format!("no such QUEUE subcommand: {}", crate::command::excerpt(subcommand))),
+        };
+        if names.is_empty() {
+            return Err(format!("QUEUE {} needs the name of a queue", subcommand.to_ascii_uppercase()));
+        }
+        if subcommand.eq_ignore_ascii_case("LATENCY") && names.first().is_some_and(|name| name == "*") {
+            return Err("QUEUE LATENCY does not support wildcards".into());
+        }
+        Ok(make(names))
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let (word, names) = match self {
+            Self::Latency(names) => ("LATENCY", names),
+            Self::Pause(names) => ("PAUSE", names),
+            Self::Resume(names) => ("RESUME", names),
+            Self::Remove(names) => ("REMOVE", names),
+        };
+        out.extend_from_slice(word.as_bytes());
+        for name in names {
+            out.push(b' ');
+            out.extend_from_slice(name.as_bytes());
+        }
+    }
+}

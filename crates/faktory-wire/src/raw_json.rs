@@ -1,0 +1,96 @@
+//! JSON that is carried, not interpreted: valid, but otherwise left as it came.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// The text is not JSON.
+#[derive(Debug, thiserror::Error)]
+#[error("not valid JSON: {0}")]
+pub struct InvalidJson(#[from] serde_json::Error);
+
+/// One JSON value as text, byte for byte.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawJson(Box<str>);
+
+impl RawJson {
+    /// Checks the syntax and keeps the text.
+    ///
+    /// # Errors
+    /// Where the text is not one JSON value.
+    pub fn parse(text: &str) -> Result<Self, InvalidJson> {
+        let raw: &RawValue = serde_json::from_str(text)?;
+        Ok(Self(raw.get().into()))
+    }
+
+    /// Takes text that the caller already knows to be one JSON value; it is not looked at again.
+    #[must_use]
+    pub fn from_checked(text: String) -> Self {
+        Self(text.into_boxed_str())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+
+    /// The first character says what kind of value it is.
+    pub(crate) fn starts_with(&self, first: char) -> bool {
+        self.0.starts_with(first)
+    }
+
+    /// An object or array without members.
+    pub(crate) fn is_empty_container(&self) -> bool {
+        let inner = self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or("");
+        matches!(self.0.as_bytes().first(), Some(b'{' | b'[')) && inner.trim().is_empty()
+    }
+
+    /// Appends the text as part of one protocol line: a line feed, which in valid JSON can only be
+    /// white space between tokens, is left out, and so is a carriage return.
+    pub(crate) fn write_on_one_line(&self, out: &mut Vec<u8>) {
+        if self.0.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            out.extend(self.0.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')));
+        } else {
+            out.extend_from_slice(self.0.as_bytes());
+        }
+    }
+}
+
+impl fmt::Debug for RawJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(raw.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_kept() {
+        let text = r#"[1.0, 9007199254740993,"\ud800",{"b":1,"a":2,"b":3}]"#;
+        assert_eq!(RawJson::parse(text).unwrap().get(), text);
+    }
+
+    #[test]
+    fn a_line_feed_between_tokens_never_becomes_a_second_line() {
+        let mut out = Vec::new();
+        RawJson::parse("[1,\r\n 2]").unwrap().write_on_one_line(&mut out);
+        assert_eq!(out, b"[1, 2]");
+    }
+
+    #[test]
+    fn emptiness_ignores_white_space() {
+        assert!(RawJson::parse("{ }").unwrap().is_empty_container());
+        assert!(!RawJson::parse("[0]").unwrap().is_empty_container());
+        assert!(!RawJson::parse("7").unwrap().is_empty_container());
+    }
+}

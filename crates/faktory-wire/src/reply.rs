@@ -1,0 +1,208 @@
+//! Replies: the part of RESP2 that Faktory uses (`+text`, `-text`, `$length`, `$-1`).
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// One reply of a work server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// `+text`
+    Simple(Bytes),
+    /// `-text`, without the dash; starts with `ERR ` where Faktory speaks.
+    Error(String),
+    /// `$length` and as many bytes.
+    Bulk(Bytes),
+    /// `$-1`: nothing there.
+    Nothing,
+}
+
+impl Reply {
+    /// `+OK`
+    pub const OK: Self = Self::Simple(Bytes::from_static(b"OK"));
+
+    /// An error as Faktory writes them: `-ERR text`.
+    #[must_use]
+    pub fn error(text: impl std::fmt::Display) -> Self {
+        Self::Error(format!("ERR {text}"))
+    }
+
+    /// Appends the reply as it goes over the wire. A line break inside an error becomes a space: it would
+    /// otherwise be read as the end of the reply.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Simple(text) => {
+                out.push(b'+');
+                out.extend_from_slice(text);
+            }
+            Self::Error(text) => {
+                out.push(b'-');
+                out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+            }
+            Self::Bulk(body) => {
+                out.push(b'$');
+                out.extend_from_slice(body.len().to_string().as_bytes());
+                out.extend_from_slice(b"\r\n");
+                out.extend_from_slice(body);
+            }
+            Self::Nothing => out.extend_from_slice(b"$-1"),
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What came from the work server can't be its protocol; the connection is of no more use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// A reply that starts with none of `+`, `-`, `$`.
+    #[error("reply starts with byte 0x{0:02x}, which is no reply of a work server")]
+    UnknownKind(u8),
+    /// A bulk whose length is no number of bytes.
+    #[error("bulk reply announces a length that is no number: {0:?}")]
+    BadLength(String),
+    /// A reply larger than allowed.
+    #[error("reply of {length} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// Bytes announced, or seen so far.
+        length: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// A bulk that does not end where its length says.
+    #[error("bulk reply does not end with CR LF after its announced length")]
+    BadEnd,
+}
+
+/// Cuts a stream of bytes into replies.
+#[derive(Debug)]
+pub struct ReplyDecoder {
+    limit: usize,
+    scanned: usize,
+    /// The length of a bulk whose first line has been taken off.
+    body: Option<usize>,
+}
+
+impl ReplyDecoder {
+    /// A decoder that allows replies of up to `limit` bytes.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self { limit, scanned: 0, body: None }
+    }
+
+    /// Takes the next whole reply off the front of `buffer`; `None` until one is there.
+    ///
+    /// # Errors
+    /// Where the bytes break the protocol or a limit. The decoder is then of no more use.
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Reply>, ProtocolError> {
+        if let Some(length) = self.body {
+            return self.bulk(buffer, length);
+        }
+        match buffer.first() {
+            None => return Ok(None),
+            Some(b'+' | b'-' | b'$') => {}
+            Some(other) => return Err(ProtocolError::UnknownKind(*other)),
+        }
+        let unseen = buffer.get(self.scanned..).unwrap_or_default();
+        let Some(found) = unseen.iter().position(|byte| *byte == b'\n') else {
+            self.scanned = buffer.len();
+            self.check(self.scanned)?;
+            return Ok(None);
+        };
+        let end = self.scanned + found;
+        self.check(end)?;
+        self.scanned = 0;
+        let mut line = buffer.split_to(end + 1).freeze();
+        line.truncate(end);
+        if line.last() == Some(&b'\r') {
+            line.truncate(end - 1);
+        }
+        let kind = line.first().copied();
+        line.advance(1);
+        match kind {
+            Some(b'+') => Ok(Some(Reply::Simple(line))),
+            Some(b'-') => Ok(Some(Reply::Error(String::from_utf8_lossy(&line).into_owned()))),
+            _ if line.as_ref() == b"-1" => Ok(Some(Reply::Nothing)),
+            _ => {
+                let length = std::str::from_utf8(&line).ok().and_then(|digits| digits.parse().ok());
+                let length =
+                    length.ok_or_else(|| ProtocolError::BadLength(String::from_utf8_lossy(&line).chars().take(40).collect()))?;
+                self.check(length)?;
+                self.body = Some(length);
+                self.bulk(buffer, length)
+            }
+        }
+    }
+
+    fn bulk(&mut self, buffer: &mut BytesMut, length: usize) -> Result<Option<Reply>, ProtocolError> {
+        if buffer.len() < length + 2 {
+            return Ok(None);
+        }
+        let body = buffer.split_to(length).freeze();
+        if buffer.get(..2) != Some(b"\r\n".as_slice()) {
+            return Err(ProtocolError::BadEnd);
+        }
+        buffer.advance(2);
+        self.body = None;
+        Ok(Some(Reply::Bulk(body)))
+    }
+
+    const fn check(&self, length: usize) -> Result<(), ProtocolError> {
+        if length > self.limit { Err(ProtocolError::TooLarge { length, limit: self.limit }) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(limit: usize, chunks: &[&[u8]]) -> Result<Vec<Reply>, ProtocolError> {
+        let mut decoder = ReplyDecoder::new(limit);
+        let mut buffer = BytesMut::new();
+        let mut replies = Vec::new();
+        for chunk in chunks {
+            buffer.extend_from_slice(chunk);
+            while let Some(reply) = decoder.decode(&mut buffer)? {
+                replies.push(reply);
+            }
+        }
+        Ok(replies)
+    }
+
+    fn samples() -> Vec<Reply> {
+        vec![
+            Reply::OK,
+            Reply::Bulk(Bytes::from_static(b"{\"a\":\r\n1}")),
+            Reply::Nothing,
+            Reply::error("unknown command X"),
+            Reply::Bulk(Bytes::new()),
+        ]
+    }
+
+    #[test]
+    fn replies_survive_any_fragmentation() {
+        let mut wire = Vec::new();
+        samples().iter().for_each(|reply| reply.encode(&mut wire));
+        for first in 0..wire.len() {
+            for second in first..wire.len() {
+                let chunks = [&wire[..first], &wire[first..second], &wire[second..]];
+                assert_eq!(all(100, &chunks).unwrap(), samples());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_protocol_has_a_name() {
+        assert_eq!(all(9, &[b":5\r\n"]), Err(ProtocolError::UnknownKind(b':')));
+        assert_eq!(all(9, &[b"$x\r\n"]), Err(ProtocolError::BadLength("x".into())));
+        assert_eq!(all(9, &[b"$-2\r\n"]), Err(ProtocolError::BadLength("-2".into())));
+        assert_eq!(all(99, &[b"$99999999999999999999\r\n"]), Err(ProtocolError::BadLength("99999999999999999999".into())));
+        assert_eq!(all(9, &[b"$10\r\n"]), Err(ProtocolError::TooLarge { length: 10, limit: 9 }));
+        assert_eq!(all(9, &[b"+aaaaaaaaaaaaaaa"]), Err(ProtocolError::TooLarge { length: 16, limit: 9 }));
+        assert_eq!(all(9, &[b"$1\r\nabc"]), Err(ProtocolError::BadEnd));
+    }
+
+    #[test]
+    fn an_error_never_breaks_its_line() {
+        let mut wire = Vec::new();
+        Reply::error("a\r\nb").encode(&mut wire);
+        assert_eq!(wire, b"-ERR a  b\r\n");
+    }
+}

@@ -1,0 +1,215 @@
+//! What makes a typed job: its name, its members, how they become args, and its pure run.
+
+use faktory_wire::RawJson;
+use serde_json::value::RawValue;
+
+use crate::field_error::{Code, FieldError};
+use crate::finite::Finite;
+use crate::json_check;
+use crate::run_error::RunError;
+
+/// A type that a member of a typed job can have.
+pub trait Argument: Sized {
+    /// What is accepted, for people: reads after "must be".
+    const ACCEPTS: &'static str;
+
+    /// Reads JSON text; `None` where it is something else.
+    fn from_json(json: &str) -> Option<Self>;
+
+    /// Writes JSON text.
+    fn to_json(&self) -> String;
+}
+
+macro_rules! argument {
+    ($($type:ty: $accepts:literal),* $(,)?) => {$(
+        impl Argument for $type {
+            const ACCEPTS: &'static str = $accepts;
+
+            fn from_json(json: &str) -> Option<Self> {
+                serde_json::from_str(json).ok()
+            }
+
+            fn to_json(&self) -> String {
+                serde_json::to_string(self).unwrap_or_else(|_| "null".into())
+            }
+        }
+    )*};
+}
+
+argument! {
+    Finite: "a finite number",
+    String: "a string",
+    bool: "true or false",
+    i64: "a whole number that fits 64 bits",
+    u64: "a whole number of 0 or more that fits 64 bits",
+}
+
+/// One member of a typed job, as declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Its name.
+    pub name: &'static str,
+    /// What it accepts.
+    pub accepts: &'static str,
+}
+
+/// A typed job; made by [`define_job!`](crate::define_job).
+pub trait JobDefinition: Sized {
+    /// The operation's name: the path, the `operation` of a body, and the `jobtype` on the wire.
+    const OPERATION: &'static str;
+    /// The members, in the order in which they become args.
+    const MEMBERS: &'static [MemberInfo];
+
+    /// Takes the members out of what was posted; `None` where one has a fault, which `values` keeps.
+    fn from_members(values: &mut MemberValues<'_>) -> Option<Self>;
+
+    /// Reads positional args.
+    ///
+    /// # Errors
+    /// For good, where they are not what the job takes.
+    fn from_args(args: &str) -> Result<Self, RunError>;
+
+    /// The args, in the declared order.
+    fn to_args(&self) -> RawJson;
+}
+
+/// What a typed job does. Pure: whatever it needs from outside belongs into a worker's own handler.
+pub trait RunJob: JobDefinition {
+    /// Runs the job and returns its result, for the worker's log.
+    ///
+    /// # Errors
+    /// Retryable, or for good.
+    fn run(self) -> Result<String, RunError>;
+}
+
+/// A typed job without its Rust type, as it stands in the registry.
+#[derive(Clone, Copy)]
+pub struct Definition {
+    operation: &'static str,
+    members: &'static [MemberInfo],
+    args_of: fn(&mut MemberValues<'_>) -> Option<RawJson>,
+    run: fn(&str) -> Result<String, RunError>,
+}
+
+impl Definition {
+    /// The definition of `J`.
+    #[must_use]
+    pub const fn of<J: RunJob>() -> Self {
+        Self {
+            operation: J::OPERATION,
+            members: J::MEMBERS,
+            args_of: |values| J::from_members(values).map(|job| job.to_args()),
+            run: |args| J::from_args(args)?.run(),
+        }
+    }
+
+    /// The operation's name.
+    #[must_use]
+    pub const fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The members, in the order in which they become args.
+    #[must_use]
+    pub const fn members(&self) -> &'static [MemberInfo] {
+        self.members
+    }
+
+    /// Runs the job with args as they came over the wire.
+    ///
+    /// # Errors
+    /// Retryable, or for good: args that the job does not take are.
+    pub fn run(&self, args: &str) -> Result<String, RunError> {
+        (self.run)(args)
+    }
+
+    pub(crate) fn args_of(&self, values: &mut MemberValues<'_>) -> Option<RawJson> {
+        (self.args_of)(values)
+    }
+}
+
+impl std::fmt::Debug for Definition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Definition").field("operation", &self.operation).field("members", &self.members).finish()
+    }
+}
+
+/// The members of a posted job that are its own, and the faults found in them.
+#[derive(Debug, Default)]
+pub struct MemberValues<'a> {
+    pub(crate) values: Vec<(&'a str, &'a RawValue)>,
+    pub(crate) errors: Vec<FieldError>,
+}
+
+impl MemberValues<'_> {
+    /// Takes a member out; `None`, with the fault noted, where it is missing or not what it must be.
+    pub fn take<T: Argument>(&mut self, name: &str) -> Option<T> {
+        let Some(position) = self.values.iter().position(|(member, _)| *member == name) else {
+            let detail = format!("{name} is missing; it must be {}", T::ACCEPTS);
+            self.errors.push(FieldError::at(name, Code::MissingField, detail));
+            return None;
+        };
+        let (_, raw) = self.values.swap_remove(position);
+        let value = json_check::check(raw.get(), name).and_then(|json| {
+            T::from_json(&json).ok_or_else(|| FieldError::at(name, Code::InvalidValue, format!("must be {}", T::ACCEPTS)))
+        });
+        value.map_err(|error| self.errors.push(error)).ok()
+    }
+}
+
+/// Cuts positional args into as many values as the job has members.
+///
+/// # Errors
+/// For good, where they are no array or another number.
+pub fn positional<const N: usize>(args: &str) -> Result<[&RawValue; N], RunError> {
+    let values: Vec<&RawValue> =
+        serde_json::from_str(args).map_err(|_| RunError::for_good("invalid_args", "args are not an array"))?;
+    let count = values.len();
+    values.try_into().map_err(|_| RunError::for_good("invalid_args", format!("expected {N} args, got {count}")))
+}
+
+/// Makes a typed job of its members: a struct, and how it is read from what was posted and from the wire.
+/// Each member's type is an [`Argument`](crate::Argument). See the crate's page for an example.
+#[macro_export]
+macro_rules! define_job {
+    ($(#[$doc:meta])* $vis:vis struct $name:ident = $operation:literal { $($(#[$member_doc:meta])* $member:ident: $type:ty),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        $vis struct $name {
+            $(
+                $(#[$member_doc])*
+                #[doc = concat!("Member `", stringify!($member), "`.")]
+                pub $member: $type,
+            )+
+        }
+
+        impl $crate::JobDefinition for $name {
+            const OPERATION: &'static str = $operation;
+            const MEMBERS: &'static [$crate::MemberInfo] = &[
+                $($crate::MemberInfo { name: stringify!($member), accepts: <$type as $crate::Argument>::ACCEPTS },)+
+            ];
+
+            fn from_members(values: &mut $crate::MemberValues<'_>) -> Option<Self> {
+                // All are taken before any is used, so that every fault is found.
+                $(let $member = values.take(stringify!($member));)+
+                Some(Self { $($member: $member?,)+ })
+            }
+
+            fn from_args(args: &str) -> Result<Self, $crate::RunError> {
+                let [$($member),+] = $crate::positional(args)?;
+                $(
+                    let $member = <$type as $crate::Argument>::from_json($member.get()).ok_or_else(|| {
+                        let accepts = <$type as $crate::Argument>::ACCEPTS;
+                        $crate::RunError::for_good("invalid_args", format!(concat!(stringify!($member), " must be {}"), accepts))
+                    })?;
+                )+
+                Ok(Self { $($member,)+ })
+            }
+
+            fn to_args(&self) -> $crate::RawJson {
+                let values = [$($crate::Argument::to_json(&self.$member)),+];
+                $crate::RawJson::from_checked(format!("[{}]", values.join(",")))
+            }
+        }
+    };
+}

@@ -1,0 +1,54 @@
+//! The typed jobs, one file each.
+
+mod add;
+mod divide;
+mod multiply;
+mod subtract;
+
+pub use add::Add;
+pub use divide::Divide;
+pub use multiply::Multiply;
+pub use subtract::Subtract;
+
+use crate::finite::Finite;
+use crate::run_error::RunError;
+
+/// A result that is no finite number can't become one by trying again.
+fn finite(result: f64) -> Result<String, RunError> {
+    Finite::new(result)
+        .map(|result| result.to_string())
+        .ok_or_else(|| RunError::for_good("overflow", "the result is too large for a 64-bit floating-point number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{RunError, find};
+
+    fn run(operation: &str, args: &str) -> Result<String, RunError> {
+        find(operation).unwrap().run(args)
+    }
+
+    #[test]
+    fn each_operation_computes() {
+        assert_eq!(run("add", "[1,2]").unwrap(), "3");
+        assert_eq!(run("subtract", "[1,2.5]").unwrap(), "-1.5");
+        assert_eq!(run("multiply", "[3, 4]").unwrap(), "12");
+        assert_eq!(run("divide", "[1,8]").unwrap(), "0.125");
+    }
+
+    #[test]
+    fn what_can_never_work_fails_for_good() {
+        for (operation, args, errtype) in [
+            ("divide", "[1,0]", "division_by_zero"),
+            ("divide", "[1,-0.0]", "division_by_zero"),
+            ("multiply", "[1e200,1e200]", "overflow"),
+            ("add", "[1]", "invalid_args"),
+            ("add", "[1,2,3]", "invalid_args"),
+            ("add", "[1,\"2\"]", "invalid_args"),
+            ("add", "{}", "invalid_args"),
+        ] {
+            let error = run(operation, args).unwrap_err();
+            assert!(error.is_for_good() && error.kind() == errtype, "{operation} {args}: {error:?}");
+        }
+    }
+}

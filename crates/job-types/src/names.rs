@@ -1,0 +1,96 @@
+//! Names that were checked on the way in.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::field_error::{Code, FieldError};
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// A queue: `[A-Za-z0-9._-]{1,100}`.
+    QueueName
+}
+name! {
+    /// A job's id: `[A-Za-z0-9_-]{16,64}`.
+    JobId
+}
+name! {
+    /// What to run: 1 to 200 characters, none of them a control character.
+    JobType
+}
+
+impl QueueName {
+    /// Checks a queue name; `member` is where it stands.
+    ///
+    /// # Errors
+    /// With what is accepted.
+    pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
+        let fits = (1..=100).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        let detail = "a queue name has 1 to 100 characters out of A-Z a-z 0-9 . _ -";
+        if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidQueue, detail)) }
+    }
+}
+
+impl Default for QueueName {
+    fn default() -> Self {
+        Self(faktory_wire::DEFAULT_QUEUE.into())
+    }
+}
+
+impl JobId {
+    /// Checks an id; `member` is where it stands.
+    ///
+    /// # Errors
+    /// With what is accepted.
+    pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
+        let fits = (16..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        let detail = "a job id has 16 to 64 characters out of A-Z a-z 0-9 _ -; leave it out and one is made";
+        if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidJobId, detail)) }
+    }
+
+    /// A new one: `UUIDv7` (RFC 9562), 32 hex digits.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().simple().to_string())
+    }
+}
+
+impl JobType {
+    /// Checks a job type; `member` is where it stands.
+    ///
+    /// # Errors
+    /// With what is accepted.
+    pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
+        let fits = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        let detail = "a job type has 1 to 200 characters, none of them a control character";
+        if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidValue, detail)) }
+    }
+
+    pub(crate) fn of_operation(operation: &'static str) -> Self {
+        Self(operation.into())
+    }
+}

@@ -1,0 +1,50 @@
+//! The registry of typed jobs: a new one is one line here.
+
+use crate::definition::Definition;
+use crate::jobs::{Add, Divide, Multiply, Subtract};
+
+/// All typed jobs.
+pub static REGISTRY: &[Definition] = &[
+    Definition::of::<Add>(),
+    Definition::of::<Subtract>(),
+    Definition::of::<Multiply>(),
+    Definition::of::<Divide>(),
+];
+
+/// The typed job of this name.
+#[must_use]
+pub fn find(operation: &str) -> Option<&'static Definition> {
+    REGISTRY.iter().find(|definition| definition.operation() == operation)
+}
+
+/// The names of all typed jobs, for people: `add, subtract, …`.
+#[must_use]
+pub fn operations() -> String {
+    REGISTRY.iter().map(Definition::operation).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn operation_names_are_distinct_and_fit_a_path() {
+        let mut seen = HashSet::new();
+        for definition in REGISTRY {
+            let name = definition.operation();
+            assert!(seen.insert(name), "{name} stands twice");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-')), "{name}");
+            assert!(!["batch", "stream"].contains(&name), "{name} is a path of its own");
+        }
+    }
+
+    #[test]
+    fn no_member_of_a_job_is_named_like_an_option() {
+        for definition in REGISTRY {
+            for member in definition.members() {
+                assert!(!crate::options::is_option(member.name), "{}.{}", definition.operation(), member.name);
+            }
+        }
+    }
+}
