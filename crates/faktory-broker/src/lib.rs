@@ -1,1 +1,14 @@
+#![doc = include_str!("../README.md")]
 
+mod config;
+mod connection;
+mod core;
+mod delivery;
+mod machine;
+mod server;
+mod store;
+
+pub use config::BrokerConfig;
+pub use machine::{ConnectionId, Machine, Now, Output, Reservation};
+pub use server::{Broker, BrokerError};
+pub use store::{Batch, Change, FjallStore, MemoryStore, Store, StoreError, Table};

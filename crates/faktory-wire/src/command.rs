@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::beat::Beat;
 use crate::failure::FailReport;
 use crate::job::{Job, ObjectWriter};
+use crate::line::LineTooLong;
 use crate::mutation::Mutation;
 use crate::queue_command::QueueCommand;
 
@@ -39,6 +40,12 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CommandError(String);
+
+impl From<LineTooLong> for CommandError {
+    fn from(error: LineTooLong) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// Characters of a client's own text that an error repeats.
 const EXCERPT_CHARS: usize = 200;

@@ -1,0 +1,166 @@
+//! The thread that owns machine and store. Commands that arrive while a sync is under way share the next one.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use faktory_wire::{Command, CommandError, Hello, Reply, Timestamp};
+use tokio::sync::mpsc;
+
+use crate::machine::{ConnectionId, Machine, Now, Output, Reservation};
+use crate::store::{Store, StoreError};
+
+/// What connections tell the core.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A client said who it is. Its replies go to `replies`, which has room for as many as it may have unanswered.
+    Opened { connection: ConnectionId, hello: Box<Hello>, replies: mpsc::Sender<Outgoing> },
+    /// A line came in.
+    Request { connection: ConnectionId, request: Result<Command, CommandError> },
+    /// The client sends nothing more.
+    InputEnded { connection: ConnectionId },
+    /// The connection is gone, and these jobs never reached the client.
+    Closed { connection: ConnectionId, undelivered: Vec<Reservation> },
+    /// The server ends.
+    ShutDown,
+}
+
+/// What the core tells a connection.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Send this.
+    Reply { reply: Reply, reservation: Option<Reservation> },
+    /// End when everything before has been sent.
+    Close,
+}
+
+/// Events handled between two syncs, at the most: bounds how long the first of them waits for its answer.
+const GROUP_MAX: usize = 1024;
+
+/// See [the module](self).
+pub(crate) struct Core {
+    pub(crate) machine: Machine,
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) events: flume::Receiver<Event>,
+    pub(crate) started: Instant,
+    connections: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
+}
+
+impl Core {
+    pub(crate) fn new(machine: Machine, store: Box<dyn Store>, events: flume::Receiver<Event>) -> Self {
+        Self { machine, store, events, started: Instant::now(), connections: HashMap::new() }
+    }
+
+    /// Runs until nobody can tell it anything any more. After a shutdown that is when the last connection is gone,
+    /// so that what could not be delivered still goes back.
+    ///
+    /// # Errors
+    /// Where the store fails. Nothing is answered after that: what reached the disk is not known.
+    pub(crate) fn run(mut self) -> Result<(), StoreError> {
+        let mut more = false;
+        loop {
+            let wait = if more { Duration::ZERO } else { self.machine.next_wake(self.now()) };
+            match self.events.recv_timeout(wait) {
+                Ok(event) => self.apply(event)?,
+                Err(flume::RecvTimeoutError::Timeout) => {}
+                Err(flume::RecvTimeoutError::Disconnected) => return self.deliver(),
+            }
+            for _ in 1..GROUP_MAX {
+                let Ok(event) = self.events.try_recv() else { break };
+                self.apply(event)?;
+            }
+            let now = self.now();
+            more = self.machine.advance(&mut *self.store, now)?;
+            self.deliver()?;
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: Timestamp::now(), monotonic: self.started.elapsed() }
+    }
+
+    fn apply(&mut self, event: Event) -> Result<(), StoreError> {
+        let now = self.now();
+        let store = &mut *self.store;
+        match event {
+            Event::Opened { connection, hello, replies } => {
+                self.connections.insert(connection, replies);
+                self.machine.connect(now, connection, &hello);
+            }
+            Event::Request { connection, request } => {
+                if matches!(request, Ok(Command::Info)) {
+                    self.machine.set_used_memory_mb(resident_mb());
+                }
+                self.machine.submit(store, now, connection, request)?;
+            }
+            Event::InputEnded { connection } => self.machine.input_ended(store, now, connection)?,
+            Event::Closed { connection, undelivered } => {
+                self.connections.remove(&connection);
+                if !undelivered.is_empty() {
+                    tracing::info!(jobs = undelivered.len(), "a connection ended before its jobs were delivered; they are back in front of their queues");
+                }
+                self.machine.disconnect(store, now, connection, &undelivered)?;
+            }
+            Event::ShutDown => self.machine.shut_down(),
+        }
+        Ok(())
+    }
+
+    /// Sends what may go out before the sync, syncs where an answer promises it, and sends the rest. A connection
+    /// that has one answer waiting for the sync gets the later ones after it.
+    fn deliver(&mut self) -> Result<(), StoreError> {
+        loop {
+            let mut outputs = self.machine.take_outputs();
+            let mut lost = Vec::new();
+            if self.machine.take_unsynced() {
+                let mut waiting: HashSet<ConnectionId> = HashSet::new();
+                let mut later = Vec::with_capacity(outputs.len());
+                for output in outputs {
+                    let (connection, must_wait) = match &output {
+                        Output::Reply { connection, after_sync, .. } => (*connection, *after_sync),
+                        Output::Close { connection } => (*connection, false),
+                    };
+                    if must_wait || waiting.contains(&connection) {
+                        waiting.insert(connection);
+                        later.push(output);
+                    } else {
+                        self.send(output, &mut lost);
+                    }
+                }
+                self.store.sync()?;
+                outputs = later;
+            }
+            for output in outputs {
+                self.send(output, &mut lost);
+            }
+            if lost.is_empty() {
+                return Ok(());
+            }
+            let now = self.now();
+            for reservation in lost {
+                self.machine.undeliverable(&mut *self.store, now, reservation)?;
+            }
+        }
+    }
+
+    fn send(&self, output: Output, lost: &mut Vec<Reservation>) {
+        let (connection, outgoing) = match output {
+            Output::Reply { connection, reply, reservation, .. } => (connection, Outgoing::Reply { reply, reservation }),
+            Output::Close { connection } => (connection, Outgoing::Close),
+        };
+        let unsent = match self.connections.get(&connection) {
+            // There is room for every answer that a connection may wait for; a full channel is one that nobody empties.
+            Some(replies) => replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner),
+            None => Some(outgoing),
+        };
+        if let Some(Outgoing::Reply { reservation: Some(reservation), .. }) = unsent {
+            lost.push(reservation);
+        }
+    }
+}
+
+/// The process's resident memory, where the system tells it the way Linux does.
+fn resident_mb() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * 4096 / 1_000_000
+}

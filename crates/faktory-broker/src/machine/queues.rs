@@ -1,0 +1,152 @@
+//! The queues: names, lengths, and the jobs at their heads.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::keys;
+use super::records::{Entry, QueueRecord};
+use crate::store::{Store, StoreError, Table};
+
+/// Jobs of one queue that are kept at hand; the rest stays in the store.
+const READY_MAX: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) name: String,
+    pub(super) length: u64,
+    pub(super) paused: bool,
+    /// The first jobs, by position.
+    ready: VecDeque<(u64, Entry)>,
+    /// Jobs from this position on are in the store and not at hand.
+    beyond: u64,
+}
+
+impl Queue {
+    fn new(record: QueueRecord) -> Self {
+        Self { name: record.name, length: record.length, paused: record.paused, ready: VecDeque::new(), beyond: 0 }
+    }
+
+    pub(super) fn record(&self) -> Vec<u8> {
+        QueueRecord::encode(&self.name, self.length, self.paused)
+    }
+
+    /// A job was put at the end.
+    pub(super) fn append(&mut self, position: u64, entry: Entry) {
+        let all_at_hand = self.ready.len() as u64 == self.length;
+        self.length += 1;
+        if all_at_hand && self.ready.len() < READY_MAX {
+            self.ready.push_back((position, entry));
+            self.beyond = position + 1;
+        }
+    }
+
+    /// A job came back to where it was.
+    pub(super) fn put_back(&mut self, position: u64, entry: Entry) {
+        self.length += 1;
+        if position >= self.beyond {
+            return;
+        }
+        let index = self.ready.partition_point(|(other, _)| *other < position);
+        self.ready.insert(index, (position, entry));
+        if self.ready.len() > 2 * READY_MAX
+            && let Some((last, _)) = self.ready.pop_back()
+        {
+            self.beyond = last;
+        }
+    }
+
+    /// Takes the first job out; the caller deletes it from the store.
+    pub(super) fn take_first(&mut self, store: &dyn Store, id: u32) -> Result<Option<(u64, Entry)>, StoreError> {
+        if self.ready.is_empty() && self.length > 0 {
+            let (from, to) = (keys::queued(id, self.beyond), keys::queued(id, u64::MAX));
+            for (key, value) in store.range(Table::Queued, &from, &to, READY_MAX)? {
+                let position = keys::position_of(&key).ok_or(StoreError::Corrupt("queue key"))?;
+                self.ready.push_back((position, Entry::decode(&value)?));
+                self.beyond = position + 1;
+            }
+        }
+        let first = self.ready.pop_front();
+        match first {
+            Some(_) => self.length = self.length.saturating_sub(1),
+            // The record was longer than the queue; what is there counts.
+            None => self.length = 0,
+        }
+        Ok(first)
+    }
+
+    /// When the first job came in, for its latency.
+    pub(super) fn first(&mut self, store: &dyn Store, id: u32) -> Result<Option<&Entry>, StoreError> {
+        if let Some((position, entry)) = self.take_first(store, id)? {
+            self.length += 1;
+            self.ready.push_front((position, entry));
+        }
+        Ok(self.ready.front().map(|(_, entry)| entry))
+    }
+}
+
+/// All queues. Ids are never used again, so that the jobs of a removed queue can be deleted in peace.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    by_name: HashMap<String, u32>,
+    by_id: BTreeMap<u32, Queue>,
+    max: usize,
+}
+
+impl Queues {
+    pub(super) fn load(store: &dyn Store, max: usize) -> Result<Self, StoreError> {
+        let mut queues = Self { max, ..Self::default() };
+        let (from, to) = keys::QUEUES;
+        for (key, value) in store.range(Table::Meta, from, to, usize::MAX)? {
+            let id = keys::queue_id_of(&key).ok_or(StoreError::Corrupt("queue key"))?;
+            queues.insert(id, Queue::new(QueueRecord::decode(&value)?));
+        }
+        Ok(queues)
+    }
+
+    fn insert(&mut self, id: u32, queue: Queue) {
+        self.by_name.insert(queue.name.clone(), id);
+        self.by_id.insert(id, queue);
+    }
+
+    pub(super) fn id(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn get(&self, id: u32) -> Option<&Queue> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Queue> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The limit on queues, where it has been reached.
+    pub(super) fn full(&self) -> Option<usize> {
+        (self.by_id.len() >= self.max).then_some(self.max)
+    }
+
+    pub(super) fn create(&mut self, id: u32, name: &str) {
+        self.insert(id, Queue::new(QueueRecord { name: name.to_owned(), length: 0, paused: false }));
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<u32> {
+        let id = self.by_name.remove(name)?;
+        self.by_id.remove(&id);
+        Some(id)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_name.clear();
+        self.by_id.clear();
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Queue> {
+        self.by_id.values()
+    }
+}
+
+/// Ids of removed queues whose jobs are still in the store.
+pub(super) fn load_trash(store: &dyn Store) -> Result<VecDeque<u32>, StoreError> {
+    let (from, to) = keys::TRASH;
+    let records = store.range(Table::Meta, from, to, usize::MAX)?;
+    records.iter().map(|(key, _)| keys::queue_id_of(key).ok_or(StoreError::Corrupt("trash key"))).collect()
+}

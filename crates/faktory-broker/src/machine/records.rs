@@ -1,0 +1,183 @@
+//! Values of the store: counters, queues, and what is known of a job beside its body.
+
+use faktory_wire::{Failure, SetSizes, Timestamp};
+
+use super::keys::{IdHash, Place};
+use crate::store::StoreError;
+
+/// Numbers that must survive a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counters {
+    /// The next number of a job, a position or a reservation.
+    pub(super) next: u64,
+    /// The next id of a queue.
+    pub(super) next_queue: u32,
+    pub(super) processed: u64,
+    pub(super) failures: u64,
+    pub(super) sets: SetSizes,
+}
+
+impl Counters {
+    pub(super) const fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(super) const fn size(&mut self, place: Place) -> &mut u64 {
+        match place {
+            Place::Scheduled => &mut self.sets.scheduled,
+            Place::Retries => &mut self.sets.retries,
+            Place::Dead => &mut self.sets.dead,
+            Place::Working => &mut self.sets.working,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let SetSizes { dead, retries, scheduled, working } = self.sets;
+        let numbers = [self.next, u64::from(self.next_queue), self.processed, self.failures, dead, retries, scheduled, working];
+        numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut reader = Reader(bytes);
+        let mut counters = Self {
+            next: reader.u64()?,
+            next_queue: u32::try_from(reader.u64()?).map_err(|_| StoreError::Corrupt("counters"))?,
+            processed: reader.u64()?,
+            failures: reader.u64()?,
+            ..Self::default()
+        };
+        for place in [Place::Dead, Place::Retries, Place::Scheduled, Place::Working] {
+            *counters.size(place) = reader.u64()?;
+        }
+        Ok(counters)
+    }
+}
+
+/// One queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct QueueRecord {
+    pub(super) name: String,
+    pub(super) length: u64,
+    pub(super) paused: bool,
+}
+
+impl QueueRecord {
+    pub(super) fn encode(name: &str, length: u64, paused: bool) -> Vec<u8> {
+        [length.to_be_bytes().as_slice(), &[u8::from(paused)], name.as_bytes()].concat()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut reader = Reader(bytes);
+        let (length, paused) = (reader.u64()?, reader.u8()? != 0);
+        let name = String::from_utf8(reader.0.to_vec()).map_err(|_| StoreError::Corrupt("queue"))?;
+        Ok(Self { name, length, paused })
+    }
+}
+
+/// What is known of a job beside its body, wherever the job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The job's number, which its body has too.
+    pub(super) job: u64,
+    /// Its queue.
+    pub(super) queue: u32,
+    /// Its last position in that queue; it goes back there when a reply could not be delivered.
+    pub(super) position: u64,
+    pub(super) retry: i64,
+    /// Seconds that a fetch reserves it for.
+    pub(super) reserve_for: u32,
+    pub(super) enqueued_at: Timestamp,
+    pub(super) id: IdHash,
+    pub(super) failure: Option<Failure>,
+}
+
+impl Entry {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(72);
+        out.extend(self.job.to_be_bytes());
+        out.extend(self.queue.to_be_bytes());
+        out.extend(self.position.to_be_bytes());
+        out.extend(self.retry.to_be_bytes());
+        out.extend(self.reserve_for.to_be_bytes());
+        out.extend(self.enqueued_at.micros().to_be_bytes());
+        out.extend(self.id);
+        if let Some(failure) = &self.failure {
+            failure.encode(&mut out);
+        }
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let mut reader = Reader(bytes);
+        Ok(Self {
+            job: reader.u64()?,
+            queue: reader.u32()?,
+            position: reader.u64()?,
+            retry: reader.u64()?.cast_signed(),
+            reserve_for: reader.u32()?,
+            enqueued_at: Timestamp::from_micros(reader.u64()?.cast_signed()),
+            id: reader.take()?,
+            failure: match reader.0 {
+                [] => None,
+                json => Some(serde_json::from_slice(json).map_err(|_| StoreError::Corrupt("failure"))?),
+            },
+        })
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(StoreError::Corrupt("record too short"))?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn u8(&mut self) -> Result<u8, StoreError> {
+        self.take().map(u8::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, StoreError> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, StoreError> {
+        self.take().map(u64::from_be_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_reading() {
+        let sets = SetSizes { dead: 1, retries: 2, scheduled: 3, working: 4 };
+        let counters = Counters { next: 5, next_queue: 6, processed: 7, failures: 8, sets };
+        assert_eq!(Counters::decode(&counters.encode()).unwrap(), counters);
+
+        let record = QueueRecord { name: "q".into(), length: 9, paused: true };
+        assert_eq!(QueueRecord::decode(&QueueRecord::encode("q", 9, true)).unwrap(), record);
+
+        for failure in [None, Some(Failure { message: "m".into(), retry_count: 3, ..Failure::default() })] {
+            let entry = Entry {
+                job: 1,
+                queue: 2,
+                position: 3,
+                retry: -1,
+                reserve_for: 60,
+                enqueued_at: Timestamp::from_micros(-4),
+                id: [7; 16],
+                failure,
+            };
+            assert_eq!(Entry::decode(&entry.encode()).unwrap(), entry);
+        }
+    }
+
+    #[test]
+    fn a_short_record_is_an_error() {
+        assert!(Entry::decode(&[1, 2, 3]).is_err() && Counters::decode(&[]).is_err() && QueueRecord::decode(&[0]).is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! FETCHes that found nothing and wait.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::ConnectionId;
+
+/// How long a FETCH waits; Faktory's clients count on it staying under 5 s.
+const FETCH_WAIT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Waiter {
+    pub(super) connection: ConnectionId,
+    /// In the order of the FETCH; empty for a worker that gets nothing.
+    pub(super) queues: Vec<String>,
+    deadline: Duration,
+}
+
+/// Who came first is served first; a ticket is the place in the line.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    waiters: BTreeMap<u64, Waiter>,
+    by_queue: HashMap<String, BTreeSet<u64>>,
+    last_ticket: u64,
+}
+
+impl Waiting {
+    pub(super) fn add(&mut self, connection: ConnectionId, queues: Vec<String>, now: Duration) -> u64 {
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        for queue in &queues {
+            self.by_queue.entry(queue.clone()).or_default().insert(ticket);
+        }
+        self.waiters.insert(ticket, Waiter { connection, queues, deadline: now + FETCH_WAIT });
+        ticket
+    }
+
+    pub(super) fn remove(&mut self, ticket: u64) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&ticket)?;
+        for queue in &waiter.queues {
+            self.forget(queue, ticket);
+        }
+        Some(waiter)
+    }
+
+    /// This one gets nothing any more, but still waits its time out.
+    pub(super) fn silence(&mut self, ticket: u64) {
+        let queues = self.waiters.get_mut(&ticket).map(|waiter| std::mem::take(&mut waiter.queues));
+        for queue in queues.unwrap_or_default() {
+            self.forget(&queue, ticket);
+        }
+    }
+
+    fn forget(&mut self, queue: &str, ticket: u64) {
+        if let Some(tickets) = self.by_queue.get_mut(queue) {
+            tickets.remove(&ticket);
+            if tickets.is_empty() {
+                self.by_queue.remove(queue);
+            }
+        }
+    }
+
+    /// Who is next in line for this queue.
+    pub(super) fn first(&self, queue: &str) -> Option<(u64, ConnectionId)> {
+        let ticket = *self.by_queue.get(queue)?.first()?;
+        self.waiters.get(&ticket).map(|waiter| (ticket, waiter.connection))
+    }
+
+    /// Takes out all whose time is up. All wait equally long, so tickets are in the order of deadlines.
+    pub(super) fn expired(&mut self, now: Duration) -> Vec<Waiter> {
+        let tickets: Vec<u64> =
+            self.waiters.iter().take_while(|(_, waiter)| waiter.deadline <= now).map(|(ticket, _)| *ticket).collect();
+        tickets.into_iter().filter_map(|ticket| self.remove(ticket)).collect()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        self.waiters.first_key_value().map(|(_, waiter)| waiter.deadline)
+    }
+}

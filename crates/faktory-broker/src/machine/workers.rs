@@ -1,0 +1,81 @@
+//! Workers: connections with the same worker id, the state they were told, and when they last gave a sign of life.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use faktory_wire::{Beat, Reply, WorkerState};
+
+use super::{ConnectionId, Now};
+
+/// A worker silent for longer loses its connections.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How often that is looked at.
+const CHECK_EVERY: Duration = Duration::from_secs(15);
+
+#[derive(Debug)]
+struct Worker {
+    state: WorkerState,
+    connections: HashSet<ConnectionId>,
+    last_beat: Duration,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Workers {
+    by_wid: HashMap<String, Worker>,
+    next_check: Duration,
+    pub(super) reaped: u64,
+}
+
+impl Workers {
+    pub(super) fn join(&mut self, wid: &str, connection: ConnectionId, now: Now) {
+        let fresh = || Worker { state: WorkerState::Running, connections: HashSet::new(), last_beat: now.monotonic };
+        let worker = self.by_wid.entry(wid.to_owned()).or_insert_with(fresh);
+        worker.connections.insert(connection);
+        worker.last_beat = now.monotonic;
+    }
+
+    pub(super) fn leave(&mut self, wid: &str, connection: ConnectionId) {
+        if let Some(worker) = self.by_wid.get_mut(wid) {
+            worker.connections.remove(&connection);
+            if worker.connections.is_empty() {
+                self.by_wid.remove(wid);
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_wid.len()
+    }
+
+    /// A client without a worker id is never told to stop.
+    pub(super) fn may_fetch(&self, wid: Option<&str>) -> bool {
+        wid.and_then(|wid| self.by_wid.get(wid)).is_none_or(|worker| worker.state == WorkerState::Running)
+    }
+
+    pub(super) fn beat(&mut self, beat: &Beat, now: Now) -> Reply {
+        let Some(worker) = self.by_wid.get_mut(&beat.wid) else {
+            return Reply::error(format_args!("unknown worker {}", beat.wid.chars().take(100).collect::<String>()));
+        };
+        worker.last_beat = now.monotonic;
+        let declared = beat.current_state.as_deref().map(WorkerState::from_word).unwrap_or_default();
+        worker.state = worker.state.max(declared);
+        worker.state.answer_body().map_or(Reply::OK, |body| Reply::Bulk(Bytes::from(body)))
+    }
+
+    /// Workers that have been silent for too long, with their connections.
+    pub(super) fn reap(&mut self, now: Now) -> Vec<(String, Vec<ConnectionId>)> {
+        if now.monotonic < self.next_check {
+            return Vec::new();
+        }
+        self.next_check = now.monotonic + CHECK_EVERY;
+        let silent = |worker: &Worker| now.monotonic.saturating_sub(worker.last_beat) > SILENCE_MAX;
+        let gone: Vec<_> = self.by_wid.extract_if(|_, worker| silent(worker)).collect();
+        self.reaped += gone.len() as u64;
+        gone.into_iter().map(|(wid, worker)| (wid, worker.connections.into_iter().collect())).collect()
+    }
+
+    pub(super) fn next_check(&self) -> Option<Duration> {
+        (!self.by_wid.is_empty()).then_some(self.next_check)
+    }
+}

@@ -1,0 +1,86 @@
+//! The store on disk: fjall, a log-structured merge tree with a journal. Chosen by measurement (ARCHITECTURE.md).
+
+use std::path::Path;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::{Batch, Change, Pair, Store, StoreError, Table};
+
+/// The store on disk. One process at a time may have a folder open.
+pub struct FjallStore {
+    database: Database,
+    meta: Keyspace,
+    bodies: Keyspace,
+    queued: Keyspace,
+    sets: Keyspace,
+    index: Keyspace,
+}
+
+impl From<fjall::Error> for StoreError {
+    fn from(error: fjall::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+impl FjallStore {
+    /// Opens the store in this folder, and makes it where there is none.
+    ///
+    /// # Errors
+    /// Where the folder can't be used, or another process uses it.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(folder).map_err(|error| StoreError::Database(Box::new(error)))?;
+        let database = Database::builder(folder.join("fjall")).open()?;
+        let keyspace = |table: Table| database.keyspace(table.name(), KeyspaceCreateOptions::default);
+        Ok(Self {
+            meta: keyspace(Table::Meta)?,
+            bodies: keyspace(Table::Bodies)?,
+            queued: keyspace(Table::Queued)?,
+            sets: keyspace(Table::Sets)?,
+            index: keyspace(Table::Index)?,
+            database,
+        })
+    }
+
+    const fn keyspace(&self, table: Table) -> &Keyspace {
+        match table {
+            Table::Meta => &self.meta,
+            Table::Bodies => &self.bodies,
+            Table::Queued => &self.queued,
+            Table::Sets => &self.sets,
+            Table::Index => &self.index,
+        }
+    }
+}
+
+impl Store for FjallStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.keyspace(table).get(key)?.map(|value| value.to_vec()))
+    }
+
+    fn range(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let pairs = self.keyspace(table).range(from..to).take(limit);
+        pairs.map(|guard| Ok(guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec()))?)).collect()
+    }
+
+    fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let mut writes = self.database.batch();
+        for change in batch.changes {
+            match change {
+                Change::Put(table, key, value) => writes.insert(self.keyspace(table), key, value),
+                Change::Delete(table, key) => writes.remove(self.keyspace(table), key),
+            }
+        }
+        Ok(writes.commit()?)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(self.database.persist(PersistMode::SyncData)?)
+    }
+
+    fn clear(&mut self, table: Table) -> Result<(), StoreError> {
+        Ok(self.keyspace(table).clear()?)
+    }
+}
