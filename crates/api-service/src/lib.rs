@@ -1,1 +1,17 @@
+#![doc = include_str!("../README.md")]
 
+mod answer;
+mod batch_body;
+mod body;
+mod config;
+mod health;
+mod jobs;
+mod problem;
+mod queue_names;
+mod request_id;
+mod routes;
+mod server;
+mod state;
+
+pub use config::{ApiConfig, link_config};
+pub use server::{Api, ApiError};

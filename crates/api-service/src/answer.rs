@@ -1,0 +1,114 @@
+//! From what became of each job to the answer. The rules stand in api.md, "The answer to a batch".
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use faktory_link::{JobOutcome, NotSent};
+use serde_json::{Map, Value, json};
+
+use crate::problem::{Code, Problem};
+
+/// The answer to one job.
+pub(crate) fn single(job_id: &str, outcome: &JobOutcome) -> Response {
+    match problem_of(outcome) {
+        None => (StatusCode::ACCEPTED, Json(json!({ "job_id": job_id }))).into_response(),
+        Some((code, detail)) => Problem::new(code, detail).with("job_id", job_id).into_response(),
+    }
+}
+
+/// The answer to a batch.
+pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
+    let (mut rejected, mut unknown, mut not_sent) = (Vec::new(), Vec::new(), Vec::new());
+    // The first of each kind of trouble speaks for its kind.
+    let (mut first_rejected, mut first_unknown, mut first_not_stored) = (None, None, None);
+    for (index, (job_id, outcome)) in job_ids.iter().zip(outcomes).enumerate() {
+        let problem = problem_of(outcome);
+        match outcome {
+            JobOutcome::Stored => {}
+            JobOutcome::Rejected(detail) => {
+                rejected.push(json!({ "index": index, "job_id": job_id, "code": Code::RefusedByWorkServer.as_str(), "detail": detail }));
+                first_rejected = first_rejected.or(problem);
+            }
+            JobOutcome::ServerRefuses(detail) => {
+                rejected.push(json!({ "index": index, "job_id": job_id, "code": Code::WorkServerRefusing.as_str(), "detail": detail }));
+                first_not_stored = first_not_stored.or(problem);
+            }
+            JobOutcome::Unknown(_) => {
+                unknown.push(index);
+                first_unknown = first_unknown.or(problem);
+            }
+            JobOutcome::NotSent(..) => {
+                not_sent.push(index);
+                first_not_stored = first_not_stored.or(problem);
+            }
+        }
+    }
+    let count = outcomes.iter().filter(|outcome| **outcome == JobOutcome::Stored).count();
+    let mut members = Map::new();
+    members.insert("job_ids".into(), json!(job_ids));
+    members.insert("count".into(), json!(count));
+    for (name, list) in [("rejected", Value::from(rejected)), ("unknown", Value::from(unknown)), ("not_sent", Value::from(not_sent))] {
+        if list.as_array().is_some_and(|list| !list.is_empty()) {
+            members.insert(name.into(), list);
+        }
+    }
+    if count == outcomes.len() {
+        return (StatusCode::ACCEPTED, Json(members)).into_response();
+    }
+    if count > 0 {
+        return (StatusCode::MULTI_STATUS, Json(members)).into_response();
+    }
+    let (code, detail) = first_unknown
+        .or(first_not_stored)
+        .or(first_rejected)
+        .unwrap_or_else(|| (Code::InternalError, "the batch has no outcome".into()));
+    Problem::new(code, detail).with_members(members).into_response()
+}
+
+/// What is wrong with an outcome; `None` where nothing is.
+fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
+    let (code, detail) = match outcome {
+        JobOutcome::Stored => return None,
+        JobOutcome::Rejected(detail) => (Code::RefusedByWorkServer, detail.clone()),
+        JobOutcome::ServerRefuses(detail) => (Code::WorkServerRefusing, format!("nothing was enqueued: {detail}")),
+        JobOutcome::Unknown(detail) => (Code::OutcomeUnknown, format!("the job may be stored or not: {detail}")),
+        JobOutcome::NotSent(reason, detail) => {
+            let code = match reason {
+                // Out of time before a connection was free is, for the caller, no connection.
+                NotSent::Unreachable | NotSent::TimedOut => Code::WorkServerUnreachable,
+                NotSent::Refused => Code::WorkServerRefusing,
+                NotSent::Overloaded => Code::Overloaded,
+                NotSent::ShuttingDown => Code::ShuttingDown,
+            };
+            (code, format!("nothing was enqueued: {detail}"))
+        }
+    };
+    Some((code, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(outcomes: &[JobOutcome]) -> u16 {
+        let ids: Vec<String> = (0..outcomes.len()).map(|index| format!("job-{index}")).collect();
+        batch(&ids, outcomes).status().as_u16()
+    }
+
+    #[test]
+    fn the_status_of_a_batch_follows_its_outcomes() {
+        let stored = JobOutcome::Stored;
+        let rejected = JobOutcome::Rejected("r".into());
+        let refuses = JobOutcome::ServerRefuses("MISCONF".into());
+        let unknown = JobOutcome::Unknown("u".into());
+        let not_sent = JobOutcome::NotSent(NotSent::Unreachable, "n".into());
+        assert_eq!(status(&[stored.clone(), stored.clone()]), 202);
+        for other in [&rejected, &refuses, &unknown, &not_sent] {
+            assert_eq!(status(&[stored.clone(), other.clone()]), 207);
+        }
+        assert_eq!(status(&[rejected.clone(), not_sent.clone(), unknown]), 504);
+        assert_eq!(status(&[rejected.clone(), not_sent]), 503);
+        assert_eq!(status(&[rejected.clone(), refuses]), 503);
+        assert_eq!(status(&[rejected]), 422);
+    }
+}

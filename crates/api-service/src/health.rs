@@ -1,0 +1,124 @@
+//! Whether the process lives, and whether the work server has answered lately.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State as Extract;
+use axum::response::{IntoResponse, Response};
+use faktory_link::{JobOutcome, LinkPool};
+use faktory_wire::{Command, Reply};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::problem::{Code, Problem};
+use crate::state::{Ending, SharedState, State, shutting_down};
+
+/// How often the work server is asked.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// How often while it does not answer, so that its return is noticed soon.
+const PROBE_AGAIN: Duration = Duration::from_millis(500);
+/// For how long an answer counts.
+const GOOD_FOR: Duration = Duration::from_secs(15);
+/// Connections opened before the first request needs them.
+const WARM: usize = 4;
+
+/// What is known of the work server.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    last_success: Option<Instant>,
+    failure: Option<String>,
+    /// What the work server said when it refused the latest push.
+    refusing: Option<String>,
+}
+
+impl Health {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns from a push: a server that takes probes may refuse jobs all the same.
+    pub(crate) fn note_push(&self, outcomes: &[JobOutcome]) {
+        let latest = outcomes.iter().rev().find_map(|outcome| match outcome {
+            JobOutcome::Stored => Some(None),
+            JobOutcome::ServerRefuses(detail) => Some(Some(detail.clone())),
+            JobOutcome::Rejected(_) | JobOutcome::Unknown(_) | JobOutcome::NotSent(..) => None,
+        });
+        if let Some(latest) = latest {
+            self.seen().refusing = latest;
+        }
+    }
+
+    /// Why the service is not ready.
+    fn not_ready(&self) -> Option<Problem> {
+        let seen = self.seen();
+        if let Some(detail) = &seen.refusing {
+            return Some(Problem::new(Code::WorkServerRefusing, format!("the latest push was refused: {detail}")));
+        }
+        if seen.last_success.is_some_and(|at| at.elapsed() < GOOD_FOR) {
+            return None;
+        }
+        let why = seen.failure.clone().unwrap_or_else(|| "it has not answered yet".into());
+        Some(Problem::new(Code::WorkServerUnreachable, format!("the work server does not answer: {why}")))
+    }
+}
+
+/// Asks the work server for ever whether it is there; with `PUSHB []`, because INFO can crash a Faktory (faktory.md 2.7).
+pub(crate) async fn probe(state: SharedState, pool: LinkPool) {
+    let mut was_reachable = None;
+    loop {
+        let result = ask(&pool).await;
+        let reachable = result.is_ok();
+        if was_reachable != Some(reachable) {
+            match &result {
+                Ok(()) => tracing::info!("the work server answers"),
+                Err(why) => tracing::warn!(%why, "the work server does not answer"),
+            }
+        }
+        {
+            let mut seen = state.health.seen();
+            match result {
+                Ok(()) => (seen.last_success, seen.failure) = (Some(Instant::now()), None),
+                Err(why) => seen.failure = Some(why),
+            }
+        }
+        if reachable && was_reachable != Some(true) {
+            pool.warm_up(WARM).await;
+        }
+        was_reachable = Some(reachable);
+        tokio::time::sleep(if reachable { PROBE_EVERY } else { PROBE_AGAIN }).await;
+    }
+}
+
+async fn ask(pool: &LinkPool) -> Result<(), String> {
+    let connection = pool.get().await.map_err(|error| error.to_string())?;
+    let pending = connection.submit(Command::PushBulk(Vec::new()).to_line()).await.map_err(|lost| lost.to_string())?;
+    drop(connection);
+    match pending.await {
+        Ok(Reply::Bulk(_)) => Ok(()),
+        Ok(other) => Err(format!("it answered {other:?} to an empty push")),
+        Err(lost) => Err(lost.to_string()),
+    }
+}
+
+/// `GET /health`: the process lives.
+pub(crate) async fn health() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// `GET /ready`: jobs would be taken.
+pub(crate) async fn ready(Extract(state): Extract<SharedState>) -> Response {
+    answer_ready(&state)
+}
+
+fn answer_ready(state: &State) -> Response {
+    if *state.ending.borrow() != Ending::No {
+        return shutting_down().into_response();
+    }
+    state.health.not_ready().map_or_else(|| Json(json!({ "status": "ready" })).into_response(), IntoResponse::into_response)
+}

@@ -1,0 +1,37 @@
+//! The API as a process of its own.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use api_service::{Api, ApiConfig};
+use clap::Parser;
+use service_runtime::Role;
+
+/// The HTTP API of Work Factory: takes jobs and puts them into the work server at FAKTORY_URL.
+#[derive(Parser)]
+#[command(version, after_help = "Configured by environment variables; the README lists them all.")]
+struct Arguments {
+    /// Read variables from this file; those set in the environment win
+    #[arg(long, value_name = "PATH")]
+    env_file: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = match service_runtime::start(Role::Api, arguments.env_file.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return service_runtime::report(&error).into(),
+    };
+    let result = async {
+        let api = Api::start(ApiConfig::from_settings(&settings)).await?;
+        let signal = service_runtime::termination().await?;
+        tracing::info!(signal, "ending");
+        api.stop(settings.shutdown_timeout).await;
+        anyhow::Ok(())
+    };
+    match result.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => service_runtime::report(error.as_ref()).into(),
+    }
+}

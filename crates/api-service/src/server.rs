@@ -1,0 +1,153 @@
+//! The running service: listens, owns the connections' tasks, and ends them in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faktory_link::{LinkPool, PoolFailure, Pusher};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::config::ApiConfig;
+use crate::health::{self, Health};
+use crate::queue_names::QueueNames;
+use crate::routes;
+use crate::state::{Ending, SharedState, State};
+
+/// Connections at a time; more wait in the system's queue.
+const CONNECTIONS_MAX: usize = 10_000;
+/// Time for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the last answers to leave, after the time for the requests is over.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Why the service can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The address can't be listened on.
+    #[error("failed to listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The pool of connections can't be made.
+    #[error(transparent)]
+    Pool(#[from] PoolFailure),
+}
+
+/// A running API.
+pub struct Api {
+    address: SocketAddr,
+    state: SharedState,
+    pool: LinkPool,
+    probing: JoinHandle<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Api {
+    /// Listens and serves. Does not wait for the work server: `/ready` tells whether it is there.
+    ///
+    /// # Errors
+    /// Where the address can't be listened on.
+    pub async fn start(config: ApiConfig) -> Result<Self, ApiError> {
+        let bind = |source| ApiError::Bind { address: config.bind, source };
+        let listener = TcpListener::bind(config.bind).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let pool = LinkPool::new(config.link.clone())?;
+        let state = Arc::new(State {
+            pusher: Pusher::new(pool.clone()),
+            health: Health::default(),
+            queues: QueueNames::new(config.max_queues),
+            ending: watch::Sender::new(Ending::No),
+            config,
+        });
+        let probing = tokio::spawn(health::probe(Arc::clone(&state), pool.clone()));
+        let serving = tokio::spawn(serve(listener, Arc::clone(&state)));
+        tracing::info!(%address, "the API listens");
+        Ok(Self { address, state, pool, probing, serving })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends in order: no new requests; those in flight get `timeout`, and then an answer that says how it stands with them.
+    pub async fn stop(self, timeout: Duration) {
+        self.state.ending.send_replace(Ending::Begun);
+        let mut serving = self.serving;
+        if tokio::time::timeout(timeout, &mut serving).await.is_err() {
+            self.state.ending.send_replace(Ending::TimeIsUp);
+            self.state.pusher.abandon();
+            let _ = tokio::time::timeout(LAST_WORDS, &mut serving).await;
+            serving.abort();
+        }
+        self.probing.abort();
+        let _ = tokio::time::timeout(LAST_WORDS, self.state.pusher.close()).await;
+        self.pool.close();
+        tracing::info!("the API has ended");
+    }
+}
+
+/// Serves until the end has begun, then until the last connection is done.
+async fn serve(listener: TcpListener, state: SharedState) {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    let mut ending = state.ending.subscribe();
+    let service = TowerToHyperService::new(routes::router(Arc::clone(&state)));
+    loop {
+        let accepted = tokio::select! {
+            _ = ending.wait_for(|ending| *ending != Ending::No) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Some((stream, place)) = accepted else { continue };
+        if let Err(error) = prepare(&stream, state.config.request_timeout) {
+            tracing::debug!(%error, "failed to prepare a connection");
+            continue;
+        }
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service.clone()));
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a client's connection ended badly");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+    while connections.join_next().await.is_some() {}
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(error) => {
+            // Out of file descriptors, mostly: others have to go first.
+            tracing::warn!(%error, "failed to accept a connection");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+fn prepare(stream: &TcpStream, user_timeout: Duration) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    // A client that reads nothing of its answer does not hold its place for ever.
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout))?;
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Making a connection: socket options, TCP, greeting, HELLO; each with its deadline.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use faktory_wire::{Greeting, Hello, Reply, ReplyDecoder, password_hash};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::config::{LinkConfig, WorkerIdentity};
+use crate::error::{LinkError, Phase};
+
+/// A greeting is tens of bytes.
+const HANDSHAKE_REPLY_MAX: usize = 16 << 10;
+
+/// A connection after its handshake; `rest` is what came behind it already.
+pub(crate) struct Dialled {
+    pub(crate) stream: TcpStream,
+    pub(crate) rest: BytesMut,
+}
+
+pub(crate) async fn dial(config: &LinkConfig, identity: Option<&WorkerIdentity>) -> Result<Dialled, LinkError> {
+    let limit = config.connect_timeout;
+    let resolve = tokio::net::lookup_host((config.host.as_str(), config.port));
+    let addresses: Vec<SocketAddr> = within(limit, Phase::Resolve, resolve).await?.collect();
+    let stream = within(limit, Phase::Connect, connect_first(config, &addresses)).await?;
+    tokio::time::timeout(limit, handshake(config, identity, stream))
+        .await
+        .unwrap_or(Err(LinkError::Timeout { phase: Phase::Handshake, after: limit }))
+}
+
+async fn within<T>(limit: Duration, phase: Phase, work: impl Future<Output = std::io::Result<T>>) -> Result<T, LinkError> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result.map_err(|source| LinkError::Io { phase, source }),
+        Err(_) => Err(LinkError::Timeout { phase, after: limit }),
+    }
+}
+
+/// Tries the addresses in turn; the last failure is the one reported.
+async fn connect_first(config: &LinkConfig, addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+    let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
+    for address in addresses {
+        match connect(config, *address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn connect(config: &LinkConfig, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Without it a batch costs two round trips: its last segment waits for the first's acknowledgement.
+    socket.set_tcp_nodelay(true)?;
+    let stream = TcpSocket::from_std_stream(socket.into()).connect(address).await?;
+    let socket = SockRef::from(&stream);
+    let keepalive = TcpKeepalive::new().with_time(config.keepalive_idle).with_interval(config.keepalive_interval);
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+    let keepalive = keepalive.with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Bytes that nobody acknowledges end the connection, keepalive or not.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(config.write_timeout))?;
+    Ok(stream)
+}
+
+async fn handshake(config: &LinkConfig, identity: Option<&WorkerIdentity>, mut stream: TcpStream) -> Result<Dialled, LinkError> {
+    let failed = |source| LinkError::Io { phase: Phase::Handshake, source };
+    let mut hello = hello(identity);
+    // Without a password nothing in the greeting is needed: HELLO goes ahead of it and saves a round trip.
+    if config.password.is_none() {
+        stream.write_all(&line(&hello)).await.map_err(failed)?;
+    }
+    let mut replies = Replies { decoder: ReplyDecoder::new(HANDSHAKE_REPLY_MAX), buffer: BytesMut::with_capacity(4 << 10) };
+    let greeting = match replies.next(&mut stream).await? {
+        Reply::Simple(text) => Greeting::parse(&text).map_err(|error| LinkError::Unexpected(error.to_string()))?,
+        Reply::Error(text) => return Err(refused(text)),
+        other => return Err(LinkError::Unexpected(format!("{other:?}"))),
+    };
+    match (greeting.salt, &config.password) {
+        (Some(_), None) => return Err(LinkError::PasswordNeeded),
+        (Some(salt), Some(password)) => {
+            let (password, iterations) = (password.clone(), greeting.iterations.unwrap_or(1));
+            // Milliseconds of hashing: not on a thread that serves others.
+            let hash = tokio::task::spawn_blocking(move || password_hash(&password, &salt, iterations)).await;
+            hello.pwdhash = Some(hash.map_err(|error| LinkError::Unexpected(error.to_string()))?);
+            stream.write_all(&line(&hello)).await.map_err(failed)?;
+        }
+        (None, Some(_)) => stream.write_all(&line(&hello)).await.map_err(failed)?,
+        (None, None) => {}
+    }
+    match replies.next(&mut stream).await? {
+        Reply::Simple(_) => Ok(Dialled { stream, rest: replies.buffer }),
+        Reply::Error(text) => Err(refused(text)),
+        other => Err(LinkError::Unexpected(format!("{other:?}"))),
+    }
+}
+
+fn refused(text: String) -> LinkError {
+    LinkError::Refused(text.strip_prefix("ERR ").map_or(text.clone(), Into::into))
+}
+
+fn hello(identity: Option<&WorkerIdentity>) -> Hello {
+    let mut hello = Hello { v: 2, ..Hello::default() };
+    if let Some(identity) = identity {
+        hello.wid = Some(identity.wid.clone());
+        hello.hostname = Some(identity.hostname.clone());
+        hello.pid = Some(std::process::id().into());
+        hello.labels = Some(identity.labels.clone());
+    }
+    hello
+}
+
+fn line(hello: &Hello) -> Vec<u8> {
+    let mut line = Vec::new();
+    hello.encode(&mut line);
+    line
+}
+
+struct Replies {
+    decoder: ReplyDecoder,
+    buffer: BytesMut,
+}
+
+impl Replies {
+    async fn next(&mut self, stream: &mut TcpStream) -> Result<Reply, LinkError> {
+        loop {
+            if let Some(reply) = self.decoder.decode(&mut self.buffer)? {
+                return Ok(reply);
+            }
+            let read = stream.read_buf(&mut self.buffer).await;
+            if read.map_err(|source| LinkError::Io { phase: Phase::Handshake, source })? == 0 {
+                return Err(LinkError::Closed(Phase::Handshake));
+            }
+        }
+    }
+}

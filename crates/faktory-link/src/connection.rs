@@ -1,0 +1,358 @@
+//! One pipelined connection. A task writes commands as they come and matches replies in order; callers hold futures.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use faktory_wire::{Command, Reply, ReplyDecoder};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::config::{LinkConfig, WorkerIdentity};
+use crate::connect::{self, Dialled};
+use crate::error::{LinkError, Lost, Phase};
+
+/// Commands are put together up to this size before they are written.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A pipelined connection. Dropped, it is closed at once: what is in flight is lost. See [`Connection::close`].
+#[derive(Debug)]
+pub struct Connection {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Item>,
+    task: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Commands and bytes that may still be sent without a reply.
+    window: Arc<Semaphore>,
+    window_bytes: Arc<Semaphore>,
+    window_bytes_max: u32,
+    in_flight: Mutex<InFlight>,
+    /// Something was sent: there is a reply to wait for.
+    sent: Notify,
+    /// Nothing is in flight any more.
+    idle: Notify,
+    ended: OnceLock<Arc<LinkError>>,
+}
+
+/// Commands that have been handed to the writer, oldest first.
+#[derive(Debug, Default)]
+struct InFlight {
+    waiters: VecDeque<Waiter>,
+    /// Bytes that the system has taken since the beginning.
+    written: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    reply: oneshot::Sender<Result<Reply, Lost>>,
+    /// Where the command ends in the stream of bytes.
+    end: u64,
+    /// From when its reply is waited for.
+    since: Instant,
+    _window: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+#[derive(Debug)]
+struct Item {
+    line: Vec<u8>,
+    reply: oneshot::Sender<Result<Reply, Lost>>,
+    written: oneshot::Sender<()>,
+    window: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+/// The reply to come. Cancel safe: dropped, the reply is read and forgotten, and nobody else gets it.
+#[derive(Debug)]
+pub struct Pending {
+    reply: oneshot::Receiver<Result<Reply, Lost>>,
+    shared: Arc<Shared>,
+}
+
+impl Future for Pending {
+    type Output = Result<Reply, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.reply).poll(context).map(|result| match result {
+            Ok(reply) => reply,
+            // The connection ended before the command was taken up.
+            Err(_) => Err(self.shared.lost(false)),
+        })
+    }
+}
+
+impl Shared {
+    fn in_flight(&self) -> std::sync::MutexGuard<'_, InFlight> {
+        // The lock is never held where something could panic half way.
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self, sent: bool) -> Lost {
+        Lost { sent, cause: Arc::clone(self.ended.get_or_init(|| Arc::new(LinkError::ClosedHere))) }
+    }
+
+    /// Ends the connection: everyone who waits learns why, and whether his command had gone out.
+    fn end(&self, cause: LinkError) {
+        let _ = self.ended.set(Arc::new(cause));
+        self.window.close();
+        self.window_bytes.close();
+        let mut in_flight = self.in_flight();
+        let written = in_flight.written;
+        for waiter in in_flight.waiters.drain(..) {
+            let _ = waiter.reply.send(Err(self.lost(waiter.end <= written)));
+        }
+    }
+}
+
+impl Connection {
+    /// Connects and says HELLO; as a worker, where there is an identity.
+    ///
+    /// # Errors
+    /// With the phase in which it failed or timed out. Cancel safe.
+    pub async fn open(config: &LinkConfig, identity: Option<&WorkerIdentity>) -> Result<Self, LinkError> {
+        let dialled = connect::dial(config, identity).await?;
+        let shared = Arc::new(Shared {
+            window: Arc::new(Semaphore::new(config.window_commands.max(1) as usize)),
+            window_bytes: Arc::new(Semaphore::new(config.window_bytes.max(1) as usize)),
+            window_bytes_max: config.window_bytes.max(1),
+            in_flight: Mutex::default(),
+            sent: Notify::new(),
+            idle: Notify::new(),
+            ended: OnceLock::new(),
+        });
+        let (commands, queue) = mpsc::channel(config.window_commands.max(1) as usize);
+        let driver = Driver { shared: Arc::clone(&shared), config: config.clone() };
+        let task = tokio::spawn(driver.run(dialled, queue));
+        Ok(Self { shared, commands, task: Some(task) })
+    }
+
+    /// Sends one whole line, and returns when the system has taken it, with the reply to come. Waits while the
+    /// window is full. Cancel safe: dropped early, the line is sent whole or not at all.
+    ///
+    /// # Errors
+    /// Where the connection has ended, or ends meanwhile.
+    pub async fn submit(&self, line: Vec<u8>) -> Result<Pending, Lost> {
+        let closed = |_| self.shared.lost(false);
+        let size = u32::try_from(line.len()).unwrap_or(u32::MAX).min(self.shared.window_bytes_max);
+        let bytes = Arc::clone(&self.shared.window_bytes).acquire_many_owned(size).await.map_err(closed)?;
+        let place = Arc::clone(&self.shared.window).acquire_owned().await.map_err(closed)?;
+        let (reply, pending) = oneshot::channel();
+        let (written, is_written) = oneshot::channel();
+        let item = Item { line, reply, written, window: (place, bytes) };
+        self.commands.send(item).await.map_err(|_| self.shared.lost(false))?;
+        let pending = Pending { reply: pending, shared: Arc::clone(&self.shared) };
+        match is_written.await {
+            Ok(()) => Ok(pending),
+            // The connection ended; the reply channel knows how far the line had come.
+            Err(_) => match pending.await {
+                Err(lost) => Err(lost),
+                Ok(reply) => Ok(Pending::answered(reply, Arc::clone(&self.shared))),
+            },
+        }
+    }
+
+    /// Sends a command and waits for its reply. Cancel safe, as [`Connection::submit`] and [`Pending`] are.
+    ///
+    /// # Errors
+    /// Where no reply comes.
+    pub async fn ask(&self, command: &Command) -> Result<Reply, Lost> {
+        self.submit(command.to_line()).await?.await
+    }
+
+    /// Why the connection has ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<Arc<LinkError>> {
+        self.shared.ended.get().cloned()
+    }
+
+    /// Says END, and waits for the end; what is in flight is still answered, within its deadlines.
+    pub async fn close(mut self) {
+        let (closed, _) = mpsc::channel(1);
+        // Dropping the only sender lets the writer finish.
+        drop(std::mem::replace(&mut self.commands, closed));
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Pending {
+    fn answered(reply: Reply, shared: Arc<Shared>) -> Self {
+        let (sender, receiver) = oneshot::channel();
+        let _ = sender.send(Ok(reply));
+        Self { reply: receiver, shared }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            self.shared.end(LinkError::ClosedHere);
+        }
+    }
+}
+
+/// The task behind a connection.
+struct Driver {
+    shared: Arc<Shared>,
+    config: LinkConfig,
+}
+
+impl Driver {
+    async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Item>) {
+        let Dialled { stream, rest } = dialled;
+        let cause = tokio::select! {
+            cause = self.write(&stream, queue) => cause,
+            cause = self.read(&stream, rest) => cause,
+        };
+        self.shared.end(cause);
+    }
+
+    /// Writes until the connection fails; after the last sender has gone, until all is answered.
+    async fn write(&self, stream: &TcpStream, mut queue: mpsc::Receiver<Item>) -> LinkError {
+        let mut wire = Vec::new();
+        let mut finished: VecDeque<(u64, oneshot::Sender<()>)> = VecDeque::new();
+        let mut end = 0;
+        while let Some(first) = queue.recv().await {
+            let mut next = Some(first);
+            while let Some(item) = next {
+                wire.extend_from_slice(&item.line);
+                end += item.line.len() as u64;
+                finished.push_back((end, item.written));
+                let waiter = Waiter { reply: item.reply, end, since: Instant::now(), _window: item.window };
+                self.shared.in_flight().waiters.push_back(waiter);
+                next = if wire.len() < WRITE_BYTES { queue.try_recv().ok() } else { None };
+            }
+            self.shared.sent.notify_one();
+            if let Err(cause) = self.write_all(stream, &wire, &mut finished).await {
+                return cause;
+            }
+            wire.clear();
+            if wire.capacity() > 4 * WRITE_BYTES {
+                wire = Vec::new();
+            }
+        }
+        self.drain(stream).await
+    }
+
+    async fn write_all(
+        &self,
+        stream: &TcpStream,
+        mut wire: &[u8],
+        finished: &mut VecDeque<(u64, oneshot::Sender<()>)>,
+    ) -> Result<(), LinkError> {
+        let failed = |source| LinkError::Io { phase: Phase::Write, source };
+        while !wire.is_empty() {
+            let limit = self.config.write_timeout;
+            match tokio::time::timeout(limit, stream.writable()).await {
+                Ok(ready) => ready.map_err(failed)?,
+                Err(_) => return Err(LinkError::Timeout { phase: Phase::Write, after: limit }),
+            }
+            match stream.try_write(wire) {
+                Ok(count) => {
+                    wire = wire.get(count..).unwrap_or_default();
+                    let written = {
+                        let mut in_flight = self.shared.in_flight();
+                        in_flight.written += count as u64;
+                        in_flight.written
+                    };
+                    while finished.front().is_some_and(|(end, _)| *end <= written) {
+                        if let Some((_, done)) = finished.pop_front() {
+                            let _ = done.send(());
+                        }
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing more is to be sent: waits for the last replies, then says END. The reader's deadlines bound it.
+    async fn drain(&self, stream: &TcpStream) -> LinkError {
+        loop {
+            let idle = self.shared.idle.notified();
+            if self.shared.in_flight().waiters.is_empty() {
+                break;
+            }
+            idle.await;
+        }
+        let _ = self.write_all(stream, &Command::End.to_line(), &mut VecDeque::new()).await;
+        LinkError::ClosedHere
+    }
+
+    /// Reads replies until the connection fails.
+    async fn read(&self, stream: &TcpStream, mut buffer: BytesMut) -> LinkError {
+        let mut decoder = ReplyDecoder::new(self.config.reply_limit);
+        let limit = self.config.read_timeout;
+        loop {
+            loop {
+                match decoder.decode(&mut buffer) {
+                    Ok(Some(reply)) => {
+                        if let Err(cause) = self.deliver(reply) {
+                            return cause;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => return error.into(),
+                }
+            }
+            if buffer.capacity() - buffer.len() < 4 << 10 {
+                buffer.reserve(16 << 10);
+            }
+            let due = self.shared.in_flight().waiters.front().map(|waiter| waiter.since + limit);
+            let readable = tokio::select! {
+                readable = stream.readable() => readable,
+                // Something was sent where nothing was in flight: there is a deadline now.
+                () = self.shared.sent.notified() => continue,
+                () = sleep_until(due) => return LinkError::Timeout { phase: Phase::Reply, after: limit },
+            };
+            let read = readable.and_then(|()| stream.try_read_buf(&mut buffer));
+            match read {
+                Ok(0) => return LinkError::Closed(Phase::Reply),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(source) => return LinkError::Io { phase: Phase::Reply, source },
+            }
+        }
+    }
+
+    /// Hands a reply to the oldest waiter.
+    fn deliver(&self, reply: Reply) -> Result<(), LinkError> {
+        let mut in_flight = self.shared.in_flight();
+        match in_flight.waiters.pop_front() {
+            Some(waiter) => {
+                // The next one's time starts now: the server carries out one command after another.
+                if let Some(next) = in_flight.waiters.front_mut() {
+                    next.since = Instant::now();
+                }
+                if in_flight.waiters.is_empty() {
+                    self.shared.idle.notify_one();
+                }
+                drop(in_flight);
+                let _ = waiter.reply.send(Ok(reply));
+                Ok(())
+            }
+            // Faktory tells a client that it is one too many after it has welcomed it.
+            None => Err(match reply {
+                Reply::Error(text) => LinkError::Refused(text.strip_prefix("ERR ").map_or(text.clone(), Into::into)),
+                other => LinkError::Unexpected(format!("{other:?} to no command")),
+            }),
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

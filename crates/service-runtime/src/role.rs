@@ -1,0 +1,22 @@
+//! What a process does, and so which settings must fit it.
+
+/// The parts that run in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Broker (where no work server is named), API and worker.
+    All,
+    /// The HTTP API.
+    Api,
+    /// The worker.
+    Worker,
+    /// The embedded broker.
+    Broker,
+}
+
+impl Role {
+    /// True where a worker runs.
+    #[must_use]
+    pub const fn runs_worker(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
+    }
+}

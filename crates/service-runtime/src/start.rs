@@ -1,0 +1,57 @@
+//! The first steps of every binary.
+
+use std::path::Path;
+
+use crate::environment::Environment;
+use crate::logs;
+use crate::role::Role;
+use crate::settings::{ConfigError, Settings};
+
+/// The exit code for a configuration with faults (`EX_USAGE` of sysexits.h).
+pub const CONFIG_EXIT_CODE: u8 = 64;
+
+/// Loads the configuration, starts the logs, and says what is in effect.
+///
+/// # Errors
+/// With every fault of the configuration; no port has been bound and nothing been logged.
+pub fn start(role: Role, env_file: Option<&Path>) -> Result<Settings, ConfigError> {
+    let loaded = Settings::load(&Environment::of_process(env_file), role)?;
+    logs::start(&loaded.settings.log_filter, loaded.settings.log_format);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::debug!(configuration = %loaded.settings.describe(), "configuration in effect");
+    tracing::info!(
+        work_server = %loaded.settings.link.url,
+        max_connections = loaded.settings.link.max_connections,
+        connection_timeout = ?loaded.settings.link.connection_timeout,
+        read_timeout = ?loaded.settings.link.read_timeout,
+        worker_concurrency = loaded.settings.worker.concurrency,
+        worker_queues = ?loaded.settings.worker.queues,
+        poll_interval = ?loaded.settings.worker.poll_interval,
+        shutdown_timeout = ?loaded.settings.shutdown_timeout,
+        "configuration in effect (all of it at RUST_LOG=debug)"
+    );
+    Ok(loaded.settings)
+}
+
+/// Tells a failure to whoever started the process, and turns it into an exit code: 64 for a faulty configuration, else 1.
+#[must_use]
+pub fn report(error: &(dyn std::error::Error + 'static)) -> u8 {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Many errors show their cause already.
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    #[expect(clippy::print_stderr, reason = "whoever started the process is to read it, whatever the logs are set to")]
+    {
+        eprintln!("error: {text}");
+    }
+    if error.is::<ConfigError>() { CONFIG_EXIT_CODE } else { 1 }
+}

@@ -1,0 +1,67 @@
+//! The registry of all variables: a new one is one entry here, one field in `settings`, and one row in the README.
+
+use std::fmt::Write;
+
+/// One variable of the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What counts where it is not set, as text that could be set.
+    pub default: &'static str,
+    /// What it is for, for people.
+    pub meaning: &'static str,
+}
+
+const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning }
+}
+
+/// All variables, in the order in which they are documented.
+pub static VARIABLES: &[Variable] = &[
+    variable("FAKTORY_URL", "tcp://127.0.0.1:7419", "the work server: `tcp://:password@host:port`; set, the default run starts no broker of its own"),
+    variable("FAKTORY_PASSWORD_FILE", "", "a file with the password, instead of one in the URL"),
+    variable("FAKTORY_PROVIDER", "", "the name of another variable that holds the URL"),
+    variable("FAKTORY_MAX_CONNECTIONS", "50", "connections to the work server, for API and worker each"),
+    variable("FAKTORY_CONNECTION_TIMEOUT", "5s", "for a place in the pool, the TCP connection and the handshake, each"),
+    variable("FAKTORY_READ_TIMEOUT", "30s", "for a reply; a worker needs 3s or more, because an empty FETCH takes 2s"),
+    variable("FAKTORY_WRITE_TIMEOUT", "30s", "for a command to be taken by the network"),
+    variable("FAKTORY_KEEPALIVE_IDLE", "60s", "silence after which a connection is probed"),
+    variable("FAKTORY_KEEPALIVE_INTERVAL", "10s", "time between two probes"),
+    variable("BIND_ADDR", "127.0.0.1:3000", "where the API listens"),
+    variable("API_REQUEST_TIMEOUT", "60s", "every request has ended by then"),
+    variable("API_MAX_BODY_BYTES", "16MiB", "the largest body"),
+    variable("API_MAX_BATCH_JOBS", "10000", "the most jobs in one batch"),
+    variable("API_MAX_QUEUES", "1000", "distinct queue names accepted from callers while the API runs"),
+    variable("WORKER_CONCURRENCY", "50", "jobs run at once"),
+    variable("WORKER_QUEUES", "default", "queues to work on, comma-separated, the first with strict priority"),
+    variable("WORKER_POLL_INTERVAL_MS", "100", "pause after an empty fetch, for all fetchers but one"),
+    variable("WORKER_BIND_ADDR", "", "where a worker answers `/health` and `/ready`; nowhere where not set"),
+    variable("BROKER_BIND_ADDR", "127.0.0.1:7419", "where the embedded broker listens"),
+    variable("BROKER_DATA_DIR", "", "where it stores; the user's data folder where not set"),
+    variable("BROKER_PASSWORD", "", "its password; none where not set"),
+    variable("BROKER_PASSWORD_FILE", "", "a file with its password"),
+    variable("SHUTDOWN_TIMEOUT", "30s", "time to finish what has begun"),
+    variable("RUST_LOG", "info", "what is logged, for example `info,faktory_link=debug`"),
+    variable("LOG_FORMAT", "text", "`text` or `json`"),
+];
+
+/// Prefixes of ours: a variable that has one and is not known may be a misspelt one.
+pub(crate) const PREFIXES: [&str; 4] = ["FAKTORY_", "API_", "WORKER_", "BROKER_"];
+
+/// The default of a variable.
+pub(crate) fn default_of(name: &str) -> &'static str {
+    VARIABLES.iter().find(|variable| variable.name == name).map_or("", |variable| variable.default)
+}
+
+/// The table of variables, as the README shows it.
+#[must_use]
+pub fn markdown_table() -> String {
+    let mut table = String::from("| variable | default | |\n|---|---|---|\n");
+    for Variable { name, default, meaning } in VARIABLES {
+        let default = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };
+        // Writing to a string can't fail.
+        let _ = writeln!(table, "| `{name}` | {default} | {meaning} |");
+    }
+    table
+}
