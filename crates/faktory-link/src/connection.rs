@@ -60,11 +60,17 @@ struct Waiter {
     _window: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
+/// Lines that go out in one write.
 #[derive(Debug)]
 struct Item {
-    line: Vec<u8>,
-    reply: oneshot::Sender<Result<Reply, Lost>>,
+    lines: Vec<Line>,
     written: oneshot::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Line {
+    bytes: Vec<u8>,
+    reply: oneshot::Sender<Result<Reply, Lost>>,
     window: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
@@ -138,23 +144,42 @@ impl Connection {
     /// # Errors
     /// Where the connection has ended, or ends meanwhile.
     pub async fn submit(&self, line: Vec<u8>) -> Result<Pending, Lost> {
-        let closed = |_| self.shared.lost(false);
-        let size = u32::try_from(line.len()).unwrap_or(u32::MAX).min(self.shared.window_bytes_max);
-        let bytes = Arc::clone(&self.shared.window_bytes).acquire_many_owned(size).await.map_err(closed)?;
-        let place = Arc::clone(&self.shared.window).acquire_owned().await.map_err(closed)?;
-        let (reply, pending) = oneshot::channel();
-        let (written, is_written) = oneshot::channel();
-        let item = Item { line, reply, written, window: (place, bytes) };
-        self.commands.send(item).await.map_err(|_| self.shared.lost(false))?;
-        let pending = Pending { reply: pending, shared: Arc::clone(&self.shared) };
-        match is_written.await {
-            Ok(()) => Ok(pending),
-            // The connection ended; the reply channel knows how far the line had come.
-            Err(_) => match pending.await {
-                Err(lost) => Err(lost),
-                Ok(reply) => Ok(Pending::answered(reply, Arc::clone(&self.shared))),
-            },
+        let mut pending = self.submit_together(vec![line]).await;
+        match pending.pop() {
+            // Not taken by the system: its reply says how far it had come.
+            Some(pending) if self.shared.ended.get().is_some() => pending.await.map(|reply| Pending::answered(reply, &self.shared)),
+            Some(pending) => Ok(pending),
+            None => Err(self.shared.lost(false)),
         }
+    }
+
+    /// Sends whole lines in one write, and returns when the system has taken them or the connection has ended, with
+    /// the replies to come, in their order; after the end they say how far each line had come. Nothing else goes in
+    /// between them. There must not be more lines than the window has commands. Cancel safe: dropped early, all
+    /// are sent or none.
+    pub async fn submit_together(&self, lines: Vec<Vec<u8>>) -> Vec<Pending> {
+        let mut items = Vec::with_capacity(lines.len());
+        let mut pending = Vec::with_capacity(lines.len());
+        for bytes in lines {
+            let (reply, receiver) = oneshot::channel();
+            pending.push(Pending { reply: receiver, shared: Arc::clone(&self.shared) });
+            // Without a window the connection has ended, and the dropped sender says so.
+            if let Some(window) = self.window(bytes.len()).await {
+                items.push(Line { bytes, reply, window });
+            }
+        }
+        let (written, is_written) = oneshot::channel();
+        if items.len() == pending.len() && self.commands.send(Item { lines: items, written }).await.is_ok() {
+            let _ = is_written.await;
+        }
+        pending
+    }
+
+    async fn window(&self, length: usize) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let size = u32::try_from(length).unwrap_or(u32::MAX).min(self.shared.window_bytes_max);
+        let bytes = Arc::clone(&self.shared.window_bytes).acquire_many_owned(size).await.ok()?;
+        let place = Arc::clone(&self.shared.window).acquire_owned().await.ok()?;
+        Some((place, bytes))
     }
 
     /// Sends a command and waits for its reply. Cancel safe, as [`Connection::submit`] and [`Pending`] are.
@@ -183,10 +208,10 @@ impl Connection {
 }
 
 impl Pending {
-    fn answered(reply: Reply, shared: Arc<Shared>) -> Self {
+    fn answered(reply: Reply, shared: &Arc<Shared>) -> Self {
         let (sender, receiver) = oneshot::channel();
         let _ = sender.send(Ok(reply));
-        Self { reply: receiver, shared }
+        Self { reply: receiver, shared: Arc::clone(shared) }
     }
 }
 
@@ -223,11 +248,13 @@ impl Driver {
         while let Some(first) = queue.recv().await {
             let mut next = Some(first);
             while let Some(item) = next {
-                wire.extend_from_slice(&item.line);
-                end += item.line.len() as u64;
+                for Line { bytes, reply, window } in item.lines {
+                    wire.extend_from_slice(&bytes);
+                    end += bytes.len() as u64;
+                    let waiter = Waiter { reply, end, since: Instant::now(), _window: window };
+                    self.shared.in_flight().waiters.push_back(waiter);
+                }
                 finished.push_back((end, item.written));
-                let waiter = Waiter { reply: item.reply, end, since: Instant::now(), _window: item.window };
-                self.shared.in_flight().waiters.push_back(waiter);
                 next = if wire.len() < WRITE_BYTES { queue.try_recv().ok() } else { None };
             }
             self.shared.sent.notify_one();

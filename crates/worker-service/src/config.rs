@@ -1,0 +1,65 @@
+//! What a worker is started with.
+
+use std::time::Duration;
+
+use faktory_link::LinkConfig;
+use service_runtime::{LinkSettings, Settings};
+
+/// Which queues a worker works on, how much at once, and which work server it uses.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// The work server; of `max_connections` one is for acks and the rest are for fetches.
+    pub link: LinkConfig,
+    /// Queues, the first with strict priority.
+    pub queues: Vec<String>,
+    /// Jobs run at once.
+    pub concurrency: usize,
+    /// Pause after an empty fetch, for all fetchers but the one that always waits at the server.
+    pub poll_interval: Duration,
+    /// How often the worker gives a sign of life. A server gives a worker up after 60 s without one.
+    pub heartbeat: Duration,
+    /// Words about the worker, for the work server's pages.
+    pub labels: Vec<String>,
+}
+
+impl WorkerConfig {
+    /// The defaults of api.md.
+    #[must_use]
+    pub fn new(link: LinkConfig) -> Self {
+        Self {
+            link,
+            queues: vec![faktory_wire::DEFAULT_QUEUE.into()],
+            concurrency: 50,
+            poll_interval: Duration::from_millis(100),
+            heartbeat: Duration::from_secs(15),
+            labels: vec!["work-factory".into()],
+        }
+    }
+
+    /// As configured.
+    #[must_use]
+    pub fn from_settings(settings: &Settings) -> Self {
+        let worker = &settings.worker;
+        Self {
+            queues: worker.queues.clone(),
+            concurrency: worker.concurrency,
+            poll_interval: worker.poll_interval,
+            ..Self::new(link_config(&settings.link))
+        }
+    }
+}
+
+/// The link as configured.
+#[must_use]
+pub fn link_config(settings: &LinkSettings) -> LinkConfig {
+    LinkConfig {
+        password: settings.url.password.as_ref().map(|password| password.reveal().to_owned()),
+        connect_timeout: settings.connection_timeout,
+        read_timeout: settings.read_timeout,
+        write_timeout: settings.write_timeout,
+        keepalive_idle: settings.keepalive_idle,
+        keepalive_interval: settings.keepalive_interval,
+        max_connections: settings.max_connections,
+        ..LinkConfig::new(settings.url.host.clone(), settings.url.port)
+    }
+}

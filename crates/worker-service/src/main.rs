@@ -1,0 +1,46 @@
+//! The worker as a process of its own: runs the jobs of job-types.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use service_runtime::Role;
+use worker_service::{Worker, WorkerConfig};
+
+/// A worker of Work Factory: runs jobs that it fetches from the work server at FAKTORY_URL.
+#[derive(Parser)]
+#[command(version, after_help = "Configured by environment variables; the README lists them all.")]
+struct Arguments {
+    /// Read variables from this file; those set in the environment win
+    #[arg(long, value_name = "PATH")]
+    env_file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = match service_runtime::start(Role::Worker, arguments.env_file.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return service_runtime::report(&error).into(),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return service_runtime::report(&error).into(),
+    };
+    let result = runtime.block_on(async {
+        let worker = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
+        let mut worker = worker.serve_health(settings.worker.bind).await?.start();
+        tokio::select! {
+            signal = service_runtime::termination() => tracing::info!(signal = signal?, "ending"),
+            () = worker.told_to_terminate() => tracing::info!("the work server told this worker to end"),
+        }
+        worker.stop(settings.shutdown_timeout).await;
+        anyhow::Ok(())
+    });
+    // A blocking handler that never ends must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => service_runtime::report(error.as_ref()).into(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Panics of handlers: caught, and told with the place where they happened.
+
+use std::any::Any;
+use std::backtrace::Backtrace;
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Once;
+use std::task::{Context, Poll};
+
+use crate::outcome::{Failure, Outcome};
+
+thread_local! {
+    /// What the hook saw of the last panic on this thread.
+    static LAST: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+static HOOK: Once = Once::new();
+
+/// Puts a hook in front of the process's own, once, that notes where a panic happened.
+pub(crate) fn install_hook() {
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let mut lines: Vec<String> = info.location().map(|location| format!("at {location}")).into_iter().collect();
+            lines.extend(Backtrace::capture().to_string().lines().map(|line| line.trim().to_owned()));
+            LAST.with(|last| *last.borrow_mut() = lines);
+            before(info);
+        }));
+    });
+}
+
+/// Runs a function; a panic becomes a failure.
+pub(crate) fn catch(run: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|cause| failure(&*cause))
+}
+
+fn failure(cause: &(dyn Any + Send)) -> Outcome {
+    let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+    let message = format!("handler panicked: {}", text.unwrap_or("no text"));
+    let mut backtrace = LAST.with(|last| std::mem::take(&mut *last.borrow_mut()));
+    backtrace.retain(|line| line != "disabled backtrace");
+    Outcome::Failed(Failure { kind: "panic".into(), message, backtrace })
+}
+
+/// A future whose panic becomes a failure.
+pub(crate) struct Caught<F>(pub(crate) Pin<Box<F>>);
+
+impl<F: Future<Output = Outcome>> Future for Caught<F> {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        // After a panic the future is not polled again.
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(cause) => Poll::Ready(failure(&*cause)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_its_text_and_place() {
+        install_hook();
+        let Outcome::Failed(failure) = catch(|| panic!("deliberate {}", 7)) else { panic!("no failure") };
+        assert_eq!(failure.message, "handler panicked: deliberate 7");
+        assert!(failure.backtrace[0].contains("panics.rs"), "{:?}", failure.backtrace);
+    }
+}

@@ -1,0 +1,49 @@
+//! The jobs that are being run, so that what is unfinished at the deadline can be failed. Whoever takes a run out of
+//! here reports it: its own end, or the deadline. Never both.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+/// A job that was fetched: what is needed to report on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fetched {
+    pub(crate) jid: String,
+    /// Until then the work server keeps it for us.
+    pub(crate) reserved_until: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct RunningJobs {
+    runs: Mutex<(u64, HashMap<u64, Fetched>)>,
+}
+
+impl RunningJobs {
+    fn runs(&self) -> std::sync::MutexGuard<'_, (u64, HashMap<u64, Fetched>)> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a run, and returns its number.
+    pub(crate) fn begin(&self, job: Fetched) -> u64 {
+        let mut runs = self.runs();
+        runs.0 += 1;
+        let number = runs.0;
+        runs.1.insert(number, job);
+        number
+    }
+
+    /// Takes a run out; `None` where somebody else has reported it.
+    pub(crate) fn take(&self, number: u64) -> Option<Fetched> {
+        self.runs().1.remove(&number)
+    }
+
+    /// Takes all out.
+    pub(crate) fn take_all(&self) -> Vec<Fetched> {
+        self.runs().1.drain().map(|(_, job)| job).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.runs().1.len()
+    }
+}
