@@ -32,7 +32,8 @@ pub(crate) fn check_filter(text: &str) -> Result<String, String> {
 
 /// Starts the logs. Started twice in a process, the first start counts.
 pub(crate) fn start(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::builder().parse_lossy(filter);
+    // The store under the broker tells of its housekeeping; only who asks for it by name gets it.
+    let filter = EnvFilter::builder().parse_lossy(format!("fjall=warn,lsm_tree=warn,{filter}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),

@@ -1,1 +1,16 @@
+#![doc = include_str!("../README.md")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on is to say so at once")]
 
+mod api;
+pub mod http;
+mod process;
+mod quirky;
+pub mod transcript;
+mod wire_client;
+mod work_server;
+
+pub use api::TestApi;
+pub use process::{TestProcess, cargo_bin, eventually};
+pub use quirky::{Quirky, Session};
+pub use wire_client::WireClient;
+pub use work_server::{WorkServer, WorkServerKind};

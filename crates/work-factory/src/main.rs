@@ -1,1 +1,88 @@
-fn main(){}
+//! Work Factory in one process. `up`, the default, is broker, API and worker together; each can also run alone.
+
+mod faults;
+mod parts;
+mod screen;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use service_runtime::{Role, Settings};
+
+use parts::Running;
+
+/// Post jobs over HTTP, run them on workers, keep them in a durable work server.
+///
+/// Without a command everything runs in this process. With FAKTORY_URL set, API and worker use the Faktory there and no
+/// broker is started.
+#[derive(Parser)]
+#[command(version, after_help = "Configured by environment variables; the README lists them all. Try: curl --json '{\"a\":1,\"b\":2}' http://127.0.0.1:3000/jobs/add")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Read variables from this file; those set in the environment win
+    #[arg(long, value_name = "PATH", global = true)]
+    env_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Clone, Copy)]
+enum Command {
+    /// Broker, API and worker in one process (the default); without the broker where FAKTORY_URL is set
+    Up,
+    /// The embedded broker alone: a work server that speaks Faktory's protocol
+    Broker,
+    /// The HTTP API alone, for the work server at FAKTORY_URL
+    Api,
+    /// A worker alone, for the work server at FAKTORY_URL
+    Worker,
+}
+
+impl Command {
+    const fn role(self) -> Role {
+        match self {
+            Self::Up => Role::All,
+            Self::Broker => Role::Broker,
+            Self::Api => Role::Api,
+            Self::Worker => Role::Worker,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let role = arguments.command.unwrap_or(Command::Up).role();
+    let settings = match service_runtime::start(role, arguments.env_file.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return service_runtime::report(&error).into(),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return service_runtime::report(&error).into(),
+    };
+    let result = runtime.block_on(run(role, &settings));
+    // A blocking handler that never ends must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => service_runtime::report(error.as_ref()).into(),
+    }
+}
+
+async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
+    let mut running = Running::start(role, settings).await?;
+    screen::show(&running, settings);
+    let failure = tokio::select! {
+        signal = service_runtime::termination() => {
+            tracing::info!(signal = signal?, "ending; a second signal ends at once");
+            None
+        }
+        failure = running.ended_by_itself() => failure,
+    };
+    tokio::select! {
+        stopped = running.stop(settings.shutdown_timeout) => stopped?,
+        _ = service_runtime::termination() => anyhow::bail!("ended at once by a second signal; what had not finished runs again when its reservation ends"),
+    }
+    failure.map_or(Ok(()), |failure| Err(failure.into()))
+}

@@ -139,9 +139,9 @@ async fn run(shared: Arc<Shared>, finished: mpsc::Sender<Finished>, job: Job, nu
     };
     match &outcome {
         Outcome::Done => tracing::debug!(%jid, %job_type, "job done"),
-        Outcome::Failed(failure) => tracing::warn!(%jid, %job_type, kind = %failure.kind, message = %failure.message, "job failed"),
+        Outcome::Failed(failure) => tracing::warn!(%jid, %job_type, kind = %failure.kind, error = %failure.message, "job failed"),
         Outcome::FailedForGood(failure) => {
-            tracing::warn!(%jid, %job_type, kind = %failure.kind, message = %failure.message, "job failed for good");
+            tracing::warn!(%jid, %job_type, kind = %failure.kind, error = %failure.message, "job failed for good");
         }
     }
     if let Some(fetched) = shared.running.take(number) {

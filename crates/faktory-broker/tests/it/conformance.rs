@@ -1,0 +1,75 @@
+//! What every work server must do, beside the transcripts: on the broker, and on a Faktory where there is one.
+
+use faktory_wire::Reply;
+use testkit::{WorkServer, WorkServerKind};
+
+#[tokio::test]
+async fn a_thousand_pipelined_pushes_come_out_in_order_once_each() {
+    for kind in WorkServerKind::all() {
+        let server = WorkServer::start(kind).await;
+        let mut client = server.client().await;
+        for number in 0..1000 {
+            client.send(&format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":1,"reserve_for":60}}]"#)).await;
+        }
+        for _ in 0..1000 {
+            assert_eq!(client.read().await, Some(Reply::Bulk("{}".into())));
+        }
+        for number in 0..1000 {
+            let job = client.fetch("default").await.unwrap();
+            assert_eq!(job.jid, format!("job-{number:08}"), "{kind:?}");
+            client.send(&format!(r#"ACK {{"jid":"{}"}}"#, job.jid)).await;
+            assert_eq!(client.read().await, Some(Reply::OK));
+        }
+        let info = client.info().await.faktory;
+        assert_eq!((info.total_processed, info.total_enqueued, info.sets.working), (1000, 0, 0), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_given_back_by_pushing_it_for_later_and_acknowledging_it() {
+    for kind in WorkServerKind::all() {
+        let server = WorkServer::start(kind).await;
+        let mut client = server.client().await;
+        client.ask(r#"PUSHB [{"jid":"job-00000001","jobtype":"t","args":[1],"retry":0,"reserve_for":60}]"#).await;
+        let job = client.fetch("default").await.unwrap();
+        let at = faktory_wire::Timestamp::now().plus(std::time::Duration::from_secs(1));
+        client.send(&format!(r#"PUSHB [{{"jid":"job-00000001","jobtype":"t","args":{},"retry":0,"reserve_for":60,"at":"{at}"}}]"#, job.args_json())).await;
+        client.send(r#"ACK {"jid":"job-00000001"}"#).await;
+        assert_eq!((client.read().await, client.read().await), (Some(Reply::Bulk("{}".into())), Some(Reply::OK)));
+        let sets = client.info().await.faktory.sets;
+        assert_eq!((sets.scheduled, sets.working), (1, 0), "{kind:?}");
+        // Faktory looks every 5 s what is due; a FETCH waits for 2 s.
+        let mut again = None;
+        for _ in 0..5 {
+            again = again.or(client.fetch("default").await);
+        }
+        assert_eq!(again.map(|job| (job.jid, job.failure)), Some(("job-00000001".into(), None)), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_waiting_fetch_gets_its_own_job() {
+    for kind in WorkServerKind::all() {
+        let server = WorkServer::start(kind).await;
+        let mut fetchers = Vec::new();
+        for _ in 0..5 {
+            let mut client = server.client().await;
+            client.send("FETCH default").await;
+            fetchers.push(client);
+        }
+        let mut pusher = server.client().await;
+        for number in 0..5 {
+            pusher.ask(&format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":1,"reserve_for":60}}]"#)).await;
+        }
+        let mut seen = Vec::new();
+        for mut client in fetchers {
+            match client.read().await {
+                Some(Reply::Bulk(body)) => seen.push(faktory_wire::Job::parse(&body).unwrap().jid),
+                other => panic!("{kind:?}: {other:?}"),
+            }
+        }
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 5, "{kind:?}");
+    }
+}

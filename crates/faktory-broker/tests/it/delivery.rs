@@ -1,0 +1,71 @@
+//! Jobs whose replies did not reach the client. Faktory reserves them for the dead; the broker does not.
+
+use std::time::Duration;
+
+use faktory_wire::Reply;
+use testkit::{WorkServer, eventually};
+
+#[tokio::test]
+async fn a_job_sent_into_a_reset_connection_is_offered_again_at_once() {
+    let server = WorkServer::broker().await;
+    let mut pusher = server.client().await;
+    let mut dying = server.client().await;
+    dying.send("FETCH default").await;
+    // Many jobs, larger than what the socket buffers hold, to one who reads nothing and then resets.
+    let big = "x".repeat(1 << 20);
+    for number in 0..12 {
+        pusher.ask(&format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":["{big}"]}}"#)).await;
+        dying.send("FETCH default").await;
+    }
+    eventually("all jobs are fetched", Duration::from_secs(20), || {
+        let mut watcher = Box::pin(server.client());
+        async move { (watcher.as_mut().await.info().await.faktory.sets.working == 12).then_some(()) }
+    })
+    .await;
+    dying.reset();
+    // What had arrived in the dead client's buffers counts as delivered; what had not must come back, in order.
+    let back = eventually("jobs come back", Duration::from_secs(20), || {
+        let mut watcher = Box::pin(server.client());
+        async move { Some(watcher.as_mut().await.info().await.faktory.total_enqueued).filter(|count| *count > 0) }
+    })
+    .await;
+    let mut last = String::new();
+    for _ in 0..back {
+        let job = pusher.fetch("default").await.unwrap();
+        assert!(job.jid > last, "{} after {last}", job.jid);
+        last = job.jid;
+    }
+    assert_eq!(last, "job-00000011");
+}
+
+#[tokio::test]
+async fn pipelined_fetches_of_a_closed_connection_are_not_executed() {
+    let server = WorkServer::broker().await;
+    let mut pusher = server.client().await;
+    let mut closing = server.client().await;
+    for _ in 0..20 {
+        closing.send("FETCH default").await;
+    }
+    closing.half_close().await;
+    for _ in 0..20 {
+        assert_eq!(closing.read().await, Some(Reply::Nothing));
+    }
+    assert_eq!(closing.read().await, None);
+    pusher.ask(r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#).await;
+    assert_eq!(pusher.fetch("default").await.unwrap().jid, "job-00000001");
+}
+
+#[tokio::test]
+async fn a_job_fetched_and_read_by_a_client_that_leaves_stays_reserved() {
+    let server = WorkServer::broker().await;
+    let mut pusher = server.client().await;
+    pusher.ask(r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#).await;
+    let mut leaving = server.client().await;
+    assert!(leaving.fetch("default").await.is_some());
+    drop(leaving);
+    assert_eq!(pusher.fetch("default").await, None);
+    assert_eq!(pusher.info().await.faktory.sets.working, 1);
+    // It ends as any reservation does: here by an ACK over another connection.
+    assert_eq!(pusher.ask(r#"ACK {"jid":"job-00000001"}"#).await, Reply::OK);
+    assert_eq!(pusher.info().await.faktory.sets.working, 0);
+}

@@ -1,0 +1,54 @@
+//! What was answered is there when the broker is opened again. That this holds when the process is killed is shown with
+//! the real process, in work-factory's tests.
+
+use testkit::WorkServer;
+
+#[tokio::test]
+async fn jobs_reservations_sets_and_counters_survive_a_restart() {
+    let mut server = WorkServer::broker().await;
+    let mut client = server.client().await;
+    for number in 0..100 {
+        client.ask(&format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":[{number}],"retry":1}}"#)).await;
+    }
+    for _ in 0..10 {
+        let job = client.fetch("default").await.unwrap();
+        client.ask(&format!(r#"ACK {{"jid":"{}"}}"#, job.jid)).await;
+    }
+    for _ in 0..5 {
+        let job = client.fetch("default").await.unwrap();
+        client.ask(&format!(r#"FAIL {{"jid":"{}"}}"#, job.jid)).await;
+    }
+    client.fetch("default").await.unwrap();
+    let before = client.info().await.faktory;
+    server.restart().await;
+    let mut client = server.client().await;
+    assert_eq!(client.info().await.faktory, before);
+    assert_eq!(client.fetch("default").await.unwrap().jid, "job-00000016");
+}
+
+#[tokio::test]
+async fn a_store_of_another_format_is_refused_by_name() {
+    use faktory_broker::{Batch, Broker, BrokerConfig, FjallStore, Store, Table};
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let mut store = FjallStore::open(folder.path()).unwrap();
+        let mut batch = Batch::default();
+        batch.put(Table::Meta, *b"format", 999_u32.to_be_bytes());
+        store.write(batch).unwrap();
+        store.sync().unwrap();
+    }
+    let result = Broker::start(BrokerConfig::new(([127, 0, 0, 1], 0).into(), folder.path().to_owned())).await;
+    let error = result.err().unwrap().to_string();
+    assert!(error.contains("format 999") && error.contains("reads format 1"), "{error}");
+}
+
+#[tokio::test]
+async fn two_brokers_never_share_a_store() {
+    use faktory_broker::{Broker, BrokerConfig};
+    let folder = tempfile::tempdir().unwrap();
+    let config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), folder.path().to_owned());
+    let first = Broker::start(config.clone()).await.unwrap();
+    assert!(Broker::start(config.clone()).await.is_err());
+    first.stop().await.unwrap();
+    Broker::start(config).await.unwrap().stop().await.unwrap();
+}

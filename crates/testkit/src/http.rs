@@ -1,0 +1,68 @@
+//! A small HTTP client over hyper: one connection a request, or one kept for many.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// An answer, read whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, as JSON; null where it is none.
+    pub body: Value,
+}
+
+/// One connection, kept alive.
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Client {
+    /// Connects.
+    pub async fn connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Self { sender })
+    }
+
+    /// Sends a request with headers, and reads the answer.
+    pub async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> std::io::Result<Answer> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        self.sender.ready().await.map_err(std::io::Error::other)?;
+        let response = self.sender.send_request(request).await.map_err(std::io::Error::other)?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+
+    /// Posts JSON.
+    pub async fn post(&mut self, path: &str, json: impl Into<Bytes>) -> std::io::Result<Answer> {
+        self.send(Method::POST, path, &[("content-type", "application/json")], json).await
+    }
+}
+
+/// Posts JSON on a connection of its own.
+pub async fn post(address: SocketAddr, path: &str, json: impl Into<Bytes>) -> std::io::Result<Answer> {
+    Client::connect(address).await?.post(path, json).await
+}
+
+/// Gets, on a connection of its own.
+pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
+    Client::connect(address).await?.send(Method::GET, path, &[], "").await
+}

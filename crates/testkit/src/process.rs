@@ -1,0 +1,112 @@
+//! The binaries as processes.
+
+use std::ffi::OsStr;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+/// Asks again and again until there is an answer; panics with `what` where none comes in time. The pauses are short;
+/// how long it takes in all is bounded, not asserted.
+pub async fn eventually<T, F, Fut>(what: &str, patience: Duration, mut ask: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
+}
+
+/// A binary of this workspace, beside the test that runs.
+#[must_use]
+pub fn cargo_bin(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    // target/debug/deps/test-… → target/debug/name
+    test.parent().unwrap().parent().unwrap().join(name)
+}
+
+/// A process; killed when dropped.
+pub struct TestProcess {
+    child: Child,
+    output: Arc<Mutex<String>>,
+}
+
+impl TestProcess {
+    /// Starts it with these arguments and nothing of ours in the environment but these variables.
+    pub fn start(program: impl AsRef<OsStr>, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if ["FAKTORY_", "API_", "WORKER_", "BROKER_", "BIND_ADDR", "SHUTDOWN_", "RUST_LOG", "LOG_"].iter().any(|ours| name.starts_with(ours)) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command.envs(variables.iter().copied()).spawn().unwrap();
+        let output = Arc::new(Mutex::new(String::new()));
+        collect(child.stdout.take().unwrap(), Arc::clone(&output));
+        collect(child.stderr.take().unwrap(), Arc::clone(&output));
+        Self { child, output }
+    }
+
+    /// What it has printed, both streams.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.output.lock().unwrap().clone()
+    }
+
+    /// Waits for a line with this text, and returns the line.
+    pub async fn line_with(&self, text: &str) -> String {
+        eventually(&format!("a line with {text:?}; the output is:\n{}", self.output()), Duration::from_secs(30), || async {
+            self.output().lines().find(|line| line.contains(text)).map(ToOwned::to_owned)
+        })
+        .await
+    }
+
+    /// The address on a line such as `  API      http://127.0.0.1:3000`.
+    pub async fn address_on(&self, label: &str) -> SocketAddr {
+        let line = self.line_with(label).await;
+        let (_, address) = line.split_once("://").unwrap();
+        address.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Kills it without a warning, and waits for its end.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Sends a signal by name (`TERM`, `INT`).
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap();
+    }
+
+    /// Waits for its end; its exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await.expect("the process ends").unwrap();
+        status.code()
+    }
+}
+
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: Arc<Mutex<String>>) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut output = output.lock().unwrap();
+            output.push_str(&line);
+            output.push('\n');
+        }
+    });
+}

@@ -1,0 +1,159 @@
+//! A work server for a test: the broker in this process, or a real Faktory as a process of its own.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use faktory_broker::{Broker, BrokerConfig};
+use faktory_link::LinkConfig;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::process::eventually;
+use crate::wire_client::WireClient;
+
+/// Which kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkServerKind {
+    /// The embedded broker.
+    Broker,
+    /// The Faktory that `FAKTORY_BIN` names.
+    Faktory,
+}
+
+impl WorkServerKind {
+    /// The broker, and Faktory where there is one.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut kinds = vec![Self::Broker];
+        kinds.extend(faktory_bin().map(|_| Self::Faktory));
+        kinds
+    }
+}
+
+fn faktory_bin() -> Option<PathBuf> {
+    std::env::var_os("FAKTORY_BIN").filter(|path| !path.is_empty()).map(Into::into)
+}
+
+/// A running work server, with a data folder that goes when it is dropped.
+pub struct WorkServer {
+    kind: WorkServerKind,
+    password: Option<String>,
+    folder: TempDir,
+    address: SocketAddr,
+    running: Option<Running>,
+}
+
+enum Running {
+    Broker(Broker),
+    Faktory(Child),
+}
+
+impl WorkServer {
+    /// Starts one without a password.
+    pub async fn start(kind: WorkServerKind) -> Self {
+        Self::start_with(kind, None).await
+    }
+
+    /// Starts the broker.
+    pub async fn broker() -> Self {
+        Self::start(WorkServerKind::Broker).await
+    }
+
+    /// Starts one with this password, or none.
+    pub async fn start_with(kind: WorkServerKind, password: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server =
+            Self { kind, password: password.map(Into::into), folder, address: SocketAddr::from(([127, 0, 0, 1], 0)), running: None };
+        server.run().await;
+        server
+    }
+
+    /// Where it listens; the same after a restart.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A link configuration for it.
+    #[must_use]
+    pub fn link(&self) -> LinkConfig {
+        LinkConfig { password: self.password.clone(), ..LinkConfig::new(self.address.ip().to_string(), self.address.port()) }
+    }
+
+    /// A client that has said HELLO without a worker id.
+    pub async fn client(&self) -> WireClient {
+        WireClient::connect(self.address).await
+    }
+
+    /// Ends it in order, and starts it again on the same data and address.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.run().await;
+    }
+
+    /// Ends it in order.
+    pub async fn stop(&mut self) {
+        match self.running.take() {
+            Some(Running::Broker(broker)) => broker.stop().await.unwrap(),
+            Some(Running::Faktory(mut child)) => {
+                let id = child.id().unwrap().to_string();
+                Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+                child.wait().await.unwrap();
+            }
+            None => {}
+        }
+    }
+
+    /// Starts it again after [`WorkServer::stop`].
+    pub async fn run(&mut self) {
+        let running = match self.kind {
+            WorkServerKind::Broker => {
+                let mut config = BrokerConfig::new(self.address, self.folder.path().to_owned());
+                config.password = self.password.clone();
+                let broker = Broker::start(config).await.unwrap();
+                self.address = broker.address();
+                Running::Broker(broker)
+            }
+            WorkServerKind::Faktory => {
+                if self.address.port() == 0 {
+                    self.address = free_address();
+                }
+                Running::Faktory(self.spawn_faktory())
+            }
+        };
+        self.running = Some(running);
+        let address = self.address;
+        eventually("the work server listens", Duration::from_secs(20), || async move {
+            TcpStream::connect(address).await.is_ok().then_some(())
+        })
+        .await;
+    }
+
+    fn spawn_faktory(&self) -> Child {
+        let (data, configuration) = (self.folder.path().join("data"), self.folder.path().join("config"));
+        std::fs::create_dir_all(&data).unwrap();
+        std::fs::create_dir_all(&configuration).unwrap();
+        let mut command = Command::new(faktory_bin().expect("FAKTORY_BIN names a Faktory"));
+        command
+            .args(["-e", "development", "-w", ":0", "-b", &self.address.to_string()])
+            .arg("-d")
+            .arg(data)
+            .arg("-c")
+            .arg(configuration)
+            .env_remove("FAKTORY_PASSWORD")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .kill_on_drop(true);
+        if let Some(password) = &self.password {
+            command.env("FAKTORY_PASSWORD", password);
+        }
+        command.spawn().expect("FAKTORY_BIN can be run")
+    }
+}
+
+/// An address that nobody listens on just now.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,46 @@
+//! The first mistakes a person makes, answered with what to do about them.
+
+use std::io;
+
+use anyhow::Error;
+use api_service::ApiError;
+use faktory_broker::BrokerError;
+
+pub(crate) fn of_broker(error: BrokerError) -> Error {
+    match &error {
+        BrokerError::Bind { address, source } if is_taken(source) => {
+            let advice = format!(
+                "{address} is taken, perhaps by a Faktory: FAKTORY_URL=tcp://{address} would use it; BROKER_BIND_ADDR moves the broker (127.0.0.1:0 takes any free port)"
+            );
+            Error::new(error).context(advice)
+        }
+        BrokerError::Bind { .. } => Error::new(error).context("BROKER_BIND_ADDR says where the broker listens"),
+        BrokerError::Store(_, folder) => {
+            let advice = format!(
+                "the data folder {} can't be used; another Work Factory may be running on it; BROKER_DATA_DIR names another folder",
+                folder.display()
+            );
+            Error::new(error).context(advice)
+        }
+        BrokerError::Thread(_) => Error::new(error),
+    }
+}
+
+pub(crate) fn of_api(error: ApiError) -> Error {
+    match &error {
+        ApiError::Bind { address, source } if is_taken(source) => {
+            let advice = format!("{address} is taken; BIND_ADDR moves the API (127.0.0.1:0 takes any free port)");
+            Error::new(error).context(advice)
+        }
+        ApiError::Bind { .. } => Error::new(error).context("BIND_ADDR says where the API listens"),
+        ApiError::Pool(_) => Error::new(error),
+    }
+}
+
+pub(crate) fn of_worker(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(error).context("WORKER_BIND_ADDR says where the worker answers /health")
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}

@@ -1,0 +1,107 @@
+//! The parts that run in this process, started in the order in which they need each other and ended in the reverse.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use api_service::{Api, ApiConfig};
+use faktory_broker::{Broker, BrokerConfig, BrokerError};
+use service_runtime::{Role, Settings, WorkServerUrl};
+use worker_service::{RunningWorker, Worker, WorkerConfig};
+
+use crate::faults;
+
+/// What runs.
+pub(crate) struct Running {
+    pub(crate) broker: Option<Broker>,
+    pub(crate) api: Option<Api>,
+    pub(crate) worker: Option<RunningWorker>,
+    /// The work server that API and worker use.
+    pub(crate) work_server: WorkServerUrl,
+}
+
+impl Running {
+    pub(crate) async fn start(role: Role, settings: &Settings) -> anyhow::Result<Self> {
+        let mut settings = settings.clone();
+        let with_broker = role == Role::Broker || (role == Role::All && !settings.link.url_is_set);
+        let broker = if with_broker { Some(start_broker(&settings).await?) } else { None };
+        if let Some(broker) = &broker {
+            let address = reachable(broker.address());
+            let password = settings.broker.password.clone();
+            settings.link.url = WorkServerUrl { host: address.ip().to_string(), port: address.port(), password };
+        }
+        let api = match role {
+            Role::All | Role::Api => Some(Api::start(ApiConfig::from_settings(&settings)).await.map_err(faults::of_api)?),
+            Role::Worker | Role::Broker => None,
+        };
+        let worker = match role {
+            Role::All | Role::Worker => {
+                let builder = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
+                Some(builder.serve_health(settings.worker.bind).await.map_err(faults::of_worker)?.start())
+            }
+            Role::Api | Role::Broker => None,
+        };
+        Ok(Self { broker, api, worker, work_server: settings.link.url })
+    }
+
+    /// Waits until a part ends by itself: with an error where it failed, without where a worker was told to.
+    pub(crate) async fn ended_by_itself(&mut self) -> Option<BrokerError> {
+        let broker = async {
+            match &mut self.broker {
+                Some(broker) => broker.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let worker = async {
+            match &mut self.worker {
+                Some(worker) => worker.told_to_terminate().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            failure = broker => {
+                tracing::error!(error = %failure, "the broker has failed");
+                Some(failure)
+            }
+            () = worker => {
+                tracing::info!("the work server told this worker to end");
+                None
+            }
+        }
+    }
+
+    /// Ends everything: API and worker first, within `timeout`, then the broker that they use.
+    pub(crate) async fn stop(self, timeout: Duration) -> Result<(), BrokerError> {
+        let api = async {
+            if let Some(api) = self.api {
+                api.stop(timeout).await;
+            }
+        };
+        let worker = async {
+            if let Some(worker) = self.worker {
+                worker.stop(timeout).await;
+            }
+        };
+        tokio::join!(api, worker);
+        match self.broker {
+            Some(broker) => broker.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
+    let broker = &settings.broker;
+    let mut config = BrokerConfig::new(broker.bind, broker.data_dir.clone());
+    config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());
+    Broker::start(config).await.map_err(faults::of_broker)
+}
+
+/// An address that listens everywhere is reached over loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
+}
