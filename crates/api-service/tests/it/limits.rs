@@ -1,0 +1,100 @@
+//! Everything from outside is bounded, and says by which variable.
+
+use std::time::Duration;
+
+use api_service::ApiConfig;
+use testkit::{TestApi, WireClient, WorkServer, http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+async fn api(change: impl FnOnce(&mut ApiConfig)) -> (TestApi, WorkServer) {
+    let server = WorkServer::broker().await;
+    let mut config = ApiConfig::new(server.link());
+    change(&mut config);
+    let api = TestApi::start_with(config).await;
+    api.ready().await;
+    (api, server)
+}
+
+fn code(answer: &http::Answer) -> &str {
+    answer.body.get("code").and_then(|code| code.as_str()).unwrap()
+}
+
+/// A body of exactly so many bytes.
+fn body_of(bytes: usize) -> String {
+    let frame = r#"{"jobtype":"x","args":[""]}"#.len();
+    format!(r#"{{"jobtype":"x","args":["{}"]}}"#, "a".repeat(bytes - frame))
+}
+
+#[tokio::test]
+async fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
+    let (api, server) = api(|config| config.max_body_bytes = 100_000).await;
+    assert_eq!(http::post(api.address(), "/jobs", body_of(100_000)).await.unwrap().status, 202);
+    let answer = http::post(api.address(), "/jobs", body_of(100_001)).await.unwrap();
+    assert_eq!((answer.status.as_u16(), code(&answer)), (413, "body_too_large"));
+    assert_eq!(answer.body.get("limit"), Some(&serde_json::json!(100_000)));
+    assert!(answer.body.to_string().contains("API_MAX_BODY_BYTES"));
+    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 1);
+}
+
+/// Sends raw HTTP and reads to the end.
+async fn raw(address: std::net::SocketAddr, parts: &[&str]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for part in parts {
+        stream.write_all(part.as_bytes()).await.unwrap();
+    }
+    let mut answer = String::new();
+    let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_chunked_body_over_the_limit_is_cut_off_too() {
+    let (api, _server) = api(|config| config.max_body_bytes = 1000).await;
+    let head = "POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = format!("400\r\n{}\r\n", "a".repeat(1024));
+    let answer = raw(api.address(), &[head, &chunk, &chunk, "0\r\n\r\n"]).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_left() {
+    let (api, server) = api(|config| config.body_idle_timeout = Duration::from_millis(300)).await;
+    let head = "POST /jobs/add HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 13\r\n\r\n";
+    let answer = raw(api.address(), &[head, "{\"a\":1,"]).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
+    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 0);
+}
+
+#[tokio::test]
+async fn a_batch_of_the_limit_passes_and_one_job_more_does_not() {
+    let (api, _server) = api(|config| config.max_batch_jobs = 3).await;
+    let batch = |count: usize| format!(r#"{{"jobs":[{}]}}"#, vec![r#"{"operation":"add","a":1,"b":2}"#; count].join(","));
+    assert_eq!(http::post(api.address(), "/jobs/batch", batch(3)).await.unwrap().status, 202);
+    let answer = http::post(api.address(), "/jobs/batch", batch(4)).await.unwrap();
+    assert_eq!((answer.status.as_u16(), code(&answer)), (413, "too_many_jobs"));
+}
+
+#[tokio::test]
+async fn distinct_queues_are_bounded_and_known_ones_go_on() {
+    let (api, _server) = api(|config| config.max_queues = 2).await;
+    let job = |queue: &str| format!(r#"{{"a":1,"b":2,"queue":"{queue}"}}"#);
+    for queue in ["one", "two", "one"] {
+        assert_eq!(http::post(api.address(), "/jobs/add", job(queue)).await.unwrap().status, 202);
+    }
+    let answer = http::post(api.address(), "/jobs/add", job("three")).await.unwrap();
+    assert_eq!((answer.status.as_u16(), code(&answer)), (422, "too_many_queues"));
+    let batch = r#"{"jobs":[{"operation":"add","a":1,"b":2,"queue":"one"},{"operation":"add","a":1,"b":2,"queue":"four"}]}"#;
+    let answer = http::post(api.address(), "/jobs/batch", batch).await.unwrap();
+    assert_eq!((code(&answer), answer.body.get("pointer").unwrap().as_str()), ("too_many_queues", Some("/jobs/1/queue")));
+    assert_eq!(http::post(api.address(), "/jobs/add", job("two")).await.unwrap().status, 202);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_half_a_head_does_not_stay() {
+    let (api, _server) = api(|_| {}).await;
+    let answer = raw(api.address(), &["POST /jobs HTTP/1.1\r\nhost: x\r\n"]).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let mut wire = WireClient::open(api.address()).await;
+    wire.half_close().await;
+}

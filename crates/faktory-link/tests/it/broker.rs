@@ -1,0 +1,72 @@
+//! The link against the broker, and a Faktory where there is one.
+
+use std::time::Duration;
+
+use faktory_link::{EncodedJob, JobOutcome, LinkPool, Pusher};
+use futures_util::future::join_all;
+use testkit::{WorkServer, WorkServerKind};
+use tokio::time::Instant;
+
+fn job(number: usize) -> EncodedJob {
+    let jid = format!("job-{number:08}");
+    let json = format!(r#"{{"jid":"{jid}","jobtype":"t","args":[{number}],"retry":1,"reserve_for":60}}"#);
+    EncodedJob { jid, json: json.into_bytes() }
+}
+
+#[tokio::test]
+async fn many_callers_at_once_are_all_stored_exactly_once() {
+    for kind in WorkServerKind::all() {
+        let server = WorkServer::start(kind).await;
+        let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let pushes = (0..500).map(|number| pusher.push(vec![job(number)], deadline));
+        for outcomes in join_all(pushes).await {
+            assert_eq!(outcomes, [JobOutcome::Stored], "{kind:?}");
+        }
+        pusher.close().await;
+        assert_eq!(server.client().await.info().await.faktory.total_enqueued, 500, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_batch_keeps_the_order_of_its_outcomes() {
+    for kind in WorkServerKind::all() {
+        let server = WorkServer::start(kind).await;
+        let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
+        let mut jobs: Vec<EncodedJob> = (0..3000).map(job).collect();
+        // Two that the server refuses, far apart.
+        for index in [7, 2500] {
+            let refused = jobs.get_mut(index).unwrap();
+            refused.json = format!(r#"{{"jid":"{}","jobtype":"","args":[],"retry":1}}"#, refused.jid).into_bytes();
+        }
+        let outcomes = pusher.push(jobs, Instant::now() + Duration::from_secs(60)).await;
+        assert_eq!(outcomes.len(), 3000);
+        let refused: Vec<usize> = (0..3000).filter(|index| outcomes.get(*index) != Some(&JobOutcome::Stored)).collect();
+        assert_eq!(refused, [7, 2500], "{kind:?}");
+        assert_eq!(server.client().await.info().await.faktory.total_enqueued, 2998, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_id_from_two_callers_is_answered_to_each() {
+    for kind in WorkServerKind::all() {
+        let server = WorkServer::start(kind).await;
+        let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let bad = EncodedJob { jid: "job-00000001".into(), json: br#"{"jid":"job-00000001","jobtype":"","args":[],"retry":1}"#.to_vec() };
+        let pushes = (0..50).map(|number| pusher.push(vec![if number % 2 == 0 { job(1) } else { bad.clone() }], deadline));
+        for (number, outcomes) in join_all(pushes).await.into_iter().enumerate() {
+            assert_eq!(outcomes == [JobOutcome::Stored], number % 2 == 0, "{kind:?}: {outcomes:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn warm_up_opens_several_connections_and_they_are_kept() {
+    let server = WorkServer::broker().await;
+    let pool = LinkPool::new(server.link()).unwrap();
+    assert_eq!(pool.warm_up(4).await, 4);
+    assert_eq!(pool.size(), 4);
+    assert_eq!(pool.warm_up(4).await, 4);
+    assert_eq!(pool.size(), 4);
+}

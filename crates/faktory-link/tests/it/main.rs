@@ -1,0 +1,6 @@
+//! The link over real sockets: against the broker, and against a scripted server that misbehaves.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod broker;
+mod pipelining;
+mod quirks;
