@@ -1,0 +1,6 @@
+//! The worker over real sockets, with the broker, a Faktory where there is one, or a scripted server behind it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod quirks;
+mod running;
+mod shutdown;
