@@ -58,10 +58,8 @@ pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
     if count > 0 {
         return (StatusCode::MULTI_STATUS, Json(members)).into_response();
     }
-    let (code, detail) = first_unknown
-        .or(first_not_stored)
-        .or(first_rejected)
-        .unwrap_or_else(|| (Code::InternalError, "the batch has no outcome".into()));
+    let (code, detail) =
+        first_unknown.or(first_not_stored).or(first_rejected).unwrap_or_else(|| (Code::InternalError, "the batch has no outcome".into()));
     Problem::new(code, detail).with_members(members).into_response()
 }
 

@@ -35,15 +35,14 @@ pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant
         let before = error.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
-        Problem::new(Code::MalformedJson, format!("not UTF-8 at line {line}, column {column}"))
-            .with("line", line)
-            .with("column", column)
+        Problem::new(Code::MalformedJson, format!("not UTF-8 at line {line}, column {column}")).with("line", line).with("column", column)
     })
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key("idempotency-key") {
-        let detail = "Idempotency-Key would be ignored; leave it out, and give each job a job_id of your own so that workers can tell repeated ones";
+        let detail =
+            "Idempotency-Key would be ignored; leave it out, and give each job a job_id of your own so that workers can tell repeated ones";
         return Err(Problem::new(Code::IdempotencyNotSupported, detail));
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
@@ -60,13 +59,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
-async fn collect(
-    state: &State,
-    mut body: Body,
-    limit: usize,
-    announced: Option<u64>,
-    deadline: Instant,
-) -> Result<Bytes, Problem> {
+async fn collect(state: &State, mut body: Body, limit: usize, announced: Option<u64>, deadline: Instant) -> Result<Bytes, Problem> {
     let capacity = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(limit).min(1 << 20);
     let mut collected = BytesMut::with_capacity(capacity);
     loop {
@@ -78,7 +71,10 @@ async fn collect(
                 return Err(Problem::new(Code::MalformedJson, format!("the body broke off: {error}")).closing());
             }
             Err(_) => {
-                let detail = format!("no byte of the body came for {} s, or it was not there before the time for the request ran out", idle.as_secs());
+                let detail = format!(
+                    "no byte of the body came for {} s, or it was not there before the time for the request ran out",
+                    idle.as_secs()
+                );
                 return Err(Problem::new(Code::BodyTooSlow, detail).closing());
             }
         };

@@ -1,7 +1,7 @@
 //! The handlers that take jobs.
 
-use axum::extract::{Path, Request, State as Extract};
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State as Extract};
 use axum::response::Response;
 use faktory_link::{EncodedJob, JobOutcome};
 use faktory_wire::Timestamp;
@@ -27,7 +27,8 @@ pub(crate) async fn operation(
 ) -> Result<Response, Problem> {
     let Ok(Path(name)) = path else { return Err(Problem::new(Code::NotFound, "the path is not valid UTF-8")) };
     let Some(definition) = job_types::find(&name) else {
-        let detail = format!("unknown operation; known are: {}; other jobs go to POST /jobs with jobtype and args", job_types::operations());
+        let detail =
+            format!("unknown operation; known are: {}; other jobs go to POST /jobs with jobtype and args", job_types::operations());
         return Err(Problem::new(Code::Field(job_types::Code::UnknownOperation), detail));
     };
     single(&state, request, Form::Operation(definition)).await

@@ -53,14 +53,10 @@ impl Code {
             Self::InvalidJob => ("invalid_job", StatusCode::UNPROCESSABLE_ENTITY, "A job is not valid"),
             Self::EmptyBatch => ("empty_batch", StatusCode::UNPROCESSABLE_ENTITY, "The batch has no jobs"),
             Self::TooManyQueues => ("too_many_queues", StatusCode::UNPROCESSABLE_ENTITY, "Too many distinct queues"),
-            Self::RefusedByWorkServer => {
-                ("refused_by_work_server", StatusCode::UNPROCESSABLE_ENTITY, "The work server refused the job")
-            }
+            Self::RefusedByWorkServer => ("refused_by_work_server", StatusCode::UNPROCESSABLE_ENTITY, "The work server refused the job"),
             Self::Field(code) => (code.as_str(), StatusCode::UNPROCESSABLE_ENTITY, "A job is not valid"),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "A defect of this service"),
-            Self::WorkServerUnreachable => {
-                ("work_server_unreachable", StatusCode::SERVICE_UNAVAILABLE, "The work server can't be reached")
-            }
+            Self::WorkServerUnreachable => ("work_server_unreachable", StatusCode::SERVICE_UNAVAILABLE, "The work server can't be reached"),
             Self::WorkServerRefusing => ("work_server_refusing", StatusCode::SERVICE_UNAVAILABLE, "The work server refuses work"),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much is waiting already"),
             Self::ShuttingDown => ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "This service is shutting down"),

@@ -96,7 +96,10 @@ impl Core {
             Event::Closed { connection, undelivered } => {
                 self.connections.remove(&connection);
                 if !undelivered.is_empty() {
-                    tracing::info!(jobs = undelivered.len(), "a connection ended before its jobs were delivered; they are back in front of their queues");
+                    tracing::info!(
+                        jobs = undelivered.len(),
+                        "a connection ended before its jobs were delivered; they are back in front of their queues"
+                    );
                 }
                 self.machine.disconnect(store, now, connection, &undelivered)?;
             }

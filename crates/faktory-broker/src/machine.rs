@@ -131,8 +131,8 @@ impl Machine {
             }
             Some(found) if found == keys::FORMAT.to_be_bytes() => {}
             Some(found) => {
-                let found = <[u8; 4]>::try_from(found.as_slice())
-                    .map_or_else(|_| "unknown".into(), |bytes| u32::from_be_bytes(bytes).to_string());
+                let found =
+                    <[u8; 4]>::try_from(found.as_slice()).map_or_else(|_| "unknown".into(), |bytes| u32::from_be_bytes(bytes).to_string());
                 return Err(StoreError::Format { found, expected: keys::FORMAT });
             }
         }

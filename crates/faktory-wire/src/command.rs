@@ -185,7 +185,12 @@ mod tests {
             Command::PushBulk(vec![]),
             Command::Fetch(vec!["a".into(), "b".into()]),
             Command::Ack("quote\"newline\n".into()),
-            Command::Fail(Box::new(FailReport { jid: "j".into(), errtype: "E".into(), message: "m\n".into(), backtrace: vec!["l".into()] })),
+            Command::Fail(Box::new(FailReport {
+                jid: "j".into(),
+                errtype: "E".into(),
+                message: "m\n".into(),
+                backtrace: vec!["l".into()],
+            })),
             Command::Beat(Beat { wid: "w".into(), current_state: None, rss_kb: Some(5) }),
             Command::Info,
             Command::Flush,

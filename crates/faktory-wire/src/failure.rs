@@ -103,12 +103,8 @@ mod tests {
 
     #[test]
     fn a_report_is_cut_between_characters() {
-        let report = FailReport {
-            jid: "j".into(),
-            errtype: format!(" {}", "é".repeat(60)),
-            message: "  ".into(),
-            backtrace: vec!["l".into(); 60],
-        };
+        let report =
+            FailReport { jid: "j".into(), errtype: format!(" {}", "é".repeat(60)), message: "  ".into(), backtrace: vec!["l".into(); 60] };
         let cut = report.within_limits();
         assert_eq!(cut.errtype, "é".repeat(50));
         assert_eq!(cut.message, "unknown");

@@ -149,9 +149,6 @@ mod tests {
             let digest = Sha256::digest(b"foobar55104dc76695721d");
             digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
         });
-        assert_eq!(
-            password_hash("foobar", "55104dc76695721d", 1545),
-            "6d877f8e5544b1f2598768f817413ab8a357afffa924dedae99eb91472d4ec30"
-        );
+        assert_eq!(password_hash("foobar", "55104dc76695721d", 1545), "6d877f8e5544b1f2598768f817413ab8a357afffa924dedae99eb91472d4ec30");
     }
 }

@@ -16,19 +16,11 @@ pub enum Refusal {
 }
 
 /// Faktory passes on what its Redis client says; these mean that the command was not carried out.
-const SERVER_REFUSES: [&str; 7] = [
-    "MISCONF",
-    "OOM ",
-    "dial unix",
-    "client is closed",
-    "shutdown in progress",
-    "too many connections",
-    "LOADING",
-];
+const SERVER_REFUSES: [&str; 7] =
+    ["MISCONF", "OOM ", "dial unix", "client is closed", "shutdown in progress", "too many connections", "LOADING"];
 
 /// These come after the command may have reached the store.
-const MAY_BE_STORED: [&str; 6] =
-    ["context deadline exceeded", "i/o timeout", "internal error", "EOF", "connection reset", "broken pipe"];
+const MAY_BE_STORED: [&str; 6] = ["context deadline exceeded", "i/o timeout", "internal error", "EOF", "connection reset", "broken pipe"];
 
 impl Refusal {
     /// Tells what an error text means, with or without its leading `ERR `.

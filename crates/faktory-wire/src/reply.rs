@@ -122,8 +122,7 @@ impl ReplyDecoder {
             _ if line.as_ref() == b"-1" => Ok(Some(Reply::Nothing)),
             _ => {
                 let length = std::str::from_utf8(&line).ok().and_then(|digits| digits.parse().ok());
-                let length =
-                    length.ok_or_else(|| ProtocolError::BadLength(String::from_utf8_lossy(&line).chars().take(40).collect()))?;
+                let length = length.ok_or_else(|| ProtocolError::BadLength(String::from_utf8_lossy(&line).chars().take(40).collect()))?;
                 self.check(length)?;
                 self.body = Some(length);
                 self.bulk(buffer, length)

@@ -162,8 +162,7 @@ impl MemberValues<'_> {
 /// # Errors
 /// For good, where they are no array or another number.
 pub fn positional<const N: usize>(args: &str) -> Result<[&RawValue; N], RunError> {
-    let values: Vec<&RawValue> =
-        serde_json::from_str(args).map_err(|_| RunError::for_good("invalid_args", "args are not an array"))?;
+    let values: Vec<&RawValue> = serde_json::from_str(args).map_err(|_| RunError::for_good("invalid_args", "args are not an array"))?;
     let count = values.len();
     values.try_into().map_err(|_| RunError::for_good("invalid_args", format!("expected {N} args, got {count}")))
 }

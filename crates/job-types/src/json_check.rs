@@ -99,7 +99,12 @@ impl<'a> Scan<'a> {
             let digits = self.json.get(at..at + 6)?.strip_prefix("\\u")?;
             u16::from_str_radix(digits, 16).ok()
         };
-        let lone = || self.fault(Code::LoneSurrogate, "a string holds half of a surrogate pair (\\ud800 to \\udfff alone), which is no character".into());
+        let lone = || {
+            self.fault(
+                Code::LoneSurrogate,
+                "a string holds half of a surrogate pair (\\ud800 to \\udfff alone), which is no character".into(),
+            )
+        };
         match unit(at) {
             Some(0xD800..=0xDBFF) => match unit(at + 6) {
                 Some(0xDC00..=0xDFFF) => Ok(at + 12),
@@ -116,7 +121,8 @@ impl<'a> Scan<'a> {
         let token = self.take_to(self.at + length);
         if !survives_float64(token) {
             let shown: String = token.chars().take(40).collect();
-            let detail = format!("{shown} does not fit a 64-bit floating-point number, which is what Faktory makes of it; {INTEGER_LIMIT_NOTE}");
+            let detail =
+                format!("{shown} does not fit a 64-bit floating-point number, which is what Faktory makes of it; {INTEGER_LIMIT_NOTE}");
             return self.fault(Code::NumberNotExact, detail);
         }
         self.out.push_str(token);

@@ -47,8 +47,8 @@ impl QueueName {
     /// # Errors
     /// With what is accepted.
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
-        let fits = (1..=100).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        let fits =
+            (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         let detail = "a queue name has 1 to 100 characters out of A-Z a-z 0-9 . _ -";
         if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidQueue, detail)) }
     }
@@ -66,8 +66,7 @@ impl JobId {
     /// # Errors
     /// With what is accepted.
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
-        let fits = (16..=64).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        let fits = (16..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         let detail = "a job id has 16 to 64 characters out of A-Z a-z 0-9 _ -; leave it out and one is made";
         if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidJobId, detail)) }
     }

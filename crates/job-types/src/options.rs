@@ -103,9 +103,9 @@ fn number<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
 }
 
 fn ranged(name: &str, raw: &RawValue, least: i64, most: i64) -> Result<i64, FieldError> {
-    number(raw).filter(|value| (least..=most).contains(value)).ok_or_else(|| {
-        FieldError::at(name, Code::InvalidValue, format!("{name} must be a whole number from {least} to {most}"))
-    })
+    number(raw)
+        .filter(|value| (least..=most).contains(value))
+        .ok_or_else(|| FieldError::at(name, Code::InvalidValue, format!("{name} must be a whole number from {least} to {most}")))
 }
 
 fn at(name: &str, raw: &RawValue) -> Result<Timestamp, FieldError> {

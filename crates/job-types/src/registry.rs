@@ -4,12 +4,8 @@ use crate::definition::Definition;
 use crate::jobs::{Add, Divide, Multiply, Subtract};
 
 /// All typed jobs.
-pub static REGISTRY: &[Definition] = &[
-    Definition::of::<Add>(),
-    Definition::of::<Subtract>(),
-    Definition::of::<Multiply>(),
-    Definition::of::<Divide>(),
-];
+pub static REGISTRY: &[Definition] =
+    &[Definition::of::<Add>(), Definition::of::<Subtract>(), Definition::of::<Multiply>(), Definition::of::<Divide>()];
 
 /// The typed job of this name.
 #[must_use]

@@ -174,9 +174,7 @@ impl<'a> Posted<'a> {
         let args = match self.args {
             None if self.errors.iter().any(|error| error.pointer == "/args") => None,
             None => self.fault(FieldError::at("args", Code::MissingField, "args is missing; it must be an array")),
-            Some(raw) if !raw.get().starts_with('[') => {
-                self.fault(FieldError::at("args", Code::InvalidValue, "args must be an array"))
-            }
+            Some(raw) if !raw.get().starts_with('[') => self.fault(FieldError::at("args", Code::InvalidValue, "args must be an array")),
             Some(raw) => json_check::check(raw.get(), "args").map_err(|error| self.errors.push(error)).ok(),
         };
         Some((job_type?, RawJson::from_checked(args?)))

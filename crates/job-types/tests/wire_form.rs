@@ -1,5 +1,7 @@
 //! The wire form of jobs, fixed by the files in `golden/`: what is posted, and below it what goes to the work server.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use faktory_wire::{Job, Timestamp};
 use job_types::{Element, Form, REGISTRY, validate_job};
 

@@ -60,8 +60,7 @@ pub(crate) fn queues(text: &str) -> Result<Vec<String>, String> {
     let accepted = || "queue names separated by commas, each 1 to 100 characters out of A-Z a-z 0-9 . _ -".to_owned();
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
     let fits = |name: &String| {
-        (1..=100).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        (1..=100).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
     };
     if names.iter().all(fits) { Ok(names) } else { Err(accepted()) }
 }

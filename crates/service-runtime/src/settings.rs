@@ -215,7 +215,9 @@ impl Settings {
     #[must_use]
     pub fn describe(&self) -> String {
         let Self { link, api, worker, broker, shutdown_timeout, log_filter, log_format } = self;
-        format!("{link:?} {api:?} {worker:?} {broker:?} shutdown_timeout={shutdown_timeout:?} log_filter={log_filter:?} log_format={log_format:?}")
+        format!(
+            "{link:?} {api:?} {worker:?} {broker:?} shutdown_timeout={shutdown_timeout:?} log_filter={log_filter:?} log_format={log_format:?}"
+        )
     }
 }
 

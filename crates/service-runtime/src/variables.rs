@@ -19,7 +19,11 @@ const fn variable(name: &'static str, default: &'static str, meaning: &'static s
 
 /// All variables, in the order in which they are documented.
 pub static VARIABLES: &[Variable] = &[
-    variable("FAKTORY_URL", "tcp://127.0.0.1:7419", "the work server: `tcp://:password@host:port`; set, the default run starts no broker of its own"),
+    variable(
+        "FAKTORY_URL",
+        "tcp://127.0.0.1:7419",
+        "the work server: `tcp://:password@host:port`; set, the default run starts no broker of its own",
+    ),
     variable("FAKTORY_PASSWORD_FILE", "", "a file with the password, instead of one in the URL"),
     variable("FAKTORY_PROVIDER", "", "the name of another variable that holds the URL"),
     variable("FAKTORY_MAX_CONNECTIONS", "50", "connections to the work server, for API and worker each"),

@@ -27,7 +27,10 @@ impl WorkServerUrl {
     /// # Errors
     /// Where it is no such URL.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let accepted = || "a URL such as tcp://127.0.0.1:7419 or tcp://:password@host:7419 (special characters of the password percent-encoded)".to_owned();
+        let accepted = || {
+            "a URL such as tcp://127.0.0.1:7419 or tcp://:password@host:7419 (special characters of the password percent-encoded)"
+                .to_owned()
+        };
         let url = Url::parse(text).map_err(|_| accepted())?;
         match url.scheme() {
             "tcp" => {}
@@ -78,7 +81,15 @@ mod tests {
 
     #[test]
     fn a_refusal_never_repeats_the_text() {
-        for text in ["", "faktory:7419", "http://:secret@host", "tcp+tls://:secret@host", "tcp://:secret@", "tcp://:secret@host:99999", "tcp://:secret@host/path"] {
+        for text in [
+            "",
+            "faktory:7419",
+            "http://:secret@host",
+            "tcp+tls://:secret@host",
+            "tcp://:secret@",
+            "tcp://:secret@host:99999",
+            "tcp://:secret@host/path",
+        ] {
             let error = WorkServerUrl::parse(text).unwrap_err();
             assert!(!error.contains("secret"), "{error}");
         }

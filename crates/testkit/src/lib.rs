@@ -10,7 +10,7 @@ mod wire_client;
 mod work_server;
 
 pub use api::TestApi;
-pub use process::{TestProcess, cargo_bin, eventually};
+pub use process::{TestProcess, eventually};
 pub use quirky::{Quirky, Session};
 pub use wire_client::WireClient;
 pub use work_server::{WorkServer, WorkServerKind};

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 /// Asks again and again until there is an answer; panics with `what` where none comes in time. The pauses are short;
 /// how long it takes in all is bounded, not asserted.
@@ -29,18 +29,11 @@ where
     tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
 }
 
-/// A binary of this workspace, beside the test that runs.
-#[must_use]
-pub fn cargo_bin(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    // target/debug/deps/test-… → target/debug/name
-    test.parent().unwrap().parent().unwrap().join(name)
-}
-
 /// A process; killed when dropped.
 pub struct TestProcess {
     child: Child,
     output: Arc<Mutex<String>>,
+    collecting: Vec<JoinHandle<()>>,
 }
 
 impl TestProcess {
@@ -50,15 +43,18 @@ impl TestProcess {
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if ["FAKTORY_", "API_", "WORKER_", "BROKER_", "BIND_ADDR", "SHUTDOWN_", "RUST_LOG", "LOG_"].iter().any(|ours| name.starts_with(ours)) {
+            if ["FAKTORY_", "API_", "WORKER_", "BROKER_", "BIND_ADDR", "SHUTDOWN_", "RUST_LOG", "LOG_"]
+                .iter()
+                .any(|ours| name.starts_with(ours))
+            {
                 command.env_remove(name);
             }
         }
         let mut child = command.envs(variables.iter().copied()).spawn().unwrap();
         let output = Arc::new(Mutex::new(String::new()));
-        collect(child.stdout.take().unwrap(), Arc::clone(&output));
-        collect(child.stderr.take().unwrap(), Arc::clone(&output));
-        Self { child, output }
+        let collecting =
+            vec![collect(child.stdout.take().unwrap(), Arc::clone(&output)), collect(child.stderr.take().unwrap(), Arc::clone(&output))];
+        Self { child, output, collecting }
     }
 
     /// What it has printed, both streams.
@@ -93,14 +89,17 @@ impl TestProcess {
         Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap();
     }
 
-    /// Waits for its end; its exit code.
+    /// Waits for its end and the last of its output; its exit code.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await.expect("the process ends").unwrap();
+        for collecting in self.collecting.drain(..) {
+            let _ = collecting.await;
+        }
         status.code()
     }
 }
 
-fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: Arc<Mutex<String>>) {
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: Arc<Mutex<String>>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -108,5 +107,5 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: Arc<Mutex<St
             output.push_str(&line);
             output.push('\n');
         }
-    });
+    })
 }

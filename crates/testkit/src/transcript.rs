@@ -227,8 +227,7 @@ fn json_matches(expected: &Value, got: &Value) -> bool {
             other => panic!("unknown placeholder {other}"),
         },
         (Value::Object(expected), Value::Object(got)) => {
-            expected.len() == got.len()
-                && expected.iter().all(|(name, value)| got.get(name).is_some_and(|got| json_matches(value, got)))
+            expected.len() == got.len() && expected.iter().all(|(name, value)| got.get(name).is_some_and(|got| json_matches(value, got)))
         }
         (Value::Array(expected), Value::Array(got)) => {
             expected.len() == got.len() && expected.iter().zip(got).all(|(expected, got)| json_matches(expected, got))

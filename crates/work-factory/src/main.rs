@@ -18,7 +18,10 @@ use parts::Running;
 /// Without a command everything runs in this process. With FAKTORY_URL set, API and worker use the Faktory there and no
 /// broker is started.
 #[derive(Parser)]
-#[command(version, after_help = "Configured by environment variables; the README lists them all. Try: curl --json '{\"a\":1,\"b\":2}' http://127.0.0.1:3000/jobs/add")]
+#[command(
+    version,
+    after_help = "Configured by environment variables; the README lists them all. Try: curl --json '{\"a\":1,\"b\":2}' http://127.0.0.1:3000/jobs/add"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

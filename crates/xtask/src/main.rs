@@ -1,1 +1,71 @@
-fn main(){}
+//! The commands that people use on this repository: `cargo xtask test` is the gate, and what CI runs.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Commands for working on this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Formatting, lints and documentation with warnings denied, and all tests
+    Test,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Task::Test => test(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "a command's own message")]
+            {
+                eprintln!("xtask: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> anyhow::Result<()> {
+    ensure_component("rustfmt", &["fmt", "--version"])?;
+    ensure_component("clippy", &["clippy", "--version"])?;
+    cargo("formatting", &["fmt", "--all", "--check"], &[])?;
+    cargo("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    cargo("documentation", &["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    cargo("tests", &["test", "--workspace", "--locked"], &[])
+}
+
+/// A bare toolchain may lack a component.
+fn ensure_component(name: &str, probe: &[&str]) -> anyhow::Result<()> {
+    let there = Command::new("cargo").args(probe).output().is_ok_and(|output| output.status.success());
+    if there {
+        return Ok(());
+    }
+    let added = Command::new("rustup").args(["component", "add", name]).status();
+    match added {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!("{name} is missing; install it with: rustup component add {name}"),
+    }
+}
+
+fn cargo(what: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<()> {
+    #[expect(clippy::print_stdout, reason = "tells which step runs")]
+    {
+        println!("== {what}: cargo {}", arguments.join(" "));
+    }
+    let mut command = Command::new("cargo");
+    command.args(arguments).envs(variables.iter().copied());
+    let status = command.status().with_context(|| format!("failed to run cargo for {what}"))?;
+    if !status.success() {
+        bail!("{what}: cargo {} failed", arguments.join(" "));
+    }
+    Ok(())
+}

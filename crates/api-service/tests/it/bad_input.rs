@@ -57,7 +57,14 @@ fn rows() -> Vec<Row> {
         Row("/jobs", r#"{"jobtype":"x","args":[],"at":"tomorrow"}"#, 422, "invalid_at", "/at", "RFC 3339"),
         Row("/jobs", r#"{"jobtype":"x","args":[],"at":"2030-01-01T00:00:00"}"#, 422, "invalid_at", "/at", "with a zone"),
         Row("/jobs", r#"{"jobtype":"x","args":[],"at":"2030-13-01T00:00:00Z"}"#, 422, "invalid_at", "/at", "RFC 3339"),
-        Row("/jobs", r#"{"jobtype":"x","args":[],"at":"2030-01-01T00:00:00Z","delay_ms":1}"#, 422, "invalid_at", "/delay_ms", "at most one"),
+        Row(
+            "/jobs",
+            r#"{"jobtype":"x","args":[],"at":"2030-01-01T00:00:00Z","delay_ms":1}"#,
+            422,
+            "invalid_at",
+            "/delay_ms",
+            "at most one",
+        ),
         Row("/jobs", r#"{"jobtype":"x","args":[],"delay_ms":-1}"#, 422, "invalid_value", "/delay_ms", "0 or more"),
         Row("/jobs", r#"{"jobtype":"x","args":[],"delay_ms":1.5}"#, 422, "invalid_value", "/delay_ms", "whole number"),
         Row("/jobs", r#"{"jobtype":"x","args":[],"delay_ms":99999999999999999}"#, 422, "invalid_at", "/delay_ms", "year 9999"),
@@ -75,9 +82,30 @@ fn rows() -> Vec<Row> {
         Row("/jobs/batch", r#"{"jobs":[1],"jobs":[1]}"#, 422, "duplicate_field", "/jobs", "an array of jobs"),
         Row("/jobs/batch", r#"[{"operation":"add","a":1,"b":2}]"#, 422, "not_an_object", "", "an array of jobs"),
         Row("/jobs/batch", r#"{"jobs":[{"operation":"add","a":1,"b":2},7]}"#, 422, "not_an_object", "/jobs/1", "not a number"),
-        Row("/jobs/batch", r#"{"jobs":[{"operation":"add","a":1,"b":2},{"operation":"add","a":1,"b":2,"queue":"a b"}]}"#, 422, "invalid_queue", "/jobs/1/queue", "1 to 100"),
-        Row("/jobs/batch", r#"{"jobs":[{"jobtype":"x","args":[],"retry":200},{"jobtype":"x","args":[],"queue":""}]}"#, 422, "invalid_job", "/jobs/0/retry", "2 faults"),
-        Row("/jobs/batch", r#"{"jobs":[{"jobtype":"x","args":[],"job_id":"0123456789abcdef"},{"jobtype":"x","args":[],"job_id":"0123456789abcdef"}]}"#, 422, "duplicate_job_id", "/jobs/1/job_id", "ids must differ"),
+        Row(
+            "/jobs/batch",
+            r#"{"jobs":[{"operation":"add","a":1,"b":2},{"operation":"add","a":1,"b":2,"queue":"a b"}]}"#,
+            422,
+            "invalid_queue",
+            "/jobs/1/queue",
+            "1 to 100",
+        ),
+        Row(
+            "/jobs/batch",
+            r#"{"jobs":[{"jobtype":"x","args":[],"retry":200},{"jobtype":"x","args":[],"queue":""}]}"#,
+            422,
+            "invalid_job",
+            "/jobs/0/retry",
+            "2 faults",
+        ),
+        Row(
+            "/jobs/batch",
+            r#"{"jobs":[{"jobtype":"x","args":[],"job_id":"0123456789abcdef"},{"jobtype":"x","args":[],"job_id":"0123456789abcdef"}]}"#,
+            422,
+            "duplicate_job_id",
+            "/jobs/1/job_id",
+            "ids must differ",
+        ),
         Row("/jobs/batch", r#"{"jobs":[1,2,3,4,5,6]}"#, 413, "too_many_jobs", "-", "API_MAX_BATCH_JOBS"),
         // Paths.
         Row("/nope", "{}", 404, "not_found", "-", "POST /jobs"),
@@ -160,7 +188,8 @@ async fn line_breaks_inside_strings_never_become_a_second_protocol_line() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let mut client = Client::connect(api.address()).await.unwrap();
-    let body = "{\"jobtype\":\"x\",\r\n\"args\":[\"a\\r\\nPUSH {\\\"jid\\\":\\\"job-smuggled\\\"}\\r\\n\"\r\n,\n1],\"custom\":{\n\"k\":\"\\n\"}}";
+    let body =
+        "{\"jobtype\":\"x\",\r\n\"args\":[\"a\\r\\nPUSH {\\\"jid\\\":\\\"job-smuggled\\\"}\\r\\n\"\r\n,\n1],\"custom\":{\n\"k\":\"\\n\"}}";
     let answer = client.post("/jobs", body).await.unwrap();
     assert_eq!(answer.status, 202, "{:#}", answer.body);
     let mut wire = server.client().await;

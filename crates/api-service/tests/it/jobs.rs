@@ -35,7 +35,11 @@ async fn a_job_for_later_waits_in_the_scheduled_set() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let mut client = Client::connect(api.address()).await.unwrap();
-    for body in [r#"{"a":1,"b":2,"at":"2100-01-01T00:00:00+02:00"}"#, r#"{"a":1,"b":2,"delay_ms":3600000}"#, r#"{"a":1,"b":2,"at":"2001-01-01T00:00:00Z"}"#] {
+    for body in [
+        r#"{"a":1,"b":2,"at":"2100-01-01T00:00:00+02:00"}"#,
+        r#"{"a":1,"b":2,"delay_ms":3600000}"#,
+        r#"{"a":1,"b":2,"at":"2001-01-01T00:00:00Z"}"#,
+    ] {
         assert_eq!(client.post("/jobs/add", body).await.unwrap().status, 202);
     }
     let info = server.client().await.info().await.faktory;

@@ -37,7 +37,8 @@ fn code(answer: &Answer) -> (u16, &str) {
 }
 
 const JOB: &str = r#"{"a":1,"b":2,"job_id":"the-callers-own-id"}"#;
-const BATCH: &str = r#"{"jobs":[{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-0"},{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-1"}]}"#;
+const BATCH: &str =
+    r#"{"jobs":[{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-0"},{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-1"}]}"#;
 
 #[tokio::test]
 async fn each_outcome_has_its_status_and_names_the_job() {

@@ -23,13 +23,7 @@ impl Machine {
     pub(super) fn info(&self, now: Now) -> Reply {
         let sets = self.counters.sets;
         let queues: BTreeMap<String, u64> = self.queues.iter().map(|queue| (queue.name.clone(), queue.length)).collect();
-        let mover = |enqueued, size| TaskInfo {
-            cycles: Some(0),
-            enqueued: Some(enqueued),
-            size,
-            wall_time_sec: Some(0.0),
-            reaped: None,
-        };
+        let mover = |enqueued, size| TaskInfo { cycles: Some(0), enqueued: Some(enqueued), size, wall_time_sec: Some(0.0), reaped: None };
         let reaper = |reaped, size| TaskInfo { reaped: Some(reaped), size, ..TaskInfo::default() };
         let tasks = BTreeMap::from([
             ("Busy".to_owned(), reaper(self.tasks.expired, sets.working)),

@@ -22,11 +22,7 @@ impl Machine {
 
     /// `*` in front stands for all.
     fn named(&self, names: Vec<String>) -> Vec<String> {
-        if names.first().is_some_and(|name| name == "*") {
-            self.queues.iter().map(|queue| queue.name.clone()).collect()
-        } else {
-            names
-        }
+        if names.first().is_some_and(|name| name == "*") { self.queues.iter().map(|queue| queue.name.clone()).collect() } else { names }
     }
 
     fn latency(&mut self, store: &dyn Store, now: Now, names: Vec<String>) -> Result<Reply, StoreError> {

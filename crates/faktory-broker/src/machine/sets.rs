@@ -101,8 +101,6 @@ impl Machine {
 /// Entries of a set between two keys.
 pub(super) fn entries(store: &dyn Store, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Slot, Entry)>, StoreError> {
     let pairs = store.range(Table::Sets, from, to, limit)?;
-    let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
-        Ok((keys::slot_of(key).ok_or(StoreError::Corrupt("set key"))?, Entry::decode(value)?))
-    };
+    let read = |(key, value): &(Vec<u8>, Vec<u8>)| Ok((keys::slot_of(key).ok_or(StoreError::Corrupt("set key"))?, Entry::decode(value)?));
     pairs.iter().map(read).collect()
 }

@@ -68,8 +68,7 @@ impl Waiting {
 
     /// Takes out all whose time is up. All wait equally long, so tickets are in the order of deadlines.
     pub(super) fn expired(&mut self, now: Duration) -> Vec<Waiter> {
-        let tickets: Vec<u64> =
-            self.waiters.iter().take_while(|(_, waiter)| waiter.deadline <= now).map(|(ticket, _)| *ticket).collect();
+        let tickets: Vec<u64> = self.waiters.iter().take_while(|(_, waiter)| waiter.deadline <= now).map(|(ticket, _)| *ticket).collect();
         tickets.into_iter().filter_map(|ticket| self.remove(ticket)).collect()
     }
 

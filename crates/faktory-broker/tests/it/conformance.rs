@@ -33,7 +33,12 @@ async fn a_job_is_given_back_by_pushing_it_for_later_and_acknowledging_it() {
         client.ask(r#"PUSHB [{"jid":"job-00000001","jobtype":"t","args":[1],"retry":0,"reserve_for":60}]"#).await;
         let job = client.fetch("default").await.unwrap();
         let at = faktory_wire::Timestamp::now().plus(std::time::Duration::from_secs(1));
-        client.send(&format!(r#"PUSHB [{{"jid":"job-00000001","jobtype":"t","args":{},"retry":0,"reserve_for":60,"at":"{at}"}}]"#, job.args_json())).await;
+        client
+            .send(&format!(
+                r#"PUSHB [{{"jid":"job-00000001","jobtype":"t","args":{},"retry":0,"reserve_for":60,"at":"{at}"}}]"#,
+                job.args_json()
+            ))
+            .await;
         client.send(r#"ACK {"jid":"job-00000001"}"#).await;
         assert_eq!((client.read().await, client.read().await), (Some(Reply::Bulk("{}".into())), Some(Reply::OK)));
         let sets = client.info().await.faktory.sets;

@@ -195,7 +195,9 @@ async fn what_is_not_the_protocol_ends_the_connection_by_name() {
                 lost.cause
             }
             // The nonsense came behind a good reply.
-            Ok(Reply::Simple(_)) => testkit::eventually("the connection ends", Duration::from_secs(5), || async { connection.ended() }).await,
+            Ok(Reply::Simple(_)) => {
+                testkit::eventually("the connection ends", Duration::from_secs(5), || async { connection.ended() }).await
+            }
             Ok(other) => panic!("{other:?}"),
         };
         assert!(cause.to_string().contains(name), "{nonsense:?}: {cause}");

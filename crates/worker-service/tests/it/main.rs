@@ -1,6 +1,7 @@
 //! The worker over real sockets, with the broker, a Faktory where there is one, or a scripted server behind it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod binary;
 mod quirks;
 mod running;
 mod shutdown;

@@ -15,9 +15,7 @@ fn config(server: &WorkServer) -> WorkerConfig {
 async fn push(server: &WorkServer, jobs: &[(&str, &str, i64)]) {
     let mut client = server.client().await;
     for (number, (job_type, args, retry)) in jobs.iter().enumerate() {
-        let line = format!(
-            r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"{job_type}","args":{args},"retry":{retry},"reserve_for":60}}]"#
-        );
+        let line = format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"{job_type}","args":{args},"retry":{retry},"reserve_for":60}}]"#);
         client.ask(&line).await;
     }
 }

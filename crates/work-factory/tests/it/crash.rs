@@ -1,0 +1,153 @@
+//! The broker killed under load, 20 times: what was answered 202 is run or still there; 503 was certainly not stored;
+//! 504 may be either.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use faktory_link::LinkConfig;
+use serde_json::Value;
+use testkit::http::Client;
+use testkit::{TestApi, WireClient, eventually};
+use tokio::task::JoinSet;
+use worker_service::{Job, Worker, WorkerConfig};
+
+use crate::binary;
+
+const KILLS: usize = 20;
+const CLIENTS: usize = 4;
+
+#[derive(Default)]
+struct Account {
+    stored: Mutex<Vec<String>>,
+    not_stored: Mutex<Vec<String>>,
+    unknown: Mutex<Vec<String>>,
+    runs: Mutex<HashMap<String, u32>>,
+    posted: AtomicUsize,
+    over: AtomicBool,
+}
+
+impl Account {
+    fn note(&self, status: u16, id: String) {
+        let list = match status {
+            202 => &self.stored,
+            503 => &self.not_stored,
+            504 => &self.unknown,
+            other => panic!("status {other} for {id}"),
+        };
+        list.lock().unwrap().push(id);
+        self.posted.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Posts single jobs and small batches in turn until it is over.
+async fn post(address: SocketAddr, client: usize, account: Arc<Account>) {
+    let mut http = Client::connect(address).await.unwrap();
+    for round in 0_usize.. {
+        if account.over.load(Ordering::SeqCst) {
+            return;
+        }
+        let id = |n: usize| format!("client-{client}-round-{round:08}-{n}");
+        if round % 5 == 4 {
+            let jobs: Vec<String> = (0..10).map(|n| format!(r#"{{"jobtype":"count","args":[],"job_id":"{}"}}"#, id(n))).collect();
+            let answer = http.post("/jobs/batch", format!(r#"{{"jobs":[{}]}}"#, jobs.join(","))).await.unwrap();
+            let listed = |name: &str| -> HashSet<u64> {
+                let list = answer.body.get(name).and_then(Value::as_array);
+                list.into_iter().flatten().map(|entry| entry.as_u64().or_else(|| entry.get("index")?.as_u64()).unwrap()).collect()
+            };
+            let (unknown, not_stored) = (listed("unknown"), &listed("not_sent") | &listed("rejected"));
+            for n in 0..10 {
+                let at = n as u64;
+                account.note(
+                    if unknown.contains(&at) {
+                        504
+                    } else if not_stored.contains(&at) {
+                        503
+                    } else {
+                        202
+                    },
+                    id(n),
+                );
+            }
+        } else {
+            let body = format!(r#"{{"jobtype":"count","args":[],"job_id":"{}"}}"#, id(0));
+            let answer = http.post("/jobs", body).await.unwrap();
+            account.note(answer.status.as_u16(), id(0));
+            if answer.status == 503 {
+                // As the answer asks: not at once again.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_accepted_is_lost_when_the_broker_is_killed_twenty_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = binary::free_address();
+    let broker = || binary::command(&["broker"], folder.path(), &[("BROKER_BIND_ADDR", &address.to_string())]);
+    let mut process = broker();
+    process.line_with("  broker ").await;
+
+    let link = LinkConfig::new(address.ip().to_string(), address.port());
+    let api = TestApi::start(link.clone()).await;
+    let account = Arc::new(Account::default());
+    let counter = Arc::clone(&account);
+    let worker = Worker::builder(WorkerConfig { concurrency: 8, ..WorkerConfig::new(link) })
+        .register_fn("count", move |job: Job| {
+            *counter.runs.lock().unwrap().entry(job.jid).or_default() += 1;
+            async {}
+        })
+        .start();
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        clients.spawn(post(api.address(), client, Arc::clone(&account)));
+    }
+
+    for kill in 0..KILLS {
+        // Killed in the middle of work: some jobs have been stored since the last start, at a point that varies.
+        let goal = account.stored.lock().unwrap().len() + 50 + 37 * (kill % 7);
+        eventually("jobs flow", Duration::from_secs(60), || async { (account.stored.lock().unwrap().len() >= goal).then_some(()) }).await;
+        process.kill().await;
+        process = broker();
+        process.line_with("  broker ").await;
+    }
+    let goal = account.stored.lock().unwrap().len() + 50;
+    eventually("jobs flow again", Duration::from_secs(60), || async { (account.stored.lock().unwrap().len() >= goal).then_some(()) }).await;
+    account.over.store(true, Ordering::SeqCst);
+    while clients.join_next().await.is_some() {}
+
+    // What can be run is run; what a kill left reserved stays in the working set until its reservation ends.
+    let info = eventually("the queue is empty", Duration::from_secs(60), || async move {
+        let info = WireClient::connect(address).await.info().await.faktory;
+        (info.total_enqueued == 0).then_some(info)
+    })
+    .await;
+    worker.stop(Duration::from_secs(10)).await;
+
+    let runs = account.runs.lock().unwrap().clone();
+    let stored = account.stored.lock().unwrap().clone();
+    let not_run: Vec<&String> = stored.iter().filter(|id| !runs.contains_key(*id)).collect();
+    // Each of those is reserved: a FAIL finds it, and would not find a job that is gone.
+    let mut client = WireClient::connect(address).await;
+    for id in &not_run {
+        assert_eq!(client.ask(&format!(r#"FAIL {{"jid":"{id}"}}"#)).await, faktory_wire::Reply::OK, "{id} is lost; {info:?}");
+    }
+    let wrongly_run: Vec<String> = account.not_stored.lock().unwrap().iter().filter(|id| runs.contains_key(*id)).cloned().collect();
+    assert_eq!(wrongly_run, [] as [String; 0], "answered 503 and stored all the same");
+    let unknown = account.unknown.lock().unwrap().clone();
+    let unknown_run = unknown.iter().filter(|id| runs.contains_key(*id)).count();
+    println!(
+        "{KILLS} kills: {} posted, {} answered 202 ({} run, {} reserved), {} answered 503 (none run), {} answered 504 ({unknown_run} of them run), {} runs repeated",
+        account.posted.load(Ordering::SeqCst),
+        stored.len(),
+        stored.len() - not_run.len(),
+        not_run.len(),
+        account.not_stored.lock().unwrap().len(),
+        unknown.len(),
+        runs.values().filter(|count| **count > 1).count(),
+    );
+    api.stop(Duration::from_secs(5)).await;
+}

@@ -1,0 +1,8 @@
+//! The whole product as a person meets it: the binaries as processes, the README's commands, crashes under load.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+
+mod binary;
+mod crash;
+mod end_to_end;
+mod profiles;
+mod readme;

@@ -1,0 +1,90 @@
+//! The README's own commands and tables.
+//!
+//! Every `curl` line of the README is run against the program, with the port replaced by a free one; what the README
+//! shows as the answer's status is what must come.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+const README: &str = include_str!("../../../../README.md");
+
+/// The shell commands in the README's `sh` blocks; a line that ends in a backslash goes on in the next.
+fn commands() -> Vec<String> {
+    let mut commands = Vec::new();
+    let mut in_block = false;
+    let mut pending = String::new();
+    for line in README.lines() {
+        match line.trim() {
+            "```sh" => in_block = true,
+            "```" => in_block = false,
+            text if in_block && !text.is_empty() && !text.starts_with('#') => {
+                pending.push_str(text.strip_suffix('\\').unwrap_or(text));
+                if text.ends_with('\\') {
+                    pending.push(' ');
+                } else {
+                    commands.push(std::mem::take(&mut pending));
+                }
+            }
+            _ => {}
+        }
+    }
+    commands
+}
+
+#[tokio::test]
+async fn every_curl_line_of_the_readme_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = crate::binary::start(folder.path(), &[]);
+    let address = process.address_on("  API ").await;
+    testkit::eventually("ready", std::time::Duration::from_secs(20), || async move {
+        testkit::http::get(address, "/ready").await.ok().filter(|answer| answer.status == 200).map(|_| ())
+    })
+    .await;
+    let curls: Vec<String> = commands().into_iter().filter(|command| command.contains("curl ")).collect();
+    assert!(curls.len() >= 4, "{curls:?}");
+    for command in curls {
+        let run = command.replace("127.0.0.1:3000", &address.to_string()).replace("curl ", "curl -sS --fail-with-body --max-time 20 ");
+        let output = Command::new("bash").args(["-c", &run]).stdin(Stdio::null()).output().await.unwrap();
+        assert!(
+            output.status.success(),
+            "{command}\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    // What the README promises to see.
+    process.line_with("result=3").await;
+}
+
+#[test]
+fn the_table_of_variables_is_that_of_the_code() {
+    let table = service_runtime::markdown_table();
+    assert!(README.contains(&table), "the README's table of variables must be:\n{table}");
+}
+
+#[test]
+fn the_commands_that_are_not_run_here_are_those_of_the_gate() {
+    let others: Vec<String> = commands().into_iter().filter(|command| !command.contains("curl ")).collect();
+    for command in &others {
+        let known = ["git clone", "cd work-factory", "cargo run --release", "cargo xtask test", "cargo build --release", "FAKTORY_URL="];
+        assert!(known.iter().any(|start| command.starts_with(start)), "nobody runs {command:?}");
+    }
+}
+
+#[test]
+fn paths_that_documents_mention_exist() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+        let text = std::fs::read_to_string(format!("{root}/{document}")).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = quoted.starts_with("crates/") || quoted.starts_with(".env.") || quoted.starts_with(".ci/");
+            // The README's example of a file that its reader makes.
+            let is_example = quoted.ends_with("/power.rs");
+            if is_path && !is_example && !quoted.contains(['*', '{', ' ']) {
+                let path = quoted.split("::").next().unwrap();
+                assert!(std::path::Path::new(root).join(path).exists(), "{document} mentions {path}");
+            }
+        }
+    }
+}
