@@ -3,8 +3,8 @@
 use std::fmt;
 
 use job_types::Element;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A batch as it was sent.
 #[derive(Debug, Default)]
@@ -22,24 +22,18 @@ pub(crate) struct BatchBody<'a> {
 /// The member `jobs`.
 #[derive(Debug)]
 pub(crate) enum Jobs<'a> {
-    /// An array of so many jobs; more than the limit are counted, not kept.
+    /// An array of so many jobs; those beyond the limit are counted, not kept.
     Array(Vec<Element<'a>>, usize),
+    /// Null.
+    Null,
     /// Anything else.
     Other,
 }
 
-/// Jobs kept of one batch, whatever the limit: the check against it comes later, with a proper answer.
-const KEPT_MAX: usize = 1_000_000;
-
-impl<'de: 'a, 'a> Deserialize<'de> for BatchBody<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BodyVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Jobs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JobsVisitor)
+impl<'a> BatchBody<'a> {
+    /// Reads a batch, of which at most `limit` jobs are kept.
+    pub(crate) fn read<D: Deserializer<'a>>(deserializer: D, limit: usize) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BodyVisitor { limit })
     }
 }
 
@@ -65,14 +59,12 @@ macro_rules! anything_else {
         fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
             Ok($value)
         }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok($value)
-        }
     };
 }
 
-struct BodyVisitor;
+struct BodyVisitor {
+    limit: usize,
+}
 
 impl<'de> Visitor<'de> for BodyVisitor {
     type Value = BatchBody<'de>;
@@ -86,7 +78,7 @@ impl<'de> Visitor<'de> for BodyVisitor {
         while let Some(name) = map.next_key::<String>()? {
             if name == "jobs" {
                 body.repeated |= body.jobs.is_some();
-                body.jobs = Some(map.next_value()?);
+                body.jobs = Some(map.next_value_seed(JobsVisitor { limit: self.limit })?);
             } else {
                 map.next_value::<IgnoredAny>()?;
                 if body.unknown.len() < 10 {
@@ -102,10 +94,24 @@ impl<'de> Visitor<'de> for BodyVisitor {
         Ok(BatchBody { not_an_object: true, ..BatchBody::default() })
     }
 
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(BatchBody { not_an_object: true, ..BatchBody::default() })
+    }
+
     anything_else!(BatchBody { not_an_object: true, ..BatchBody::default() });
 }
 
-struct JobsVisitor;
+struct JobsVisitor {
+    limit: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for JobsVisitor {
+    type Value = Jobs<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for JobsVisitor {
     type Value = Jobs<'de>;
@@ -116,7 +122,7 @@ impl<'de> Visitor<'de> for JobsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut jobs = Vec::new();
-        while jobs.len() < KEPT_MAX
+        while jobs.len() < self.limit
             && let Some(job) = seq.next_element()?
         {
             jobs.push(job);
@@ -131,6 +137,10 @@ impl<'de> Visitor<'de> for JobsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Jobs::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Jobs::Null)
     }
 
     anything_else!(Jobs::Other);

@@ -1,10 +1,13 @@
 //! Taking in a request's body: announced as JSON, within its size, and not too slowly.
 
-use axum::body::{Body, Bytes};
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::problem::{Code, Problem};
@@ -14,28 +17,64 @@ use crate::state::{State, shutting_down};
 const DISCARD_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 const DISCARD_BYTES: usize = 64 << 20;
 
-/// Takes the body in, as text.
-pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant) -> Result<String, Problem> {
-    let (parts, body) = request.into_parts();
-    check_headers(&parts.headers)?;
-    let limit = state.config.max_body_bytes;
-    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large(body, limit).await);
+/// All bodies that are being read may take so much, or as much as the largest one.
+pub(crate) const BUDGET_BYTES: usize = 512 << 20;
+/// What a permit of the budget stands for.
+pub(crate) const BUDGET_UNIT: usize = 1 << 10;
+
+/// A body as text, and its share of the memory that all bodies may take.
+pub(crate) struct Text {
+    text: String,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Text {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
     }
-    let bytes = tokio::select! {
-        bytes = collect(state, body, limit, announced, deadline) => bytes?,
-        () = state.time_is_up() => return Err(shutting_down()),
+}
+
+/// Takes the body in.
+pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant) -> Result<Text, Problem> {
+    if let Err(problem) = state.check_serving().and_then(|()| check_headers(request.headers())) {
+        return Err(refuse(request, problem).await);
+    }
+    let limit = state.config.max_body_bytes;
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(refuse(request, too_large(limit)).await);
+    }
+    let size = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
+    let read = async {
+        let share = share(state, size, deadline).await?;
+        let text = collect(state, request, limit, size, deadline).await?;
+        Ok(Text { text: utf8(text)?, _share: share })
     };
+    tokio::select! {
+        text = read => text,
+        () = state.time_is_up() => Err(shutting_down()),
+    }
+}
+
+/// Waits for room among the bodies that are being read; a small body hardly ever has to.
+async fn share(state: &State, size: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Problem> {
+    let size = u32::try_from(size.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX).clamp(1, state.body_budget_units);
+    match timeout_at(deadline, Arc::clone(&state.body_budget).acquire_many_owned(size)).await {
+        Ok(Ok(share)) => Ok(share),
+        _ => Err(Problem::new(Code::Overloaded, "too many large bodies are being read; nothing was enqueued").closing()),
+    }
+}
+
+fn utf8(bytes: BytesMut) -> Result<String, Problem> {
     if bytes.is_empty() {
-        return Err(Problem::new(Code::MalformedJson, "the body is empty; a JSON object is expected"));
+        return Err(malformed_at("the body is empty; a JSON object is expected", 1, 1));
     }
     String::from_utf8(bytes.into()).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
-        Problem::new(Code::MalformedJson, format!("not UTF-8 at line {line}, column {column}")).with("line", line).with("column", column)
+        malformed_at("not UTF-8", line, column)
     })
 }
 
@@ -59,13 +98,14 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
-async fn collect(state: &State, mut body: Body, limit: usize, announced: Option<u64>, deadline: Instant) -> Result<Bytes, Problem> {
-    let capacity = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(limit).min(1 << 20);
-    let mut collected = BytesMut::with_capacity(capacity);
+async fn collect(state: &State, request: Request, limit: usize, size: usize, deadline: Instant) -> Result<BytesMut, Problem> {
+    let expects = expects_continue(request.headers());
+    let mut body = request.into_body();
+    let mut collected = BytesMut::with_capacity(size.min(1 << 20));
     loop {
         let idle = state.config.body_idle_timeout;
         let frame = match timeout_at(deadline.min(Instant::now() + idle), body.frame()).await {
-            Ok(None) => return Ok(collected.freeze()),
+            Ok(None) => return Ok(collected),
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
                 return Err(Problem::new(Code::MalformedJson, format!("the body broke off: {error}")).closing());
@@ -80,32 +120,62 @@ async fn collect(state: &State, mut body: Body, limit: usize, announced: Option<
         };
         if let Ok(data) = frame.into_data() {
             if collected.len() + data.len() > limit {
-                return Err(too_large(body, limit).await);
+                let all_read = discard(body, expects).await;
+                return Err(if all_read { too_large(limit) } else { too_large(limit).closing() });
             }
             collected.extend_from_slice(&data);
         }
     }
 }
 
-async fn too_large(mut body: Body, limit: usize) -> Problem {
-    let discard = async {
+/// Answers without having read the body: what is still coming is read and forgotten for a while, because a client
+/// whose sending fails never looks at the answer. One that asked first (`Expect: 100-continue`) sends nothing.
+pub(crate) async fn refuse(request: Request, problem: Problem) -> Problem {
+    let expects = expects_continue(request.headers());
+    let body = request.into_body();
+    if body.is_end_stream() {
+        return problem;
+    }
+    if discard(body, expects).await { problem } else { problem.closing() }
+}
+
+fn expects_continue(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT)
+}
+
+/// Reads on and forgets; true where that came to the end of the body.
+async fn discard(mut body: Body, expects_continue: bool) -> bool {
+    if expects_continue {
+        return false;
+    }
+    let read = async {
         let mut seen = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            seen += frame.data_ref().map_or(0, Bytes::len);
+        loop {
+            match body.frame().await {
+                None => return true,
+                Some(Ok(frame)) => seen += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) => return false,
+            }
             if seen > DISCARD_BYTES {
-                break;
+                return false;
             }
         }
     };
-    let _ = tokio::time::timeout(DISCARD_TIME, discard).await;
+    tokio::time::timeout(DISCARD_TIME, read).await.unwrap_or(false)
+}
+
+fn too_large(limit: usize) -> Problem {
     let detail = format!("the body may have {limit} bytes at the most (API_MAX_BODY_BYTES)");
-    Problem::new(Code::BodyTooLarge, detail).with("limit", limit).closing()
+    Problem::new(Code::BodyTooLarge, detail).with("limit", limit)
 }
 
 /// Where JSON text breaks off, for a person and for a program.
 pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or_default();
-    let (line, column) = (error.line(), error.column());
-    Problem::new(Code::MalformedJson, format!("{what} at line {line}, column {column}")).with("line", line).with("column", column)
+    malformed_at(text.split(" at line ").next().unwrap_or_default(), error.line(), error.column())
+}
+
+fn malformed_at(what: &str, line: usize, column: usize) -> Problem {
+    let detail = format!("{what} (line {line}, column {column})");
+    Problem::new(Code::MalformedJson, detail).with("line", line).with("column", column)
 }

@@ -33,8 +33,8 @@ pub(crate) struct Health {
 struct Seen {
     last_success: Option<Instant>,
     failure: Option<String>,
-    /// What the work server said when it refused the latest push.
-    refusing: Option<String>,
+    /// What the work server said when it refused the latest push, and when.
+    refusing: Option<(String, Instant)>,
 }
 
 impl Health {
@@ -50,14 +50,18 @@ impl Health {
             JobOutcome::Rejected(_) | JobOutcome::Unknown(_) | JobOutcome::NotSent(..) => None,
         });
         if let Some(latest) = latest {
-            self.seen().refusing = latest;
+            self.seen().refusing = latest.map(|detail| (detail, Instant::now()));
         }
     }
 
     /// Why the service is not ready.
     fn not_ready(&self) -> Option<Problem> {
         let seen = self.seen();
-        if let Some(detail) = &seen.refusing {
+        // It counts as long as a success does: whoever sends no jobs to a service that is not ready would else never learn
+        // that the work server takes them again.
+        if let Some((detail, at)) = &seen.refusing
+            && at.elapsed() < GOOD_FOR
+        {
             return Some(Problem::new(Code::WorkServerRefusing, format!("the latest push was refused: {detail}")));
         }
         if seen.last_success.is_some_and(|at| at.elapsed() < GOOD_FOR) {
@@ -77,7 +81,7 @@ pub(crate) async fn probe(state: SharedState, pool: LinkPool) {
         if was_reachable != Some(reachable) {
             match &result {
                 Ok(()) => tracing::info!("the work server answers"),
-                Err(why) => tracing::warn!(%why, "the work server does not answer"),
+                Err(why) => tracing::warn!(work_server = %where_it_is(&state), %why, "no work server (FAKTORY_URL says where it is)"),
             }
         }
         {
@@ -104,6 +108,10 @@ async fn ask(pool: &LinkPool) -> Result<(), String> {
         Ok(other) => Err(format!("it answered {other:?} to an empty push")),
         Err(lost) => Err(lost.to_string()),
     }
+}
+
+fn where_it_is(state: &State) -> String {
+    format!("{}:{}", state.config.link.host, state.config.link.port)
 }
 
 /// `GET /health`: the process lives.

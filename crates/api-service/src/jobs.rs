@@ -5,7 +5,7 @@ use axum::extract::{Path, Request, State as Extract};
 use axum::response::Response;
 use faktory_link::{EncodedJob, JobOutcome};
 use faktory_wire::Timestamp;
-use job_types::{Element, Form, NewJob};
+use job_types::{Element, FieldError, Form, NewJob};
 use tokio::time::Instant;
 
 use crate::answer;
@@ -25,21 +25,23 @@ pub(crate) async fn operation(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Ok(Path(name)) = path else { return Err(Problem::new(Code::NotFound, "the path is not valid UTF-8")) };
+    let Ok(Path(name)) = path else {
+        return Err(body::refuse(request, Problem::new(Code::NotFound, "the path is not valid UTF-8")).await);
+    };
     let Some(definition) = job_types::find(&name) else {
         let detail =
             format!("unknown operation; known are: {}; other jobs go to POST /jobs with jobtype and args", job_types::operations());
-        return Err(Problem::new(Code::Field(job_types::Code::UnknownOperation), detail));
+        let problem = Problem::new(Code::Field(job_types::Code::UnknownOperation), detail);
+        return Err(body::refuse(request, problem).await);
     };
     single(&state, request, Form::Operation(definition)).await
 }
 
 async fn single(state: &State, request: Request, form: Form) -> Result<Response, Problem> {
-    state.check_serving()?;
     let deadline = state.deadline();
     let text = body::read_json(state, request, deadline).await?;
     let job = {
-        let element: Element<'_> = serde_json::from_str(&text).map_err(|error| body::malformed(&error))?;
+        let element: Element<'_> = serde_json::from_str(text.as_str()).map_err(|error| body::malformed(&error))?;
         job_types::validate_job(&element, form, Timestamp::now()).map_err(Problem::of_faults)?
     };
     drop(text);
@@ -54,11 +56,12 @@ async fn single(state: &State, request: Request, form: Form) -> Result<Response,
 
 /// `POST /jobs/batch`: many jobs; all are valid, or none is sent.
 pub(crate) async fn batch(Extract(state): Extract<SharedState>, request: Request) -> Result<Response, Problem> {
-    state.check_serving()?;
     let deadline = state.deadline();
     let text = body::read_json(&state, request, deadline).await?;
     let jobs = {
-        let body: BatchBody<'_> = serde_json::from_str(&text).map_err(|error| body::malformed(&error))?;
+        let mut json = serde_json::Deserializer::from_str(text.as_str());
+        let body = BatchBody::read(&mut json, state.config.max_batch_jobs).and_then(|body| json.end().map(|()| body));
+        let body = body.map_err(|error| body::malformed(&error))?;
         let elements = elements(body, state.config.max_batch_jobs)?;
         job_types::validate_batch(&elements, "/jobs", Timestamp::now()).map_err(Problem::of_faults)?
     };
@@ -70,23 +73,25 @@ pub(crate) async fn batch(Extract(state): Extract<SharedState>, request: Request
 
 /// The jobs of a batch, where its shape and its size are right.
 fn elements(body: BatchBody<'_>, limit: usize) -> Result<Vec<Element<'_>>, Problem> {
-    let field = |pointer: &str, code, detail: &str| {
-        Problem::of_faults(vec![job_types::FieldError { pointer: pointer.into(), code, detail: detail.into() }])
-    };
+    use job_types::Code as Fault;
     let shape = "a batch is an object with one member jobs, an array of jobs: {\"jobs\":[…]}";
+    let fault = |pointer: String, code| FieldError { pointer, code, detail: shape.into() };
+    let faults = |faults| Err(Problem::of_faults(faults));
     if body.not_an_object {
-        return Err(field("", job_types::Code::NotAnObject, shape));
+        return faults(vec![fault(String::new(), Fault::NotAnObject)]);
     }
-    if let Some(name) = body.unknown.first() {
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        return Err(field(&pointer, job_types::Code::UnknownField, shape));
+    if !body.unknown.is_empty() {
+        let pointer = |name: &String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        return faults(body.unknown.iter().map(|name| fault(pointer(name), Fault::UnknownField)).collect());
     }
+    let jobs = |code| faults(vec![fault("/jobs".into(), code)]);
     if body.repeated {
-        return Err(field("/jobs", job_types::Code::DuplicateField, shape));
+        return jobs(Fault::DuplicateField);
     }
     match body.jobs {
-        None => Err(field("/jobs", job_types::Code::MissingField, shape)),
-        Some(Jobs::Other) => Err(field("/jobs", job_types::Code::InvalidValue, shape)),
+        None => jobs(Fault::MissingField),
+        Some(Jobs::Null) => jobs(Fault::NullField),
+        Some(Jobs::Other) => jobs(Fault::InvalidValue),
         Some(Jobs::Array(_, 0)) => Err(Problem::new(Code::EmptyBatch, "jobs is empty; a batch has at least one job")),
         Some(Jobs::Array(_, count)) if count > limit => {
             let detail = format!("the batch has {count} jobs; {limit} are accepted at the most (API_MAX_BATCH_JOBS)");
@@ -97,11 +102,15 @@ fn elements(body: BatchBody<'_>, limit: usize) -> Result<Vec<Element<'_>>, Probl
 }
 
 fn admit_queues(state: &State, jobs: &[NewJob], prefix: &str) -> Result<(), Problem> {
-    state.queues.admit(jobs).map_err(|index| {
-        let pointer = if prefix.is_empty() { "/queue".to_owned() } else { format!("{prefix}/{index}/queue") };
+    state.queues.admit(jobs).map_err(|indices| {
         let limit = state.queues.max();
-        let detail = format!("{pointer} would be one more than the {limit} distinct queues that this service accepts (API_MAX_QUEUES)");
-        Problem::new(Code::TooManyQueues, detail).with("pointer", pointer).with("limit", limit)
+        let detail = format!("the queue would be one more than the {limit} distinct ones that this service accepts (API_MAX_QUEUES)");
+        let fault = |index: usize| FieldError {
+            pointer: if prefix.is_empty() { "/queue".into() } else { format!("{prefix}/{index}/queue") },
+            code: job_types::Code::TooManyQueues,
+            detail: detail.clone(),
+        };
+        Problem::of_faults(indices.into_iter().map(fault).collect()).with("limit", limit)
     })
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use api_service::{Api, ApiConfig};
 use clap::Parser;
-use service_runtime::Role;
+use service_runtime::{Role, Termination};
 
 /// The HTTP API of Work Factory: takes jobs and puts them into the work server at FAKTORY_URL.
 #[derive(Parser)]
@@ -24,10 +24,11 @@ async fn main() -> ExitCode {
         Err(error) => return service_runtime::report(&error).into(),
     };
     let result = async {
+        let mut termination = Termination::listen()?;
         let api = Api::start(ApiConfig::from_settings(&settings)).await?;
-        let signal = service_runtime::termination().await?;
-        tracing::info!(signal, "ending");
-        api.stop(settings.shutdown_timeout).await;
+        let signal = termination.signal().await;
+        tracing::info!(signal, "ending; a second signal ends at once");
+        termination.unless_again(api.stop(settings.shutdown_timeout)).await?;
         anyhow::Ok(())
     };
     match result.await {

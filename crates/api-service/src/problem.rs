@@ -24,7 +24,6 @@ pub(crate) enum Code {
     UnsupportedMediaType,
     InvalidJob,
     EmptyBatch,
-    TooManyQueues,
     RefusedByWorkServer,
     /// A fault of a job that all faulty jobs of the request share.
     Field(job_types::Code),
@@ -52,7 +51,6 @@ impl Code {
             }
             Self::InvalidJob => ("invalid_job", StatusCode::UNPROCESSABLE_ENTITY, "A job is not valid"),
             Self::EmptyBatch => ("empty_batch", StatusCode::UNPROCESSABLE_ENTITY, "The batch has no jobs"),
-            Self::TooManyQueues => ("too_many_queues", StatusCode::UNPROCESSABLE_ENTITY, "Too many distinct queues"),
             Self::RefusedByWorkServer => ("refused_by_work_server", StatusCode::UNPROCESSABLE_ENTITY, "The work server refused the job"),
             Self::Field(code) => (code.as_str(), StatusCode::UNPROCESSABLE_ENTITY, "A job is not valid"),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "A defect of this service"),
@@ -121,7 +119,8 @@ impl Problem {
         };
         let detail = match errors.as_slice() {
             [only] => only.detail.clone(),
-            many => format!("{} faults; errors says where and what is accepted", many.len()),
+            [first, ..] => format!("{} faults, listed in errors; the first: {}", errors.len(), first.detail),
+            [] => String::new(),
         };
         Self { errors, ..Self::new(code, detail) }
     }

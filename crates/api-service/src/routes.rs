@@ -1,6 +1,7 @@
 //! Every path, and the order of the layers.
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +10,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
-use crate::{health, jobs, request_id};
+use crate::{body, health, jobs, request_id};
 
 pub(crate) fn router(state: SharedState) -> Router {
     Router::new()
@@ -26,12 +27,16 @@ pub(crate) fn router(state: SharedState) -> Router {
         .with_state(state)
 }
 
-async fn not_found() -> Problem {
-    Problem::new(Code::NotFound, "known paths: POST /jobs, POST /jobs/{operation}, POST /jobs/batch, GET /health, GET /ready")
+async fn not_found(request: Request) -> Problem {
+    let known = "known paths: POST /jobs, POST /jobs/{operation}, POST /jobs/batch, GET /health, GET /ready";
+    body::refuse(request, Problem::new(Code::NotFound, known)).await
 }
 
 async fn method_not_allowed(method: Method) -> Problem {
-    Problem::new(Code::MethodNotAllowed, format!("{method} is not accepted here; the header Allow says what is"))
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("{method} is not accepted here, see the header Allow; jobs are posted (POST /jobs, /jobs/{{operation}}, /jobs/batch)"),
+    )
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]

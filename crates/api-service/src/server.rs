@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::body::{BUDGET_BYTES, BUDGET_UNIT};
 use crate::config::ApiConfig;
 use crate::health::{self, Health};
 use crate::queue_names::QueueNames;
@@ -62,7 +63,11 @@ impl Api {
         let listener = TcpListener::bind(config.bind).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let pool = LinkPool::new(config.link.clone())?;
+        let budget = BUDGET_BYTES.max(config.max_body_bytes).div_ceil(BUDGET_UNIT);
+        let body_budget_units = u32::try_from(budget).unwrap_or(u32::MAX);
         let state = Arc::new(State {
+            body_budget: Arc::new(Semaphore::new(body_budget_units as usize)),
+            body_budget_units,
             pusher: Pusher::new(pool.clone()),
             health: Health::default(),
             queues: QueueNames::new(config.max_queues),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use faktory_link::Pusher;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::config::ApiConfig;
@@ -28,6 +28,9 @@ pub(crate) struct State {
     pub(crate) health: Health,
     pub(crate) queues: QueueNames,
     pub(crate) ending: watch::Sender<Ending>,
+    /// What bodies that are being read may take in all, in units of [`crate::body::BUDGET_UNIT`].
+    pub(crate) body_budget: Arc<Semaphore>,
+    pub(crate) body_budget_units: u32,
 }
 
 /// Cheap to clone, as axum wants it.

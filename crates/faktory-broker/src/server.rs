@@ -98,6 +98,12 @@ impl Broker {
         self.address
     }
 
+    /// Where it stores.
+    #[must_use]
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.data_dir
+    }
+
     /// Waits until the broker ends by itself, which it does only where its store fails. Cancel safe.
     pub async fn failed(&mut self) -> BrokerError {
         match (&mut self.core).await {

@@ -26,7 +26,10 @@ pub(crate) async fn dial(config: &LinkConfig, identity: Option<&WorkerIdentity>)
     let limit = config.connect_timeout;
     let resolve = tokio::net::lookup_host((config.host.as_str(), config.port));
     let addresses: Vec<SocketAddr> = within(limit, Phase::Resolve, resolve).await?.collect();
-    let stream = within(limit, Phase::Connect, connect_first(config, &addresses)).await?;
+    let stream = connect_first(config, &addresses).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::TimedOut => LinkError::Timeout { phase: Phase::Connect, after: limit },
+        _ => LinkError::Io { phase: Phase::Connect, source },
+    })?;
     tokio::time::timeout(limit, handshake(config, identity, stream))
         .await
         .unwrap_or(Err(LinkError::Timeout { phase: Phase::Handshake, after: limit }))
@@ -39,13 +42,15 @@ async fn within<T>(limit: Duration, phase: Phase, work: impl Future<Output = std
     }
 }
 
-/// Tries the addresses in turn; the last failure is the one reported.
+/// Tries the addresses in turn, each with its share of the time; the last failure is the one reported.
 async fn connect_first(config: &LinkConfig, addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
     let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
+    let share = config.connect_timeout / u32::try_from(addresses.len()).unwrap_or(1).max(1);
     for address in addresses {
-        match connect(config, *address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+        match tokio::time::timeout(share, connect(config, *address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = error,
+            Err(_) => failure = std::io::ErrorKind::TimedOut.into(),
         }
     }
     Err(failure)

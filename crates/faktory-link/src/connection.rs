@@ -33,12 +33,15 @@ struct Shared {
     /// Commands and bytes that may still be sent without a reply.
     window: Arc<Semaphore>,
     window_bytes: Arc<Semaphore>,
+    window_max: u32,
     window_bytes_max: u32,
     in_flight: Mutex<InFlight>,
     /// Something was sent: there is a reply to wait for.
     sent: Notify,
     /// Nothing is in flight any more.
     idle: Notify,
+    /// The connection has ended.
+    has_ended: Notify,
     ended: OnceLock<Arc<LinkError>>,
 }
 
@@ -57,8 +60,11 @@ struct Waiter {
     end: u64,
     /// From when its reply is waited for.
     since: Instant,
-    _window: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    _window: Option<Room>,
 }
+
+/// Room in the window, in commands and in bytes.
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// Lines that go out in one write.
 #[derive(Debug)]
@@ -71,7 +77,7 @@ struct Item {
 struct Line {
     bytes: Vec<u8>,
     reply: oneshot::Sender<Result<Reply, Lost>>,
-    window: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    window: Option<Room>,
 }
 
 /// The reply to come. Cancel safe: dropped, the reply is read and forgotten, and nobody else gets it.
@@ -100,7 +106,8 @@ impl Shared {
     }
 
     fn lost(&self, sent: bool) -> Lost {
-        Lost { sent, cause: Arc::clone(self.ended.get_or_init(|| Arc::new(LinkError::ClosedHere))) }
+        // Not yet ended, and yet nobody is left to answer: then it is we who are closing it.
+        Lost { sent, cause: self.ended.get().cloned().unwrap_or_else(|| Arc::new(LinkError::ClosedHere)) }
     }
 
     /// Ends the connection: everyone who waits learns why, and whether his command had gone out.
@@ -108,6 +115,7 @@ impl Shared {
         let _ = self.ended.set(Arc::new(cause));
         self.window.close();
         self.window_bytes.close();
+        self.has_ended.notify_waiters();
         let mut in_flight = self.in_flight();
         let written = in_flight.written;
         for waiter in in_flight.waiters.drain(..) {
@@ -126,10 +134,12 @@ impl Connection {
         let shared = Arc::new(Shared {
             window: Arc::new(Semaphore::new(config.window_commands.max(1) as usize)),
             window_bytes: Arc::new(Semaphore::new(config.window_bytes.max(1) as usize)),
+            window_max: config.window_commands.max(1),
             window_bytes_max: config.window_bytes.max(1),
             in_flight: Mutex::default(),
             sent: Notify::new(),
             idle: Notify::new(),
+            has_ended: Notify::new(),
             ended: OnceLock::new(),
         });
         let (commands, queue) = mpsc::channel(config.window_commands.max(1) as usize);
@@ -155,31 +165,36 @@ impl Connection {
 
     /// Sends whole lines in one write, and returns when the system has taken them or the connection has ended, with
     /// the replies to come, in their order; after the end they say how far each line had come. Nothing else goes in
-    /// between them. There must not be more lines than the window has commands. Cancel safe: dropped early, all
-    /// are sent or none.
+    /// between them. More lines or bytes than the window holds wait for an empty one. Cancel safe: dropped early, all are
+    /// sent or none.
     pub async fn submit_together(&self, lines: Vec<Vec<u8>>) -> Vec<Pending> {
-        let mut items = Vec::with_capacity(lines.len());
-        let mut pending = Vec::with_capacity(lines.len());
-        for bytes in lines {
+        let (mut items, mut pending) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
+        let total: usize = lines.iter().map(Vec::len).sum();
+        // Room for all of them at once: taken bit by bit, two callers could each hold what the other waits for.
+        let mut window = self.window(lines.len(), total).await;
+        let count = lines.len();
+        for (index, bytes) in lines.into_iter().enumerate() {
             let (reply, receiver) = oneshot::channel();
             pending.push(Pending { reply: receiver, shared: Arc::clone(&self.shared) });
-            // Without a window the connection has ended, and the dropped sender says so.
-            if let Some(window) = self.window(bytes.len()).await {
-                items.push(Line { bytes, reply, window });
-            }
+            // The last reply gives the room back.
+            let window = if index + 1 == count { window.take() } else { None };
+            items.push(Line { bytes, reply, window });
         }
         let (written, is_written) = oneshot::channel();
-        if items.len() == pending.len() && self.commands.send(Item { lines: items, written }).await.is_ok() {
+        // Without room the connection has ended, and the dropped senders say so.
+        let has_room = items.last().is_some_and(|last| last.window.is_some());
+        if has_room && self.commands.send(Item { lines: items, written }).await.is_ok() {
             let _ = is_written.await;
         }
         pending
     }
 
-    async fn window(&self, length: usize) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        let size = u32::try_from(length).unwrap_or(u32::MAX).min(self.shared.window_bytes_max);
-        let bytes = Arc::clone(&self.shared.window_bytes).acquire_many_owned(size).await.ok()?;
-        let place = Arc::clone(&self.shared.window).acquire_owned().await.ok()?;
-        Some((place, bytes))
+    async fn window(&self, lines: usize, bytes: usize) -> Option<Room> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.shared.window_bytes_max);
+        let lines = u32::try_from(lines).unwrap_or(u32::MAX).min(self.shared.window_max);
+        let bytes = Arc::clone(&self.shared.window_bytes).acquire_many_owned(bytes).await.ok()?;
+        let lines = Arc::clone(&self.shared.window).acquire_many_owned(lines).await.ok()?;
+        Some((lines, bytes))
     }
 
     /// Sends a command and waits for its reply. Cancel safe, as [`Connection::submit`] and [`Pending`] are.
@@ -194,6 +209,20 @@ impl Connection {
     #[must_use]
     pub fn ended(&self) -> Option<Arc<LinkError>> {
         self.shared.ended.get().cloned()
+    }
+
+    /// Resolves when the connection has ended, with the cause. Cancel safe.
+    pub async fn until_ended(&self) -> Arc<LinkError> {
+        loop {
+            // Registered before it is looked at, so that no end is missed.
+            let ended = self.shared.has_ended.notified();
+            let mut ended = std::pin::pin!(ended);
+            ended.as_mut().enable();
+            if let Some(cause) = self.ended() {
+                return cause;
+            }
+            ended.await;
+        }
     }
 
     /// Says END, and waits for the end; what is in flight is still answered, within its deadlines.
@@ -233,10 +262,13 @@ struct Driver {
 impl Driver {
     async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Item>) {
         let Dialled { stream, rest } = dialled;
+        let mut writing = std::pin::pin!(self.write(&stream, queue));
+        let mut reading = std::pin::pin!(self.read(&stream, rest));
         let cause = tokio::select! {
-            cause = self.write(&stream, queue) => cause,
-            cause = self.read(&stream, rest) => cause,
+            cause = &mut writing => cause,
+            cause = &mut reading => cause,
         };
+        // While the queue is still held: who is dropped with it finds the cause.
         self.shared.end(cause);
     }
 

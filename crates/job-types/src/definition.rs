@@ -151,7 +151,7 @@ impl MemberValues<'_> {
         };
         let (_, raw) = self.values.swap_remove(position);
         let value = json_check::check(raw.get(), name).and_then(|json| {
-            T::from_json(&json).ok_or_else(|| FieldError::at(name, Code::InvalidValue, format!("must be {}", T::ACCEPTS)))
+            T::from_json(&json).ok_or_else(|| FieldError::at(name, Code::InvalidValue, format!("{name} must be {}", T::ACCEPTS)))
         });
         value.map_err(|error| self.errors.push(error)).ok()
     }

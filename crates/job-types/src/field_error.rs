@@ -37,6 +37,8 @@ pub enum Code {
     LoneSurrogate,
     /// A member of `custom` that is ours.
     ReservedField,
+    /// A queue that would be one too many for the service.
+    TooManyQueues,
 }
 
 impl Code {
@@ -60,6 +62,7 @@ impl Code {
             Self::TooDeep => "too_deep",
             Self::LoneSurrogate => "lone_surrogate",
             Self::ReservedField => "reserved_field",
+            Self::TooManyQueues => "too_many_queues",
         }
     }
 }

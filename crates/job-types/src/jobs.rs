@@ -1,23 +1,36 @@
-//! The typed jobs, one file each.
+//! The typed jobs, one file each, and their registry: a new one is its file in `jobs/` and one line here.
 
-mod add;
-mod divide;
-mod multiply;
-mod subtract;
-
-pub use add::Add;
-pub use divide::Divide;
-pub use multiply::Multiply;
-pub use subtract::Subtract;
-
+use crate::definition::Definition;
 use crate::finite::Finite;
 use crate::run_error::RunError;
 
+/// Declares each job's module and enters it into the registry.
+macro_rules! jobs {
+    ($($module:ident::$name:ident),+ $(,)?) => {
+        $(
+            mod $module;
+            pub use $module::$name;
+        )+
+
+        /// All typed jobs.
+        pub static REGISTRY: &[Definition] = &[$(Definition::of::<$name>()),+];
+    };
+}
+
+jobs! {
+    add::Add,
+    subtract::Subtract,
+    multiply::Multiply,
+    divide::Divide,
+}
+
 /// A result that is no finite number can't become one by trying again.
 fn finite(result: f64) -> Result<String, RunError> {
-    Finite::new(result)
-        .map(|result| result.to_string())
-        .ok_or_else(|| RunError::for_good("overflow", "the result is too large for a 64-bit floating-point number"))
+    match Finite::new(result) {
+        Some(result) => Ok(result.to_string()),
+        None if result.is_nan() => Err(RunError::for_good("undefined", "the result is no number")),
+        None => Err(RunError::for_good("overflow", "the result is too large for a 64-bit floating-point number")),
+    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,6 @@ use crate::field_error::{Code, FieldError};
 /// Arrays and objects inside each other, the outermost counted.
 pub const NESTING_MAX: usize = 64;
 
-/// What to do about a number that a float64 does not hold.
-pub const INTEGER_LIMIT_NOTE: &str = "send it as a string";
-
 /// Checks JSON text that is known to be valid, and returns it without white space between its tokens.
 /// `member` is where it stands.
 pub(crate) fn check(json: &str, member: &str) -> Result<String, FieldError> {
@@ -122,7 +119,7 @@ impl<'a> Scan<'a> {
         if !survives_float64(token) {
             let shown: String = token.chars().take(40).collect();
             let detail =
-                format!("{shown} does not fit a 64-bit floating-point number, which is what Faktory makes of it; {INTEGER_LIMIT_NOTE}");
+                format!("{shown} does not fit a 64-bit floating-point number, which is what Faktory makes of it; send it as a string");
             return self.fault(Code::NumberNotExact, detail);
         }
         self.out.push_str(token);
@@ -136,9 +133,9 @@ fn survives_float64(token: &str) -> bool {
     if token.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
         return true;
     }
-    // Beyond 38 digits no i128 holds the integer, and hardly any float64 does.
+    // Beyond 38 digits no i128 holds the integer, and hardly any float64 does; the conversion stops at the largest i128.
     #[expect(clippy::cast_possible_truncation, reason = "an integer-valued float within i128, converted exactly")]
-    token.parse::<i128>().is_ok_and(|exact| value as i128 == exact)
+    token.parse::<i128>().is_ok_and(|exact| exact != i128::MAX && value as i128 == exact)
 }
 
 #[cfg(test)]
@@ -160,7 +157,15 @@ mod tests {
         for exact in ["9007199254740992", "-9007199254740992", "9007199254740994", "1152921504606846976", "0", "-0"] {
             assert!(check(exact, "args").is_ok(), "{exact}");
         }
-        for inexact in ["9007199254740993", "-9007199254740993", "18446744073709551615", "1e309", "-1e309", &"9".repeat(400)] {
+        for inexact in [
+            "9007199254740993",
+            "-9007199254740993",
+            "18446744073709551615",
+            "1e309",
+            "-1e309",
+            "170141183460469231731687303715884105727",
+            &"9".repeat(400),
+        ] {
             assert_eq!(code(inexact), Code::NumberNotExact, "{inexact}");
         }
     }

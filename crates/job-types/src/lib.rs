@@ -3,7 +3,7 @@
 mod definition;
 mod field_error;
 mod finite;
-mod jobs;
+pub mod jobs;
 mod json_check;
 mod members;
 mod names;
@@ -16,12 +16,12 @@ mod validate;
 pub use definition::{Argument, Definition, JobDefinition, MemberInfo, MemberValues, RunJob, positional};
 pub use field_error::{Code, FieldError};
 pub use finite::Finite;
-pub use jobs::{Add, Divide, Multiply, Subtract};
-pub use json_check::{INTEGER_LIMIT_NOTE, NESTING_MAX};
+pub use jobs::REGISTRY;
+pub use json_check::NESTING_MAX;
 pub use members::{Element, Members};
 pub use names::{JobId, JobType, QueueName};
 pub use new_job::NewJob;
-pub use registry::{REGISTRY, find, operations};
+pub use registry::{find, operations};
 pub use run_error::RunError;
 pub use validate::{Form, validate_batch, validate_job};
 

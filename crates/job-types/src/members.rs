@@ -9,12 +9,19 @@ use serde_json::value::RawValue;
 
 /// The members of one object, with values as JSON text.
 #[derive(Debug, Default)]
-pub struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Members<'a> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// More were sent than are kept.
+    pub(crate) too_many: bool,
+}
+
+/// Members kept of one object: no job has so many.
+pub(crate) const MEMBERS_MAX: usize = 200;
 
 impl<'a> Members<'a> {
     /// Names and values, in the order in which they were sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 }
 
@@ -43,11 +50,16 @@ impl<'de> Visitor<'de> for ElementVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(4);
+        let mut object = Members { members: Vec::with_capacity(4), too_many: false };
         while let Some(Name(name)) = map.next_key()? {
-            members.push((name, map.next_value::<&'de RawValue>()?));
+            let value = map.next_value::<&'de RawValue>()?;
+            if object.members.len() < MEMBERS_MAX {
+                object.members.push((name, value));
+            } else {
+                object.too_many = true;
+            }
         }
-        Ok(Element::Object(Members(members)))
+        Ok(Element::Object(object))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {

@@ -7,11 +7,14 @@ use serde_json::value::RawValue;
 
 use crate::definition::{Definition, MemberValues};
 use crate::field_error::{Code, FieldError};
-use crate::members::{Element, Members};
+use crate::members::{Element, MEMBERS_MAX, Members};
 use crate::names::{JobId, JobType};
 use crate::new_job::NewJob;
 use crate::options::{self, Options};
 use crate::{json_check, registry};
+
+/// Faults of one batch after which no more are looked for.
+const FAULTS_MAX: usize = 1000;
 
 /// How a job says what it runs.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,10 @@ pub fn validate_job(element: &Element<'_>, form: Form, now: Timestamp) -> Result
             return Err(vec![FieldError::new("", Code::NotAnObject, format!("a job must be an object, not {kind}"))]);
         }
     };
+    if members.too_many {
+        let detail = format!("a job has at most {MEMBERS_MAX} members");
+        return Err(vec![FieldError::new("", Code::UnknownField, detail)]);
+    }
     let mut posted = Posted::sort(members, now);
     let what = posted.what_to_run(form);
     if let Err(error) = posted.options.check_together() {
@@ -60,6 +67,10 @@ pub fn validate_batch(elements: &[Element<'_>], prefix: &str, now: Timestamp) ->
             Ok(job) => jobs.push((index, job)),
             Err(faults) => errors.extend(faults.into_iter().map(|fault| fault.inside(&format!("{prefix}/{index}")))),
         }
+        if errors.len() >= FAULTS_MAX {
+            // Nobody reads more, and each costs memory.
+            return Err(errors);
+        }
     }
     let mut first_with: HashMap<&str, usize> = HashMap::with_capacity(jobs.len());
     for (index, job) in &jobs {
@@ -69,6 +80,11 @@ pub fn validate_batch(elements: &[Element<'_>], prefix: &str, now: Timestamp) ->
         }
     }
     if errors.is_empty() { Ok(jobs.into_iter().map(|(_, job)| job).collect()) } else { Err(errors) }
+}
+
+/// A name as it was sent, not too long.
+fn shown(name: &str) -> String {
+    name.chars().take(100).collect()
 }
 
 /// The members of a job, sorted by what they are for.
@@ -142,7 +158,8 @@ impl<'a> Posted<'a> {
                 if self.errors.iter().any(|error| matches!(error.pointer.as_str(), "/operation" | "/jobtype")) {
                     return None;
                 }
-                let detail = format!("exactly one of operation and jobtype is needed, {found} found");
+                let detail =
+                    format!("exactly one of operation and jobtype is needed, {found} found (POST /jobs/{{operation}} needs neither)");
                 self.fault(FieldError::new("", Code::AmbiguousJob, detail))
             }
         }
@@ -158,7 +175,7 @@ impl<'a> Posted<'a> {
         let members: Vec<&str> = definition.members().iter().map(|member| member.name).collect();
         for (name, _) in values.values {
             let (operation, members, options) = (definition.operation(), members.join(", "), options::names());
-            let detail = format!("unknown member; {operation} takes {members}, and the options {options}");
+            let detail = format!("{} is not a member; {operation} takes {members}, and the options {options}", shown(name));
             self.errors.push(FieldError::at(name, Code::UnknownField, detail));
         }
         Some((JobType::of_operation(definition.operation()), args?))
@@ -166,7 +183,7 @@ impl<'a> Posted<'a> {
 
     fn raw(&mut self, job_type: &RawValue) -> Option<(JobType, RawJson)> {
         for (name, _) in std::mem::take(&mut self.own) {
-            let detail = format!("unknown member; a job with jobtype takes args, and the options {}", options::names());
+            let detail = format!("{} is not a member; a job with jobtype takes args, and the options {}", shown(name), options::names());
             self.errors.push(FieldError::at(name, Code::UnknownField, detail));
         }
         let job_type = options::string("jobtype", job_type).and_then(|text| JobType::parse(text, "jobtype"));

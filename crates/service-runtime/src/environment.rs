@@ -50,15 +50,17 @@ impl Environment {
         match dotenvy::from_path_iter(path) {
             Err(error) => self.problems.push(fault(error.to_string())),
             Ok(lines) => {
+                let mut profile = BTreeMap::new();
                 for line in lines {
                     match line {
-                        Ok((name, value)) if !value.trim().is_empty() => {
-                            self.variables.entry(name).or_insert(value);
-                        }
-                        Ok(_) => {}
+                        // The last one counts, as with compose.
+                        Ok((name, value)) => profile.insert(name, value),
                         // The line itself may hold a secret.
                         Err(_) => return self.problems.push(fault("a line is not NAME=value".into())),
-                    }
+                    };
+                }
+                for (name, value) in profile.into_iter().filter(|(_, value)| !value.trim().is_empty()) {
+                    self.variables.entry(name).or_insert(value);
                 }
             }
         }

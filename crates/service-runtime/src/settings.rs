@@ -89,8 +89,8 @@ pub struct WorkerSettings {
 pub struct BrokerSettings {
     /// Where it listens.
     pub bind: SocketAddr,
-    /// Where it stores.
-    pub data_dir: PathBuf,
+    /// Where it stores; `None` only where nothing is set and the user has no data folder.
+    pub data_dir: Option<PathBuf>,
     /// Its password.
     pub password: Option<Secret>,
 }
@@ -180,6 +180,7 @@ impl Settings {
             Texts::default()
         });
         let link = check.link(&texts, environment, role);
+        let link_is_set = link.url_is_set;
         let settings = Self {
             link,
             api: ApiSettings {
@@ -197,7 +198,7 @@ impl Settings {
             },
             broker: BrokerSettings {
                 bind: check.value("BROKER_BIND_ADDR", texts.broker_bind_addr, parse::address),
-                data_dir: check.data_dir(texts.broker_data_dir),
+                data_dir: check.data_dir(texts.broker_data_dir, role, link_is_set),
                 password: check.secret("BROKER_PASSWORD", texts.broker_password, "BROKER_PASSWORD_FILE", texts.broker_password_file),
             },
             shutdown_timeout: check.value("SHUTDOWN_TIMEOUT", texts.shutdown_timeout, parse::duration),
@@ -295,18 +296,14 @@ impl Check {
         }
     }
 
-    fn data_dir(&mut self, text: Option<String>) -> PathBuf {
+    fn data_dir(&mut self, text: Option<String>, role: Role, work_server_is_set: bool) -> Option<PathBuf> {
         use etcetera::BaseStrategy;
-        match text {
-            Some(text) => text.into(),
-            None => match etcetera::choose_base_strategy() {
-                Ok(folders) => folders.data_dir().join("work-factory"),
-                Err(_) => {
-                    self.fault("BROKER_DATA_DIR", "must be set, because the user's data folder can't be found");
-                    PathBuf::new()
-                }
-            },
+        let folder = text.map(PathBuf::from).or_else(|| Some(etcetera::choose_base_strategy().ok()?.data_dir().join("work-factory")));
+        let is_needed = role == Role::Broker || (role == Role::All && !work_server_is_set);
+        if folder.is_none() && is_needed {
+            self.fault("BROKER_DATA_DIR", "must be set, because the user's data folder can't be found");
         }
+        folder
     }
 }
 
@@ -334,12 +331,12 @@ placeholder! {
     SocketAddr: SocketAddr::from(([0, 0, 0, 0], 0)),
 }
 
-/// The first line of a file.
+/// The first line of a file. The path is not repeated: who sets a password where its file is meant would read it in the log.
 fn read_secret(path: &str) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("can't be read from {path}: {error}"))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("must name a file that can be read: {error}"))?;
     match text.lines().next().map(str::trim_end) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line.to_owned())),
-        _ => Err(format!("must name a file whose first line is the password; {path} is empty")),
+        _ => Err("must name a file whose first line is the password; that line is empty".into()),
     }
 }
 
@@ -430,6 +427,8 @@ mod tests {
         assert_eq!(loaded.settings.link.url.password.as_ref().unwrap().reveal(), "geheim");
         assert!(!loaded.settings.describe().contains("geheim"));
         assert!(load(&[("FAKTORY_PASSWORD_FILE", file), ("FAKTORY_URL", "tcp://:x@y")], Role::All).is_err());
+        let mistaken = load(&[("FAKTORY_PASSWORD_FILE", "geheim123")], Role::All).unwrap_err();
+        assert!(!mistaken.to_string().contains("geheim123"));
         std::fs::remove_file(path).unwrap();
     }
 

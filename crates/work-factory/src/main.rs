@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use service_runtime::{Role, Settings};
+use service_runtime::{Role, Settings, Termination};
 
 use parts::Running;
 
@@ -20,7 +20,7 @@ use parts::Running;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Configured by environment variables; the README lists them all. Try: curl --json '{\"a\":1,\"b\":2}' http://127.0.0.1:3000/jobs/add"
+    after_help = "Configured by environment variables; the README lists them all. Try: curl -H 'content-type: application/json' -d '{\"a\":1,\"b\":2}' http://127.0.0.1:3000/jobs/add"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -74,18 +74,16 @@ fn main() -> ExitCode {
 }
 
 async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
+    let mut termination = Termination::listen()?;
     let mut running = Running::start(role, settings).await?;
     screen::show(&running, settings);
     let failure = tokio::select! {
-        signal = service_runtime::termination() => {
-            tracing::info!(signal = signal?, "ending; a second signal ends at once");
+        signal = termination.signal() => {
+            tracing::info!(signal, "ending; a second signal ends at once");
             None
         }
-        failure = running.ended_by_itself() => failure,
+        failure = running.ended_by_itself(settings.shutdown_timeout) => failure,
     };
-    tokio::select! {
-        stopped = running.stop(settings.shutdown_timeout) => stopped?,
-        _ = service_runtime::termination() => anyhow::bail!("ended at once by a second signal; what had not finished runs again when its reservation ends"),
-    }
+    termination.unless_again(running.stop(settings.shutdown_timeout)).await??;
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context;
 use api_service::{Api, ApiConfig};
 use faktory_broker::{Broker, BrokerConfig, BrokerError};
 use service_runtime::{Role, Settings, WorkServerUrl};
@@ -36,35 +37,39 @@ impl Running {
         let worker = match role {
             Role::All | Role::Worker => {
                 let builder = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
-                Some(builder.serve_health(settings.worker.bind).await.map_err(faults::of_worker)?.start())
+                Some(builder.serve_health(settings.worker.bind).await.map_err(faults::of_worker)?.start()?)
             }
             Role::Api | Role::Broker => None,
         };
         Ok(Self { broker, api, worker, work_server: settings.link.url })
     }
 
-    /// Waits until a part ends by itself: with an error where it failed, without where a worker was told to.
-    pub(crate) async fn ended_by_itself(&mut self) -> Option<BrokerError> {
-        let broker = async {
-            match &mut self.broker {
-                Some(broker) => broker.failed().await,
-                None => std::future::pending().await,
+    /// Waits until there is nothing left to run for: the broker has failed (with its error), or a worker that runs alone
+    /// was told to end. A worker beside an API ends by itself; the API goes on.
+    pub(crate) async fn ended_by_itself(&mut self, timeout: Duration) -> Option<BrokerError> {
+        loop {
+            let broker = async {
+                match &mut self.broker {
+                    Some(broker) => broker.failed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let worker = async {
+                match &mut self.worker {
+                    Some(worker) => worker.told_to_terminate().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                failure = broker => {
+                    tracing::error!(error = %failure, "the broker has failed");
+                    return Some(failure);
+                }
+                () = worker => tracing::info!("the work server told this worker to end"),
             }
-        };
-        let worker = async {
-            match &mut self.worker {
-                Some(worker) => worker.told_to_terminate().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            failure = broker => {
-                tracing::error!(error = %failure, "the broker has failed");
-                Some(failure)
-            }
-            () = worker => {
-                tracing::info!("the work server told this worker to end");
-                None
+            self.api.as_ref()?;
+            if let Some(worker) = self.worker.take() {
+                worker.stop(timeout).await;
             }
         }
     }
@@ -91,7 +96,8 @@ impl Running {
 
 async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
     let broker = &settings.broker;
-    let mut config = BrokerConfig::new(broker.bind, broker.data_dir.clone());
+    let data_dir = broker.data_dir.clone().context("BROKER_DATA_DIR must be set, because the user's data folder can't be found")?;
+    let mut config = BrokerConfig::new(broker.bind, data_dir);
     config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());
     Broker::start(config).await.map_err(faults::of_broker)
 }

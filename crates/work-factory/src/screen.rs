@@ -1,28 +1,39 @@
 //! The first screen: where everything is, and a line to try. To standard output; logs go to standard error.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
+
 use service_runtime::Settings;
 
 use crate::parts::Running;
 
-#[expect(clippy::print_stdout, reason = "the first screen is for the person who started the program, not for the log")]
 pub(crate) fn show(running: &Running, settings: &Settings) {
-    println!("Work Factory {}\n", env!("CARGO_PKG_VERSION"));
+    let text = describe(running, settings).unwrap_or_default();
+    // Nobody has to read it: a closed pipe is no reason to end.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    writeln!(out, "Work Factory {}\n", env!("CARGO_PKG_VERSION"))?;
     if let Some(api) = &running.api {
-        println!("  API      http://{}", api.address());
+        writeln!(out, "  API      http://{}", api.address())?;
     }
     match &running.broker {
         Some(broker) => {
-            println!("  broker   tcp://{} (embedded)", broker.address());
-            println!("  data     {}", settings.broker.data_dir.display());
+            writeln!(out, "  broker   tcp://{} (embedded)", broker.address())?;
+            writeln!(out, "  data     {}", broker.data_dir().display())?;
         }
-        None => println!("  Faktory  {}", running.work_server),
+        None => writeln!(out, "  Faktory  {}", running.work_server)?,
     }
     if running.worker.is_some() {
         let worker = &settings.worker;
-        println!("  worker   {} jobs at once from: {}", worker.concurrency, worker.queues.join(", "));
+        writeln!(out, "  worker   {} jobs at once from: {}", worker.concurrency, worker.queues.join(", "))?;
     }
     if let Some(api) = &running.api {
-        println!("\nTry it:\n  curl --json '{{\"a\":1,\"b\":2}}' http://{}/jobs/add", api.address());
+        let job = "{\"a\":1,\"b\":2}";
+        writeln!(out, "\nTry it:\n  curl -H 'content-type: application/json' -d '{job}' http://{}/jobs/add", api.address())?;
     }
-    println!("\nCtrl-C ends it.");
+    writeln!(out, "\nCtrl-C ends it.")?;
+    Ok(out)
 }

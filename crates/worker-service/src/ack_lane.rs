@@ -1,12 +1,13 @@
 //! The ack lane: one connection for ACKs, FAILs and heartbeats. What is not acknowledged is sent again on a new
-//! connection, until it is or the reservation is over.
+//! connection, until it is or it may no longer be.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use faktory_link::{Connection, Pending};
+use faktory_link::{Connection, Lost, Pending};
 use faktory_wire::{Beat, Command, Filter, Mutation, MutationKind, Reply, TargetSet, WorkerState};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -25,11 +26,26 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
 }
 
-impl Finished {
-    /// The lines that report it; they go out in one write.
+/// A FAIL that may have arrived is sent again for so long only. A job that failed comes back after 15 s at the earliest
+/// (faktory.md 3.5); a FAIL sent after that would end somebody else's run of it. An ACK of such a job finds nothing.
+const FAIL_AGAIN_FOR: Duration = Duration::from_secs(10);
+
+/// A server that answers with a passing error gets the report again after this.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// A report on its way to being acknowledged.
+#[derive(Debug)]
+struct Tracked {
+    finished: Finished,
+    /// When it first went out so that it may have arrived.
+    first_sent: Option<Instant>,
+}
+
+impl Tracked {
+    /// The lines of the report; they go out in one write.
     fn lines(&self) -> Vec<Vec<u8>> {
-        let jid = &self.fetched.jid;
-        match &self.outcome {
+        let jid = &self.finished.fetched.jid;
+        match &self.finished.outcome {
             Outcome::Done => vec![Command::Ack(jid.clone()).to_line()],
             Outcome::Failed(failure) => vec![Command::Fail(Box::new(failure.clone().report(jid))).to_line()],
             Outcome::FailedForGood(failure) => {
@@ -39,20 +55,31 @@ impl Finished {
             }
         }
     }
+
+    /// True while the report is still about our own run, whoever has the job by now.
+    fn may_be_sent(&self, now: Instant) -> bool {
+        let reserved = self.finished.fetched.reserved_until > now;
+        match self.finished.outcome {
+            Outcome::Done => reserved,
+            Outcome::Failed(_) | Outcome::FailedForGood(_) => {
+                reserved && self.first_sent.is_none_or(|sent| now.duration_since(sent) < FAIL_AGAIN_FOR)
+            }
+        }
+    }
 }
 
 /// The lane. Ends when every sender of finished jobs is gone and all is acknowledged, or when it is dropped.
 pub(crate) struct AckLane {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) finished: mpsc::Receiver<Finished>,
+    shared: Arc<Shared>,
+    finished: mpsc::Receiver<Finished>,
     /// By number, in the order in which they finished.
-    unacknowledged: BTreeMap<u64, Finished>,
+    unacknowledged: BTreeMap<u64, Tracked>,
     last_number: u64,
 }
 
 /// A report's number, and the replies to its lines.
-type Reported = (u64, Result<Vec<Reply>, String>);
-type Report = Pin<Box<dyn Future<Output = Reported> + Send + Sync>>;
+type Reported = (u64, Vec<Result<Reply, Lost>>);
+type Report<'a> = Pin<Box<dyn Future<Output = Reported> + Send + Sync + 'a>>;
 
 /// Why the lane leaves a connection.
 enum Left {
@@ -62,9 +89,6 @@ enum Left {
     Finished,
 }
 
-/// A server that answers an ACK with a passing error gets it again after this.
-const AGAIN: Duration = Duration::from_millis(500);
-
 impl AckLane {
     pub(crate) const fn new(shared: Arc<Shared>, finished: mpsc::Receiver<Finished>) -> Self {
         Self { shared, finished, unacknowledged: BTreeMap::new(), last_number: 0 }
@@ -72,15 +96,20 @@ impl AckLane {
 
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
+        let mut told = String::new();
+        let shared = Arc::clone(&self.shared);
+        let link = &shared.config.link;
         loop {
-            let identity = self.shared.identity.borrow().clone();
-            let why = match Connection::open(&self.shared.config.link, Some(&identity)).await {
+            let identity = shared.identity.borrow().clone();
+            let Some(opened) = self.meanwhile(Connection::open(link, Some(&identity))).await else { return };
+            let why = match opened {
                 Ok(connection) => {
                     backoff.reset();
-                    self.shared.connected.send_replace(true);
-                    tracing::info!(wid = %identity.wid, "connected to the work server");
+                    told.clear();
+                    shared.connected.send_replace(true);
+                    tracing::info!(work_server = %format_args!("{}:{}", link.host, link.port), wid = %identity.wid, "connected to the work server");
                     let left = self.serve(&connection, &identity.wid).await;
-                    self.shared.connected.send_replace(false);
+                    shared.connected.send_replace(false);
                     match left {
                         Left::Finished => return connection.close().await,
                         Left::Broken(why) => why,
@@ -88,101 +117,186 @@ impl AckLane {
                 }
                 Err(error) => error.to_string(),
             };
-            self.forget_expired();
-            if self.is_done() {
+            self.forget_what_is_over();
+            if told != why {
+                // Once for each reason: it is tried for ever, and the log is to be read.
+                tracing::warn!(
+                    work_server = %format_args!("{}:{}", link.host, link.port), %why, unacknowledged = self.unacknowledged.len(),
+                    "no work server (FAKTORY_URL says where it is); trying for ever"
+                );
+                told = why;
+            }
+            let pause = tokio::time::sleep(backoff.next());
+            if self.meanwhile(pause).await.is_none() {
                 return;
             }
-            let pause = backoff.next();
-            tracing::warn!(%why, ?pause, unacknowledged = self.unacknowledged.len(), "no connection to the work server; trying again");
-            tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Waits for something and takes finished jobs in meanwhile; `None` as soon as nothing is left to be done.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            if self.is_done() {
+                return None;
+            }
+            tokio::select! {
+                done = &mut work => return Some(done),
+                finished = self.finished.recv(), if self.may_receive() => self.track(finished),
+            }
+        }
+    }
+
+    /// True while finished jobs are there or can still come.
+    fn may_receive(&self) -> bool {
+        !(self.finished.is_closed() && self.finished.is_empty())
     }
 
     /// True where nothing is left to report and nothing can come any more.
     fn is_done(&self) -> bool {
-        self.unacknowledged.is_empty() && self.finished.is_closed() && self.finished.is_empty()
+        self.unacknowledged.is_empty() && !self.may_receive()
+    }
+
+    /// Takes a finished job in.
+    fn track(&mut self, finished: Option<Finished>) {
+        if let Some(finished) = finished {
+            self.last_number += 1;
+            self.unacknowledged.insert(self.last_number, Tracked { finished, first_sent: None });
+            self.count();
+        }
+    }
+
+    /// Tells the worker how many reports are on their way.
+    fn count(&self) {
+        self.shared.unreported.store(self.unacknowledged.len(), Ordering::Relaxed);
     }
 
     async fn serve(&mut self, connection: &Connection, wid: &str) -> Left {
-        let mut reports: FuturesUnordered<Report> = FuturesUnordered::new();
+        let mut reports: FuturesUnordered<Report<'_>> = FuturesUnordered::new();
         let mut beat: Option<Pending> = None;
         let every = self.shared.config.heartbeat;
         let mut heartbeat = interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What an earlier connection left unacknowledged goes first.
-        for (number, finished) in &self.unacknowledged {
-            reports.push(report(connection, *number, finished).await);
+        let left_over: Vec<u64> = self.unacknowledged.keys().copied().collect();
+        for number in left_over {
+            reports.extend(self.send(connection, number).await);
         }
-        loop {
+        let why = loop {
             if reports.is_empty() && self.is_done() {
                 return Left::Finished;
             }
             tokio::select! {
-                finished = self.finished.recv(), if !(self.finished.is_closed() && self.finished.is_empty()) => {
-                    let Some(finished) = finished else { continue };
-                    self.last_number += 1;
-                    reports.push(report(connection, self.last_number, &finished).await);
-                    self.unacknowledged.insert(self.last_number, finished);
+                finished = self.finished.recv(), if self.may_receive() => {
+                    self.track(finished);
+                    if self.unacknowledged.contains_key(&self.last_number) {
+                        reports.extend(self.send(connection, self.last_number).await);
+                    }
                 }
-                Some((number, result)) = reports.next() => match result {
-                    Ok(replies) => if !self.settle(number, &replies) {
-                        // Told to come again: on this connection, a little later.
-                        tokio::time::sleep(AGAIN).await;
-                        self.forget_expired();
-                        if let Some(finished) = self.unacknowledged.get(&number) {
-                            reports.push(report(connection, number, finished).await);
-                        }
-                    },
-                    Err(why) => return Left::Broken(why),
-                },
+                Some((number, replies)) = reports.next() => {
+                    if self.settle(number, replies) == Settled::Again {
+                        reports.extend(self.send_later(connection, number));
+                    }
+                }
                 _ = heartbeat.tick(), if beat.is_none() => {
                     let line = Command::Beat(Beat { wid: wid.into(), ..Beat::default() }).to_line();
                     match connection.submit(line).await {
                         Ok(pending) => beat = Some(pending),
-                        Err(lost) => return Left::Broken(lost.to_string()),
+                        Err(lost) => break lost.to_string(),
                     }
                 }
                 Some(answer) = answer_of(&mut beat) => {
                     beat = None;
                     match answer {
                         Ok(reply) => if let Some(why) = self.obey(&reply) {
-                            return Left::Broken(why);
+                            break why;
                         },
-                        Err(lost) => return Left::Broken(lost.to_string()),
+                        Err(lost) => break lost.to_string(),
                     }
                 }
+                cause = connection.until_ended() => break cause.to_string(),
             }
-        }
-    }
-
-    /// Notes the answer to a report; false where it has to be sent again.
-    fn settle(&mut self, number: u64, replies: &[Reply]) -> bool {
-        let Some(Reply::Error(text)) = replies.first() else {
-            // ACK and FAIL are answered with OK. What follows a FAIL (the kill) finds its job or does not.
-            self.unacknowledged.remove(&number);
-            return true;
         };
-        // The job is no longer reserved for us: acknowledged before the connection broke, or its time is over.
-        if text.contains("Job not found") || text.contains("invalid ACK") || text.contains("invalid FAIL") {
-            if let Some(finished) = self.unacknowledged.remove(&number) {
-                tracing::info!(jid = %finished.fetched.jid, answer = %text, "the work server no longer waits for this job's end");
+        // Whatever was out has ended with the connection, or ends with it now; what each says is noted.
+        if connection.ended().is_some() {
+            while let Some((number, replies)) = reports.next().await {
+                self.settle(number, replies);
             }
-            return true;
         }
-        tracing::warn!(answer = %text, "the work server could not take a report; it is sent again");
-        false
+        Left::Broken(why)
     }
 
-    /// A report that comes after the reservation has run out would be about somebody else's run.
-    fn forget_expired(&mut self) {
+    /// Sends a report; the future is of its replies. `None` where it may no longer be sent.
+    async fn send<'a>(&mut self, connection: &'a Connection, number: u64) -> Option<Report<'a>> {
+        let lines = self.lines_of(number)?;
+        // In order, and held back where the window is full.
+        let pending = connection.submit_together(lines).await;
+        Some(Box::pin(async move { (number, join_all(pending).await) }))
+    }
+
+    /// Sends a report after a pause that holds up nothing else.
+    fn send_later<'a>(&mut self, connection: &'a Connection, number: u64) -> Option<Report<'a>> {
+        let lines = self.lines_of(number)?;
+        Some(Box::pin(async move {
+            tokio::time::sleep(AGAIN).await;
+            (number, join_all(connection.submit_together(lines).await).await)
+        }))
+    }
+
+    fn lines_of(&mut self, number: u64) -> Option<Vec<Vec<u8>>> {
+        if self.unacknowledged.get(&number).is_some_and(|tracked| !tracked.may_be_sent(Instant::now())) {
+            self.forget_what_is_over();
+        }
+        let tracked = self.unacknowledged.get_mut(&number)?;
+        // Until it is known that it did not go out, it did.
+        tracked.first_sent.get_or_insert_with(Instant::now);
+        Some(tracked.lines())
+    }
+
+    /// Notes the answer to a report.
+    fn settle(&mut self, number: u64, replies: Vec<Result<Reply, Lost>>) -> Settled {
+        let Some(tracked) = self.unacknowledged.get_mut(&number) else { return Settled::Done };
+        let jid = &tracked.finished.fetched.jid;
+        match replies.first() {
+            Some(Ok(Reply::Error(text))) => {
+                // The job is no longer reserved for us: acknowledged before the connection broke, or its time is over.
+                if text.contains("Job not found") || text.contains("invalid ACK") || text.contains("invalid FAIL") {
+                    tracing::info!(%jid, answer = %text, "the work server no longer waits for this job's end");
+                } else {
+                    tracing::warn!(%jid, answer = %text, "the work server could not take a report; it is sent again");
+                    return Settled::Again;
+                }
+            }
+            Some(Ok(_)) => {
+                if let Some(Ok(Reply::Error(text))) = replies.get(1) {
+                    tracing::warn!(%jid, answer = %text, "the work server could not put a hopeless job into the dead set; it will be tried again");
+                }
+            }
+            Some(Err(lost)) => {
+                if !lost.sent {
+                    tracked.first_sent = None;
+                }
+                return Settled::Open;
+            }
+            None => return Settled::Open,
+        }
+        self.unacknowledged.remove(&number);
+        self.count();
+        Settled::Done
+    }
+
+    /// Gives up reports that would no longer be about our own run.
+    fn forget_what_is_over(&mut self) {
         let now = Instant::now();
-        self.unacknowledged.retain(|_, finished| {
-            let live = finished.fetched.reserved_until > now;
+        self.unacknowledged.retain(|_, tracked| {
+            let live = tracked.may_be_sent(now);
             if !live {
-                tracing::warn!(jid = %finished.fetched.jid, "the end of this job could not be reported before its reservation ran out; it will run again");
+                let jid = &tracked.finished.fetched.jid;
+                tracing::warn!(%jid, "the end of this job can't be reported any more; where the work server has not heard of it, the job runs again when its reservation ends");
             }
             live
         });
+        self.count();
     }
 
     /// Does what the answer to a heartbeat says; a text where the connection is of no more use.
@@ -200,13 +314,15 @@ impl AckLane {
     }
 }
 
-/// Sends a report; the future is of its replies.
-async fn report(connection: &Connection, number: u64, finished: &Finished) -> Report {
-    let replies = join_all(connection.submit_together(finished.lines()).await);
-    Box::pin(async move {
-        let replies: Result<Vec<Reply>, _> = replies.await.into_iter().collect();
-        (number, replies.map_err(|lost| lost.to_string()))
-    })
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    /// It is acknowledged, or of no more use.
+    Done,
+    /// The server wants it again, a little later.
+    Again,
+    /// The connection has ended: the next one carries it.
+    Open,
 }
 
 /// The answer to a heartbeat; none where none is out.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::Connection;
-use faktory_wire::{Command, Job, Reply};
+use faktory_wire::{Command, Job, Reply, WorkerState};
+use job_types::Element;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -21,6 +23,8 @@ pub(crate) struct FetchLane {
     pub(crate) shared: Arc<Shared>,
     /// To the ack lane, which ends when every way to it has gone.
     pub(crate) finished: mpsc::Sender<Finished>,
+    /// Where handlers run: what they do there can't hold up the lanes.
+    pub(crate) handlers: Handle,
     /// The first lane always waits at the server; the others pause when there is nothing.
     pub(crate) is_first: bool,
 }
@@ -29,8 +33,15 @@ pub(crate) struct FetchLane {
 enum Brought {
     Job(Box<Job>),
     Nothing,
-    /// The server can't serve at present, or the link is broken: a pause is due.
+    /// A job that can't be read; it is failed.
+    Unreadable {
+        jid: String,
+        why: String,
+    },
+    /// The server can't serve at present: a pause is due.
     Trouble(String),
+    /// The link is broken; the ack lane tells of it.
+    NoLink(String),
 }
 
 impl FetchLane {
@@ -40,12 +51,24 @@ impl FetchLane {
         let mut connection: Option<(Connection, String)> = None;
         let mut backoff = Backoff::default();
         while self.shared.may_fetch().await {
-            while runs.try_join_next().is_some() {}
+            while let Some(ended) = runs.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a run ended without a report; its job is failed when the worker ends, or runs again when its reservation does");
+                }
+            }
             let Some(slot) = self.free_slot().await else { break };
+            if *self.shared.state.borrow() != WorkerState::Running {
+                continue;
+            }
             let brought = match self.connected(&mut connection).await {
                 Ok(link) => self.fetch(link).await,
-                Err(why) => Brought::Trouble(why),
+                Err(why) => Brought::NoLink(why),
             };
+            match &brought {
+                Brought::Job(_) | Brought::Nothing => self.shared.note_fetch(None),
+                Brought::Trouble(why) | Brought::Unreadable { why, .. } => self.shared.note_fetch(Some(why)),
+                Brought::NoLink(_) => {}
+            }
             match brought {
                 Brought::Job(job) => {
                     backoff.reset();
@@ -58,7 +81,13 @@ impl FetchLane {
                         self.pause(self.shared.config.poll_interval).await;
                     }
                 }
-                Brought::Trouble(why) => {
+                Brought::Unreadable { jid, why } => {
+                    let fetched = Fetched { jid, reserved_until: Instant::now() + SHORTEST_RESERVATION };
+                    let outcome = Outcome::Failed(Failure::new("unreadable_job", why));
+                    let _ = self.finished.send(Finished { fetched, outcome }).await;
+                    drop(slot);
+                }
+                Brought::Trouble(why) | Brought::NoLink(why) => {
                     drop(slot);
                     let pause = backoff.next();
                     tracing::debug!(%why, ?pause, "failed to fetch");
@@ -106,12 +135,12 @@ impl FetchLane {
             Ok(Reply::Bulk(body)) => match Job::parse(&body) {
                 Ok(job) if !job.jid.is_empty() => Brought::Job(Box::new(job)),
                 Ok(_) => Brought::Trouble("the work server sent a job without an id".into()),
-                Err(error) => Brought::Trouble(format!("the work server sent a job that can't be read: {error}")),
+                Err(error) => unreadable(&body, &error.to_string()),
             },
             Ok(Reply::Nothing) => Brought::Nothing,
             Ok(Reply::Error(text)) => Brought::Trouble(text),
             Ok(Reply::Simple(text)) => Brought::Trouble(format!("unexpected answer to FETCH: {}", String::from_utf8_lossy(&text))),
-            Err(lost) => Brought::Trouble(lost.to_string()),
+            Err(lost) => Brought::NoLink(lost.to_string()),
         }
     }
 
@@ -119,13 +148,14 @@ impl FetchLane {
         let reserved_for = Duration::from_secs(job.effective_reserve_for().into());
         let fetched = Fetched { jid: job.jid.clone(), reserved_until: Instant::now() + reserved_for };
         let number = self.shared.running.begin(fetched);
-        runs.spawn(run(Arc::clone(&self.shared), self.finished.clone(), job, number, slot));
+        runs.spawn_on(run(Arc::clone(&self.shared), self.finished.clone(), job, number, slot), &self.handlers);
     }
 }
 
 /// Runs one job and reports how it ended, unless the deadline has done so.
 async fn run(shared: Arc<Shared>, finished: mpsc::Sender<Finished>, job: Job, number: u64, slot: OwnedSemaphorePermit) {
-    let (jid, job_type) = (job.jid.clone(), job.jobtype.clone());
+    let (jid, job_type, retry) = (job.jid.clone(), job.jobtype.clone(), job.retry.unwrap_or_default());
+    let args: String = job.args_json().chars().take(200).collect();
     let outcome = match (unknown_envelope(&job), shared.handlers.get(&job.jobtype)) {
         (Some(reason), _) => Outcome::Failed(Failure::new("unknown_encoding", reason)),
         (None, Some(handler)) => {
@@ -139,9 +169,11 @@ async fn run(shared: Arc<Shared>, finished: mpsc::Sender<Finished>, job: Job, nu
     };
     match &outcome {
         Outcome::Done => tracing::debug!(%jid, %job_type, "job done"),
-        Outcome::Failed(failure) => tracing::warn!(%jid, %job_type, kind = %failure.kind, error = %failure.message, "job failed"),
+        Outcome::Failed(failure) => {
+            tracing::warn!(%jid, %job_type, args = %args, retry, kind = %failure.kind, error = ?failure.message, "job failed");
+        }
         Outcome::FailedForGood(failure) => {
-            tracing::warn!(%jid, %job_type, kind = %failure.kind, error = %failure.message, "job failed for good");
+            tracing::warn!(%jid, %job_type, args = %args, kind = %failure.kind, error = ?failure.message, "job failed for good");
         }
     }
     if let Some(fetched) = shared.running.take(number) {
@@ -151,14 +183,32 @@ async fn run(shared: Arc<Shared>, finished: mpsc::Sender<Finished>, job: Job, nu
     drop(slot);
 }
 
+/// The shortest time for which any job is reserved.
+const SHORTEST_RESERVATION: Duration = Duration::from_secs(60);
+
+/// A job that is none; where its id can be told it can at least be failed.
+fn unreadable(body: &[u8], error: &str) -> Brought {
+    let why = format!("the work server sent a job that can't be read: {error}");
+    let jid = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|job| Some(job.get("jid")?.as_str()?.to_owned()));
+    match jid {
+        Some(jid) if !jid.is_empty() => Brought::Unreadable { jid, why },
+        _ => Brought::Trouble(why),
+    }
+}
+
 /// Why the job's envelope (`custom.wf`, api.md) is none that this version knows; `None` where there is nothing to know.
 fn unknown_envelope(job: &Job) -> Option<String> {
-    let custom: serde_json::Value = serde_json::from_str(job.custom.as_ref()?.get()).ok()?;
-    let envelope = custom.get("wf")?.as_object().cloned().unwrap_or_default();
-    let version = envelope.get("v").and_then(serde_json::Value::as_u64);
-    match (version, envelope.keys().find(|name| *name != "v")) {
-        (Some(1), None) => None,
-        (Some(1), Some(member)) => Some(format!("this worker does not know the member {member:?} of custom.wf")),
+    // Only `wf` is read: what else a caller keeps in custom need not make sense to us.
+    let custom: Element<'_> = serde_json::from_str(job.custom.as_ref()?.get()).ok()?;
+    let Element::Object(members) = custom else { return None };
+    let (_, wf) = members.iter().filter(|(name, _)| *name == "wf").last()?;
+    let Ok(Element::Object(envelope)) = serde_json::from_str::<Element<'_>>(wf.get()) else {
+        return Some("this worker does not know this form of custom.wf".into());
+    };
+    let version = envelope.iter().find(|(name, _)| *name == "v").map(|(_, version)| version.get());
+    match (version, envelope.iter().find(|(name, _)| *name != "v")) {
+        (Some("1"), None) => None,
+        (Some("1"), Some((member, _))) => Some(format!("this worker does not know the member {member:?} of custom.wf")),
         (version, _) => Some(format!("this worker does not know version {version:?} of custom.wf; it knows 1")),
     }
 }
@@ -174,6 +224,11 @@ mod tests {
             unknown_envelope(&Job::parse(json.as_bytes()).unwrap()).is_some()
         };
         assert!(!unknown("{}") && !unknown(r#"{"k":1}"#) && !unknown(r#"{"wf":{"v":1}}"#));
-        assert!(unknown(r#"{"wf":{"v":2}}"#) && unknown(r#"{"wf":7}"#) && unknown(r#"{"wf":{"v":1,"encoding":"zstd"}}"#));
+        assert!(
+            unknown(r#"{"x":1e999,"wf":{"v":2}}"#)
+                && unknown(r#"{"wf":{"v":2}}"#)
+                && unknown(r#"{"wf":7}"#)
+                && unknown(r#"{"wf":{"v":1,"encoding":"zstd"}}"#)
+        );
     }
 }

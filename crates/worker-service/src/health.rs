@@ -28,11 +28,12 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<Listening, BindError> 
 }
 
 impl Listening {
-    /// Answers until dropped; ready while the worker has a connection to the work server.
-    pub(crate) async fn serve(self, connected: watch::Receiver<bool>) {
+    /// Answers until dropped; ready while the worker has a connection to the work server and its fetches work.
+    pub(crate) async fn serve(self, connected: watch::Receiver<bool>, trouble: watch::Receiver<Option<String>>) {
         let ready = move || {
-            let connected = *connected.borrow();
-            async move { answer(connected) }
+            let why = trouble.borrow().clone().map(|why| format!("fetches fail: {why}"));
+            let why = if *connected.borrow() { why } else { Some("no connection to the work server".into()) };
+            async move { answer(why) }
         };
         let router = Router::new().route("/health", get(|| async { Json(json!({ "status": "ok" })) })).route("/ready", get(ready));
         if let Err(error) = axum::serve(self.0, router).await {
@@ -41,10 +42,9 @@ impl Listening {
     }
 }
 
-fn answer(connected: bool) -> (StatusCode, Json<Value>) {
-    if connected {
-        (StatusCode::OK, Json(json!({ "status": "ready" })))
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "detail": "no connection to the work server" })))
+fn answer(why_not: Option<String>) -> (StatusCode, Json<Value>) {
+    match why_not {
+        None => (StatusCode::OK, Json(json!({ "status": "ready" }))),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "detail": why }))),
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use service_runtime::Role;
+use service_runtime::{Role, Termination};
 use worker_service::{Worker, WorkerConfig};
 
 /// A worker of Work Factory: runs jobs that it fetches from the work server at FAKTORY_URL.
@@ -28,13 +28,14 @@ fn main() -> ExitCode {
         Err(error) => return service_runtime::report(&error).into(),
     };
     let result = runtime.block_on(async {
+        let mut termination = Termination::listen()?;
         let worker = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
-        let mut worker = worker.serve_health(settings.worker.bind).await?.start();
+        let mut worker = worker.serve_health(settings.worker.bind).await?.start()?;
         tokio::select! {
-            signal = service_runtime::termination() => tracing::info!(signal = signal?, "ending"),
+            signal = termination.signal() => tracing::info!(signal, "ending; a second signal ends at once"),
             () = worker.told_to_terminate() => tracing::info!("the work server told this worker to end"),
         }
-        worker.stop(settings.shutdown_timeout).await;
+        termination.unless_again(worker.stop(settings.shutdown_timeout)).await?;
         anyhow::Ok(())
     });
     // A blocking handler that never ends must not keep the process.

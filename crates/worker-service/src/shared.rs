@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use faktory_link::WorkerIdentity;
 use faktory_wire::WorkerState;
@@ -23,6 +24,10 @@ pub(crate) struct Shared {
     pub(crate) identity: watch::Sender<WorkerIdentity>,
     /// True while the ack lane has a connection.
     pub(crate) connected: watch::Sender<bool>,
+    /// Why fetches fail, while they do.
+    pub(crate) trouble: watch::Sender<Option<String>>,
+    /// Ends of jobs that the work server has not acknowledged.
+    pub(crate) unreported: AtomicUsize,
 }
 
 impl Shared {
@@ -52,6 +57,22 @@ impl Shared {
             Ok(state) => *state == WorkerState::Running,
             Err(_) => false,
         }
+    }
+
+    /// Notes how the latest FETCH went; tells of trouble once, and of its end.
+    pub(crate) fn note_fetch(&self, trouble: Option<&str>) {
+        self.trouble.send_if_modified(|noted| {
+            let changed = noted.as_deref() != trouble;
+            match trouble {
+                Some(why) if changed => tracing::warn!(%why, "failed to fetch; trying for ever"),
+                None if changed => tracing::info!("fetches work again"),
+                Some(_) | None => {}
+            }
+            if changed {
+                *noted = trouble.map(Into::into);
+            }
+            changed
+        });
     }
 
     /// The job types that have handlers, for people.

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faktory_link::WorkerIdentity;
 use faktory_wire::{Job, WorkerState};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -41,6 +43,8 @@ pub struct RunningWorker {
     lanes: JoinSet<JoinSet<()>>,
     acks: JoinHandle<()>,
     health: Option<JoinHandle<()>>,
+    /// The lanes' own.
+    runtime: Option<Runtime>,
     state: watch::Receiver<WorkerState>,
     connected: watch::Receiver<bool>,
 }
@@ -99,10 +103,18 @@ impl WorkerBuilder {
         Ok(self)
     }
 
-    /// Starts to work. Does not wait for the work server: the worker tries for ever to reach it.
-    #[must_use]
-    pub fn start(self) -> RunningWorker {
+    /// Starts to work. Does not wait for the work server: the worker tries for ever to reach it. Handlers run on the
+    /// runtime that this is called on; the lanes have a thread of their own, so that a handler that blocks holds up
+    /// neither acks nor heartbeats.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(self) -> std::io::Result<RunningWorker> {
         panics::install_hook();
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("worker-lanes").enable_all().build()?;
         let config = self.config;
         let identity = WorkerIdentity { wid: new_wid(), hostname: hostname(), labels: config.labels.clone() };
         let (finished, received) = mpsc::channel(FINISHED_QUEUE);
@@ -114,22 +126,31 @@ impl WorkerBuilder {
             state: watch::Sender::new(WorkerState::Running),
             identity: watch::Sender::new(identity),
             connected: watch::Sender::new(false),
+            trouble: watch::Sender::new(None),
+            unreported: AtomicUsize::new(0),
             config,
         });
         tracing::info!(queues = ?shared.config.queues, concurrency = shared.config.concurrency, lanes, job_types = %shared.registered(), "worker starts");
-        let acks = tokio::spawn(AckLane::new(Arc::clone(&shared), received).run());
+        let acks = runtime.spawn(AckLane::new(Arc::clone(&shared), received).run());
         let mut running = JoinSet::new();
         for number in 0..lanes {
-            running.spawn(FetchLane { shared: Arc::clone(&shared), finished: finished.clone(), is_first: number == 0 }.run());
+            let lane =
+                FetchLane { shared: Arc::clone(&shared), finished: finished.clone(), handlers: Handle::current(), is_first: number == 0 };
+            running.spawn_on(lane.run(), runtime.handle());
         }
-        RunningWorker {
-            health: self.health.map(|listening| tokio::spawn(listening.serve(shared.connected.subscribe()))),
+        let health = self.health.map(|listening| {
+            let listening = listening.serve(shared.connected.subscribe(), shared.trouble.subscribe());
+            runtime.spawn(listening)
+        });
+        Ok(RunningWorker {
+            health,
+            runtime: Some(runtime),
             state: shared.state.subscribe(),
             connected: shared.connected.subscribe(),
             shared: Some((shared, finished)),
             lanes: running,
             acks,
-        }
+        })
     }
 }
 
@@ -183,9 +204,15 @@ impl RunningWorker {
         self.lanes.abort_all();
         while self.lanes.join_next().await.is_some() {}
         tracing::info!("shutdown: flushing acks");
-        drop((shared, finished));
+        drop(finished);
         if timeout_at(end, &mut self.acks).await.is_err() {
-            tracing::warn!("shutdown: the last reports could not be delivered; their jobs run again when their reservations end");
+            let reports = shared.unreported.load(Ordering::Relaxed);
+            if reports > 0 {
+                tracing::warn!(
+                    reports,
+                    "shutdown: the last reports could not be delivered; their jobs run again when their reservations end"
+                );
+            }
             self.acks.abort();
         }
         if let Some(health) = self.health.take() {
@@ -200,6 +227,10 @@ impl Drop for RunningWorker {
         self.acks.abort();
         if let Some(health) = &self.health {
             health.abort();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // Where it is dropped is often a task, which must not wait for threads.
+            runtime.shutdown_background();
         }
     }
 }

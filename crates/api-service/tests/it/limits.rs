@@ -58,6 +58,34 @@ async fn a_chunked_body_over_the_limit_is_cut_off_too() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_first_is_not_invited_to_send_too_much() {
+    let (api, _server) = api(|config| config.max_body_bytes = 1000).await;
+    let head = "POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: 2000\r\n\r\n";
+    let answer = raw(api.address(), &[head]).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_refused_body_is_read_so_that_its_sender_sees_the_answer() {
+    let (api, _server) = api(|_| {}).await;
+    let big = "a".repeat(10 << 20);
+    for path in ["/jobs/nope", "/nope", "/jobs"] {
+        // Without a content type, or to where nothing is.
+        let answer = http::Client::connect(api.address()).await.unwrap().send(hyper::Method::POST, path, &[], big.clone()).await.unwrap();
+        assert!([404, 415, 422].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn a_job_with_a_million_members_is_refused_in_short() {
+    let (api, _server) = api(|_| {}).await;
+    let members: Vec<String> = (0..500_000).map(|n| format!("\"m{n}\":0")).collect();
+    let answer = http::post(api.address(), "/jobs/add", format!("{{{}}}", members.join(","))).await.unwrap();
+    assert_eq!((answer.status.as_u16(), code(&answer)), (422, "unknown_field"));
+    assert!(answer.body.to_string().len() < 1000);
+}
+
+#[tokio::test]
 async fn a_body_that_stops_coming_is_left() {
     let (api, server) = api(|config| config.body_idle_timeout = Duration::from_millis(300)).await;
     let head = "POST /jobs/add HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 13\r\n\r\n";
@@ -86,7 +114,8 @@ async fn distinct_queues_are_bounded_and_known_ones_go_on() {
     assert_eq!((answer.status.as_u16(), code(&answer)), (422, "too_many_queues"));
     let batch = r#"{"jobs":[{"operation":"add","a":1,"b":2,"queue":"one"},{"operation":"add","a":1,"b":2,"queue":"four"}]}"#;
     let answer = http::post(api.address(), "/jobs/batch", batch).await.unwrap();
-    assert_eq!((code(&answer), answer.body.get("pointer").unwrap().as_str()), ("too_many_queues", Some("/jobs/1/queue")));
+    let pointer = answer.body.pointer("/errors/0/pointer").unwrap().as_str();
+    assert_eq!((code(&answer), pointer), ("too_many_queues", Some("/jobs/1/queue")));
     assert_eq!(http::post(api.address(), "/jobs/add", job("two")).await.unwrap().status, 202);
 }
 

@@ -82,7 +82,7 @@ async fn help_names_the_commands_and_a_line_to_try() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = command(&["--help"], folder.path(), &[]);
     assert_eq!(process.exit_code().await, Some(0));
-    for command in ["curl --json", "/jobs/add", "up", "broker", "api", "worker", "--env-file"] {
+    for command in ["curl -H", "/jobs/add", "up", "broker", "api", "worker", "--env-file"] {
         assert!(process.output().contains(command), "{command}");
     }
 }

@@ -100,7 +100,8 @@ async fn nothing_accepted_is_lost_when_the_broker_is_killed_twenty_times() {
             *counter.runs.lock().unwrap().entry(job.jid).or_default() += 1;
             async {}
         })
-        .start();
+        .start()
+        .unwrap();
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         clients.spawn(post(api.address(), client, Arc::clone(&account)));

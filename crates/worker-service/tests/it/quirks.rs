@@ -65,7 +65,7 @@ fn config(server: &Quirky) -> WorkerConfig {
 async fn a_job_without_reserve_for_in_three_writes_is_run_and_acknowledged_on_another_connection() {
     let job = r#"{"retry":25,"jid":"job-00000001","queue":"default","jobtype":"t","args":[1]}"#;
     let (server, mut heard) = server(vec![job], "+OK\r\n").await;
-    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start();
+    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
     let (fetched_on, _) = hear(&mut heard, "FETCH").await;
     let (acked_on, line) = hear(&mut heard, "ACK").await;
     assert_eq!(line, r#"ACK {"jid":"job-00000001"}"#);
@@ -109,7 +109,8 @@ async fn an_ack_whose_answer_never_came_is_sent_again_on_a_new_connection() {
             counter.fetch_add(1, Ordering::SeqCst);
             async {}
         })
-        .start();
+        .start()
+        .unwrap();
     for _ in 0..2 {
         let line = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap().unwrap();
         assert_eq!(line, r#"ACK {"jid":"job-00000001"}"#);
@@ -121,7 +122,7 @@ async fn an_ack_whose_answer_never_came_is_sent_again_on_a_new_connection() {
 #[tokio::test]
 async fn quiet_is_obeyed_by_every_lane_although_faktory_enforces_it_on_one() {
     let (server, mut heard) = server(vec![], "$17\r\n{\"state\":\"quiet\"}\r\n").await;
-    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start();
+    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
     hear(&mut heard, "BEAT").await;
     hear(&mut heard, "BEAT").await;
     // From the second beat on the worker knows; FETCHes that were out are heard, then only beats.
@@ -138,7 +139,7 @@ async fn quiet_is_obeyed_by_every_lane_although_faktory_enforces_it_on_one() {
 #[tokio::test]
 async fn terminate_ends_the_worker() {
     let (server, _heard) = server(vec![], "$21\r\n{\"state\":\"terminate\"}\r\n").await;
-    let mut worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start();
+    let mut worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
     tokio::time::timeout(Duration::from_secs(20), worker.told_to_terminate()).await.unwrap();
     worker.stop(Duration::from_secs(5)).await;
 }
@@ -146,7 +147,7 @@ async fn terminate_ends_the_worker() {
 #[tokio::test]
 async fn a_forgotten_worker_comes_back_under_a_new_id() {
     let (server, mut heard) = server(vec![], "-ERR unknown worker x\r\n").await;
-    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start();
+    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
     let wid = |line: &str| line.split("\"wid\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let (_, first) = hear(&mut heard, "HELLO").await;
     hear(&mut heard, "BEAT").await;
@@ -196,7 +197,8 @@ async fn errors_and_nonsense_to_a_fetch_do_not_stop_the_worker() {
             let _ = told.send(job.jid);
             async {}
         })
-        .start();
+        .start()
+        .unwrap();
     let jid = tokio::time::timeout(Duration::from_secs(30), ran.recv()).await.unwrap().unwrap();
     assert_eq!(jid, "job-at-last-1");
     worker.stop(Duration::from_secs(5)).await;
@@ -232,7 +234,8 @@ async fn a_silent_work_server_is_left_and_found_again() {
             let _ = told.send(job.jid);
             async {}
         })
-        .start();
+        .start()
+        .unwrap();
     assert!(tokio::time::timeout(Duration::from_secs(30), ran.recv()).await.unwrap().unwrap().starts_with("job-after-silence"));
     worker.stop(Duration::from_secs(5)).await;
 }

@@ -65,7 +65,8 @@ async fn every_kind_of_handler_runs_and_every_outcome_ends_where_it_should() {
             .register_blocking_fn("blocking-panic", |_| -> Outcome { panic!("deliberate too") })
             .register_fn("hopeless", |_| async { Err::<(), _>(RunError::for_good("bad", "never")) })
             .register_fn("gone", |_| async { Outcome::FailedForGood(Failure::new("bad", "never")) })
-            .start();
+            .start()
+            .unwrap();
         push(
             &server,
             &[
@@ -111,7 +112,8 @@ async fn a_thousand_jobs_are_each_run_exactly_once() {
                 *counter.lock().unwrap().entry(job.jid).or_default() += 1;
                 async {}
             })
-            .start();
+            .start()
+            .unwrap();
         let jobs = vec![("n", "[]", 3); 1000];
         push(&server, &jobs).await;
         processed(&server, 1000).await;
@@ -132,7 +134,8 @@ async fn never_more_than_the_concurrency_is_fetched() {
             let gate = Arc::clone(&gate);
             async move { drop(gate.acquire_owned().await) }
         })
-        .start();
+        .start()
+        .unwrap();
     push(&server, &vec![("wait", "[]", 3); 10]).await;
     eventually("three are fetched", Duration::from_secs(10), || {
         let client = server.client();
@@ -158,7 +161,8 @@ async fn a_restarted_work_server_is_found_again_and_acks_are_not_lost() {
                 let gate = Arc::clone(&gate);
                 async move { drop(gate.acquire_owned().await) }
             })
-            .start();
+            .start()
+            .unwrap();
         worker.connected().await;
         push(&server, &[("wait", "[]", 3)]).await;
         eventually("it runs", Duration::from_secs(10), || async { (worker.running() == 1).then_some(()) }).await;

@@ -18,7 +18,8 @@ async fn what_runs_may_finish_and_nothing_new_is_begun() {
         let server = WorkServer::start(kind).await;
         let worker = Worker::builder(WorkerConfig { concurrency: 2, ..WorkerConfig::new(server.link()) })
             .register_fn("t", |_| tokio::time::sleep(Duration::from_millis(500)))
-            .start();
+            .start()
+            .unwrap();
         push(&server, 10).await;
         eventually("two run", Duration::from_secs(10), || async { (worker.running() == 2).then_some(()) }).await;
         worker.stop(Duration::from_secs(20)).await;
@@ -35,7 +36,8 @@ async fn what_does_not_finish_in_time_is_failed_with_the_reason() {
         let server = WorkServer::start(kind).await;
         let worker = Worker::builder(WorkerConfig { concurrency: 2, ..WorkerConfig::new(server.link()) })
             .register_fn("t", |_| std::future::pending::<()>())
-            .start();
+            .start()
+            .unwrap();
         push(&server, 2).await;
         eventually("two run", Duration::from_secs(10), || async { (worker.running() == 2).then_some(()) }).await;
         worker.stop(Duration::from_secs(3)).await;
@@ -51,6 +53,7 @@ async fn what_does_not_finish_in_time_is_failed_with_the_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_a_work_server_ends_all_the_same() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let worker = Worker::builder(WorkerConfig::new(faktory_link::LinkConfig::new("127.0.0.1", address.port()))).start();
-    tokio::time::timeout(Duration::from_secs(20), worker.stop(Duration::from_secs(2))).await.unwrap();
+    let worker = Worker::builder(WorkerConfig::new(faktory_link::LinkConfig::new("127.0.0.1", address.port()))).start().unwrap();
+    // Nothing is left to report, so nothing is waited for: far less than the time that it may take.
+    tokio::time::timeout(Duration::from_secs(20), worker.stop(Duration::from_secs(3600))).await.unwrap();
 }
