@@ -14,10 +14,10 @@ use crate::core::{Event, Outgoing};
 use crate::delivery::Delivery;
 use crate::machine::ConnectionId;
 
-/// What a client may have unanswered: a command costs 1, one more for every 64 KiB, and a FETCH 8, because its answer can be large.
+/// What a client may have unanswered: a command costs 1, one more for every 64 KiB, and those whose answers can be large 8.
 const UNANSWERED_MAX: u32 = 1024;
 const UNANSWERED_BYTES: usize = 64 << 10;
-const FETCH_COST: u32 = 8;
+const LARGE_ANSWER_COST: u32 = 8;
 /// Answers are put together up to this size before they are written.
 const WRITE_BYTES: usize = 64 << 10;
 /// How long it is waited for a client that was told to go, and for the last answers to arrive.
@@ -192,7 +192,8 @@ async fn read_lines(
                 Ok(Some(line)) => {
                     let cost = u32::try_from(line.len() / UNANSWERED_BYTES).unwrap_or(UNANSWERED_MAX);
                     let request = Command::parse(&line);
-                    let cost = if matches!(request, Ok(Command::Fetch(_))) { cost + FETCH_COST } else { cost + 1 };
+                    let has_large_answer = matches!(request, Ok(Command::Fetch(_) | Command::Info | Command::Queue(_)));
+                    let cost = cost + if has_large_answer { LARGE_ANSWER_COST } else { 1 };
                     let Ok(permit) = Arc::clone(window).acquire_many_owned(cost.min(UNANSWERED_MAX)).await else {
                         return InputEnd::Broken;
                     };

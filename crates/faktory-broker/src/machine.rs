@@ -20,7 +20,7 @@ mod tests;
 mod waiting;
 mod workers;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use faktory_wire::{Command, CommandError, Hello, Reply, Timestamp};
@@ -87,8 +87,8 @@ pub struct Machine {
     waiting: Waiting,
     timers: Timers,
     mutations: VecDeque<Mutating>,
-    /// Ids of removed queues whose jobs are still to be deleted.
-    trash: VecDeque<u32>,
+    /// Removed queues whose jobs are still to be deleted.
+    trash: VecDeque<queues::Trash>,
     /// Connections that may have a command to run.
     runnable: VecDeque<ConnectionId>,
     outputs: Vec<Output>,
@@ -104,14 +104,12 @@ pub struct Machine {
 #[derive(Default)]
 struct Edit {
     batch: Batch,
-    queues: Vec<u32>,
+    queues: BTreeSet<u32>,
 }
 
 impl Edit {
     fn touch(&mut self, queue: u32) {
-        if !self.queues.contains(&queue) {
-            self.queues.push(queue);
-        }
+        self.queues.insert(queue);
     }
 }
 
@@ -136,6 +134,10 @@ impl Machine {
                 return Err(StoreError::Format { found, expected: keys::FORMAT });
             }
         }
+        if store.get(Table::Meta, keys::FLUSHING_KEY)?.is_some() {
+            // A crash came between the steps of a FLUSH: it is finished first.
+            queue_ops::empty(store)?;
+        }
         let counters = store.get(Table::Meta, keys::COUNTERS_KEY)?;
         let counters = counters.map_or_else(|| Ok(Counters::default()), |bytes| Counters::decode(&bytes))?;
         let mut machine = Self {
@@ -156,7 +158,7 @@ impl Machine {
             unsynced: false,
         };
         for place in Place::ALL {
-            machine.find_next_due(store, place)?;
+            machine.find_first(store, place)?;
         }
         Ok(machine)
     }
@@ -220,19 +222,16 @@ impl Machine {
                 self.workers.leave(&wid, connection);
             }
         }
-        // The last one handed out goes back first, so that the first one ends up in front.
-        for reservation in undelivered.iter().rev() {
-            self.give_back(store, now, *reservation)?;
-        }
+        self.give_back(store, now, undelivered)?;
         self.run(store, now)
     }
 
-    /// The connection was gone before this reply came to it: its job goes back to the front of its queue.
+    /// The connections were gone before these replies came to them: their jobs go back to the front of their queues.
     ///
     /// # Errors
     /// Where the store fails; the machine is then of no more use.
-    pub fn undeliverable(&mut self, store: &mut dyn Store, now: Now, reservation: Reservation) -> Result<(), StoreError> {
-        self.give_back(store, now, reservation)?;
+    pub fn undeliverable(&mut self, store: &mut dyn Store, now: Now, reservations: &[Reservation]) -> Result<(), StoreError> {
+        self.give_back(store, now, reservations)?;
         self.run(store, now)
     }
 
@@ -246,9 +245,9 @@ impl Machine {
                     self.answer_fetch(connection, Reply::error("shutdown in progress"), None);
                 }
                 Some(State::Mutating) => self.answer(connection, Reply::error("shutdown in progress")),
-                Some(State::Idle) | None => {}
+                Some(State::Idle | State::Closed) | None => {}
             }
-            self.outputs.push(Output::Close { connection });
+            self.close(connection);
         }
         self.mutations.clear();
     }
@@ -264,7 +263,7 @@ impl Machine {
         }
         for (wid, connections) in self.workers.reap(now) {
             tracing::info!(worker = %wid, connections = connections.len(), "worker has been silent for over a minute; its connections are closed");
-            self.outputs.extend(connections.into_iter().map(|connection| Output::Close { connection }));
+            connections.into_iter().for_each(|connection| self.close(connection));
         }
         let mut more = self.advance_sets(store, now)?;
         more |= self.advance_mutation(store, now)?;
@@ -320,7 +319,7 @@ impl Machine {
     ) -> Result<(), StoreError> {
         if self.shutting_down {
             self.answer(connection, Reply::error("shutdown in progress"));
-            self.outputs.push(Output::Close { connection });
+            self.close(connection);
             return Ok(());
         }
         let command = match request {
@@ -332,7 +331,7 @@ impl Machine {
         };
         let reply = match command {
             Command::End => {
-                self.outputs.push(Output::Close { connection });
+                self.close(connection);
                 return Ok(());
             }
             Command::Fetch(queues) => return self.fetch(store, now, connection, queues),
@@ -357,6 +356,16 @@ impl Machine {
     /// The answer to a FETCH does not wait for a sync.
     fn answer_fetch(&mut self, connection: ConnectionId, reply: Reply, reservation: Option<Reservation>) {
         self.outputs.push(Output::Reply { connection, reply, reservation, after_sync: false });
+    }
+
+    /// Ends a connection after what has been answered. Nothing more that it has sent is carried out, and it gets no job.
+    fn close(&mut self, connection: ConnectionId) {
+        if let Some(State::Fetching(ticket)) = self.connections.state(connection) {
+            self.waiting.remove(ticket);
+        }
+        if self.connections.seal(connection) {
+            self.outputs.push(Output::Close { connection });
+        }
     }
 
     fn unblock(&mut self, connection: ConnectionId) {

@@ -50,7 +50,8 @@ pub struct Broker {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
-    core: oneshot::Receiver<Result<(), StoreError>>,
+    /// `None` once its end has been told.
+    core: Option<oneshot::Receiver<Result<(), StoreError>>>,
     data_dir: std::path::PathBuf,
 }
 
@@ -89,7 +90,7 @@ impl Broker {
         let (stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, Arc::new(config), events, stopping));
         tracing::debug!(%address, data_dir = %data_dir.display(), "broker listens");
-        Ok(Self { address, stop, accepting, core, data_dir })
+        Ok(Self { address, stop, accepting, core: Some(core), data_dir })
     }
 
     /// Where it listens.
@@ -106,7 +107,10 @@ impl Broker {
 
     /// Waits until the broker ends by itself, which it does only where its store fails. Cancel safe.
     pub async fn failed(&mut self) -> BrokerError {
-        match (&mut self.core).await {
+        let Some(core) = &mut self.core else { return std::future::pending().await };
+        let ended = core.await;
+        self.core = None;
+        match ended {
             Ok(Err(error)) => BrokerError::Store(error, self.data_dir.clone()),
             Ok(Ok(())) => BrokerError::Thread("it ended".into()),
             Err(_) => BrokerError::Thread("it panicked".into()),
@@ -116,11 +120,12 @@ impl Broker {
     /// Ends in order: no new connections, what has been read is answered, every job is on disk.
     ///
     /// # Errors
-    /// Where the store failed.
+    /// Where the store failed and [`Broker::failed`] has not told it.
     pub async fn stop(self) -> Result<(), BrokerError> {
         let _ = self.stop.send(true);
         let _ = self.accepting.await;
-        match self.core.await {
+        let Some(core) = self.core else { return Ok(()) };
+        match core.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(BrokerError::Store(error, self.data_dir)),
             Err(_) => Err(BrokerError::Thread("it panicked".into())),

@@ -103,7 +103,12 @@ impl Mutation {
         let document: Document = serde_json::from_slice(payload).map_err(|error| format!("invalid JSON: {error}"))?;
         let kind = MutationKind::from_word(&document.cmd).ok_or("unknown mutate operation")?;
         let target = TargetSet::from_word(&document.target).ok_or("invalid target for mutation command")?;
-        Ok(Self { kind, target, filter: document.filter.unwrap_or_default() })
+        let mut filter = document.filter.unwrap_or_default();
+        // As with Faktory, what is empty is not there.
+        filter.jids = filter.jids.filter(|jids| !jids.is_empty());
+        filter.regexp = filter.regexp.filter(|pattern| !pattern.is_empty());
+        filter.jobtype = filter.jobtype.filter(|job_type| !job_type.is_empty());
+        Ok(Self { kind, target, filter })
     }
 
     /// Appends the payload: compact, with every space inside a string escaped.
@@ -127,6 +132,12 @@ mod tests {
         mutation.encode(&mut out);
         assert!(!out.contains(&b' '));
         assert_eq!(Mutation::parse(&out).unwrap(), mutation);
+    }
+
+    #[test]
+    fn empty_members_of_a_filter_are_absent() {
+        let json = r#"{"cmd":"kill","target":"dead","filter":{"jids":[],"regexp":"","jobtype":""}}"#;
+        assert_eq!(Mutation::parse(json.as_bytes()).unwrap().filter, Filter::default());
     }
 
     #[test]

@@ -332,3 +332,26 @@ async fn answer_of(beat: &mut Option<Pending>) -> Option<<Pending as Future>::Ou
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Failure;
+
+    #[tokio::test]
+    async fn a_fail_that_may_have_arrived_is_not_sent_again_for_long_and_an_ack_is() {
+        let begun = Instant::now();
+        let tracked = |outcome, first_sent| Tracked {
+            finished: Finished { fetched: Fetched { jid: "j".into(), reserved_until: begun + Duration::from_secs(1800) }, outcome },
+            first_sent,
+        };
+        let failed = || Outcome::Failed(Failure::new("k", "m"));
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        assert!(tracked(failed(), Some(begun)).may_be_sent(after(9)));
+        assert!(!tracked(failed(), Some(begun)).may_be_sent(after(11)));
+        assert!(!tracked(Outcome::FailedForGood(Failure::new("k", "m")), Some(begun)).may_be_sent(after(11)));
+        // Never sent, or an ACK: as long as the reservation lasts.
+        assert!(tracked(failed(), None).may_be_sent(after(1799)) && !tracked(failed(), None).may_be_sent(after(1801)));
+        assert!(tracked(Outcome::Done, Some(begun)).may_be_sent(after(1799)));
+    }
+}

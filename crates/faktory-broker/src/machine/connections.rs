@@ -15,6 +15,8 @@ pub(super) enum State {
     Fetching(u64),
     /// The end of its MUTATE.
     Mutating,
+    /// Nothing ever again.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Connections {
     }
 
     pub(super) fn queue(&mut self, id: ConnectionId, request: Result<Command, CommandError>) {
-        if let Some(connection) = self.0.get_mut(&id) {
+        if let Some(connection) = self.0.get_mut(&id).filter(|connection| connection.state != State::Closed) {
             connection.backlog.push_back(request);
         }
     }
@@ -66,8 +68,20 @@ impl Connections {
     }
 
     pub(super) fn set_state(&mut self, id: ConnectionId, state: State) {
-        if let Some(connection) = self.0.get_mut(&id) {
+        if let Some(connection) = self.0.get_mut(&id).filter(|connection| connection.state != State::Closed) {
             connection.state = state;
+        }
+    }
+
+    /// Carries out nothing more of this connection; false where that was so already.
+    pub(super) fn seal(&mut self, id: ConnectionId) -> bool {
+        match self.0.get_mut(&id).filter(|connection| connection.state != State::Closed) {
+            Some(connection) => {
+                connection.state = State::Closed;
+                connection.backlog.clear();
+                true
+            }
+            None => false,
         }
     }
 
@@ -85,7 +99,7 @@ impl Connections {
         connection.input_ended = true;
         match connection.state {
             State::Fetching(ticket) => Some(ticket),
-            State::Idle | State::Mutating => None,
+            State::Idle | State::Mutating | State::Closed => None,
         }
     }
 }

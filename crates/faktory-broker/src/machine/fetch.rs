@@ -91,22 +91,22 @@ impl Machine {
         Ok(Some((Reply::Bulk(Bytes::from(document(body, entry))), Reservation { slot })))
     }
 
-    /// A job whose reply could not be delivered goes back to where it was; nothing of this counts as a failure.
-    pub(super) fn give_back(&mut self, store: &mut dyn Store, now: Now, reservation: Reservation) -> Result<(), StoreError> {
-        let slot = reservation.slot;
-        let Some(bytes) = store.get(Table::Sets, &keys::set(Place::Working, slot))? else {
-            return Ok(());
-        };
-        let entry = Entry::decode(&bytes)?;
+    /// Jobs whose replies could not be delivered go back to where they were, all before the next one is handed out;
+    /// nothing of this counts as a failure.
+    pub(super) fn give_back(&mut self, store: &mut dyn Store, now: Now, reservations: &[Reservation]) -> Result<(), StoreError> {
         let mut edit = Edit::default();
-        self.take_out(&mut edit, Place::Working, slot, &entry);
-        match self.queues.get_mut(entry.queue) {
-            Some(queue) => {
-                edit.touch(entry.queue);
-                edit.batch.put(Table::Queued, keys::queued(entry.queue, entry.position), entry.encode());
-                queue.put_back(entry.position, entry);
+        for Reservation { slot } in reservations {
+            let Some(bytes) = store.get(Table::Sets, &keys::set(Place::Working, *slot))? else { continue };
+            let entry = Entry::decode(&bytes)?;
+            self.take_out(&mut edit, Place::Working, *slot, &entry);
+            match self.queues.get_mut(entry.queue) {
+                Some(queue) => {
+                    edit.touch(entry.queue);
+                    edit.batch.put(Table::Queued, keys::queued(entry.queue, entry.position), entry.encode());
+                    queue.put_back(entry.position, entry);
+                }
+                None => self.enqueue(store, &mut edit, now, entry)?,
             }
-            None => self.enqueue(store, &mut edit, now, entry)?,
         }
         self.commit_and_serve(store, now, edit)
     }

@@ -39,7 +39,7 @@ impl Machine {
         Ok(Reply::OK)
     }
 
-    /// Ends reservations whose time has run out; true where there may be more.
+    /// Ends reservations whose time has run out.
     pub(super) fn expire_reservations(&mut self, store: &mut dyn Store, now: Now, due: Vec<(Slot, Entry)>) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         for (slot, entry) in due {
@@ -93,7 +93,8 @@ fn oldest_reservation(store: &dyn Store, jid: &str) -> Result<Option<(Slot, Entr
     let (from, to) = (keys::index_prefix(Place::Working, &hash), keys::index_limit(Place::Working, &hash));
     let Some((key, value)) = store.range(Table::Index, &from, &to, 1)?.pop() else { return Ok(None) };
     let slot = slot_of_index(&key, &value)?;
-    let entry = store.get(Table::Sets, &keys::set(Place::Working, slot))?.ok_or(StoreError::Corrupt("reservation"))?;
+    // Both are written and deleted in one batch; an entry of the index that points nowhere is none.
+    let Some(entry) = store.get(Table::Sets, &keys::set(Place::Working, slot))? else { return Ok(None) };
     Ok(Some((slot, Entry::decode(&entry)?)))
 }
 

@@ -22,7 +22,7 @@ const FAKTORY_VERSION: &str = "1.10.0";
 impl Machine {
     pub(super) fn info(&self, now: Now) -> Reply {
         let sets = self.counters.sets;
-        let queues: BTreeMap<String, u64> = self.queues.iter().map(|queue| (queue.name.clone(), queue.length)).collect();
+        let queues: BTreeMap<String, u64> = self.queues.known().map(|queue| (queue.name.clone(), queue.length)).collect();
         let mover = |enqueued, size| TaskInfo { cycles: Some(0), enqueued: Some(enqueued), size, wall_time_sec: Some(0.0), reaped: None };
         let reaper = |reaped, size| TaskInfo { reaped: Some(reaped), size, ..TaskInfo::default() };
         let tasks = BTreeMap::from([

@@ -8,6 +8,8 @@ pub(super) const FORMAT: u32 = 1;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 pub(super) const COUNTERS_KEY: &[u8] = b"counters";
+/// There while a FLUSH is under way, which takes several steps.
+pub(super) const FLUSHING_KEY: &[u8] = b"flushing";
 const QUEUE_PREFIX: &[u8] = b"queue/";
 const TRASH_PREFIX: &[u8] = b"trash/";
 

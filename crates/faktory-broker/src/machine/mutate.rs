@@ -1,6 +1,6 @@
 //! MUTATE: a long one is carried out in parts, so that other connections' commands go on in between.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use faktory_wire::{Job, Mutation, MutationKind, Reply};
 
@@ -10,6 +10,12 @@ use super::keys::{self, Place, Slot};
 use super::records::Entry;
 use super::{CHUNK, ConnectionId, Edit, Machine, Now, fetch, glob, sets};
 use crate::store::{Store, StoreError, Table};
+
+/// An entry that is meant, and where it stands.
+type Found = (Slot, Entry);
+
+/// A pattern is matched against every job: what it costs is its length times the job's.
+const PATTERN_BYTES_MAX: usize = 1024;
 
 /// A mutation under way.
 #[derive(Debug)]
@@ -23,8 +29,8 @@ pub(super) struct Mutating {
 /// Which entries, and how far it has come.
 #[derive(Debug)]
 enum Select {
-    /// Those with these ids, found through the index.
-    Ids(VecDeque<String>),
+    /// Those with these ids, found through the index; of the first id, those with a number behind `after`.
+    Ids { ids: VecDeque<String>, after: Option<u64> },
     /// Those between two keys that match.
     Scan { from: Vec<u8>, to: Vec<u8>, job_type: Option<String>, pattern: Option<String> },
 }
@@ -38,9 +44,16 @@ impl Machine {
         mutation: Mutation,
     ) -> Result<(), StoreError> {
         let place = Place::from(mutation.target);
+        if mutation.filter.regexp.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
+            self.answer(connection, Reply::error(format!("a regexp has at most {PATTERN_BYTES_MAX} bytes")));
+            return Ok(());
+        }
         let filter = if mutation.kind == MutationKind::Clear { Default::default() } else { mutation.filter };
         let select = match filter.jids {
-            Some(jids) => Select::Ids(jids.into()),
+            Some(jids) => {
+                let mut seen = HashSet::new();
+                Select::Ids { ids: jids.into_iter().filter(|jid| seen.insert(jid.clone())).collect(), after: None }
+            }
             None => Select::Scan {
                 from: keys::set_start(place),
                 // What dies from now on lies behind this, so that killing the dead comes to an end.
@@ -88,20 +101,23 @@ impl Machine {
 
 impl Mutating {
     /// The next entries that are meant, and whether they are the last.
-    fn next_part(&mut self, store: &dyn Store) -> Result<(Vec<(Slot, Entry)>, bool), StoreError> {
+    fn next_part(&mut self, store: &dyn Store) -> Result<(Vec<Found>, bool), StoreError> {
         let place = self.place;
         match &mut self.select {
-            Select::Ids(ids) => {
+            Select::Ids { ids, after } => {
                 let mut found = Vec::new();
-                while let Some(jid) = ids.pop_front() {
-                    found.extend(entries_of(store, place, &jid, CHUNK)?);
-                    if found.len() >= CHUNK {
-                        // There may be more with this id: it is looked up again.
-                        ids.push_front(jid);
-                        return Ok((found, false));
+                // Ids that are not there cost a look-up too.
+                for _ in 0..CHUNK {
+                    let Some(jid) = ids.front() else { return Ok((found, true)) };
+                    let (entries, last) = entries_of(store, place, jid, *after, CHUNK - found.len())?;
+                    found.extend(entries);
+                    *after = last;
+                    if last.is_some() {
+                        break;
                     }
+                    ids.pop_front();
                 }
-                Ok((found, true))
+                Ok((found, ids.is_empty()))
             }
             Select::Scan { from, to, job_type, pattern } => {
                 let mut found = sets::entries(store, from, to, CHUNK)?;
@@ -125,15 +141,28 @@ impl Mutating {
     }
 }
 
-fn entries_of(store: &dyn Store, place: Place, jid: &str, limit: usize) -> Result<Vec<(Slot, Entry)>, StoreError> {
+/// Up to `limit` entries with this id and a number behind `after`; and the last number, where there may be more.
+fn entries_of(
+    store: &dyn Store,
+    place: Place,
+    jid: &str,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<(Vec<Found>, Option<u64>), StoreError> {
     let hash = keys::id_hash(jid);
+    let from = after.map_or_else(|| keys::index_prefix(place, &hash), |number| keys::index(place, &hash, number.saturating_add(1)));
+    let pairs = store.range(Table::Index, &from, &keys::index_limit(place, &hash), limit)?;
     let mut found = Vec::new();
-    for (key, value) in store.range(Table::Index, &keys::index_prefix(place, &hash), &keys::index_limit(place, &hash), limit)? {
-        let slot = slot_of_index(&key, &value)?;
-        let entry = store.get(Table::Sets, &keys::set(place, slot))?.ok_or(StoreError::Corrupt("set entry"))?;
-        found.push((slot, Entry::decode(&entry)?));
+    let mut last = None;
+    for (key, value) in &pairs {
+        let slot = slot_of_index(key, value)?;
+        last = Some(slot.number);
+        // Both are written and deleted in one batch; an entry of the index that points nowhere is none.
+        if let Some(entry) = store.get(Table::Sets, &keys::set(place, slot))? {
+            found.push((slot, Entry::decode(&entry)?));
+        }
     }
-    Ok(found)
+    Ok((found, last.filter(|_| pairs.len() >= limit)))
 }
 
 fn is_meant(store: &dyn Store, entry: &Entry, job_type: Option<&str>, pattern: Option<&str>) -> Result<bool, StoreError> {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use faktory_wire::{DEFAULT_RESERVE_FOR, DEFAULT_RETRY, Job, JobError, Reply};
 
 use super::keys::{self, Place, Slot};
+use super::queue_ops::{QUEUE_NAME_BYTES_MAX, may_be_queue};
 use super::records::Entry;
 use super::{Edit, Machine, Now};
 use crate::store::{Store, StoreError, Table};
@@ -50,10 +51,13 @@ impl Machine {
         let due = job.check().map_err(|error: JobError| error.to_string())?;
         let name = job.queue_name().to_owned();
         let due = due.filter(|due| *due > now.wall);
+        // A job for later claims its queue now: when it is due there must be room for it.
+        let queue = self.queue_for(&name)?;
+        edit.touch(queue);
         let number = self.counters.number();
-        let mut entry = Entry {
+        let entry = Entry {
             job: number,
-            queue: 0,
+            queue,
             position: number,
             retry: job.retry.unwrap_or(DEFAULT_RETRY),
             reserve_for: job.effective_reserve_for(),
@@ -63,23 +67,28 @@ impl Machine {
         };
         match due {
             Some(due) => self.put_into(edit, Place::Scheduled, Slot { due, number }, &entry),
-            None => {
-                entry.queue = match self.queues.id(&name) {
-                    Some(id) => id,
-                    None => match self.queues.full() {
-                        Some(limit) => return Err(format!("cannot get \"{name}\" queue: this server keeps at most {limit} queues")),
-                        None => self.create_queue(&name),
-                    },
-                };
-                self.append(edit, entry);
-            }
+            None => self.append(edit, entry),
         }
         edit.batch.put(Table::Bodies, keys::body(number), body(job, name, now));
         Ok(())
     }
 
+    /// The queue of this name, made where there is none; the error is the text that the server answers with.
+    fn queue_for(&mut self, name: &str) -> Result<u32, String> {
+        if let Some(id) = self.queues.id(name) {
+            return Ok(id);
+        }
+        if !may_be_queue(name) {
+            let shown: String = name.chars().take(100).collect();
+            return Err(format!("cannot get \"{shown}\" queue: names have at most {QUEUE_NAME_BYTES_MAX} bytes here"));
+        }
+        match self.queues.full() {
+            Some(limit) => Err(format!("cannot get \"{name}\" queue: this server keeps at most {limit} queues")),
+            None => Ok(self.create_queue(name)),
+        }
+    }
+
     pub(super) fn create_queue(&mut self, name: &str) -> u32 {
-        // 0 stands for a job without a queue yet.
         self.counters.next_queue += 1;
         self.queues.create(self.counters.next_queue, name);
         self.counters.next_queue
@@ -97,7 +106,7 @@ impl Machine {
     /// Brings a job from a set (back) into its queue.
     pub(super) fn enqueue(&mut self, store: &dyn Store, edit: &mut Edit, now: Now, mut entry: Entry) -> Result<(), StoreError> {
         if self.queues.get(entry.queue).is_none() {
-            // The queue is new to this job, or was removed meanwhile.
+            // The queue was removed meanwhile; what was accepted is not lost for that.
             let Some(json) = store.get(Table::Bodies, &keys::body(entry.job))? else {
                 return Ok(());
             };
@@ -116,7 +125,7 @@ impl Machine {
         edit.batch.put(Table::Sets, keys::set(place, slot), entry.encode());
         edit.batch.put(Table::Index, keys::index(place, &entry.id, slot.number), keys::due_value(slot.due));
         *self.counters.size(place) += 1;
-        self.timers.note(place, slot.due);
+        self.timers.note(place, slot);
     }
 
     /// Takes an entry out of a set.

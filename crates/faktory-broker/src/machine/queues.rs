@@ -14,6 +14,8 @@ pub(super) struct Queue {
     pub(super) name: String,
     pub(super) length: u64,
     pub(super) paused: bool,
+    /// See [`QueueRecord::known`].
+    pub(super) known: bool,
     /// The first jobs, by position.
     ready: VecDeque<(u64, Entry)>,
     /// Jobs from this position on are in the store and not at hand.
@@ -22,17 +24,19 @@ pub(super) struct Queue {
 
 impl Queue {
     fn new(record: QueueRecord) -> Self {
-        Self { name: record.name, length: record.length, paused: record.paused, ready: VecDeque::new(), beyond: 0 }
+        let QueueRecord { name, length, paused, known } = record;
+        Self { name, length, paused, known, ready: VecDeque::new(), beyond: 0 }
     }
 
     pub(super) fn record(&self) -> Vec<u8> {
-        QueueRecord::encode(&self.name, self.length, self.paused)
+        QueueRecord::encode(&self.name, self.length, self.paused, self.known)
     }
 
     /// A job was put at the end.
     pub(super) fn append(&mut self, position: u64, entry: Entry) {
         let all_at_hand = self.ready.len() as u64 == self.length;
         self.length += 1;
+        self.known = true;
         if all_at_hand && self.ready.len() < READY_MAX {
             self.ready.push_back((position, entry));
             self.beyond = position + 1;
@@ -125,7 +129,7 @@ impl Queues {
     }
 
     pub(super) fn create(&mut self, id: u32, name: &str) {
-        self.insert(id, Queue::new(QueueRecord { name: name.to_owned(), length: 0, paused: false }));
+        self.insert(id, Queue::new(QueueRecord { name: name.to_owned(), length: 0, paused: false, known: false }));
     }
 
     pub(super) fn remove(&mut self, name: &str) -> Option<u32> {
@@ -139,14 +143,24 @@ impl Queues {
         self.by_id.clear();
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Queue> {
-        self.by_id.values()
+    /// Those that people are told of.
+    pub(super) fn known(&self) -> impl Iterator<Item = &Queue> {
+        self.by_id.values().filter(|queue| queue.known)
     }
 }
 
-/// Ids of removed queues whose jobs are still in the store.
-pub(super) fn load_trash(store: &dyn Store) -> Result<VecDeque<u32>, StoreError> {
+/// A removed queue whose jobs are still in the store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trash {
+    pub(super) queue: u32,
+    /// Jobs before this position are deleted; to look there again would cost time for each of them.
+    pub(super) from: u64,
+}
+
+/// Removed queues whose jobs are still in the store.
+pub(super) fn load_trash(store: &dyn Store) -> Result<VecDeque<Trash>, StoreError> {
     let (from, to) = keys::TRASH;
     let records = store.range(Table::Meta, from, to, usize::MAX)?;
-    records.iter().map(|(key, _)| keys::queue_id_of(key).ok_or(StoreError::Corrupt("trash key"))).collect()
+    let trash = |key: &[u8]| Some(Trash { queue: keys::queue_id_of(key)?, from: 0 });
+    records.iter().map(|(key, _)| trash(key).ok_or(StoreError::Corrupt("trash key"))).collect()
 }

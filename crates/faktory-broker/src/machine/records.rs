@@ -60,18 +60,21 @@ pub(super) struct QueueRecord {
     pub(super) name: String,
     pub(super) length: u64,
     pub(super) paused: bool,
+    /// It has had a job or been paused; until then only jobs for later have named it, and nobody is told of it.
+    pub(super) known: bool,
 }
 
 impl QueueRecord {
-    pub(super) fn encode(name: &str, length: u64, paused: bool) -> Vec<u8> {
-        [length.to_be_bytes().as_slice(), &[u8::from(paused)], name.as_bytes()].concat()
+    pub(super) fn encode(name: &str, length: u64, paused: bool, known: bool) -> Vec<u8> {
+        let flags = u8::from(paused) | (u8::from(known) << 1);
+        [length.to_be_bytes().as_slice(), &[flags], name.as_bytes()].concat()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let mut reader = Reader(bytes);
-        let (length, paused) = (reader.u64()?, reader.u8()? != 0);
+        let (length, flags) = (reader.u64()?, reader.u8()?);
         let name = String::from_utf8(reader.0.to_vec()).map_err(|_| StoreError::Corrupt("queue"))?;
-        Ok(Self { name, length, paused })
+        Ok(Self { name, length, paused: flags & 1 != 0, known: flags & 2 != 0 })
     }
 }
 
@@ -158,8 +161,10 @@ mod tests {
         let counters = Counters { next: 5, next_queue: 6, processed: 7, failures: 8, sets };
         assert_eq!(Counters::decode(&counters.encode()).unwrap(), counters);
 
-        let record = QueueRecord { name: "q".into(), length: 9, paused: true };
-        assert_eq!(QueueRecord::decode(&QueueRecord::encode("q", 9, true)).unwrap(), record);
+        for (paused, known) in [(true, true), (true, false), (false, true), (false, false)] {
+            let record = QueueRecord { name: "q".into(), length: 9, paused, known };
+            assert_eq!(QueueRecord::decode(&QueueRecord::encode("q", 9, paused, known)).unwrap(), record);
+        }
 
         for failure in [None, Some(Failure { message: "m".into(), retry_count: 3, ..Failure::default() })] {
             let entry = Entry {

@@ -7,15 +7,16 @@ use super::records::Entry;
 use super::{CHUNK, Edit, Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
-/// The earliest due time of each place. It may be too early (what was due first may have been taken out), never too late.
+/// The first entry of each place. It may be too early (what was first may have been taken out), never too late; from
+/// there on the store is read, because to pass over what was deleted before it costs time for each entry.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    next: [Option<Timestamp>; 4],
+    first: [Option<Slot>; 4],
 }
 
 impl Timers {
-    const fn slot(&mut self, place: Place) -> &mut Option<Timestamp> {
-        let [scheduled, retries, dead, working] = &mut self.next;
+    const fn of(&mut self, place: Place) -> &mut Option<Slot> {
+        let [scheduled, retries, dead, working] = &mut self.first;
         match place {
             Place::Scheduled => scheduled,
             Place::Retries => retries,
@@ -24,25 +25,27 @@ impl Timers {
         }
     }
 
-    pub(super) fn note(&mut self, place: Place, due: Timestamp) {
-        let slot = self.slot(place);
-        *slot = Some(slot.map_or(due, |next| next.min(due)));
+    pub(super) fn note(&mut self, place: Place, slot: Slot) {
+        let first = self.of(place);
+        *first = Some(first.map_or(slot, |before| before.min(slot)));
     }
 
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.next.iter().flatten().min().copied()
+        self.first.iter().flatten().map(|slot| slot.due).min()
     }
 
     pub(super) const fn clear(&mut self) {
-        self.next = [None; 4];
+        self.first = [None; 4];
     }
 }
 
 impl Machine {
-    pub(super) fn find_next_due(&mut self, store: &dyn Store, place: Place) -> Result<(), StoreError> {
-        let first = store.range(Table::Sets, &keys::set_start(place), &keys::set_limit(place), 1)?;
-        *self.timers.slot(place) = match first.first() {
-            Some((key, _)) => Some(keys::slot_of(key).ok_or(StoreError::Corrupt("set key"))?.due),
+    /// Finds the first entry of a place, from the one that was first on.
+    pub(super) fn find_first(&mut self, store: &dyn Store, place: Place) -> Result<(), StoreError> {
+        let from = self.timers.of(place).map_or_else(|| keys::set_start(place), |slot| keys::set(place, slot));
+        let first = store.range(Table::Sets, &from, &keys::set_limit(place), 1)?;
+        *self.timers.of(place) = match first.first() {
+            Some((key, _)) => Some(keys::slot_of(key).ok_or(StoreError::Corrupt("set key"))?),
             None => None,
         };
         Ok(())
@@ -52,17 +55,19 @@ impl Machine {
     pub(super) fn advance_sets(&mut self, store: &mut dyn Store, now: Now) -> Result<bool, StoreError> {
         let mut more = false;
         for place in Place::ALL {
-            if self.timers.slot(place).is_none_or(|due| due > now.wall) {
-                continue;
-            }
-            let due = entries(store, &keys::set_start(place), &keys::set_end(place, now.wall), CHUNK)?;
+            let Some(first) = self.timers.of(place).filter(|first| first.due <= now.wall) else { continue };
+            let due = entries(store, &keys::set(place, first), &keys::set_end(place, now.wall), CHUNK)?;
             let full = due.len() == CHUNK;
+            if let Some((last, _)) = due.last() {
+                // What is put in meanwhile and lies before this is noted by `put_into`.
+                *self.timers.of(place) = Some(Slot { number: last.number.saturating_add(1), ..*last });
+            }
             match place {
                 Place::Scheduled | Place::Retries => self.promote(store, now, place, due)?,
                 Place::Dead => self.discard(store, place, due)?,
                 Place::Working => self.expire_reservations(store, now, due)?,
             }
-            self.find_next_due(store, place)?;
+            self.find_first(store, place)?;
             more |= full;
         }
         Ok(more)

@@ -4,10 +4,20 @@ use std::collections::BTreeMap;
 
 use super::{Batch, Change, Pair, Store, StoreError, Table};
 
-/// Keeps everything in ordered maps; what is synced is not told apart.
+type Tables = BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>;
+
+/// Keeps everything in ordered maps, and what was synced beside it: [`MemoryStore::crash`] forgets the rest.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
-    tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
+    tables: Tables,
+    synced: Tables,
+}
+
+impl MemoryStore {
+    /// Forgets everything that was not synced, as a machine does that loses its power.
+    pub fn crash(&mut self) {
+        self.tables = self.synced.clone();
+    }
 }
 
 impl Store for MemoryStore {
@@ -36,6 +46,7 @@ impl Store for MemoryStore {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
+        self.synced = self.tables.clone();
         Ok(())
     }
 

@@ -1,9 +1,15 @@
 //! Pipelining, shown without a clock.
 
-use faktory_link::Connection;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use faktory_link::{Connection, LinkConfig};
 use faktory_wire::{Command, Reply};
 use futures_util::future::join_all;
-use testkit::Quirky;
+use testkit::{Quirky, eventually};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn a_hundred_commands_are_on_the_way_before_the_first_reply() {
@@ -33,33 +39,67 @@ async fn a_hundred_commands_are_on_the_way_before_the_first_reply() {
 
 #[tokio::test]
 async fn a_full_window_pushes_back_and_opens_with_the_replies() {
-    let server = Quirky::start(|_, mut session| async move {
-        session.welcome().await;
-        // Never more than the window of 4 arrives before a reply has left.
-        let mut unanswered = 0;
-        for _ in 0..20 {
-            let read = tokio::time::timeout(std::time::Duration::from_millis(50), session.line()).await;
-            match read {
-                Ok(Some(_)) => unanswered += 1,
-                Ok(None) => return,
-                Err(_) => {}
-            }
-            assert!(unanswered <= 4, "{unanswered} unanswered");
-            if unanswered == 4 {
-                session.send("+OK\r\n+OK\r\n").await;
-                unanswered -= 2;
+    let read = Arc::new(AtomicUsize::new(0));
+    let replies = Arc::new(Semaphore::new(0));
+    let (count, allowed) = (Arc::clone(&read), Arc::clone(&replies));
+    // Reads what comes, and answers only when it is allowed to.
+    let server = Quirky::start(move |_, mut session| {
+        let (count, allowed) = (Arc::clone(&count), Arc::clone(&allowed));
+        async move {
+            session.welcome().await;
+            loop {
+                tokio::select! {
+                    line = session.line() => match line {
+                        Some(_) => count.fetch_add(1, Ordering::SeqCst),
+                        None => return,
+                    },
+                    permit = allowed.acquire() => {
+                        permit.unwrap().forget();
+                        session.send("+OK\r\n").await;
+                        0
+                    }
+                };
             }
         }
+    })
+    .await;
+    let connection = Arc::new(Connection::open(&LinkConfig { window_commands: 4, ..server.link() }, None).await.unwrap());
+    let mut asking = JoinSet::new();
+    for number in 0..12 {
+        let connection = Arc::clone(&connection);
+        asking.spawn(async move { connection.ask(&Command::Ack(format!("job-{number}"))).await.unwrap() });
+    }
+    for expected in [4, 6, 8, 10, 12] {
+        eventually("the window is full", Duration::from_secs(10), || async { (read.load(Ordering::SeqCst) == expected).then_some(()) })
+            .await;
+        // Were there no window, all twelve would be there by now.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(read.load(Ordering::SeqCst), expected);
+        replies.add_permits(2);
+    }
+    replies.add_permits(2);
+    assert_eq!(asking.join_all().await.len(), 12);
+}
+
+#[tokio::test]
+async fn lines_that_belong_together_never_wait_for_each_other() {
+    let server = Quirky::start(|_, mut session| async move {
+        session.welcome().await;
         session.take_everything().await;
     })
     .await;
-    let connection = Connection::open(&faktory_link::LinkConfig { window_commands: 4, ..server.link() }, None).await.unwrap();
-    let asks = (0..12).map(|number| {
-        let connection = &connection;
-        async move { connection.submit(Command::Ack(format!("job-{number}")).to_line()).await }
-    });
-    let pending = join_all(asks).await;
-    assert!(pending.iter().all(Result::is_ok));
+    let config = LinkConfig { window_commands: 4, window_bytes: 1000, ..server.link() };
+    let connection = Arc::new(Connection::open(&config, None).await.unwrap());
+    // More bytes than the window has, and several callers who each need most of it.
+    let line = || Command::Ack("x".repeat(700)).to_line();
+    let mut sending = JoinSet::new();
+    for _ in 0..8 {
+        let connection = Arc::clone(&connection);
+        sending.spawn(async move { join_all(connection.submit_together(vec![line(), line(), line()]).await).await });
+    }
+    for replies in tokio::time::timeout(Duration::from_secs(20), sending.join_all()).await.unwrap() {
+        assert!(replies.into_iter().all(|reply| reply.unwrap() == Reply::OK));
+    }
 }
 
 #[tokio::test]

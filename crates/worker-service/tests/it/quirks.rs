@@ -239,3 +239,43 @@ async fn a_silent_work_server_is_left_and_found_again() {
     assert!(tokio::time::timeout(Duration::from_secs(30), ran.recv()).await.unwrap().unwrap().starts_with("job-after-silence"));
     worker.stop(Duration::from_secs(5)).await;
 }
+
+#[test]
+fn a_handler_that_blocks_its_thread_holds_up_neither_heartbeats_nor_acks() {
+    // The server has a runtime of its own; the worker's has a single thread, which the handler blocks.
+    let servers = tokio::runtime::Runtime::new().unwrap();
+    let jobs = vec![r#"{"jid":"job-00000001","jobtype":"quick","args":[]}"#, r#"{"jid":"job-00000002","jobtype":"blocks","args":[]}"#];
+    let (server, heard) = servers.block_on(server(jobs, "+OK\r\n"));
+    let heard = Arc::new(std::sync::Mutex::new(heard));
+    let (beats, listening) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&heard));
+    let (counter, blocked) = (Arc::clone(&beats), Arc::new(AtomicUsize::new(0)));
+    let handler_blocked = Arc::clone(&blocked);
+    let config = config(&server);
+    let workers = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    workers.block_on(async {
+        let worker = Worker::builder(config)
+            .register_fn("quick", |_: Job| async {})
+            .register_fn("blocks", move |_: Job| {
+                // Blocks until three heartbeats have come through all the same, or for as long as anybody would wait.
+                for _ in 0..200 {
+                    while let Ok((_, line)) = listening.lock().unwrap().try_recv() {
+                        counter.fetch_add(usize::from(line.starts_with("BEAT")), Ordering::SeqCst);
+                    }
+                    if counter.load(Ordering::SeqCst) >= 3 {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                handler_blocked.store(1, Ordering::SeqCst);
+                async {}
+            })
+            .start()
+            .unwrap();
+        eventually("the handler has blocked and gone on", Duration::from_secs(30), || async {
+            (blocked.load(Ordering::SeqCst) == 1).then_some(())
+        })
+        .await;
+        worker.stop(Duration::from_secs(5)).await;
+    });
+    assert!(beats.load(Ordering::SeqCst) >= 3);
+}
