@@ -128,5 +128,8 @@ fn answer_ready(state: &State) -> Response {
     if *state.ending.borrow() != Ending::No {
         return shutting_down().into_response();
     }
-    state.health.not_ready().map_or_else(|| Json(json!({ "status": "ready" })).into_response(), IntoResponse::into_response)
+    match state.health.not_ready() {
+        None => Json(json!({ "status": "ready" })).into_response(),
+        Some(problem) => problem.quiet().into_response(),
+    }
 }

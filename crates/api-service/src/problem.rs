@@ -77,6 +77,8 @@ pub(crate) struct Problem {
     members: Map<String, Value>,
     /// The connection has bytes that nobody will read.
     close: bool,
+    /// Somebody asks again and again: not worth a line in the log each time.
+    quiet: bool,
 }
 
 /// Seconds after which it is worth trying again.
@@ -108,7 +110,7 @@ struct ErrorDocument<'a> {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), members: Map::new(), close: false }
+        Self { code, detail: detail.into(), errors: Vec::new(), members: Map::new(), close: false, quiet: false }
     }
 
     /// Faults of jobs. They share a code, or the code is that of an invalid job.
@@ -135,6 +137,11 @@ impl Problem {
         self
     }
 
+    pub(crate) const fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
     pub(crate) const fn closing(mut self) -> Self {
         self.close = true;
         self
@@ -157,7 +164,7 @@ impl IntoResponse for Problem {
                 .collect(),
             members: &self.members,
         };
-        if status.is_server_error() {
+        if status.is_server_error() && !self.quiet {
             tracing::warn!(code, status = status.as_u16(), detail = %self.detail, request_id = %document.request_id, "request failed");
         }
         let body = serde_json::to_vec(&document).unwrap_or_default();

@@ -38,7 +38,7 @@ pub enum BrokerError {
         source: std::io::Error,
     },
     /// The store can't be opened, or failed.
-    #[error("{0} (data folder {1})")]
+    #[error("data folder {1}: {0}")]
     Store(#[source] StoreError, std::path::PathBuf),
     /// A thread can't be started, or ended by itself.
     #[error("the broker's thread failed: {0}")]

@@ -74,6 +74,12 @@ pub enum StoreError {
     /// The database reports a failure.
     #[error("the store failed: {0}")]
     Database(Box<dyn std::error::Error + Send + Sync>),
+    /// Another process has the data folder open.
+    #[error("another process uses it")]
+    InUse,
+    /// The data folder can't be made.
+    #[error("it can't be made: {0}")]
+    Folder(#[source] std::io::Error),
     /// The data folder was written in another format.
     #[error("the data folder has format {found}, this version reads format {expected}")]
     Format {

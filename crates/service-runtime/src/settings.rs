@@ -115,12 +115,16 @@ impl Problem {
 pub struct ConfigError {
     /// The faults.
     pub problems: Vec<Problem>,
+    /// What is odd but not wrong: often the reason for a fault.
+    pub warnings: Vec<String>,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {} fault(s):", self.problems.len())?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  {}: {}", problem.variable, problem.detail))
+        let count = self.problems.len();
+        write!(f, "the configuration has {count} {}:", if count == 1 { "fault" } else { "faults" })?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {}: {}", problem.variable, problem.detail))?;
+        self.warnings.iter().try_for_each(|warning| write!(f, "\n  ({warning})"))
     }
 }
 
@@ -208,17 +212,50 @@ impl Settings {
         if check.problems.is_empty() {
             Ok(Loaded { settings, warnings: unknown_variables(environment) })
         } else {
-            Err(ConfigError { problems: check.problems })
+            Err(ConfigError { problems: check.problems, warnings: unknown_variables(environment) })
         }
     }
 
-    /// Everything in effect, secrets hidden, for the log.
+    /// What is in effect for a process of this role, secrets hidden, for the log.
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub fn describe(&self, role: Role) -> String {
         let Self { link, api, worker, broker, shutdown_timeout, log_filter, log_format } = self;
-        format!(
-            "{link:?} {api:?} {worker:?} {broker:?} shutdown_timeout={shutdown_timeout:?} log_filter={log_filter:?} log_format={log_format:?}"
-        )
+        let with_broker = role == Role::Broker || (role == Role::All && !link.url_is_set);
+        let mut parts = Vec::new();
+        if role != Role::Broker {
+            let url = if with_broker { "the embedded broker".to_owned() } else { link.url.to_string() };
+            parts.push(format!(
+                "work_server={url} max_connections={} connection_timeout={:?} read_timeout={:?} write_timeout={:?} keepalive={:?}/{:?}",
+                link.max_connections,
+                link.connection_timeout,
+                link.read_timeout,
+                link.write_timeout,
+                link.keepalive_idle,
+                link.keepalive_interval
+            ));
+        }
+        if matches!(role, Role::All | Role::Api) {
+            parts.push(format!(
+                "api_bind={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={}",
+                api.bind, api.request_timeout, api.max_body_bytes, api.max_batch_jobs, api.max_queues
+            ));
+        }
+        if role.runs_worker() {
+            let bind = worker.bind.map_or_else(|| "none".into(), |bind| bind.to_string());
+            parts.push(format!(
+                "worker_concurrency={} worker_queues={} poll_interval={:?} worker_bind={bind}",
+                worker.concurrency,
+                worker.queues.join(","),
+                worker.poll_interval
+            ));
+        }
+        if with_broker {
+            let folder = broker.data_dir.as_deref().map_or_else(|| "none".into(), |folder| folder.display().to_string());
+            let password = if broker.password.is_some() { "[redacted]" } else { "none" };
+            parts.push(format!("broker_bind={} data_dir={folder} broker_password={password}", broker.bind));
+        }
+        parts.push(format!("shutdown_timeout={shutdown_timeout:?} log_filter={log_filter} log_format={log_format:?}"));
+        parts.join(" ")
     }
 }
 
@@ -389,6 +426,22 @@ mod tests {
     }
 
     #[test]
+    fn a_log_filter_without_a_level_is_a_typo() {
+        for filter in ["verbose", "inf", "faktory_link"] {
+            assert!(load(&[("RUST_LOG", filter)], Role::Api).is_err(), "{filter}");
+        }
+        for filter in ["info", "WARN", "off", "info,faktory_link=debug", "faktory_link=trace"] {
+            assert!(load(&[("RUST_LOG", filter)], Role::Api).is_ok(), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_told_beside_the_faults() {
+        let error = load(&[("WORKER_CONCURENCY", "3"), ("WORKER_CONCURRENCY", "zero")], Role::Worker).unwrap_err();
+        assert!(error.to_string().contains("did you mean WORKER_CONCURRENCY?"), "{error}");
+    }
+
+    #[test]
     fn all_faults_are_told_at_once() {
         let error = load(&[("WORKER_CONCURRENCY", "many"), ("BIND_ADDR", "here"), ("FAKTORY_URL", "http://:geheim@x")], Role::Api);
         let error = error.unwrap_err();
@@ -425,7 +478,8 @@ mod tests {
         let file = path.to_str().unwrap();
         let loaded = load(&[("FAKTORY_PASSWORD_FILE", file), ("BROKER_PASSWORD", "auch geheim")], Role::All).unwrap();
         assert_eq!(loaded.settings.link.url.password.as_ref().unwrap().reveal(), "geheim");
-        assert!(!loaded.settings.describe().contains("geheim"));
+        let described = loaded.settings.describe(Role::Broker) + &loaded.settings.describe(Role::Api);
+        assert!(!described.contains("geheim") && described.contains("[redacted]"), "{described}");
         assert!(load(&[("FAKTORY_PASSWORD_FILE", file), ("FAKTORY_URL", "tcp://:x@y")], Role::All).is_err());
         let mistaken = load(&[("FAKTORY_PASSWORD_FILE", "geheim123")], Role::All).unwrap_err();
         assert!(!mistaken.to_string().contains("geheim123"));

@@ -20,18 +20,7 @@ pub fn start(role: Role, env_file: Option<&Path>) -> Result<Settings, ConfigErro
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    tracing::debug!(configuration = %loaded.settings.describe(), "configuration in effect");
-    tracing::info!(
-        work_server = %loaded.settings.link.url,
-        max_connections = loaded.settings.link.max_connections,
-        connection_timeout = ?loaded.settings.link.connection_timeout,
-        read_timeout = ?loaded.settings.link.read_timeout,
-        worker_concurrency = loaded.settings.worker.concurrency,
-        worker_queues = ?loaded.settings.worker.queues,
-        poll_interval = ?loaded.settings.worker.poll_interval,
-        shutdown_timeout = ?loaded.settings.shutdown_timeout,
-        "configuration in effect (all of it at RUST_LOG=debug)"
-    );
+    tracing::info!("configuration in effect: {}", loaded.settings.describe(role));
     Ok(loaded.settings)
 }
 

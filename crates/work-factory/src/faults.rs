@@ -4,24 +4,21 @@ use std::io;
 
 use anyhow::Error;
 use api_service::ApiError;
-use faktory_broker::BrokerError;
+use faktory_broker::{BrokerError, StoreError};
 
 pub(crate) fn of_broker(error: BrokerError) -> Error {
     match &error {
         BrokerError::Bind { address, source } if is_taken(source) => {
             let advice = format!(
-                "{address} is taken, perhaps by a Faktory: FAKTORY_URL=tcp://{address} would use it; BROKER_BIND_ADDR moves the broker (127.0.0.1:0 takes any free port)"
+                "{address} is taken, perhaps by a Faktory or another Work Factory: FAKTORY_URL=tcp://{address} would use it; BROKER_BIND_ADDR moves the broker (127.0.0.1:0 takes any free port; a second one also needs another BIND_ADDR and BROKER_DATA_DIR)"
             );
             Error::new(error).context(advice)
         }
         BrokerError::Bind { .. } => Error::new(error).context("BROKER_BIND_ADDR says where the broker listens"),
-        BrokerError::Store(_, folder) => {
-            let advice = format!(
-                "the data folder {} can't be used; another Work Factory may be running on it; BROKER_DATA_DIR names another folder",
-                folder.display()
-            );
-            Error::new(error).context(advice)
+        BrokerError::Store(StoreError::InUse, _) => {
+            Error::new(error).context("another Work Factory is running; BROKER_DATA_DIR names another folder for this one")
         }
+        BrokerError::Store(..) => Error::new(error).context("BROKER_DATA_DIR names the folder of the broker's data"),
         BrokerError::Thread(_) => Error::new(error),
     }
 }

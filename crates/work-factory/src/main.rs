@@ -85,5 +85,6 @@ async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
         failure = running.ended_by_itself(settings.shutdown_timeout) => failure,
     };
     termination.unless_again(running.stop(settings.shutdown_timeout)).await??;
+    tracing::info!("ended");
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }

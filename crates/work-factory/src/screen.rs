@@ -26,6 +26,10 @@ fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::
         }
         None => writeln!(out, "  Faktory  {}", running.work_server)?,
     }
+    if let (Some(broker), None) = (&running.broker, &running.api) {
+        let password = if settings.broker.password.is_some() { ":PASSWORD@" } else { "" };
+        writeln!(out, "\nAPI and workers use it with FAKTORY_URL=tcp://{password}{}", broker.address())?;
+    }
     if running.worker.is_some() {
         let worker = &settings.worker;
         writeln!(out, "  worker   {} jobs at once from: {}", worker.concurrency, worker.queues.join(", "))?;

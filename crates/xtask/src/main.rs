@@ -38,9 +38,22 @@ fn test() -> anyhow::Result<()> {
     ensure_component("rustfmt", &["fmt", "--version"])?;
     ensure_component("clippy", &["clippy", "--version"])?;
     cargo("formatting", &["fmt", "--all", "--check"], &[])?;
+    format_job_files()?;
     cargo("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     cargo("documentation", &["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     cargo("tests", &["test", "--workspace", "--locked"], &[])
+}
+
+/// The files of the typed jobs are named by a macro, which `cargo fmt` does not look into.
+fn format_job_files() -> anyhow::Result<()> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../job-types/src/jobs");
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    let files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let status = Command::new("rustfmt").args(["--check", "--edition", "2024"]).args(files).status();
+    if !status.context("failed to run rustfmt")?.success() {
+        bail!("formatting: run rustfmt --edition 2024 crates/job-types/src/jobs/*.rs");
+    }
+    Ok(())
 }
 
 /// A bare toolchain may lack a component.

@@ -18,7 +18,10 @@ pub struct FjallStore {
 
 impl From<fjall::Error> for StoreError {
     fn from(error: fjall::Error) -> Self {
-        Self::Database(Box::new(error))
+        match error {
+            fjall::Error::Locked => Self::InUse,
+            error => Self::Database(Box::new(error)),
+        }
     }
 }
 
@@ -28,7 +31,7 @@ impl FjallStore {
     /// # Errors
     /// Where the folder can't be used, or another process uses it.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(|error| StoreError::Database(Box::new(error)))?;
+        std::fs::create_dir_all(folder).map_err(StoreError::Folder)?;
         let database = Database::builder(folder.join("fjall")).open()?;
         let keyspace = |table: Table| database.keyspace(table.name(), KeyspaceCreateOptions::default);
         Ok(Self {

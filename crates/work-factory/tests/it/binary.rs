@@ -49,7 +49,7 @@ async fn a_faulty_configuration_is_told_whole_and_ends_with_64() {
     let mut process = start(folder.path(), &faults);
     assert_eq!(process.exit_code().await, Some(64));
     let output = process.output();
-    for part in ["3 fault(s)", "WORKER_CONCURRENCY", "FAKTORY_URL", "API_MAX_BODY_BYTES"] {
+    for part in ["3 faults", "WORKER_CONCURRENCY", "FAKTORY_URL", "API_MAX_BODY_BYTES"] {
         assert!(output.contains(part), "{part} not in {output}");
     }
     assert!(!output.contains("geheim"), "{output}");

@@ -67,8 +67,10 @@ fn the_table_of_variables_is_that_of_the_code() {
 fn the_commands_that_are_not_run_here_are_those_of_the_gate() {
     let others: Vec<String> = commands().into_iter().filter(|command| !command.contains("curl ")).collect();
     for command in &others {
-        let known = ["git clone", "cd work-factory", "cargo run --release", "cargo xtask test", "cargo build --release", "FAKTORY_URL="];
-        assert!(known.iter().any(|start| command.starts_with(start)), "nobody runs {command:?}");
+        // Each is run elsewhere in these tests (the commands and profiles, by binary), or is the gate itself.
+        let known = ["cargo run --release", "cargo xtask test", "cargo build --release --workspace"];
+        let bare = command.split(' ').filter(|word| !word.starts_with("FAKTORY_URL=")).collect::<Vec<_>>().join(" ");
+        assert!(known.iter().any(|start| bare.starts_with(start)), "nobody runs {command:?}");
     }
 }
 
