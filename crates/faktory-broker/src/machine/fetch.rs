@@ -10,6 +10,9 @@ use super::records::Entry;
 use super::{ConnectionId, Edit, Machine, Now, Reservation};
 use crate::store::{Store, StoreError, Table};
 
+/// A reservation ends so long after its time: an ACK that is on its way then still counts. Faktory looks every 15 s.
+const GRACE: Duration = Duration::from_secs(10);
+
 impl Machine {
     pub(super) fn fetch(
         &mut self,
@@ -84,7 +87,7 @@ impl Machine {
             self.commit(store, edit)?;
             return Ok(None);
         };
-        let due = now.wall.plus(Duration::from_secs(u64::from(entry.reserve_for)));
+        let due = now.wall.plus(Duration::from_secs(u64::from(entry.reserve_for)) + GRACE);
         let slot = Slot { due, number: self.counters.number() };
         self.put_into(&mut edit, Place::Working, slot, entry);
         self.commit(store, edit)?;

@@ -208,8 +208,8 @@ fn a_job_whose_reservation_ran_out_is_offered_again() {
     let mut world = World::new();
     world.push("job-00000001", r#","reserve_for":1"#);
     let _ = world.fetch();
-    world.pass(seconds(59));
-    assert_eq!(world.info().faktory.sets.working, 1, "60 s is the shortest reservation");
+    world.pass(seconds(69));
+    assert_eq!(world.info().faktory.sets.working, 1, "60 s is the shortest reservation, and 10 s are added");
     world.pass(seconds(2));
     let info = world.info();
     assert_eq!((info.faktory.sets.working, info.faktory.sets.retries, info.faktory.total_failures), (0, 1, 1));
