@@ -170,11 +170,12 @@ fn resident_mb() -> u64 {
 mod tests {
     use super::*;
     use crate::store::{Batch, MemoryStore, Pair, Table};
-    use std::time::Duration;
 
     /// A store whose syncs wait until they are let through.
     struct Gated {
         store: MemoryStore,
+        /// Told when a sync begins.
+        begun: flume::Sender<()>,
         gate: flume::Receiver<()>,
     }
 
@@ -192,6 +193,7 @@ mod tests {
         }
 
         fn sync(&mut self) -> Result<(), StoreError> {
+            let _ = self.begun.send(());
             self.gate.recv().map_err(|error| StoreError::Database(Box::new(error)))?;
             self.store.sync()
         }
@@ -223,8 +225,10 @@ mod tests {
     fn a_push_is_answered_after_the_sync_and_a_fetch_before_it() {
         let (open_gate, gate) = flume::unbounded();
         open_gate.send(()).unwrap();
-        let mut store = Gated { store: MemoryStore::default(), gate };
+        let (begun, syncs) = flume::unbounded();
+        let mut store = Gated { store: MemoryStore::default(), begun, gate };
         let machine = Machine::open(&mut store, 1, 10).unwrap();
+        syncs.recv().unwrap();
         let (events, received) = flume::bounded(100);
         let core = std::thread::spawn(move || Core::new(machine, Box::new(store), received).run());
 
@@ -234,19 +238,21 @@ mod tests {
         say(&events, pusher, r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#);
         // The job is handed out while the sync waits; that it was taken is not promised before the sync is done.
         assert!(matches!(reply(&mut to_fetcher), Reply::Bulk(_)));
+        syncs.recv().unwrap();
         assert!(to_pusher.try_recv().is_err());
         open_gate.send(()).unwrap();
         assert_eq!(reply(&mut to_pusher), Reply::OK);
 
         // What comes while a sync is under way shares the next one: many answers, one more sync.
         say(&events, pusher, r#"ACK {"jid":"job-00000001"}"#);
-        std::thread::sleep(Duration::from_millis(50));
+        syncs.recv().unwrap();
         for number in 0..50 {
             say(&events, pusher, &format!(r#"PUSH {{"jid":"job-1{number:07}","jobtype":"t","args":[]}}"#));
         }
         assert!(to_pusher.try_recv().is_err());
         open_gate.send(()).unwrap();
         assert_eq!(reply(&mut to_pusher), Reply::OK);
+        syncs.recv().unwrap();
         assert!(to_pusher.try_recv().is_err(), "the others wait for a sync of their own");
         open_gate.send(()).unwrap();
         for _ in 0..50 {

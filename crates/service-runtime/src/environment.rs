@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::settings::Problem;
+use crate::config_error::Problem;
 
 /// Variables with a value; an empty value is as good as none.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod check;
+mod config_error;
+mod describe;
 mod environment;
 mod logs;
 mod parse;
@@ -11,11 +14,12 @@ mod start;
 mod variables;
 mod work_server_url;
 
+pub use config_error::{ConfigError, Problem};
 pub use environment::Environment;
 pub use logs::LogFormat;
 pub use role::Role;
 pub use secret::Secret;
-pub use settings::{ApiSettings, BrokerSettings, ConfigError, LinkSettings, Loaded, Problem, Settings, WorkerSettings};
+pub use settings::{ApiSettings, BrokerSettings, LinkSettings, Loaded, Settings, WorkerSettings};
 pub use shutdown::{EndedAtOnce, Termination};
 pub use start::{CONFIG_EXIT_CODE, report, start};
 pub use variables::{VARIABLES, Variable, markdown_table};

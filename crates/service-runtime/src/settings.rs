@@ -1,19 +1,20 @@
 //! The checked configuration. envy makes fields of the variables, all of them text; then each is checked, so that
 //! every fault is told at once.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::check::Check;
+use crate::config_error::{ConfigError, Problem, unknown_variables};
 use crate::environment::Environment;
 use crate::logs::{self, LogFormat};
 use crate::parse;
 use crate::role::Role;
 use crate::secret::Secret;
-use crate::variables::{PREFIXES, VARIABLES, default_of};
+use crate::variables::VARIABLES;
 use crate::work_server_url::WorkServerUrl;
 
 /// Everything that is configured.
@@ -95,41 +96,6 @@ pub struct BrokerSettings {
     pub password: Option<Secret>,
 }
 
-/// One fault of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Which variable.
-    pub variable: String,
-    /// What is wrong and what is accepted; never the value, which may be a secret.
-    pub detail: String,
-}
-
-impl Problem {
-    pub(crate) fn new(variable: &str, detail: &str) -> Self {
-        Self { variable: variable.into(), detail: detail.into() }
-    }
-}
-
-/// Every fault of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// The faults.
-    pub problems: Vec<Problem>,
-    /// What is odd but not wrong: often the reason for a fault.
-    pub warnings: Vec<String>,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.problems.len();
-        write!(f, "the configuration has {count} {}:", if count == 1 { "fault" } else { "faults" })?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  {}: {}", problem.variable, problem.detail))?;
-        self.warnings.iter().try_for_each(|warning| write!(f, "\n  ({warning})"))
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 /// Settings, and what is odd but not wrong.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -141,32 +107,32 @@ pub struct Loaded {
 
 /// The variables as envy reads them: a field each, named as the variable in lower case.
 #[derive(Debug, Default, Deserialize)]
-struct Texts {
-    faktory_url: Option<String>,
-    faktory_password_file: Option<String>,
-    faktory_provider: Option<String>,
-    faktory_max_connections: Option<String>,
-    faktory_connection_timeout: Option<String>,
-    faktory_read_timeout: Option<String>,
-    faktory_write_timeout: Option<String>,
-    faktory_keepalive_idle: Option<String>,
-    faktory_keepalive_interval: Option<String>,
-    bind_addr: Option<String>,
-    api_request_timeout: Option<String>,
-    api_max_body_bytes: Option<String>,
-    api_max_batch_jobs: Option<String>,
-    api_max_queues: Option<String>,
-    worker_concurrency: Option<String>,
-    worker_queues: Option<String>,
-    worker_poll_interval_ms: Option<String>,
-    worker_bind_addr: Option<String>,
-    broker_bind_addr: Option<String>,
-    broker_data_dir: Option<String>,
-    broker_password: Option<String>,
-    broker_password_file: Option<String>,
-    shutdown_timeout: Option<String>,
-    rust_log: Option<String>,
-    log_format: Option<String>,
+pub(crate) struct Texts {
+    pub(crate) faktory_url: Option<String>,
+    pub(crate) faktory_password_file: Option<String>,
+    pub(crate) faktory_provider: Option<String>,
+    pub(crate) faktory_max_connections: Option<String>,
+    pub(crate) faktory_connection_timeout: Option<String>,
+    pub(crate) faktory_read_timeout: Option<String>,
+    pub(crate) faktory_write_timeout: Option<String>,
+    pub(crate) faktory_keepalive_idle: Option<String>,
+    pub(crate) faktory_keepalive_interval: Option<String>,
+    pub(crate) bind_addr: Option<String>,
+    pub(crate) api_request_timeout: Option<String>,
+    pub(crate) api_max_body_bytes: Option<String>,
+    pub(crate) api_max_batch_jobs: Option<String>,
+    pub(crate) api_max_queues: Option<String>,
+    pub(crate) worker_concurrency: Option<String>,
+    pub(crate) worker_queues: Option<String>,
+    pub(crate) worker_poll_interval_ms: Option<String>,
+    pub(crate) worker_bind_addr: Option<String>,
+    pub(crate) broker_bind_addr: Option<String>,
+    pub(crate) broker_data_dir: Option<String>,
+    pub(crate) broker_password: Option<String>,
+    pub(crate) broker_password_file: Option<String>,
+    pub(crate) shutdown_timeout: Option<String>,
+    pub(crate) rust_log: Option<String>,
+    pub(crate) log_format: Option<String>,
 }
 
 impl Settings {
@@ -215,183 +181,6 @@ impl Settings {
             Err(ConfigError { problems: check.problems, warnings: unknown_variables(environment) })
         }
     }
-
-    /// What is in effect for a process of this role, secrets hidden, for the log.
-    #[must_use]
-    pub fn describe(&self, role: Role) -> String {
-        let Self { link, api, worker, broker, shutdown_timeout, log_filter, log_format } = self;
-        let with_broker = role == Role::Broker || (role == Role::All && !link.url_is_set);
-        let mut parts = Vec::new();
-        if role != Role::Broker {
-            let url = if with_broker { "the embedded broker".to_owned() } else { link.url.to_string() };
-            parts.push(format!(
-                "work_server={url} max_connections={} connection_timeout={:?} read_timeout={:?} write_timeout={:?} keepalive={:?}/{:?}",
-                link.max_connections,
-                link.connection_timeout,
-                link.read_timeout,
-                link.write_timeout,
-                link.keepalive_idle,
-                link.keepalive_interval
-            ));
-        }
-        if matches!(role, Role::All | Role::Api) {
-            parts.push(format!(
-                "api_bind={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={}",
-                api.bind, api.request_timeout, api.max_body_bytes, api.max_batch_jobs, api.max_queues
-            ));
-        }
-        if role.runs_worker() {
-            let bind = worker.bind.map_or_else(|| "none".into(), |bind| bind.to_string());
-            parts.push(format!(
-                "worker_concurrency={} worker_queues={} poll_interval={:?} worker_bind={bind}",
-                worker.concurrency,
-                worker.queues.join(","),
-                worker.poll_interval
-            ));
-        }
-        if with_broker {
-            let folder = broker.data_dir.as_deref().map_or_else(|| "none".into(), |folder| folder.display().to_string());
-            let password = if broker.password.is_some() { "[redacted]" } else { "none" };
-            parts.push(format!("broker_bind={} data_dir={folder} broker_password={password}", broker.bind));
-        }
-        parts.push(format!("shutdown_timeout={shutdown_timeout:?} log_filter={log_filter} log_format={log_format:?}"));
-        parts.join(" ")
-    }
-}
-
-/// Collects faults; where a value has one, something takes its place that nobody will see.
-struct Check {
-    problems: Vec<Problem>,
-}
-
-impl Check {
-    fn fault(&mut self, variable: &str, detail: &str) {
-        self.problems.push(Problem::new(variable, detail));
-    }
-
-    /// The value of a variable, or its default, which a test shows to be right.
-    fn value<T: Placeholder>(&mut self, name: &str, text: Option<String>, parse: impl Fn(&str) -> Result<T, String>) -> T {
-        let text = text.unwrap_or_else(|| default_of(name).to_owned());
-        parse(&text).unwrap_or_else(|accepted| {
-            self.fault(name, &format!("must be {accepted}"));
-            T::placeholder()
-        })
-    }
-
-    fn link(&mut self, texts: &Texts, environment: &Environment, role: Role) -> LinkSettings {
-        let (source, text) = match &texts.faktory_provider {
-            None => ("FAKTORY_URL", texts.faktory_url.clone()),
-            Some(name) => {
-                let named = environment.variables.get(name).map(|text| text.trim().to_owned());
-                if named.is_none() {
-                    self.fault("FAKTORY_PROVIDER", "must name a variable that is set and holds the URL of the work server");
-                }
-                ("FAKTORY_PROVIDER", named)
-            }
-        };
-        let url_is_set = text.is_some();
-        let text = text.unwrap_or_else(|| default_of("FAKTORY_URL").into());
-        let mut url = WorkServerUrl::parse(&text).unwrap_or_else(|accepted| {
-            self.fault(source, &format!("must be {accepted}"));
-            WorkServerUrl { host: String::new(), port: 0, password: None }
-        });
-        if let Some(path) = &texts.faktory_password_file {
-            match (&url.password, read_secret(path)) {
-                (Some(_), _) => self.fault("FAKTORY_PASSWORD_FILE", "must not be set where the URL has a password already"),
-                (None, Ok(password)) => url.password = Some(password),
-                (None, Err(detail)) => self.fault("FAKTORY_PASSWORD_FILE", &detail),
-            }
-        }
-        let read_timeout = self.value("FAKTORY_READ_TIMEOUT", texts.faktory_read_timeout.clone(), |text| {
-            let timeout = parse::duration(text)?;
-            if role.runs_worker() && timeout < Duration::from_secs(3) {
-                return Err("3s or more for a worker, because an empty FETCH takes 2s".into());
-            }
-            Ok(timeout)
-        });
-        LinkSettings {
-            url,
-            url_is_set,
-            read_timeout,
-            max_connections: self.value("FAKTORY_MAX_CONNECTIONS", texts.faktory_max_connections.clone(), |text| parse::count(text, 1900)),
-            connection_timeout: self.value("FAKTORY_CONNECTION_TIMEOUT", texts.faktory_connection_timeout.clone(), parse::duration),
-            write_timeout: self.value("FAKTORY_WRITE_TIMEOUT", texts.faktory_write_timeout.clone(), parse::duration),
-            keepalive_idle: self.value("FAKTORY_KEEPALIVE_IDLE", texts.faktory_keepalive_idle.clone(), parse::duration),
-            keepalive_interval: self.value("FAKTORY_KEEPALIVE_INTERVAL", texts.faktory_keepalive_interval.clone(), parse::duration),
-        }
-    }
-
-    fn secret(&mut self, name: &str, text: Option<String>, file_name: &str, file: Option<String>) -> Option<Secret> {
-        match (text, file) {
-            (Some(_), Some(_)) => {
-                self.fault(file_name, &format!("must not be set together with {name}"));
-                None
-            }
-            (Some(text), None) => Some(Secret::new(text)),
-            (None, Some(path)) => read_secret(&path).map_err(|detail| self.fault(file_name, &detail)).ok(),
-            (None, None) => None,
-        }
-    }
-
-    fn data_dir(&mut self, text: Option<String>, role: Role, work_server_is_set: bool) -> Option<PathBuf> {
-        use etcetera::BaseStrategy;
-        let folder = text.map(PathBuf::from).or_else(|| Some(etcetera::choose_base_strategy().ok()?.data_dir().join("work-factory")));
-        let is_needed = role == Role::Broker || (role == Role::All && !work_server_is_set);
-        if folder.is_none() && is_needed {
-            self.fault("BROKER_DATA_DIR", "must be set, because the user's data folder can't be found");
-        }
-        folder
-    }
-}
-
-/// What stands for a value that has a fault; the settings are then never used.
-trait Placeholder {
-    fn placeholder() -> Self;
-}
-
-macro_rules! placeholder {
-    ($($type:ty: $value:expr),* $(,)?) => {$(
-        impl Placeholder for $type {
-            fn placeholder() -> Self {
-                $value
-            }
-        }
-    )*};
-}
-
-placeholder! {
-    Duration: Duration::ZERO,
-    usize: 0,
-    Vec<String>: Vec::new(),
-    String: String::new(),
-    LogFormat: LogFormat::Text,
-    SocketAddr: SocketAddr::from(([0, 0, 0, 0], 0)),
-}
-
-/// The first line of a file. The path is not repeated: who sets a password where its file is meant would read it in the log.
-fn read_secret(path: &str) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("must name a file that can be read: {error}"))?;
-    match text.lines().next().map(str::trim_end) {
-        Some(line) if !line.is_empty() => Ok(Secret::new(line.to_owned())),
-        _ => Err("must name a file whose first line is the password; that line is empty".into()),
-    }
-}
-
-/// Orchestrators inject some variables with our prefixes, so an unknown one is only told.
-fn unknown_variables(environment: &Environment) -> Vec<String> {
-    let is_unknown = |name: &&String| {
-        PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-            && !VARIABLES.iter().any(|variable| variable.name == name.as_str())
-            && environment.variables.get("FAKTORY_PROVIDER") != Some(name)
-    };
-    let tell = |name: &String| {
-        let near = VARIABLES.iter().map(|variable| (strsim::damerau_levenshtein(name, variable.name), variable.name)).min();
-        match near {
-            Some((distance, known)) if distance <= 3 => format!("{name} is not a known variable and has no effect; did you mean {known}?"),
-            _ => format!("{name} is not a known variable and has no effect"),
-        }
-    };
-    environment.variables.keys().filter(is_unknown).map(tell).collect()
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use crate::config_error::ConfigError;
 use crate::environment::Environment;
 use crate::logs;
 use crate::role::Role;
-use crate::settings::{ConfigError, Settings};
+use crate::settings::Settings;
 
 /// The exit code for a configuration with faults (`EX_USAGE` of sysexits.h).
 pub const CONFIG_EXIT_CODE: u8 = 64;

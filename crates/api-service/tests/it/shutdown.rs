@@ -7,13 +7,18 @@ use testkit::{Quirky, TestApi, WorkServer, http};
 
 #[tokio::test]
 async fn a_request_in_flight_when_the_time_is_up_ends_as_unknown() {
-    let server = Quirky::start(|_, mut session| async move {
-        session.welcome().await;
-        while let Some(line) = session.line().await {
-            if line != "PUSHB []" {
-                return session.silence().await;
+    let (told, mut read) = tokio::sync::mpsc::channel(1);
+    let server = Quirky::start(move |_, mut session| {
+        let told = told.clone();
+        async move {
+            session.welcome().await;
+            while let Some(line) = session.line().await {
+                if line != "PUSHB []" {
+                    told.send(()).await.unwrap();
+                    return session.silence().await;
+                }
+                session.send("$2\r\n{}\r\n").await;
             }
-            session.send("$2\r\n{}\r\n").await;
         }
     })
     .await;
@@ -23,8 +28,7 @@ async fn a_request_in_flight_when_the_time_is_up_ends_as_unknown() {
     api.ready().await;
     let address = api.address();
     let request = tokio::spawn(async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() });
-    // Give the request time to be sent; were it slower, it would end as 503, which the assertion would show.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    read.recv().await.unwrap();
     api.stop(Duration::from_millis(200)).await;
     let answer = request.await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.body.get("code").and_then(Value::as_str)), (504, Some("outcome_unknown")));

@@ -1,0 +1,133 @@
+//! Checking texts one by one, and keeping every fault.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config_error::Problem;
+use crate::environment::Environment;
+use crate::logs::LogFormat;
+use crate::parse;
+use crate::role::Role;
+use crate::secret::Secret;
+use crate::settings::{LinkSettings, Texts};
+use crate::variables::default_of;
+use crate::work_server_url::WorkServerUrl;
+
+/// Collects faults; where a value has one, something takes its place that nobody will see.
+pub(crate) struct Check {
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Check {
+    fn fault(&mut self, variable: &str, detail: &str) {
+        self.problems.push(Problem::new(variable, detail));
+    }
+
+    /// The value of a variable, or its default, which a test shows to be right.
+    pub(crate) fn value<T: Placeholder>(&mut self, name: &str, text: Option<String>, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        let text = text.unwrap_or_else(|| default_of(name).to_owned());
+        parse(&text).unwrap_or_else(|accepted| {
+            self.fault(name, &format!("must be {accepted}"));
+            T::placeholder()
+        })
+    }
+
+    pub(crate) fn link(&mut self, texts: &Texts, environment: &Environment, role: Role) -> LinkSettings {
+        let (source, text) = match &texts.faktory_provider {
+            None => ("FAKTORY_URL", texts.faktory_url.clone()),
+            Some(name) => {
+                let named = environment.variables.get(name).map(|text| text.trim().to_owned());
+                if named.is_none() {
+                    self.fault("FAKTORY_PROVIDER", "must name a variable that is set and holds the URL of the work server");
+                }
+                ("FAKTORY_PROVIDER", named)
+            }
+        };
+        let url_is_set = text.is_some();
+        let text = text.unwrap_or_else(|| default_of("FAKTORY_URL").into());
+        let mut url = WorkServerUrl::parse(&text).unwrap_or_else(|accepted| {
+            self.fault(source, &format!("must be {accepted}"));
+            WorkServerUrl { host: String::new(), port: 0, password: None }
+        });
+        if let Some(path) = &texts.faktory_password_file {
+            match (&url.password, read_secret(path)) {
+                (Some(_), _) => self.fault("FAKTORY_PASSWORD_FILE", "must not be set where the URL has a password already"),
+                (None, Ok(password)) => url.password = Some(password),
+                (None, Err(detail)) => self.fault("FAKTORY_PASSWORD_FILE", &detail),
+            }
+        }
+        let read_timeout = self.value("FAKTORY_READ_TIMEOUT", texts.faktory_read_timeout.clone(), |text| {
+            let timeout = parse::duration(text)?;
+            if role.runs_worker() && timeout < Duration::from_secs(3) {
+                return Err("3s or more for a worker, because an empty FETCH takes 2s".into());
+            }
+            Ok(timeout)
+        });
+        LinkSettings {
+            url,
+            url_is_set,
+            read_timeout,
+            max_connections: self.value("FAKTORY_MAX_CONNECTIONS", texts.faktory_max_connections.clone(), |text| parse::count(text, 1900)),
+            connection_timeout: self.value("FAKTORY_CONNECTION_TIMEOUT", texts.faktory_connection_timeout.clone(), parse::duration),
+            write_timeout: self.value("FAKTORY_WRITE_TIMEOUT", texts.faktory_write_timeout.clone(), parse::duration),
+            keepalive_idle: self.value("FAKTORY_KEEPALIVE_IDLE", texts.faktory_keepalive_idle.clone(), parse::duration),
+            keepalive_interval: self.value("FAKTORY_KEEPALIVE_INTERVAL", texts.faktory_keepalive_interval.clone(), parse::duration),
+        }
+    }
+
+    pub(crate) fn secret(&mut self, name: &str, text: Option<String>, file_name: &str, file: Option<String>) -> Option<Secret> {
+        match (text, file) {
+            (Some(_), Some(_)) => {
+                self.fault(file_name, &format!("must not be set together with {name}"));
+                None
+            }
+            (Some(text), None) => Some(Secret::new(text)),
+            (None, Some(path)) => read_secret(&path).map_err(|detail| self.fault(file_name, &detail)).ok(),
+            (None, None) => None,
+        }
+    }
+
+    pub(crate) fn data_dir(&mut self, text: Option<String>, role: Role, work_server_is_set: bool) -> Option<PathBuf> {
+        use etcetera::BaseStrategy;
+        let folder = text.map(PathBuf::from).or_else(|| Some(etcetera::choose_base_strategy().ok()?.data_dir().join("work-factory")));
+        let is_needed = role == Role::Broker || (role == Role::All && !work_server_is_set);
+        if folder.is_none() && is_needed {
+            self.fault("BROKER_DATA_DIR", "must be set, because the user's data folder can't be found");
+        }
+        folder
+    }
+}
+
+/// What stands for a value that has a fault; the settings are then never used.
+pub(crate) trait Placeholder {
+    fn placeholder() -> Self;
+}
+
+macro_rules! placeholder {
+    ($($type:ty: $value:expr),* $(,)?) => {$(
+        impl Placeholder for $type {
+            fn placeholder() -> Self {
+                $value
+            }
+        }
+    )*};
+}
+
+placeholder! {
+    Duration: Duration::ZERO,
+    usize: 0,
+    Vec<String>: Vec::new(),
+    String: String::new(),
+    LogFormat: LogFormat::Text,
+    SocketAddr: SocketAddr::from(([0, 0, 0, 0], 0)),
+}
+
+/// The first line of a file. The path is not repeated: who sets a password where its file is meant would read it in the log.
+fn read_secret(path: &str) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("must name a file that can be read: {error}"))?;
+    match text.lines().next().map(str::trim_end) {
+        Some(line) if !line.is_empty() => Ok(Secret::new(line.to_owned())),
+        _ => Err("must name a file whose first line is the password; that line is empty".into()),
+    }
+}

@@ -1,0 +1,48 @@
+//! The configuration in effect, for the log.
+
+use crate::role::Role;
+use crate::settings::Settings;
+
+impl Settings {
+    /// What is in effect for a process of this role, secrets hidden, for the log.
+    #[must_use]
+    pub fn describe(&self, role: Role) -> String {
+        let Self { link, api, worker, broker, shutdown_timeout, log_filter, log_format } = self;
+        let with_broker = role == Role::Broker || (role == Role::All && !link.url_is_set);
+        let mut parts = Vec::new();
+        if role != Role::Broker {
+            let url = if with_broker { "the embedded broker".to_owned() } else { link.url.to_string() };
+            parts.push(format!(
+                "work_server={url} max_connections={} connection_timeout={:?} read_timeout={:?} write_timeout={:?} keepalive={:?}/{:?}",
+                link.max_connections,
+                link.connection_timeout,
+                link.read_timeout,
+                link.write_timeout,
+                link.keepalive_idle,
+                link.keepalive_interval
+            ));
+        }
+        if matches!(role, Role::All | Role::Api) {
+            parts.push(format!(
+                "api_bind={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={}",
+                api.bind, api.request_timeout, api.max_body_bytes, api.max_batch_jobs, api.max_queues
+            ));
+        }
+        if role.runs_worker() {
+            let bind = worker.bind.map_or_else(|| "none".into(), |bind| bind.to_string());
+            parts.push(format!(
+                "worker_concurrency={} worker_queues={} poll_interval={:?} worker_bind={bind}",
+                worker.concurrency,
+                worker.queues.join(","),
+                worker.poll_interval
+            ));
+        }
+        if with_broker {
+            let folder = broker.data_dir.as_deref().map_or_else(|| "none".into(), |folder| folder.display().to_string());
+            let password = if broker.password.is_some() { "[redacted]" } else { "none" };
+            parts.push(format!("broker_bind={} data_dir={folder} broker_password={password}", broker.bind));
+        }
+        parts.push(format!("shutdown_timeout={shutdown_timeout:?} log_filter={log_filter} log_format={log_format:?}"));
+        parts.join(" ")
+    }
+}
