@@ -5,13 +5,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::outcome::{EncodedJob, JobOutcome, NotSent};
-use crate::pool::LinkPool;
+use crate::pool::{LinkPool, PoolFailure, Pooled};
 use crate::push_batch::{After, Claim, Part, PushBatch};
 
 /// A caller's jobs are divided into parts of up to so many jobs and bytes, which spread over connections.
@@ -24,6 +25,9 @@ const COMMAND_BYTES: usize = 1 << 20;
 const QUEUED_BYTES: u32 = 64 << 20;
 /// Connections that a command that never left may be tried on.
 const ATTEMPTS: usize = 3;
+
+/// How soon the pool is asked again after it could make no further connection.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Pushes jobs. Cheap to share by reference; stopped by [`Pusher::close`].
 #[derive(Debug)]
@@ -210,6 +214,7 @@ fn divide(jobs: Vec<EncodedJob>) -> Vec<Vec<EncodedJob>> {
 /// Gives each free connection what has gathered, until the queue is closed and empty.
 async fn dispatch(queue: Arc<Queue>, pool: LinkPool) {
     let mut sending = JoinSet::new();
+    let mut connections = Connections { pool: pool.clone(), asking: JoinSet::new(), returned: Arc::new(Notify::new()) };
     loop {
         let changed = queue.changed.notified();
         let (empty, closed) = {
@@ -224,11 +229,14 @@ async fn dispatch(queue: Arc<Queue>, pool: LinkPool) {
             continue;
         }
         while sending.try_join_next().is_some() {}
-        match pool.get().await {
+        match connections.next().await {
             Ok(connection) => {
                 let (batch, room) = gather(&queue);
                 if !batch.parts.is_empty() {
-                    sending.spawn(send(pool.clone(), connection, batch, room));
+                    let (pool, returned) = (pool.clone(), Arc::clone(&connections.returned));
+                    sending.spawn(async move {
+                        send(&pool, connection, batch, room, &returned).await;
+                    });
                 }
             }
             Err(failure) => {
@@ -242,7 +250,51 @@ async fn dispatch(queue: Arc<Queue>, pool: LinkPool) {
     while sending.join_next().await.is_some() {}
 }
 
-fn unreachable(failure: &crate::pool::PoolFailure) -> JobOutcome {
+/// Where the next command can go: over a connection that is idle, or becomes so, or is new. New ones are made beside the
+/// others, so that a server that does not greet holds up nothing that a live connection could carry.
+struct Connections {
+    pool: LinkPool,
+    /// Requests to the pool that have not been answered; the pool's size bounds them.
+    asking: JoinSet<Result<Pooled, PoolFailure>>,
+    /// A connection has gone back into the pool.
+    returned: Arc<Notify>,
+}
+
+impl Connections {
+    async fn next(&mut self) -> Result<Pooled, PoolFailure> {
+        // What came too late for an earlier command goes into the pool.
+        while self.asking.try_join_next().is_some() {}
+        let mut ask = true;
+        loop {
+            // Registered before the pool is asked, so that none is missed.
+            let returned = Arc::clone(&self.returned);
+            let mut returned = std::pin::pin!(returned.notified());
+            returned.as_mut().enable();
+            if ask && self.asking.len() <= self.pool.max_size() {
+                let pool = self.pool.clone();
+                self.asking.spawn(async move { pool.get().await });
+            }
+            tokio::select! {
+                Some(answer) = self.asking.join_next() => {
+                    match answer.unwrap_or_else(|error| Err(PoolFailure::Pool(error.to_string()))) {
+                        Ok(connection) => return Ok(connection),
+                        Err(failure) if self.pool.size() == 0 => return Err(failure),
+                        // A new one could not be made; those that are there come back.
+                        Err(failure) => {
+                            tracing::debug!(%failure, "no further connection");
+                            ask = false;
+                        }
+                    }
+                }
+                () = returned => ask = true,
+                // Others hold connections too, and give them back without a word.
+                () = tokio::time::sleep(ASK_AGAIN), if !ask => ask = true,
+            }
+        }
+    }
+}
+
+fn unreachable(failure: &PoolFailure) -> JobOutcome {
     let reason = if failure.is_refusal() {
         NotSent::Refused
     } else if failure.is_exhaustion() {
@@ -273,18 +325,18 @@ fn gather(queue: &Queue) -> (PushBatch, Vec<OwnedSemaphorePermit>) {
 }
 
 /// Sends one command and settles it. The connection is held only until the command is written.
-async fn send(pool: LinkPool, connection: crate::pool::Pooled, batch: PushBatch, room: Vec<OwnedSemaphorePermit>) {
-    if let After::Apart(parts) = send_batch(&pool, Some(connection), batch).await {
+async fn send(pool: &LinkPool, connection: Pooled, batch: PushBatch, room: Vec<OwnedSemaphorePermit>, returned: &Notify) {
+    if let After::Apart(parts) = send_batch(pool, Some(connection), batch, returned).await {
         for part in parts {
             let mut alone = PushBatch::default();
             alone.add(part);
-            send_batch(&pool, None, alone).await;
+            send_batch(pool, None, alone, returned).await;
         }
     }
     drop(room);
 }
 
-async fn send_batch(pool: &LinkPool, mut connection: Option<crate::pool::Pooled>, batch: PushBatch) -> After {
+async fn send_batch(pool: &LinkPool, mut connection: Option<Pooled>, batch: PushBatch, returned: &Notify) -> After {
     let line = batch.line();
     let mut last_failure = JobOutcome::NotSent(NotSent::Unreachable, "no connection".into());
     for _ in 0..ATTEMPTS {
@@ -300,6 +352,7 @@ async fn send_batch(pool: &LinkPool, mut connection: Option<crate::pool::Pooled>
         };
         let submitted = held.submit(line.clone()).await;
         drop(held);
+        returned.notify_one();
         let answered = match submitted {
             Ok(pending) => pending.await,
             Err(lost) => Err(lost),

@@ -105,6 +105,12 @@ impl LinkPool {
         held.len()
     }
 
+    /// Connections that there may be.
+    #[must_use]
+    pub fn max_size(&self) -> usize {
+        self.pool.status().max_size
+    }
+
     /// Connections there are, idle or held.
     #[must_use]
     pub fn size(&self) -> usize {

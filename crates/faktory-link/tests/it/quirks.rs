@@ -242,6 +242,55 @@ async fn a_dead_connection_in_the_pool_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_server_that_greets_no_second_connection_holds_up_nothing_that_the_first_can_carry() {
+    let (told, mut read) = tokio::sync::mpsc::unbounded_channel();
+    let answer = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let allowed = std::sync::Arc::clone(&answer);
+    let server = Quirky::start(move |number, mut session| {
+        let (told, allowed) = (told.clone(), std::sync::Arc::clone(&allowed));
+        async move {
+            if number > 0 {
+                return session.silence().await;
+            }
+            session.welcome().await;
+            while let Some(line) = session.line().await {
+                told.send(line).unwrap();
+                allowed.acquire().await.unwrap().forget();
+                session.send("$2\r\n{}\r\n").await;
+            }
+        }
+    })
+    .await;
+    let config = LinkConfig {
+        window_commands: 1,
+        connect_timeout: Duration::from_secs(600),
+        read_timeout: Duration::from_secs(600),
+        ..server.link()
+    };
+    let pusher = Pusher::new(LinkPool::new(config).unwrap());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let push = |jid| pusher.push(vec![job(jid)], deadline);
+    let later = async {
+        // The first command fills the window; the second holds the connection while it waits for room.
+        read.recv().await.unwrap();
+        let second = push("job-00000002");
+        let third = async {
+            // By then the second holds the connection; were it slower, both would go together, and no second one be tried.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let answers = async {
+                testkit::eventually("a second one is tried", Duration::from_secs(20), || async { (server.accepted() > 1).then_some(()) })
+                    .await;
+                answer.add_permits(3);
+            };
+            tokio::join!(push("job-00000003"), answers).0
+        };
+        tokio::join!(second, third)
+    };
+    let (first, (second, third)) = tokio::join!(push("job-00000001"), later);
+    assert_eq!([first, second, third].concat(), vec![JobOutcome::Stored; 3]);
+}
+
+#[tokio::test]
 async fn a_caller_whose_time_runs_out_before_sending_knows_that_nothing_was_sent() {
     let server = Quirky::start(|_, mut session| async move { session.silence().await }).await;
     let pusher = Pusher::new(LinkPool::new(LinkConfig { connect_timeout: Duration::from_secs(30), ..server.link() }).unwrap());
