@@ -153,6 +153,21 @@ impl WorkServer {
     }
 }
 
+/// A Faktory that is killed leaves its Redis behind; asked to end, it takes it along.
+impl Drop for WorkServer {
+    fn drop(&mut self) {
+        let Some(Running::Faktory(child)) = &mut self.running else { return };
+        let Some(id) = child.id() else { return };
+        let _ = std::process::Command::new("kill").args(["-TERM", &id.to_string()]).status();
+        for _ in 0..200 {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 /// An address that nobody listens on just now.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
