@@ -225,7 +225,11 @@ async fn dispatch(queue: Arc<Queue>, pool: LinkPool) {
             if closed {
                 break;
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                // What was asked for and is no longer needed goes into the pool, where others find it.
+                Some(_) = connections.asking.join_next() => {}
+            }
             continue;
         }
         while sending.try_join_next().is_some() {}

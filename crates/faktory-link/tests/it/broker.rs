@@ -62,6 +62,23 @@ async fn the_same_id_from_two_callers_is_answered_to_each() {
 }
 
 #[tokio::test]
+async fn after_a_burst_every_connection_is_back_in_the_pool() {
+    let server = WorkServer::broker().await;
+    let pool = LinkPool::new(faktory_link::LinkConfig { max_connections: 2, window_commands: 1, ..server.link() }).unwrap();
+    let pusher = Pusher::new(pool.clone());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for round in 0..20 {
+        // Large enough for many commands, each of which waits for a connection.
+        let pushes = (0..30).map(|caller| pusher.push((0..250).map(|n| job(round * 10_000 + caller * 300 + n)).collect(), deadline));
+        for outcomes in join_all(pushes).await {
+            assert!(outcomes.iter().all(|outcome| *outcome == JobOutcome::Stored));
+        }
+        // All at once: none is kept by a pusher that has nothing to send.
+        assert_eq!(pool.warm_up(2).await, 2, "round {round}");
+    }
+}
+
+#[tokio::test]
 async fn warm_up_opens_several_connections_and_they_are_kept() {
     let server = WorkServer::broker().await;
     let pool = LinkPool::new(server.link()).unwrap();
