@@ -1,0 +1,132 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::link_command::LinkArguments;
+use crate::values::parse_duration;
+
+#[derive(Debug, Parser)]
+#[command(name = "benchmark", version, about = "Measures posting and running jobs over distance, against the faktory crate", long_about = None)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Without arguments: a tour of the headline cases, about five minutes. benchmark/README.md explains each scenario.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Shows what changed between two reports
+    Compare {
+        /// The earlier report (JSON)
+        before: PathBuf,
+        /// The later report (JSON)
+        after: PathBuf,
+    },
+    /// Measures the figures of a gate, and fails when one is missed
+    Gate {
+        /// The gate's name
+        name: String,
+        #[command(flatten)]
+        run: RunArguments,
+    },
+    /// Runs a command on the far side of an emulated link
+    Link(LinkArguments),
+    /// Lists networks, scenarios and gates
+    List,
+    /// Makes the page of a report again
+    Page {
+        /// The report (JSON)
+        report: PathBuf,
+        /// Where the page goes; beside the report where not said
+        output: Option<PathBuf>,
+    },
+    /// Writes a report's table into a README, between its two marks
+    Readme {
+        /// The report (JSON)
+        report: PathBuf,
+        /// The README
+        #[arg(default_value = "README.md")]
+        readme: PathBuf,
+    },
+    /// What the benchmark's own processes are started with
+    #[command(hide = true)]
+    Part,
+    /// Becomes a program that ends with the benchmark
+    #[command(hide = true)]
+    Exec {
+        #[arg(long)]
+        parent: u32,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArguments {
+    /// Every scenario on every network; over an hour
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Every scenario in little, on one network: shows that all works, measures nothing
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) little: bool,
+    /// Only these networks
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) network: Vec<String>,
+    /// Only these scenarios; a name may end with *
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) scenario: Vec<String>,
+    /// Only these ways: http, link, worker, crate
+    #[arg(long, value_name = "WAY", value_delimiter = ',')]
+    pub(crate) via: Vec<String>,
+    /// How often all is measured, in turn
+    #[arg(long, value_name = "N")]
+    pub(crate) repetitions: Option<usize>,
+    /// How long each measurement lasts
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// How long each goes on before it counts
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) warm_up: Option<Duration>,
+    /// Clients of the concurrent scenarios
+    #[arg(long, value_name = "N")]
+    pub(crate) clients: Option<usize>,
+    /// Clients of the sustained scenario
+    #[arg(long, value_name = "N")]
+    pub(crate) sustained_clients: Option<usize>,
+    /// Requests a second of the open loop
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<f64>,
+    /// Connections to the work server, ours and the baseline's
+    #[arg(long, value_name = "N")]
+    pub(crate) connections: Option<usize>,
+    /// TCP congestion control of the near side, such as cubic or bbr
+    #[arg(long, value_name = "NAME")]
+    pub(crate) near_congestion: Option<String>,
+    /// TCP congestion control of the far side
+    #[arg(long, value_name = "NAME")]
+    pub(crate) far_congestion: Option<String>,
+    /// A real Faktory as work server, instead of the embedded broker
+    #[arg(long, value_name = "PATH")]
+    pub(crate) faktory_bin: Option<PathBuf>,
+    /// A work server that runs already (tcp://…); the network is then what it is
+    #[arg(long, value_name = "URL", conflicts_with = "faktory_bin")]
+    pub(crate) faktory: Option<String>,
+    /// The API in front of it (http://…)
+    #[arg(long, value_name = "URL", requires = "faktory")]
+    pub(crate) api: Option<String>,
+    /// Delay bytes by a TCP proxy, without namespaces
+    #[arg(long)]
+    pub(crate) proxy: bool,
+    /// Where report.json and report.html go
+    #[arg(long, value_name = "FOLDER", default_value = "benchmark-report")]
+    pub(crate) output: PathBuf,
+    /// No progress bar
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}

@@ -1,0 +1,93 @@
+//! The networks that are measured over.
+
+use std::time::Duration;
+
+use link_emulator::Settings;
+use serde::{Deserialize, Serialize};
+
+/// A network between the near side (clients, API, worker) and the far side (work server).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Network {
+    /// Its name on the command line and in reports.
+    pub(crate) name: String,
+    /// What it is, for people.
+    pub(crate) title: String,
+    pub(crate) near_to_far: Settings,
+    pub(crate) far_to_near: Settings,
+    /// The near side's congestion control, where it is part of what is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) near_congestion: Option<String>,
+    /// Connections to the work server, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) connections: Option<usize>,
+}
+
+impl Network {
+    fn both_ways(name: &str, title: &str, settings: Settings) -> Self {
+        let (near_congestion, connections) = (None, None);
+        Self { name: name.into(), title: title.into(), near_to_far: settings, far_to_near: settings, near_congestion, connections }
+    }
+
+    /// The same under another name with this congestion control on the near side.
+    pub(crate) fn with_congestion(mut self, name: &str, congestion: &str) -> Self {
+        self.title = format!("{}; {congestion} on the near side", self.title);
+        (self.name, self.near_congestion) = (name.into(), Some(congestion.into()));
+        self
+    }
+
+    /// The same under another name with so many connections.
+    pub(crate) fn with_connections(mut self, name: &str, connections: usize) -> Self {
+        self.title = format!("{}; {connections} connections", self.title);
+        (self.name, self.connections) = (name.into(), Some(connections));
+        self
+    }
+
+    /// A network with this round trip and nothing else.
+    pub(crate) fn with_round_trip(name: &str, title: &str, round_trip: Duration) -> Self {
+        Self::both_ways(name, title, Settings { delay: round_trip / 2, ..Settings::default() })
+    }
+
+    /// The round trip asked for, without jitter.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.near_to_far.delay + self.far_to_near.delay
+    }
+}
+
+/// A wireless link of this round trip's length: the best that is found between two homes.
+pub(crate) fn wireless(jitter: Duration, loss: f64) -> Settings {
+    Settings { delay: Duration::from_millis(50), jitter, reorder: false, loss, rate: Some(20_000_000), ..Settings::default() }
+}
+
+/// Wireless without its losses and jitter, to see what a job takes on the way.
+pub(crate) fn lossless(name: &str) -> Network {
+    Network::both_ways(name, "100 ms, 20 Mbit/s, nothing lost", wireless(Duration::ZERO, 0.0))
+}
+
+/// All networks, from the nearest to the farthest.
+pub(crate) fn all() -> Vec<Network> {
+    let ms = Duration::from_millis;
+    // 100 ms and up to 50 ms more, a packet in a hundred lost each way.
+    let wireless = wireless(ms(25), 0.01);
+    vec![
+        Network::with_round_trip("none", "no added delay", Duration::ZERO),
+        Network::with_round_trip("local", "1 ms: one machine room", ms(1)),
+        Network::with_round_trip("lan", "10 ms: a large LAN", ms(10)),
+        Network::with_round_trip("wan", "100 ms: another continent", ms(100)),
+        Network::both_ways("wireless", "100 ms and up to 50 ms of jitter, 1 % loss each way, 20 Mbit/s", wireless),
+    ]
+}
+
+/// The networks of these names.
+pub(crate) fn named(names: &[String]) -> anyhow::Result<Vec<Network>> {
+    let all = all();
+    names
+        .iter()
+        .map(|name| {
+            let known = || all.iter().map(|network| network.name.as_str()).collect::<Vec<_>>().join(", ");
+            all.iter()
+                .find(|network| network.name == *name)
+                .cloned()
+                .ok_or_else(|| anyhow::anyhow!("--network: there is no network {name:?}; there are {}", known()))
+        })
+        .collect()
+}

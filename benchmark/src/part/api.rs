@@ -1,0 +1,35 @@
+//! The API as a process of its own, as the binary `api-service` starts it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use api_service::{Api, ApiConfig};
+use client::Client;
+
+use super::Channel;
+use super::clock::now_us;
+use super::order::{ApiOrder, Event};
+
+/// How often it is asked whether it is ready.
+const ASK: Duration = Duration::from_millis(5);
+
+pub(crate) async fn run(order: ApiOrder, mut channel: Channel) -> anyhow::Result<()> {
+    let api = Api::start(ApiConfig::new(order.server.link(order.connections))).await?;
+    Channel::say(&Event::Ready(Some(api.address())));
+    tokio::select! {
+        () = until_ready(api.address()) => {
+            Channel::say(&Event::Serves { after_us: now_us().saturating_sub(order.began_us) });
+            channel.end().await;
+        }
+        () = channel.end() => {}
+    }
+    api.stop(Duration::from_secs(2)).await;
+    Ok(())
+}
+
+async fn until_ready(address: SocketAddr) {
+    let Ok(client) = Client::builder(&format!("http://{address}")).attempts(1).build() else { return };
+    while client.ready().await.is_err() {
+        tokio::time::sleep(ASK).await;
+    }
+}

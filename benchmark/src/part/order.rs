@@ -1,0 +1,268 @@
+//! What parts are told, and what they tell.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use faktory_link::LinkConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::measure::Latency;
+
+/// What a part is to be.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    Broker(BrokerOrder),
+    Faktory(FaktoryOrder),
+    Api(ApiOrder),
+    Load(LoadOrder),
+    Worker(WorkerOrder),
+    Attendant(AttendantOrder),
+}
+
+/// What a part tells.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// It does its work from now on; servers say where they listen.
+    Ready(Option<SocketAddr>),
+    /// An API is ready for jobs, so long after its process was started.
+    Serves { after_us: u64 },
+    /// What counts begins.
+    Measuring,
+    /// What counts has ended.
+    Measured,
+    /// The load is done.
+    Loaded(Box<LoadReport>),
+    /// What a worker has run.
+    Ran(Box<WorkerReport>),
+    /// What an attendant was asked.
+    Attended(Attended),
+    /// It can't go on.
+    Failed(String),
+}
+
+/// A work server as a part reaches it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) password: Option<String>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl Server {
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_string(), port: address.port(), password: None }
+    }
+
+    /// For our own link.
+    pub(crate) fn link(&self, connections: usize) -> LinkConfig {
+        LinkConfig { password: self.password.clone(), max_connections: connections, ..LinkConfig::new(self.host.clone(), self.port) }
+    }
+
+    /// For the faktory crate.
+    pub(crate) fn url(&self) -> String {
+        match &self.password {
+            Some(password) => format!("tcp://:{password}@{}:{}", self.host, self.port),
+            None => format!("tcp://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BrokerOrder {
+    pub(crate) bind: SocketAddr,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FaktoryOrder {
+    pub(crate) bind: SocketAddr,
+    pub(crate) program: PathBuf,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ApiOrder {
+    pub(crate) server: Server,
+    pub(crate) connections: usize,
+    /// When its process was started.
+    pub(crate) began_us: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AttendantOrder {
+    pub(crate) server: Server,
+}
+
+/// How jobs get to the work server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Via {
+    /// Over HTTP, through the API.
+    Http,
+    /// Over our link, without HTTP.
+    Link,
+    /// Our worker.
+    Worker,
+    /// The faktory crate, as its documentation shows it: the baseline.
+    Crate,
+}
+
+impl Via {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Link => "link",
+            Self::Worker => "worker",
+            Self::Crate => "crate",
+        }
+    }
+
+    pub(crate) const fn is_baseline(self) -> bool {
+        matches!(self, Self::Crate)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LoadOrder {
+    pub(crate) via: Via,
+    pub(crate) api: Option<String>,
+    pub(crate) server: Option<Server>,
+    /// Connections to the work server at the most, for the link and for the baseline.
+    pub(crate) connections: usize,
+    pub(crate) queue: String,
+    pub(crate) shape: Shape,
+    pub(crate) batch: usize,
+    pub(crate) pattern: Pattern,
+    pub(crate) warm_up: Duration,
+}
+
+/// What the jobs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Shape {
+    /// `add` of the job's number and 1: the smallest typed job.
+    Add,
+    /// For a worker of the benchmark: number, when it was to be posted, how long it takes.
+    Timed { takes: Duration },
+}
+
+/// When requests are made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Pattern {
+    /// So many clients, each with one request at a time.
+    Closed { clients: usize, until: Until },
+    /// So many requests a second, whatever becomes of those before.
+    Open { per_second: f64, lasts: Duration },
+}
+
+/// When a closed loop ends.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Until {
+    /// After a time.
+    Time(Duration),
+    /// After so many jobs, sent as one stream of lines.
+    Streamed { count: u64 },
+    /// After so many jobs, or after a time if that comes first.
+    Jobs { count: u64, at_most: Duration },
+}
+
+/// What a load saw.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct LoadReport {
+    /// Jobs that count: answered as stored within what was measured.
+    pub(crate) jobs: u64,
+    /// How long what was measured took, in seconds.
+    pub(crate) seconds: f64,
+    /// Of each request, from its beginning, or from when it was to begin.
+    pub(crate) latency: Latency,
+    /// Of each request, where they are few.
+    #[serde(default)]
+    pub(crate) each_us: Vec<u64>,
+    /// Numbers given to jobs, warm-up included: 0 up to this.
+    pub(crate) numbered: u64,
+    /// Jobs answered as stored, warm-up included.
+    pub(crate) stored: u64,
+    /// Jobs of which nobody knows.
+    pub(crate) unknown: u64,
+    /// Jobs that were not stored.
+    pub(crate) not_stored: u64,
+    /// The first few reasons.
+    pub(crate) errors: Vec<String>,
+    /// A count was asked for, and time ran out first.
+    pub(crate) cut_short: bool,
+    /// In an open loop: how late requests began because the generator itself was late, 99th percentile, in microseconds.
+    pub(crate) generator_late_p99_us: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WorkerOrder {
+    pub(crate) via: Via,
+    pub(crate) server: Server,
+    pub(crate) connections: usize,
+    pub(crate) queue: String,
+    pub(crate) concurrency: usize,
+}
+
+/// Asks a worker what it has run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WorkerQuestion {
+    /// Runs that ended in this span count.
+    pub(crate) from_us: u64,
+    pub(crate) to_us: u64,
+}
+
+/// What a worker has run.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct WorkerReport {
+    /// All runs, warm-up included.
+    pub(crate) runs: u64,
+    /// Different jobs among them.
+    pub(crate) distinct: u64,
+    /// Runs that ended in the span.
+    pub(crate) counted: u64,
+    /// Handlers' time within the span, added up, in seconds.
+    pub(crate) handler_seconds: f64,
+    /// From when a job was to be posted to the end of its run, for runs that ended in the span.
+    pub(crate) latency: Latency,
+    /// When the last run ended.
+    pub(crate) last_end_us: u64,
+}
+
+/// What an attendant is asked to do, on the work server's side.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Attend {
+    /// Put jobs into a queue: number, no time of posting, and how long each takes, in turn.
+    Fill { queue: String, count: u64, takes: Vec<Duration> },
+    /// Fetch and acknowledge what is in a queue.
+    Drain { queue: String },
+    /// How many jobs are in a queue.
+    Size { queue: String },
+    /// No fetches from it any more.
+    Pause { queue: String },
+    /// Remove it with all that is in it.
+    Remove { queue: String },
+    /// How many jobs are fetched and not acknowledged.
+    Working,
+    /// What the server says of itself.
+    Version,
+}
+
+/// What an attendant found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Attended {
+    Done,
+    /// Jobs in the queue, or in the working set.
+    Size(u64),
+    /// What was in the queue.
+    Drained {
+        jobs: u64,
+        distinct: u64,
+    },
+    /// The server's name and version.
+    Version(String),
+}

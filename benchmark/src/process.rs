@@ -1,0 +1,144 @@
+//! A part as its starter sees it: a child process with orders and events.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use crate::distance::{Distance, Side};
+use crate::part::order::{Event, Order};
+
+/// Lines of a part's log that are kept for when it fails.
+const LOG_LINES: usize = 30;
+/// A part that is told to end has so long.
+const END_WITHIN: Duration = Duration::from_secs(20);
+/// How often a child is looked at while its end is awaited.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running part. Dropped, it is told to end, and killed if it does not.
+pub(crate) struct Part {
+    name: &'static str,
+    child: Child,
+    orders: Option<ChildStdin>,
+    events: Receiver<Event>,
+    log: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Part {
+    /// Starts a part on one side.
+    pub(crate) fn start(distance: &Distance, side: Side, order: &Order) -> anyhow::Result<Self> {
+        let name = match order {
+            Order::Broker(_) => "broker",
+            Order::Faktory(_) => "Faktory",
+            Order::Api(_) => "api",
+            Order::Load(_) => "load",
+            Order::Worker(_) => "worker",
+            Order::Attendant(_) => "attendant",
+        };
+        let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
+        // Logs of every job would be measured too.
+        command.arg("part").env("RUST_LOG", "warn").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = distance.spawn(side, command).with_context(|| format!("failed to start the {name}"))?;
+        let (sender, events) = channel();
+        if let Some(out) = child.stdout.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(out).lines().map_while(Result::ok) {
+                    // What a library prints is no event.
+                    let Ok(event) = serde_json::from_str(&line) else { continue };
+                    if sender.send(event).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        let log = keep_log(&mut child);
+        let orders = child.stdin.take();
+        let mut part = Self { name, child, orders, events, log };
+        part.tell(order)?;
+        Ok(part)
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends one command.
+    pub(crate) fn tell(&mut self, command: &impl Serialize) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(command)?;
+        line.push(b'\n');
+        let sent = self.orders.as_mut().map(|orders| orders.write_all(&line).and_then(|()| orders.flush()));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            _ => bail!("the {} has ended: {}", self.name, self.last_words()),
+        }
+    }
+
+    /// The next event. A part that fails, ends, or says nothing for so long is an error.
+    pub(crate) fn next(&self, timeout: Duration) -> anyhow::Result<Event> {
+        match self.events.recv_timeout(timeout) {
+            Ok(Event::Failed(why)) => bail!("the {} failed: {why}", self.name),
+            Ok(event) => Ok(event),
+            Err(RecvTimeoutError::Timeout) => bail!("the {} said nothing for {timeout:?}: {}", self.name, self.last_words()),
+            Err(RecvTimeoutError::Disconnected) => bail!("the {} has ended: {}", self.name, self.last_words()),
+        }
+    }
+
+    /// Ends it at once, for what has nothing left to put in order.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+    }
+
+    /// An event that should not come now.
+    pub(crate) fn unexpected<T>(&self, event: &Event) -> anyhow::Result<T> {
+        bail!("the {} said {event:?} out of turn", self.name)
+    }
+
+    fn last_words(&self) -> String {
+        self.log.lock().map(|log| log.iter().cloned().collect::<Vec<_>>().join("\n")).unwrap_or_default()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.orders = None;
+        end(&mut self.child, END_WITHIN);
+    }
+}
+
+/// Keeps the last lines of what a child says on its standard error.
+fn keep_log(child: &mut Child) -> Arc<Mutex<VecDeque<String>>> {
+    let log = Arc::new(Mutex::new(VecDeque::new()));
+    if let Some(errors) = child.stderr.take() {
+        let log = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                if let Ok(mut log) = log.lock() {
+                    if log.len() == LOG_LINES {
+                        log.pop_front();
+                    }
+                    log.push_back(line);
+                }
+            }
+        });
+    }
+    log
+}
+
+/// Waits for a child that was told to end, and kills it if it does not.
+fn end(child: &mut Child, within: Duration) {
+    let give_up = Instant::now() + within;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() > give_up {
+            let _ = child.kill();
+            let _ = child.wait();
+            return;
+        }
+        std::thread::sleep(LOOK);
+    }
+}

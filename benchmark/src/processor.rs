@@ -1,0 +1,88 @@
+//! Processor time and memory of processes, from proc(5).
+
+use std::collections::BTreeMap;
+use std::fs;
+
+/// What processes have used so far, by the names they have in reports.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Usage {
+    /// Nanoseconds of processor time.
+    pub(crate) processor_ns: BTreeMap<&'static str, u64>,
+    /// Resident memory in bytes.
+    pub(crate) resident: BTreeMap<&'static str, u64>,
+    /// The most that it has been, in bytes.
+    pub(crate) peak: BTreeMap<&'static str, u64>,
+    /// The machine's processor time in ticks: all, and stolen by other machines on the same hardware.
+    machine: (u64, u64),
+}
+
+impl Usage {
+    /// Looks at these processes and their children.
+    pub(crate) fn now(processes: &[(&'static str, u32)]) -> Self {
+        let mut usage = Self { machine: machine().unwrap_or_default(), ..Self::default() };
+        let parents = parents();
+        for (name, id) in processes {
+            let mut family = vec![*id];
+            let mut at = 0;
+            while let Some(parent) = family.get(at).copied() {
+                // This program's children are other parts.
+                if parent != std::process::id() {
+                    family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+                }
+                at += 1;
+            }
+            let sum = |of: fn(u32) -> Option<u64>| family.iter().filter_map(|id| of(*id)).sum();
+            usage.processor_ns.insert(name, sum(processor_ns));
+            usage.resident.insert(name, sum(|id| memory(id, "VmRSS:")));
+            usage.peak.insert(name, sum(|id| memory(id, "VmHWM:")));
+        }
+        usage
+    }
+
+    /// The share of the machine's processor time since `before` that other machines took.
+    pub(crate) fn stolen_share(&self, before: &Self) -> f64 {
+        let all = self.machine.0.saturating_sub(before.machine.0);
+        let stolen = self.machine.1.saturating_sub(before.machine.1);
+        if all == 0 { 0.0 } else { stolen as f64 / all as f64 }
+    }
+}
+
+/// The sum over a process's threads of the first number of `schedstat`: nanoseconds on a processor.
+fn processor_ns(id: u32) -> Option<u64> {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?;
+    let of =
+        |entry: fs::DirEntry| -> Option<u64> { fs::read_to_string(entry.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok() };
+    let alive: u64 = threads.filter_map(Result::ok).filter_map(of).sum();
+    // Threads that have ended count only here, in ticks of 10 ms.
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Some(alive.max(ticks * 10_000_000))
+}
+
+fn memory(id: u32, which: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(which))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Each process and its parent.
+fn parents() -> Vec<(u32, u32)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // The name stands in parentheses and may hold anything.
+            let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+            Some((id, parent))
+        })
+        .collect()
+}
+
+/// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal.
+fn machine() -> Option<(u64, u64)> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let numbers: Vec<u64> = stat.lines().next()?.split_whitespace().skip(1).filter_map(|number| number.parse().ok()).collect();
+    Some((numbers.iter().take(8).sum(), *numbers.get(7)?))
+}

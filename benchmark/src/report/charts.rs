@@ -1,0 +1,186 @@
+//! Which charts the page shows: data only; the page draws them.
+
+use serde::{Deserialize, Serialize};
+
+use super::table::ratio;
+use super::{Figure, Report};
+use crate::part::order::Via;
+use crate::scenario::Focus;
+
+/// One chart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Chart {
+    pub(crate) id: String,
+    /// The part of the page.
+    pub(crate) section: Section,
+    pub(crate) title: String,
+    pub(crate) x_label: String,
+    pub(crate) y_label: String,
+    pub(crate) axes: Axes,
+    pub(crate) series: Vec<Series>,
+}
+
+/// The parts of the page, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Section {
+    Ratios,
+    Throughput,
+    Latency,
+}
+
+/// How values become places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Axes {
+    /// Both logarithmic.
+    LogLog,
+    /// Percentiles, the last nines spread out, against a logarithmic axis.
+    Percentiles,
+    /// A bar for each name in `names`, logarithmic; the x of a point is the name's place.
+    Bars { names: u32 },
+}
+
+/// One line, or the bars of one colour.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) is_baseline: bool,
+    /// Labels of the points, where they are bars.
+    pub(crate) labels: Vec<String>,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+fn label(via: Via) -> &'static str {
+    match via {
+        Via::Http => "Work Factory, over HTTP",
+        Via::Link => "Work Factory, bare link",
+        Via::Worker => "Work Factory, worker",
+        Via::Crate => "faktory crate",
+    }
+}
+
+/// All charts of a report.
+pub(crate) fn of(report: &Report) -> Vec<Chart> {
+    let mut charts = Vec::new();
+    charts.extend(ratios(report));
+    for (scenario, title, focus) in scenarios(report) {
+        if focus != Focus::Latency {
+            charts.extend(throughput(report, &scenario, &title));
+        }
+    }
+    for (scenario, title, focus) in scenarios(report) {
+        if focus == Focus::Latency {
+            for network in &report.networks {
+                charts.extend(latency(report, &scenario, &title, &network.network.name));
+            }
+        }
+    }
+    charts
+}
+
+/// Each scenario once, in the order measured.
+fn scenarios(report: &Report) -> Vec<(String, String, Focus)> {
+    let mut scenarios: Vec<(String, String, Focus)> = Vec::new();
+    for figure in &report.figures {
+        if !scenarios.iter().any(|(name, ..)| *name == figure.scenario) {
+            scenarios.push((figure.scenario.clone(), figure.title.clone(), figure.focus));
+        }
+    }
+    scenarios
+}
+
+fn vias<'a>(figures: impl Iterator<Item = &'a Figure>) -> Vec<Via> {
+    let mut vias: Vec<Via> = figures.map(|figure| figure.via).collect();
+    vias.sort_unstable();
+    vias.dedup();
+    vias
+}
+
+/// Ours against the baseline, a bar for each scenario, a colour for each network.
+fn ratios(report: &Report) -> Option<Chart> {
+    let mut bars: Vec<(String, Via)> = Vec::new();
+    for figure in report.figures.iter().filter(|figure| ratio(report, figure).is_some()) {
+        let bar = (figure.scenario.clone(), figure.via);
+        if !bars.contains(&bar) {
+            bars.push(bar);
+        }
+    }
+    let series = |network: &str| {
+        let mut series = Series { name: network.into(), is_baseline: false, labels: Vec::new(), points: Vec::new() };
+        for (place, (scenario, via)) in bars.iter().enumerate() {
+            if let Some(value) = report.figure(network, scenario, *via).and_then(|figure| ratio(report, figure)) {
+                series.labels.push(format!("{scenario} · {}", via.name()));
+                series.points.push((place as f64, value));
+            }
+        }
+        series
+    };
+    let series: Vec<Series> = report.networks.iter().map(|network| series(&network.network.name)).collect();
+    if bars.is_empty() {
+        return None;
+    }
+    Some(Chart {
+        id: "ratios".into(),
+        section: Section::Ratios,
+        title: "How many times the faktory crate: jobs a second, or median latency the other way round".into(),
+        x_label: "scenario".into(),
+        y_label: "times".into(),
+        axes: Axes::Bars { names: u32::try_from(bars.len()).unwrap_or(u32::MAX) },
+        series,
+    })
+}
+
+fn throughput(report: &Report, scenario: &str, title: &str) -> Option<Chart> {
+    let figures = || report.figures.iter().filter(|figure| figure.scenario == scenario);
+    let mut series = Vec::new();
+    for via in vias(figures()) {
+        let mut points: Vec<(f64, f64)> = report
+            .networks
+            .iter()
+            .filter_map(|network| {
+                let summary = report.figure(&network.network.name, scenario, via)?.summary.as_ref()?;
+                Some((network.round_trip_ms, summary.jobs_per_second.median))
+            })
+            .collect();
+        points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        if !points.is_empty() {
+            series.push(Series { name: label(via).into(), is_baseline: via.is_baseline(), labels: Vec::new(), points });
+        }
+    }
+    (!series.is_empty()).then(|| Chart {
+        id: format!("throughput-{scenario}"),
+        section: Section::Throughput,
+        title: format!("{scenario}: {title}"),
+        x_label: "round trip, ms".into(),
+        y_label: "jobs a second".into(),
+        axes: Axes::LogLog,
+        series,
+    })
+}
+
+/// A percentile as a place on an axis that spreads the nines: 0 at the median's lower half, 1 at 90 %, 2 at 99 %, and so on.
+pub(crate) fn nines(percentile: f64) -> f64 {
+    -(1.0 - (percentile / 100.0).min(0.99999)).log10()
+}
+
+fn latency(report: &Report, scenario: &str, title: &str, network: &str) -> Option<Chart> {
+    let figures = || report.figures.iter().filter(|figure| figure.scenario == scenario && figure.network == network);
+    let mut series = Vec::new();
+    for via in vias(figures()) {
+        let Some(summary) = report.figure(network, scenario, via).and_then(|figure| figure.summary.as_ref()) else { continue };
+        let points: Vec<(f64, f64)> = summary.distribution.iter().map(|(percentile, us)| (nines(*percentile), us / 1e3)).collect();
+        if !points.is_empty() {
+            series.push(Series { name: label(via).into(), is_baseline: via.is_baseline(), labels: Vec::new(), points });
+        }
+    }
+    (!series.is_empty()).then(|| Chart {
+        id: format!("latency-{scenario}-{network}"),
+        section: Section::Latency,
+        title: format!("{network} · {scenario}: {title}"),
+        x_label: "percentile".into(),
+        y_label: "ms".into(),
+        axes: Axes::Percentiles,
+        series,
+    })
+}

@@ -1,0 +1,238 @@
+//! What the commands do.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use service_runtime::WorkServerUrl;
+
+use crate::arguments::RunArguments;
+use crate::distance::Congestion;
+use crate::gate::{self, Gate};
+use crate::network::{self, Network};
+use crate::part::order::{Server, Via};
+use crate::progress::Progress;
+use crate::report::machine::Machine;
+use crate::report::{Report, compare as comparison, page as pages, readme as readmes, table};
+use crate::runner::{self, Plan};
+use crate::scenario::{self, Parameters};
+use crate::stack::ServerKind;
+use crate::{print, say};
+
+/// The networks of the tour.
+const TOUR_NETWORKS: [&str; 4] = ["none", "lan", "wan", "wireless"];
+/// The scenarios of the tour.
+const TOUR_SCENARIOS: [&str; 6] = ["headline-singles", "headline-batches", "single", "sustained", "work-noop-15", "end-to-end"];
+
+/// Measures and reports.
+pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    with_rights(|| {
+        let plan = plan(arguments)?;
+        measure(&plan, arguments, None)
+    })
+}
+
+/// Measures the figures of a gate.
+pub(crate) fn gate(name: &str, arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let gate = gate::named(name)?;
+    with_rights(|| {
+        let mut plan = plan(arguments)?;
+        (gate.prepare)(&mut plan)?;
+        measure(&plan, arguments, Some(gate))
+    })
+}
+
+/// Does something with the right to make namespaces, where that can be had without asking. Must come before any thread.
+pub(crate) fn with_rights<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    // Refused: what needs it says so, or does without.
+    let _ = link_emulator::enter_user_namespace();
+    work()
+}
+
+fn parameters(arguments: &RunArguments) -> Parameters {
+    let mut parameters = Parameters::default();
+    if !arguments.full && !arguments.little {
+        parameters.repetitions = 2;
+        parameters.duration = Duration::from_secs(1);
+        parameters.warm_up = Duration::from_millis(400);
+    }
+    if arguments.little {
+        parameters.repetitions = 1;
+        parameters.warm_up = Duration::from_millis(100);
+        parameters.duration = Duration::from_millis(400);
+        parameters.at_most = Duration::from_secs(2);
+        parameters.scale = 0.02;
+        parameters.clients = 10;
+        parameters.sustained_clients = 4;
+        parameters.rate = 100.0;
+    }
+    parameters.repetitions = arguments.repetitions.unwrap_or(parameters.repetitions).max(1);
+    parameters.duration = arguments.duration.unwrap_or(parameters.duration);
+    parameters.warm_up = arguments.warm_up.unwrap_or(parameters.warm_up);
+    parameters.clients = arguments.clients.unwrap_or(parameters.clients).max(1);
+    parameters.sustained_clients = arguments.sustained_clients.unwrap_or(parameters.sustained_clients).max(1);
+    parameters.rate = arguments.rate.unwrap_or(parameters.rate);
+    parameters.connections = arguments.connections.unwrap_or(parameters.connections).max(1);
+    parameters
+}
+
+fn plan(arguments: &RunArguments) -> anyhow::Result<Plan> {
+    let parameters = parameters(arguments);
+    anyhow::ensure!(!parameters.duration.is_zero(), "--duration must be longer than 0");
+    anyhow::ensure!(parameters.rate > 0.0 && parameters.rate <= 1e6, "--rate must be above 0 and at most 1000000");
+    let kind = server_kind(arguments)?;
+    let all = scenario::all(&parameters);
+    let scenarios = match arguments.scenario.as_slice() {
+        [] if arguments.full || arguments.little => all,
+        [] => scenario::named(&all, &TOUR_SCENARIOS.map(Into::into))?,
+        names => scenario::named(&all, names)?,
+    };
+    let networks = match (&kind, arguments.network.as_slice()) {
+        (ServerKind::Given { .. }, []) => vec![Network::with_round_trip("given", "the network as it is", Duration::ZERO)],
+        (ServerKind::Given { .. }, _) => bail!("--network can't be chosen with --faktory: the network is what it is"),
+        (_, []) if arguments.full => network::all(),
+        (_, []) if arguments.little => network::named(&["local".into()])?,
+        (_, []) => network::named(&TOUR_NETWORKS.map(Into::into))?,
+        (_, names) => network::named(names)?,
+    };
+    let vias = arguments.via.iter().map(|way| via(way)).collect::<anyhow::Result<Vec<_>>>()?;
+    let congestion = Congestion { near: arguments.near_congestion.clone(), far: arguments.far_congestion.clone() };
+    let proxy_because = match &kind {
+        ServerKind::Given { .. } => None,
+        _ if arguments.proxy => Some("asked for".to_owned()),
+        _ => match networks.first().map(|network| crate::distance::Distance::make(network, &congestion, 0, None)) {
+            Some(Err(error)) if congestion == Congestion::default() => Some(format!("{error:#}")),
+            Some(Err(error)) => return Err(error),
+            _ => None,
+        },
+    };
+    Ok(Plan { kind, networks, scenarios, vias, parameters, congestion, proxy_because, pick: None })
+}
+
+fn via(way: &str) -> anyhow::Result<Via> {
+    match way {
+        "http" => Ok(Via::Http),
+        "link" => Ok(Via::Link),
+        "worker" => Ok(Via::Worker),
+        "crate" => Ok(Via::Crate),
+        other => bail!("--via: there is no way {other:?}; there are http, link, worker and crate"),
+    }
+}
+
+fn server_kind(arguments: &RunArguments) -> anyhow::Result<ServerKind> {
+    if let Some(url) = &arguments.faktory {
+        let url = WorkServerUrl::parse(url).map_err(|problem| anyhow::anyhow!("--faktory: {problem}"))?;
+        let server = Server { host: url.host, port: url.port, password: url.password.map(|password| password.reveal().to_owned()) };
+        return Ok(ServerKind::Given { api: arguments.api.clone(), server });
+    }
+    let Some(program) = &arguments.faktory_bin else { return Ok(ServerKind::Broker) };
+    let program = program.canonicalize().with_context(|| format!("--faktory-bin: {} can't be found", program.display()))?;
+    Ok(ServerKind::Faktory(program))
+}
+
+fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow::Result<ExitCode> {
+    std::fs::create_dir_all(&arguments.output).with_context(|| format!("--output: {} can't be made", arguments.output.display()))?;
+    anyhow::ensure!(plan.len() > 0, "nothing is to be measured: no chosen scenario goes by the chosen ways");
+    let mut report = Report::begin(Machine::this(), plan.parameters.clone(), words());
+    warn_of(plan, &mut report);
+    for warning in &report.warnings {
+        say(&format!("WARNING: {warning}"));
+    }
+    if !arguments.quiet {
+        let minutes = plan.estimate().as_secs().div_ceil(60);
+        say(&format!("{} measurements, about {minutes} min. The machine should do nothing else.", plan.len()));
+    }
+    let progress = Progress::new(plan.len(), arguments.quiet);
+    let result = runner::run(plan, &mut report, &progress);
+    progress.finish();
+    if let Err(error) = &result {
+        report.warnings.push(format!("the run ended early: {error:#}"));
+    }
+    print(&table::render(&report));
+    let (json, html) = (arguments.output.join("report.json"), arguments.output.join("report.html"));
+    write(&json, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    // Of what was written, so that the page can be made again from it to the letter.
+    write(&html, &pages::render(&Report::read(&json)?)?)?;
+    let shown = html.canonicalize().unwrap_or(html);
+    print(&format!("The report: file://{}\nIts data:   {}", shown.display(), json.display()));
+    let mut failures = report.failures();
+    failures.extend(result.err().map(|error| format!("the run ended early: {error:#}")));
+    for failure in &failures {
+        say(&format!("FAILED: {failure}"));
+    }
+    let mut is_good = failures.is_empty();
+    if let Some(gate) = gate {
+        let (checks, is_met) = gate::render(&(gate.checks)(&report));
+        if !report.warnings.is_empty() {
+            say("FAILED: a gate counts only without warnings");
+            is_good = false;
+        }
+        print(&format!("\nGate {}: {}\n{checks}", gate.name, gate.title));
+        is_good &= is_met;
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The words that this program was started with, without the password that a URL may hold.
+fn words() -> Vec<String> {
+    let hide = |word: String| match word.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => format!("{scheme}://:…@{host}"),
+        None => word,
+    };
+    std::env::args().skip(1).map(hide).collect()
+}
+
+fn warn_of(plan: &Plan, report: &mut Report) {
+    if !report.machine.is_release() {
+        report.warnings.push("this is a debug build: the figures mean nothing. Run with --release".into());
+    }
+    if let Some(because) = &plan.proxy_because {
+        report.warnings.push(format!(
+            "distance is made by a TCP proxy that delays bytes, which hides handshakes, slow start and loss, because there are no namespaces: {because}"
+        ));
+    }
+    if plan.parameters.scale < 1.0 {
+        report.warnings.push("everything is scaled down: this shows that it works, not how fast it is".into());
+    }
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Shows what changed.
+pub(crate) fn compare(before: &Path, after: &Path) -> anyhow::Result<ExitCode> {
+    print(&comparison::render(&Report::read(before)?, &Report::read(after)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a page again.
+pub(crate) fn page(report: &Path, output: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let output = output.unwrap_or_else(|| report.with_extension("html"));
+    write(&output, &pages::render(&Report::read(report)?)?)?;
+    print(&format!("{}", output.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the README's table.
+pub(crate) fn readme(report: &Path, readme: &Path) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(readme).with_context(|| format!("failed to read {}", readme.display()))?;
+    let page = report.with_extension("html").display().to_string();
+    let report = Report::read(report)?;
+    let faults: Vec<String> = report.warnings.iter().cloned().chain(report.failures()).collect();
+    anyhow::ensure!(faults.is_empty(), "the report is none to show: {}", faults.join("; "));
+    write(readme, &readmes::replace(&text, &report, &page)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists what there is.
+pub(crate) fn list() -> anyhow::Result<ExitCode> {
+    print("networks");
+    network::all().iter().for_each(|network| print(&format!("  {:<18} {}", network.name, network.title)));
+    print("scenarios");
+    scenario::all(&Parameters::default()).iter().for_each(|scenario| print(&format!("  {:<18} {}", scenario.name, scenario.title)));
+    print("gates");
+    gate::ALL.iter().for_each(|gate| print(&format!("  {:<18} {}", gate.name, gate.title)));
+    Ok(ExitCode::SUCCESS)
+}

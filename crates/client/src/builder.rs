@@ -1,0 +1,154 @@
+//! The client and how it is made.
+
+use std::time::Duration;
+
+use url::Url;
+
+/// A client of one API. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(crate) http: reqwest::Client,
+    pub(crate) base: Url,
+    pub(crate) attempts: u32,
+    pub(crate) give_up_after: Duration,
+    pub(crate) chunk_jobs: usize,
+    pub(crate) chunk_bytes: usize,
+    pub(crate) chunks_in_flight: usize,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The address is none.
+    #[error("the API's address {0:?} must look like http://host:port")]
+    Address(String),
+    /// The HTTP library can't start.
+    #[error("failed to make an HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+}
+
+/// A client in the making.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    address: String,
+    connect_timeout: Duration,
+    timeout: Duration,
+    attempts: u32,
+    give_up_after: Duration,
+    chunk_jobs: usize,
+    chunk_bytes: usize,
+    chunks_in_flight: usize,
+}
+
+impl Client {
+    /// A client with the defaults of [`Builder`].
+    ///
+    /// # Errors
+    /// Where `address` is not `http://host:port`.
+    pub fn new(address: &str) -> Result<Self, BuildError> {
+        Self::builder(address).build()
+    }
+
+    /// Starts to make a client of the API at this address, such as `http://127.0.0.1:3000`.
+    #[must_use]
+    pub fn builder(address: &str) -> Builder {
+        Builder {
+            address: address.into(),
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(65),
+            attempts: 5,
+            give_up_after: Duration::from_secs(120),
+            chunk_jobs: 1000,
+            chunk_bytes: 4 << 20,
+            chunks_in_flight: 4,
+        }
+    }
+}
+
+impl Builder {
+    /// For the TCP connection; 10 s without.
+    #[must_use]
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// For one request up to the end of its answer; 65 s without, a little more than the API's own limit.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How often a request that certainly stored nothing is made at the most, the first time included; 5 without.
+    #[must_use]
+    pub const fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = if attempts == 0 { 1 } else { attempts };
+        self
+    }
+
+    /// No further attempt begins so long after the first; 120 s without. A call has ended by then and one [`Builder::timeout`] more.
+    #[must_use]
+    pub const fn give_up_after(mut self, time: Duration) -> Self {
+        self.give_up_after = time;
+        self
+    }
+
+    /// The most jobs in one request of a batch; 1,000 without. The API's own limit is `API_MAX_BATCH_JOBS`.
+    #[must_use]
+    pub const fn chunk_jobs(mut self, jobs: usize) -> Self {
+        self.chunk_jobs = if jobs == 0 { 1 } else { jobs };
+        self
+    }
+
+    /// The most bytes in one request of a batch, unless a single job is larger; 4 MiB without.
+    #[must_use]
+    pub const fn chunk_bytes(mut self, bytes: usize) -> Self {
+        self.chunk_bytes = bytes;
+        self
+    }
+
+    /// Requests of one batch under way at once; 4 without. With 1, jobs reach the API in their order.
+    #[must_use]
+    pub const fn chunks_in_flight(mut self, chunks: usize) -> Self {
+        self.chunks_in_flight = if chunks == 0 { 1 } else { chunks };
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// Where the address is not `http://host:port`.
+    pub fn build(self) -> Result<Client, BuildError> {
+        let wrong = || BuildError::Address(self.address.clone());
+        let mut base = Url::parse(&self.address).map_err(|_| wrong())?;
+        if base.scheme() != "http" || base.host().is_none() || base.query().is_some() {
+            return Err(wrong());
+        }
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let http = reqwest::Client::builder()
+            .connect_timeout(self.connect_timeout)
+            .timeout(self.timeout)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(60))
+            .pool_max_idle_per_host(usize::MAX)
+            // Shorter than the API's own 10 s: a request on a connection that is just being closed would end as unknown.
+            .pool_idle_timeout(Duration::from_secs(5))
+            // A redirect could send a job twice.
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .build()?;
+        Ok(Client {
+            http,
+            base,
+            attempts: self.attempts,
+            give_up_after: self.give_up_after,
+            chunk_jobs: self.chunk_jobs,
+            chunk_bytes: self.chunk_bytes,
+            chunks_in_flight: self.chunks_in_flight,
+        })
+    }
+}

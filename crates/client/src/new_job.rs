@@ -1,0 +1,153 @@
+//! A job to be posted, as JSON in the making. What is allowed is the API's to say; this only writes it down.
+
+use std::time::Duration;
+
+use job_types::{JobDefinition, RawJson};
+use serde::Serialize;
+
+/// A job to post. Whatever its members, the API has the last word: its rules are not repeated here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// The operation, where the job is typed.
+    operation: Option<&'static str>,
+    /// Members as `"name":value`, each followed by a comma.
+    members: String,
+}
+
+impl NewJob {
+    /// A job of job-types.
+    #[must_use]
+    pub fn typed<J: JobDefinition>(job: &J) -> Self {
+        let mut new = Self { operation: Some(J::OPERATION), members: String::with_capacity(64) };
+        let args: RawJson = job.to_args();
+        let values: Vec<&serde_json::value::RawValue> = serde_json::from_str(args.get()).unwrap_or_default();
+        for (member, value) in J::MEMBERS.iter().zip(values) {
+            new.push(member.name, value.get());
+        }
+        new
+    }
+
+    /// Any other job: a job type and its args, which must become a JSON array.
+    ///
+    /// # Errors
+    /// Where `args` can't be written as JSON.
+    pub fn raw(job_type: &str, args: &(impl Serialize + ?Sized)) -> Result<Self, serde_json::Error> {
+        let mut new = Self { operation: None, members: String::with_capacity(64) };
+        new.push("jobtype", &quoted(job_type));
+        new.push("args", &serde_json::to_string(args)?);
+        Ok(new)
+    }
+
+    /// The queue; `default` without.
+    #[must_use]
+    pub fn queue(self, queue: &str) -> Self {
+        self.with("queue", &quoted(queue))
+    }
+
+    /// An id of the caller's own. It names the job and does not make it unique: posted twice, it runs twice.
+    #[must_use]
+    pub fn id(self, job_id: &str) -> Self {
+        self.with("job_id", &quoted(job_id))
+    }
+
+    /// When it is due, RFC 3339.
+    #[must_use]
+    pub fn at(self, time: &str) -> Self {
+        self.with("at", &quoted(time))
+    }
+
+    /// How long from now it is due, to the millisecond.
+    #[must_use]
+    pub fn delay(self, delay: Duration) -> Self {
+        self.with("delay_ms", &delay.as_millis().to_string())
+    }
+
+    /// How often it is tried again: 25 without; 0 never, −1 straight to the dead set.
+    #[must_use]
+    pub fn retry(self, retries: i32) -> Self {
+        self.with("retry", &retries.to_string())
+    }
+
+    /// For how long a fetch reserves it, in whole seconds.
+    #[must_use]
+    pub fn reserve_for(self, time: Duration) -> Self {
+        self.with("reserve_for", &time.as_secs().to_string())
+    }
+
+    /// Lines of a failure's backtrace to keep.
+    #[must_use]
+    pub fn backtrace(self, lines: u32) -> Self {
+        self.with("backtrace", &lines.to_string())
+    }
+
+    /// The caller's own object.
+    ///
+    /// # Errors
+    /// Where it can't be written as JSON.
+    pub fn custom(self, custom: &(impl Serialize + ?Sized)) -> Result<Self, serde_json::Error> {
+        Ok(self.with("custom", &serde_json::to_string(custom)?))
+    }
+
+    fn with(mut self, name: &str, json: &str) -> Self {
+        self.push(name, json);
+        self
+    }
+
+    fn push(&mut self, name: &str, json: &str) {
+        for part in ["\"", name, "\":", json, ","] {
+            self.members.push_str(part);
+        }
+    }
+
+    /// The path that takes this job alone.
+    pub(crate) fn path(&self) -> String {
+        self.operation.map_or_else(|| "jobs".into(), |operation| format!("jobs/{operation}"))
+    }
+
+    /// The body for [`NewJob::path`].
+    pub(crate) fn alone(&self) -> String {
+        format!("{{{}}}", self.members.trim_end_matches(','))
+    }
+
+    /// Appends the job as a member of a batch.
+    pub(crate) fn in_batch(&self, out: &mut String) {
+        out.push('{');
+        if let Some(operation) = self.operation {
+            for part in ["\"operation\":\"", operation, "\","] {
+                out.push_str(part);
+            }
+        }
+        out.push_str(self.members.trim_end_matches(','));
+        out.push('}');
+    }
+
+    /// Roughly its size in a batch, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.members.len() + self.operation.map_or(0, |operation| operation.len() + 15) + 2
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use job_types::Finite;
+    use job_types::jobs::Add;
+
+    use super::*;
+
+    #[test]
+    fn typed_and_raw_jobs_are_written_as_the_api_reads_them() {
+        let add = Add { a: Finite::new(1.0).unwrap(), b: Finite::new(0.5).unwrap() };
+        let job = NewJob::typed(&add).queue("a \"q\"").delay(Duration::from_millis(1500)).retry(-1);
+        assert_eq!(job.path(), "jobs/add");
+        assert_eq!(job.alone(), r#"{"a":1,"b":0.5,"queue":"a \"q\"","delay_ms":1500,"retry":-1}"#);
+        let mut batch = String::new();
+        NewJob::typed(&add).in_batch(&mut batch);
+        NewJob::raw("mail", &("ann", 2)).unwrap().custom(&[("k", 1)]).unwrap().in_batch(&mut batch);
+        assert_eq!(batch, r#"{"operation":"add","a":1,"b":0.5}{"jobtype":"mail","args":["ann",2],"custom":[["k",1]]}"#);
+        assert_eq!(NewJob::raw("mail", &["x"]).unwrap().path(), "jobs");
+    }
+}

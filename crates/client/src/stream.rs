@@ -1,0 +1,136 @@
+//! Jobs as a stream: one request for as long as there are jobs.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
+
+use crate::answer::chain;
+use crate::builder::Client;
+use crate::new_job::NewJob;
+use crate::outcome::{JobOutcome, PostError, Problem};
+
+/// A stream has no end of its own: a year.
+const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Jobs that are at hand are sent together, so many at the most.
+const TOGETHER: usize = 500;
+/// One result takes less.
+const LINE_MAX: usize = 4 << 20;
+
+/// The results of a stream, as they become known.
+#[derive(Debug)]
+pub struct StreamResults {
+    response: reqwest::Response,
+    buffer: BytesMut,
+    ready: VecDeque<StreamResult>,
+}
+
+/// What became of one job of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamResult {
+    /// Which job, counted from 0. `None` where the stream itself has ended early, and the outcome says why; jobs without a result are
+    /// unknown then.
+    pub index: Option<u64>,
+    /// What became of it.
+    pub outcome: JobOutcome,
+}
+
+/// A line of the answer.
+#[derive(Deserialize)]
+struct Line {
+    line: Option<u64>,
+    job_id: Option<String>,
+    error: Option<LineError>,
+}
+
+#[derive(Deserialize)]
+struct LineError {
+    outcome: String,
+    job_id: Option<String>,
+    #[serde(flatten)]
+    problem: Problem,
+}
+
+impl Client {
+    /// Posts jobs as they come, in one request without a time limit. Results come in any order and must be read meanwhile: where they
+    /// are not, the API reads no further jobs. Nothing is sent again.
+    ///
+    /// # Errors
+    /// Where the API can't be reached or refuses the request as a whole. Not cancel safe: dropped, the outcomes are not known.
+    pub async fn post_stream<S>(&self, jobs: S) -> Result<StreamResults, PostError>
+    where
+        S: Stream<Item = NewJob> + Send + 'static,
+    {
+        let url = self.base.join("jobs/stream").map_err(|error| PostError::NotStored(error.to_string()))?;
+        let lines = jobs.ready_chunks(TOGETHER).map(|jobs| {
+            let mut lines = String::with_capacity(jobs.len() * 64);
+            for job in &jobs {
+                job.in_batch(&mut lines);
+                lines.push('\n');
+            }
+            Ok::<_, Infallible>(Bytes::from(lines))
+        });
+        let request = self.http.post(url).header(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        let sent = request.timeout(NO_TIMEOUT).body(reqwest::Body::wrap_stream(lines)).send().await;
+        let response = match sent {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => return Err(PostError::NotStored(chain(&error))),
+            Err(error) => return Err(PostError::Unknown { job_id: None, detail: chain(&error) }),
+        };
+        if response.status().is_success() {
+            return Ok(StreamResults { response, buffer: BytesMut::new(), ready: VecDeque::new() });
+        }
+        let status = response.status().as_u16();
+        let text = response.bytes().await.unwrap_or_default();
+        let unreadable = Problem { status, code: format!("http_{status}"), ..Problem::default() };
+        Err(PostError::Refused(serde_json::from_slice(&text).unwrap_or(unreadable)))
+    }
+}
+
+impl StreamResults {
+    /// The next result; `None` after the last. Cancel safe.
+    ///
+    /// # Errors
+    /// Where the answer breaks off: jobs without a result are unknown then.
+    pub async fn next(&mut self) -> Result<Option<StreamResult>, PostError> {
+        let lost = |detail: String| PostError::Unknown { job_id: None, detail };
+        loop {
+            if let Some(result) = self.ready.pop_front() {
+                return Ok(Some(result));
+            }
+            if self.buffer.len() > LINE_MAX {
+                return Err(lost(format!("a result has more than {LINE_MAX} bytes")));
+            }
+            match self.response.chunk().await {
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk),
+                Ok(None) if self.buffer.is_empty() => return Ok(None),
+                Ok(None) => return Err(lost("the answer broke off within a line".into())),
+                Err(error) => return Err(lost(chain(&error))),
+            }
+            let Some(end) = self.buffer.iter().rposition(|byte| *byte == b'\n') else { continue };
+            let lines = self.buffer.split_to(end + 1).freeze();
+            for line in lines.as_ref().split(|byte: &u8| *byte == b'\n').filter(|line| !line.is_empty()) {
+                let line = serde_json::from_slice(line).map_err(|error| lost(format!("a result can't be read: {error}")))?;
+                self.ready.push_back(result(line));
+            }
+        }
+    }
+}
+
+fn result(line: Line) -> StreamResult {
+    let index = line.line.and_then(|line| line.checked_sub(1));
+    let outcome = match (line.job_id, line.error) {
+        (Some(job_id), None) => JobOutcome::Stored { job_id },
+        (_, Some(error)) => JobOutcome::Failed(match error.outcome.as_str() {
+            "unknown" => PostError::Unknown { job_id: error.job_id, detail: error.problem.detail },
+            "not_sent" if error.problem.errors.is_empty() && error.problem.status >= 500 => PostError::NotStored(error.problem.detail),
+            _ => PostError::Refused(error.problem),
+        }),
+        (None, None) => JobOutcome::Failed(PostError::Unknown { job_id: None, detail: "the result does not tell".into() }),
+    };
+    StreamResult { index, outcome }
+}
