@@ -16,6 +16,18 @@ pub(crate) fn single(job_id: &str, outcome: &JobOutcome) -> Response {
     }
 }
 
+/// What a stream says about a job that is not stored; `None` where it is.
+pub(crate) fn member(job_id: &str, outcome: &JobOutcome) -> Option<Value> {
+    let (code, detail) = problem_of(outcome)?;
+    let word = match outcome {
+        JobOutcome::Stored => return None,
+        JobOutcome::Rejected(_) | JobOutcome::ServerRefuses(_) => "refused",
+        JobOutcome::Unknown(_) => "unknown",
+        JobOutcome::NotSent(..) => "not_sent",
+    };
+    Some(Problem::new(code, detail).with("job_id", job_id).as_member(word))
+}
+
 /// The answer to a batch.
 pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
     let (mut rejected, mut unknown, mut not_sent) = (Vec::new(), Vec::new(), Vec::new());
@@ -75,6 +87,7 @@ fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
                 // Out of time before a connection was free is, for the caller, no connection.
                 NotSent::Unreachable | NotSent::TimedOut => Code::WorkServerUnreachable,
                 NotSent::Refused => Code::WorkServerRefusing,
+                NotSent::CircuitOpen => Code::CircuitOpen,
                 NotSent::Overloaded => Code::Overloaded,
                 NotSent::ShuttingDown => Code::ShuttingDown,
             };

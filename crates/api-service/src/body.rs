@@ -6,10 +6,12 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
+use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use crate::encoding::{Decoded, Encoding};
 use crate::problem::{Code, Problem};
 use crate::state::{State, shutting_down};
 
@@ -36,18 +38,25 @@ impl Text {
 
 /// Takes the body in.
 pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant) -> Result<Text, Problem> {
-    if let Err(problem) = state.check_serving().and_then(|()| check_headers(request.headers())) {
-        return Err(refuse(request, problem).await);
-    }
+    let checked = state.check_serving().and_then(|()| check_headers(request.headers())).and_then(|()| Encoding::of(request.headers()));
+    let encoding = match checked {
+        Ok(encoding) => encoding,
+        Err(problem) => return Err(refuse(request, problem).await),
+    };
     let limit = state.config.max_body_bytes;
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(refuse(request, too_large(limit)).await);
     }
+    // How much an encoded body becomes is not known before.
+    let announced = announced.filter(|_| encoding == Encoding::Identity);
     let size = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
     let read = async {
         let share = share(state, size, deadline).await?;
-        let text = collect(state, request, limit, size, deadline).await?;
+        let text = match encoding {
+            Encoding::Identity => collect(state, request, limit, size, deadline).await?,
+            Encoding::Gzip | Encoding::Zstd => collect_decoded(state, encoding.decode(request.into_body()), limit, deadline).await?,
+        };
         Ok(Text { text: utf8(text)?, _share: share })
     };
     tokio::select! {
@@ -78,24 +87,62 @@ fn utf8(bytes: BytesMut) -> Result<String, Problem> {
     })
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_headers_of_stream(headers: &HeaderMap) -> Result<(), Problem> {
+    refuse_idempotency_key(headers)?;
+    if media_type_is(headers, &["application/x-ndjson", "application/ndjson", "application/jsonl"]) {
+        return Ok(());
+    }
+    let detail = "send content-type: application/x-ndjson, one job a line (with curl: -H 'content-type: application/x-ndjson' -T FILE)";
+    Err(Problem::new(Code::UnsupportedMediaType, detail))
+}
+
+fn refuse_idempotency_key(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key("idempotency-key") {
         let detail =
             "Idempotency-Key would be ignored; leave it out, and give each job a job_id of your own so that workers can tell repeated ones";
         return Err(Problem::new(Code::IdempotencyNotSupported, detail));
     }
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Problem::new(Code::UnsupportedMediaType, "encoded bodies (content-encoding) are not accepted; send plain JSON"));
-    }
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (media_type, parameters) = given.split_once(';').unwrap_or((given, ""));
-    let parameters = parameters.trim().to_ascii_lowercase();
-    let is_utf8 = parameters.is_empty() || matches!(parameters.as_str(), "charset=utf-8" | "charset=\"utf-8\"");
-    if media_type.trim().eq_ignore_ascii_case("application/json") && is_utf8 {
+    Ok(())
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    refuse_idempotency_key(headers)?;
+    if media_type_is(headers, &["application/json"]) {
         return Ok(());
     }
     let detail = "send content-type: application/json (with curl: --json DATA, or -H 'content-type: application/json' -d DATA)";
     Err(Problem::new(Code::UnsupportedMediaType, detail))
+}
+
+/// True where the body is announced as one of these, in UTF-8.
+pub(crate) fn media_type_is(headers: &HeaderMap, accepted: &[&str]) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (media_type, parameters) = given.split_once(';').unwrap_or((given, ""));
+    let parameters = parameters.trim().to_ascii_lowercase();
+    let is_utf8 = parameters.is_empty() || matches!(parameters.as_str(), "charset=utf-8" | "charset=\"utf-8\"");
+    is_utf8 && accepted.iter().any(|accepted| media_type.trim().eq_ignore_ascii_case(accepted))
+}
+
+async fn collect_decoded(state: &State, mut body: Decoded, limit: usize, deadline: Instant) -> Result<BytesMut, Problem> {
+    let idle = state.config.body_idle_timeout;
+    let mut collected = BytesMut::new();
+    loop {
+        match timeout_at(deadline.min(Instant::now() + idle), body.next()).await {
+            Ok(None) => return Ok(collected),
+            Ok(Some(Ok(data))) if collected.len() + data.len() > limit => return Err(too_large(limit).closing()),
+            Ok(Some(Ok(data))) => collected.extend_from_slice(&data),
+            Ok(Some(Err(error))) => {
+                return Err(Problem::new(Code::MalformedEncoding, format!("the body can't be decoded: {error}")).closing());
+            }
+            Err(_) => return Err(too_slow(idle)),
+        }
+    }
+}
+
+fn too_slow(idle: std::time::Duration) -> Problem {
+    let idle = idle.as_secs();
+    let detail = format!("no byte of the body came for {idle} s, or it was not there before the time for the request ran out");
+    Problem::new(Code::BodyTooSlow, detail).closing()
 }
 
 async fn collect(state: &State, request: Request, limit: usize, size: usize, deadline: Instant) -> Result<BytesMut, Problem> {
@@ -110,13 +157,7 @@ async fn collect(state: &State, request: Request, limit: usize, size: usize, dea
             Ok(Some(Err(error))) => {
                 return Err(Problem::new(Code::MalformedJson, format!("the body broke off: {error}")).closing());
             }
-            Err(_) => {
-                let detail = format!(
-                    "no byte of the body came for {} s, or it was not there before the time for the request ran out",
-                    idle.as_secs()
-                );
-                return Err(Problem::new(Code::BodyTooSlow, detail).closing());
-            }
+            Err(_) => return Err(too_slow(idle)),
         };
         if let Ok(data) = frame.into_data() {
             if collected.len() + data.len() > limit {
@@ -164,7 +205,7 @@ async fn discard(mut body: Body, expects_continue: bool) -> bool {
     tokio::time::timeout(DISCARD_TIME, read).await.unwrap_or(false)
 }
 
-fn too_large(limit: usize) -> Problem {
+pub(crate) fn too_large(limit: usize) -> Problem {
     let detail = format!("the body may have {limit} bytes at the most (API_MAX_BODY_BYTES)");
     Problem::new(Code::BodyTooLarge, detail).with("limit", limit)
 }

@@ -65,6 +65,9 @@ pub fn link_config(settings: &LinkSettings) -> LinkConfig {
         write_timeout: settings.write_timeout,
         keepalive_idle: settings.keepalive_idle,
         keepalive_interval: settings.keepalive_interval,
+        congestion: settings.congestion.clone(),
+        breaker_failures: settings.breaker_failures,
+        breaker_open_for: settings.breaker_open,
         max_connections: settings.max_connections,
         ..LinkConfig::new(settings.url.host.clone(), settings.url.port)
     }

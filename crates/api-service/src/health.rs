@@ -6,8 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
-use faktory_link::{JobOutcome, LinkPool};
-use faktory_wire::{Command, Reply};
+use faktory_link::{BreakerState, JobOutcome, LinkPool};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -20,8 +19,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 const PROBE_AGAIN: Duration = Duration::from_millis(500);
 /// For how long an answer counts.
 const GOOD_FOR: Duration = Duration::from_secs(15);
-/// Connections opened before the first request needs them.
-const WARM: usize = 4;
+/// Connections opened before the first request needs them, and kept: a large batch spreads over them.
+const WARM: usize = 16;
 
 /// What is known of the work server.
 #[derive(Debug, Default)]
@@ -72,11 +71,15 @@ impl Health {
     }
 }
 
-/// Asks the work server for ever whether it is there; with `PUSHB []`, because INFO can crash a Faktory (faktory.md 2.7).
+/// Asks the work server for ever whether it is there, and tries it again while the circuit is open.
 pub(crate) async fn probe(state: SharedState, pool: LinkPool) {
     let mut was_reachable = None;
+    let mut warming = tokio::spawn(warm(pool.clone()));
     loop {
-        let result = ask(&pool).await;
+        let Some(result) = pool.probe().await else {
+            tokio::time::sleep(PROBE_AGAIN.min(state.config.link.breaker_open_for)).await;
+            continue;
+        };
         let reachable = result.is_ok();
         if was_reachable != Some(reachable) {
             match &result {
@@ -91,23 +94,24 @@ pub(crate) async fn probe(state: SharedState, pool: LinkPool) {
                 Err(why) => seen.failure = Some(why),
             }
         }
-        if reachable && was_reachable != Some(true) {
-            pool.warm_up(WARM).await;
+        // Connections that have ended meanwhile are made anew before somebody needs them.
+        if reachable && warming.is_finished() && (was_reachable != Some(true) || pool.size() < WARM) {
+            warming = tokio::spawn(warm(pool.clone()));
         }
         was_reachable = Some(reachable);
-        tokio::time::sleep(if reachable { PROBE_EVERY } else { PROBE_AGAIN }).await;
+        if reachable {
+            tokio::select! {
+                () = tokio::time::sleep(PROBE_EVERY) => {}
+                () = pool.until_circuit_opens() => {}
+            }
+        } else {
+            tokio::time::sleep(PROBE_AGAIN).await;
+        }
     }
 }
 
-async fn ask(pool: &LinkPool) -> Result<(), String> {
-    let connection = pool.get().await.map_err(|error| error.to_string())?;
-    let pending = connection.submit(Command::PushBulk(Vec::new()).to_line()).await.map_err(|lost| lost.to_string())?;
-    drop(connection);
-    match pending.await {
-        Ok(Reply::Bulk(_)) => Ok(()),
-        Ok(other) => Err(format!("it answered {other:?} to an empty push")),
-        Err(lost) => Err(lost.to_string()),
-    }
+async fn warm(pool: LinkPool) {
+    pool.warm_up(WARM).await;
 }
 
 fn where_it_is(state: &State) -> String {
@@ -128,8 +132,13 @@ fn answer_ready(state: &State) -> Response {
     if *state.ending.borrow() != Ending::No {
         return shutting_down().into_response();
     }
+    let circuit = state.pusher.status().breaker;
     match state.health.not_ready() {
-        None => Json(json!({ "status": "ready" })).into_response(),
-        Some(problem) => problem.quiet().into_response(),
+        None if circuit == BreakerState::Closed => Json(json!({ "status": "ready", "circuit": circuit.name() })).into_response(),
+        None => {
+            let detail = "the work server has failed several times in a row; it is tried again soon";
+            Problem::new(Code::CircuitOpen, detail).with("circuit", circuit.name()).quiet().into_response()
+        }
+        Some(problem) => problem.with("circuit", circuit.name()).quiet().into_response(),
     }
 }

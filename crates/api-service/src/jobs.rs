@@ -38,7 +38,7 @@ pub(crate) async fn operation(
 }
 
 async fn single(state: &State, request: Request, form: Form) -> Result<Response, Problem> {
-    let deadline = state.deadline();
+    let deadline = state.deadline(request.headers());
     let text = body::read_json(state, request, deadline).await?;
     let job = {
         let element: Element<'_> = serde_json::from_str(text.as_str()).map_err(|error| body::malformed(&error))?;
@@ -56,7 +56,7 @@ async fn single(state: &State, request: Request, form: Form) -> Result<Response,
 
 /// `POST /jobs/batch`: many jobs; all are valid, or none is sent.
 pub(crate) async fn batch(Extract(state): Extract<SharedState>, request: Request) -> Result<Response, Problem> {
-    let deadline = state.deadline();
+    let deadline = state.deadline(request.headers());
     let text = body::read_json(&state, request, deadline).await?;
     let jobs = {
         let mut json = serde_json::Deserializer::from_str(text.as_str());
@@ -101,7 +101,7 @@ fn elements(body: BatchBody<'_>, limit: usize) -> Result<Vec<Element<'_>>, Probl
     }
 }
 
-fn admit_queues(state: &State, jobs: &[NewJob], prefix: &str) -> Result<(), Problem> {
+pub(crate) fn admit_queues(state: &State, jobs: &[NewJob], prefix: &str) -> Result<(), Problem> {
     state.queues.admit(jobs).map_err(|indices| {
         let limit = state.queues.max();
         let detail = format!("the queue would be one more than the {limit} distinct ones that this service accepts (API_MAX_QUEUES)");
@@ -119,6 +119,6 @@ async fn push(state: &State, jobs: &[NewJob], deadline: Instant) -> (Vec<String>
     let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
     let encoded = jobs.iter().map(|job| EncodedJob { jid: job.id.as_str().into(), json: job.encode() }).collect();
     let outcomes = state.pusher.push(encoded, deadline).await;
-    state.health.note_push(&outcomes);
+    state.note(&outcomes);
     (ids, outcomes)
 }

@@ -4,14 +4,18 @@ mod answer;
 mod batch_body;
 mod body;
 mod config;
+mod encoding;
 mod health;
 mod jobs;
+mod lines;
+mod metrics;
 mod problem;
 mod queue_names;
 mod request_id;
 mod routes;
 mod server;
 mod state;
+mod stream;
 
 pub use config::{ApiConfig, link_config};
 pub use server::{Api, ApiError};

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use job_types::FieldError;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::request_id;
 
@@ -15,6 +15,7 @@ use crate::request_id;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Code {
     MalformedJson,
+    MalformedEncoding,
     IdempotencyNotSupported,
     NotFound,
     MethodNotAllowed,
@@ -30,6 +31,7 @@ pub(crate) enum Code {
     InternalError,
     WorkServerUnreachable,
     WorkServerRefusing,
+    CircuitOpen,
     Overloaded,
     ShuttingDown,
     OutcomeUnknown,
@@ -40,6 +42,7 @@ impl Code {
     const fn about(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::MalformedJson => ("malformed_json", StatusCode::BAD_REQUEST, "The body is not JSON"),
+            Self::MalformedEncoding => ("malformed_encoding", StatusCode::BAD_REQUEST, "The body is not encoded as announced"),
             Self::IdempotencyNotSupported => ("idempotency_not_supported", StatusCode::BAD_REQUEST, "Idempotency-Key is not supported"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is nothing at this path"),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "This path does not take this method"),
@@ -56,6 +59,7 @@ impl Code {
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "A defect of this service"),
             Self::WorkServerUnreachable => ("work_server_unreachable", StatusCode::SERVICE_UNAVAILABLE, "The work server can't be reached"),
             Self::WorkServerRefusing => ("work_server_refusing", StatusCode::SERVICE_UNAVAILABLE, "The work server refuses work"),
+            Self::CircuitOpen => ("circuit_open", StatusCode::SERVICE_UNAVAILABLE, "The work server failed several times in a row"),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much is waiting already"),
             Self::ShuttingDown => ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "This service is shutting down"),
             Self::OutcomeUnknown => ("outcome_unknown", StatusCode::GATEWAY_TIMEOUT, "Whether the work server has the job is not known"),
@@ -135,6 +139,22 @@ impl Problem {
     pub(crate) fn with_members(mut self, members: Map<String, Value>) -> Self {
         self.members = members;
         self
+    }
+
+    /// The problem of one job among many, as a member of a larger document.
+    pub(crate) fn as_member(&self, outcome: &str) -> Value {
+        let (code, status, title) = self.code.about();
+        let mut member = self.members.clone();
+        member.insert("code".into(), code.into());
+        member.insert("status".into(), status.as_u16().into());
+        member.insert("title".into(), title.into());
+        member.insert("detail".into(), self.detail.as_ref().into());
+        member.insert("outcome".into(), outcome.into());
+        if !self.errors.is_empty() {
+            let error = |error: &FieldError| json!({ "pointer": error.pointer, "code": error.code.as_str(), "detail": error.detail });
+            member.insert("errors".into(), self.errors.iter().take(ERRORS_MAX).map(error).collect());
+        }
+        Value::Object(member)
     }
 
     pub(crate) const fn quiet(mut self) -> Self {

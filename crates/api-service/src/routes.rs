@@ -3,24 +3,36 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
-use crate::{body, health, jobs, request_id};
+use crate::{body, health, jobs, metrics, request_id, stream};
+
+/// Answers from so many bytes on are compressed, where the client asks for it and they can be long.
+const COMPRESS_FROM: u64 = 1024;
+
+fn compression() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM))
+}
 
 pub(crate) fn router(state: SharedState) -> Router {
     Router::new()
         .route("/jobs", post(jobs::one))
-        .route("/jobs/batch", post(jobs::batch))
+        .route("/jobs/batch", post(jobs::batch).layer(compression()))
+        .route("/jobs/stream", post(stream::stream))
         .route("/jobs/{operation}", post(jobs::operation))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
+        .route("/metrics", get(metrics::scrape).layer(compression()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(SharedState::clone(&state), metrics::layer))
         // The last one is the outermost: a panic's answer has a request id too.
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(request_id::layer))
@@ -28,14 +40,17 @@ pub(crate) fn router(state: SharedState) -> Router {
 }
 
 async fn not_found(request: Request) -> Problem {
-    let known = "known paths: POST /jobs, POST /jobs/{operation}, POST /jobs/batch, GET /health, GET /ready";
+    let known =
+        "known paths: POST /jobs, POST /jobs/{operation}, POST /jobs/batch, POST /jobs/stream, GET /health, GET /ready, GET /metrics";
     body::refuse(request, Problem::new(Code::NotFound, known)).await
 }
 
 async fn method_not_allowed(method: Method) -> Problem {
     Problem::new(
         Code::MethodNotAllowed,
-        format!("{method} is not accepted here, see the header Allow; jobs are posted (POST /jobs, /jobs/{{operation}}, /jobs/batch)"),
+        format!(
+            "{method} is not accepted here, see the header Allow; jobs are posted (POST /jobs, /jobs/{{operation}}, /jobs/batch, /jobs/stream)"
+        ),
     )
 }
 

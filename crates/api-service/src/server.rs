@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_link::{LinkPool, PoolFailure, Pusher};
+use faktory_link::{LinkConfig, LinkPool, Observer, PoolFailure, Pusher};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::body::{BUDGET_BYTES, BUDGET_UNIT};
 use crate::config::ApiConfig;
 use crate::health::{self, Health};
+use crate::metrics::{self, Metrics};
 use crate::queue_names::QueueNames;
 use crate::routes;
 use crate::state::{Ending, SharedState, State};
@@ -25,6 +26,8 @@ use crate::state::{Ending, SharedState, State};
 const CONNECTIONS_MAX: usize = 10_000;
 /// Time for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence after which a client is asked whether it is still there.
+const CLIENT_IDLE: Duration = Duration::from_secs(60);
 /// Time for the last answers to leave, after the time for the requests is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,7 @@ pub struct Api {
     state: SharedState,
     pool: LinkPool,
     probing: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
     serving: JoinHandle<()>,
 }
 
@@ -62,7 +66,9 @@ impl Api {
         let bind = |source| ApiError::Bind { address: config.bind, source };
         let listener = TcpListener::bind(config.bind).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        let pool = LinkPool::new(config.link.clone())?;
+        let metrics = Arc::new(Metrics::new());
+        let observer: Arc<dyn Observer> = metrics.clone();
+        let pool = LinkPool::new(LinkConfig { observer: Some(observer), ..config.link.clone() })?;
         let budget = BUDGET_BYTES.max(config.max_body_bytes).div_ceil(BUDGET_UNIT);
         let body_budget_units = u32::try_from(budget).unwrap_or(u32::MAX);
         let state = Arc::new(State {
@@ -70,14 +76,16 @@ impl Api {
             body_budget_units,
             pusher: Pusher::new(pool.clone()),
             health: Health::default(),
+            metrics,
             queues: QueueNames::new(config.max_queues),
             ending: watch::Sender::new(Ending::No),
             config,
         });
         let probing = tokio::spawn(health::probe(Arc::clone(&state), pool.clone()));
+        let upkeep = tokio::spawn(metrics::upkeep());
         let serving = tokio::spawn(serve(listener, Arc::clone(&state)));
         tracing::info!(%address, "the API listens");
-        Ok(Self { address, state, pool, probing, serving })
+        Ok(Self { address, state, pool, probing, upkeep, serving })
     }
 
     /// Where it listens.
@@ -97,6 +105,7 @@ impl Api {
             serving.abort();
         }
         self.probing.abort();
+        self.upkeep.abort();
         let _ = tokio::time::timeout(LAST_WORDS, self.state.pusher.close()).await;
         self.pool.close();
         tracing::info!("the API has ended");
@@ -154,5 +163,7 @@ fn prepare(stream: &TcpStream, user_timeout: Duration) -> std::io::Result<()> {
     // A client that reads nothing of its answer does not hold its place for ever.
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout))?;
+    // A stream may be silent for as long as its client likes, but not without a client.
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(CLIENT_IDLE))?;
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! What a link is made with.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::observer::Observer;
 
 /// Where the work server is, and how long and how much is waited for it.
 #[derive(Clone)]
@@ -22,6 +25,16 @@ pub struct LinkConfig {
     pub keepalive_idle: Duration,
     /// Time between two probes.
     pub keepalive_interval: Duration,
+    /// TCP congestion control of what is sent, such as `bbr`; the system's where `None`, or where the system refuses it.
+    pub congestion: Option<String>,
+    /// Failures of the link one after another that open the circuit; 0: it never opens.
+    pub breaker_failures: u32,
+    /// Time until a probe while the circuit is open.
+    pub breaker_open_for: Duration,
+    /// A push that would wait longer than this behind others is refused at once.
+    pub max_wait: Duration,
+    /// Told what happens, for metrics.
+    pub observer: Option<Arc<dyn Observer>>,
     /// Connections in the pool at the most.
     pub max_connections: usize,
     /// Bytes of one reply at the most.
@@ -45,6 +58,11 @@ impl LinkConfig {
             write_timeout: Duration::from_secs(30),
             keepalive_idle: Duration::from_secs(60),
             keepalive_interval: Duration::from_secs(10),
+            congestion: None,
+            breaker_failures: 5,
+            breaker_open_for: Duration::from_secs(1),
+            max_wait: Duration::from_secs(2),
+            observer: None,
             max_connections: 50,
             reply_limit: 256 << 20,
             window_commands: 256,

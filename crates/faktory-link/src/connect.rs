@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use faktory_wire::{Greeting, Hello, Reply, ReplyDecoder, password_hash};
+use faktory_wire::{Command, Greeting, Hello, Reply, ReplyDecoder, password_hash};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -16,23 +17,35 @@ use crate::error::{LinkError, Phase};
 /// A greeting is tens of bytes.
 const HANDSHAKE_REPLY_MAX: usize = 16 << 10;
 
+/// Bytes that the system holds and has not sent yet, at the most: with more, a connection is full for us, so that what waits gathers here
+/// and can still go over another.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NOT_SENT_BYTES: u32 = 16 << 10;
+
+/// A refused congestion control is worth one line, not one for each connection.
+static REFUSED_SAID: AtomicBool = AtomicBool::new(false);
+
 /// A connection after its handshake; `rest` is what came behind it already.
 pub(crate) struct Dialled {
     pub(crate) stream: TcpStream,
     pub(crate) rest: BytesMut,
+    /// How long TCP's handshake took.
+    pub(crate) distance: Duration,
 }
 
-pub(crate) async fn dial(config: &LinkConfig, identity: Option<&WorkerIdentity>) -> Result<Dialled, LinkError> {
+/// Connects and says HELLO; with a `probe` it asks for an answer in the same write (`PUSHB []`) and waits for it too.
+pub(crate) async fn dial(config: &LinkConfig, identity: Option<&WorkerIdentity>, probe: bool) -> Result<Dialled, LinkError> {
     let limit = config.connect_timeout;
     let resolve = tokio::net::lookup_host((config.host.as_str(), config.port));
     let addresses: Vec<SocketAddr> = within(limit, Phase::Resolve, resolve).await?.collect();
-    let stream = connect_first(config, &addresses).await.map_err(|source| match source.kind() {
+    let (stream, distance) = connect_first(config, &addresses).await.map_err(|source| match source.kind() {
         std::io::ErrorKind::TimedOut => LinkError::Timeout { phase: Phase::Connect, after: limit },
         _ => LinkError::Io { phase: Phase::Connect, source },
     })?;
-    tokio::time::timeout(limit, handshake(config, identity, stream))
+    let (stream, rest) = tokio::time::timeout(limit, handshake(config, identity, probe, stream))
         .await
-        .unwrap_or(Err(LinkError::Timeout { phase: Phase::Handshake, after: limit }))
+        .unwrap_or(Err(LinkError::Timeout { phase: Phase::Handshake, after: limit }))?;
+    Ok(Dialled { stream, rest, distance })
 }
 
 async fn within<T>(limit: Duration, phase: Phase, work: impl Future<Output = std::io::Result<T>>) -> Result<T, LinkError> {
@@ -43,7 +56,7 @@ async fn within<T>(limit: Duration, phase: Phase, work: impl Future<Output = std
 }
 
 /// Tries the addresses in turn, each with its share of the time; the last failure is the one reported.
-async fn connect_first(config: &LinkConfig, addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+async fn connect_first(config: &LinkConfig, addresses: &[SocketAddr]) -> std::io::Result<(TcpStream, Duration)> {
     let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
     let share = config.connect_timeout / u32::try_from(addresses.len()).unwrap_or(1).max(1);
     for address in addresses {
@@ -56,29 +69,58 @@ async fn connect_first(config: &LinkConfig, addresses: &[SocketAddr]) -> std::io
     Err(failure)
 }
 
-async fn connect(config: &LinkConfig, address: SocketAddr) -> std::io::Result<TcpStream> {
+async fn connect(config: &LinkConfig, address: SocketAddr) -> std::io::Result<(TcpStream, Duration)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     // Without it a batch costs two round trips: its last segment waits for the first's acknowledgement.
     socket.set_tcp_nodelay(true)?;
+    choose_congestion(config, &socket);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
+    let begin = Instant::now();
     let stream = TcpSocket::from_std_stream(socket.into()).connect(address).await?;
+    let distance = begin.elapsed();
     let socket = SockRef::from(&stream);
-    let keepalive = TcpKeepalive::new().with_time(config.keepalive_idle).with_interval(config.keepalive_interval);
+    // Linux waits for an interval after every probe, answered or not; a longer one than the idle time would let a NAT forget.
+    let interval = config.keepalive_interval.min(config.keepalive_idle);
+    let keepalive = TcpKeepalive::new().with_time(config.keepalive_idle).with_interval(interval);
     #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
     let keepalive = keepalive.with_retries(3);
     socket.set_tcp_keepalive(&keepalive)?;
     // Bytes that nobody acknowledges end the connection, keepalive or not.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(config.write_timeout))?;
-    Ok(stream)
+    Ok((stream, distance))
 }
 
-async fn handshake(config: &LinkConfig, identity: Option<&WorkerIdentity>, mut stream: TcpStream) -> Result<Dialled, LinkError> {
+/// Chooses how what is sent from here reacts to loss and distance. The other end's choice is its own.
+fn choose_congestion(config: &LinkConfig, socket: &Socket) {
+    let Some(name) = &config.congestion else { return };
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    let result = socket.set_tcp_congestion(name.as_bytes());
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+    let result: std::io::Result<()> = {
+        let _ = socket;
+        Err(std::io::ErrorKind::Unsupported.into())
+    };
+    if let Err(error) = result
+        && !REFUSED_SAID.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(congestion = %name, %error, "the system refuses this congestion control (FAKTORY_TCP_CONGESTION) and uses its own");
+    }
+}
+
+async fn handshake(
+    config: &LinkConfig,
+    identity: Option<&WorkerIdentity>,
+    probe: bool,
+    mut stream: TcpStream,
+) -> Result<(TcpStream, BytesMut), LinkError> {
     let failed = |source| LinkError::Io { phase: Phase::Handshake, source };
     let mut hello = hello(identity);
     // Without a password nothing in the greeting is needed: HELLO goes ahead of it and saves a round trip.
     if config.password.is_none() {
-        stream.write_all(&line(&hello)).await.map_err(failed)?;
+        stream.write_all(&lines(&hello, probe)).await.map_err(failed)?;
     }
     let mut replies = Replies { decoder: ReplyDecoder::new(HANDSHAKE_REPLY_MAX), buffer: BytesMut::with_capacity(4 << 10) };
     let greeting = match replies.next(&mut stream).await? {
@@ -93,16 +135,24 @@ async fn handshake(config: &LinkConfig, identity: Option<&WorkerIdentity>, mut s
             // Milliseconds of hashing: not on a thread that serves others.
             let hash = tokio::task::spawn_blocking(move || password_hash(&password, &salt, iterations)).await;
             hello.pwdhash = Some(hash.map_err(|error| LinkError::Unexpected(error.to_string()))?);
-            stream.write_all(&line(&hello)).await.map_err(failed)?;
+            stream.write_all(&lines(&hello, probe)).await.map_err(failed)?;
         }
-        (None, Some(_)) => stream.write_all(&line(&hello)).await.map_err(failed)?,
+        (None, Some(_)) => stream.write_all(&lines(&hello, probe)).await.map_err(failed)?,
         (None, None) => {}
     }
     match replies.next(&mut stream).await? {
-        Reply::Simple(_) => Ok(Dialled { stream, rest: replies.buffer }),
-        Reply::Error(text) => Err(refused(text)),
-        other => Err(LinkError::Unexpected(format!("{other:?}"))),
+        Reply::Simple(_) => {}
+        Reply::Error(text) => return Err(refused(text)),
+        other => return Err(LinkError::Unexpected(format!("{other:?}"))),
     }
+    if probe {
+        match replies.next(&mut stream).await? {
+            Reply::Bulk(_) => {}
+            Reply::Error(text) => return Err(refused(text)),
+            other => return Err(LinkError::Unexpected(format!("{other:?} to an empty push"))),
+        }
+    }
+    Ok((stream, replies.buffer))
 }
 
 fn refused(text: String) -> LinkError {
@@ -120,10 +170,13 @@ fn hello(identity: Option<&WorkerIdentity>) -> Hello {
     hello
 }
 
-fn line(hello: &Hello) -> Vec<u8> {
-    let mut line = Vec::new();
-    hello.encode(&mut line);
-    line
+fn lines(hello: &Hello, probe: bool) -> Vec<u8> {
+    let mut lines = Vec::new();
+    hello.encode(&mut lines);
+    if probe {
+        lines.extend(Command::PushBulk(Vec::new()).to_line());
+    }
+    lines
 }
 
 struct Replies {

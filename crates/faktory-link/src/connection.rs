@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use faktory_wire::{Command, Reply, ReplyDecoder};
@@ -43,6 +44,8 @@ struct Shared {
     /// The connection has ended.
     has_ended: Notify,
     ended: OnceLock<Arc<LinkError>>,
+    /// How long TCP's handshake took.
+    distance: Duration,
 }
 
 /// Commands that have been handed to the writer, oldest first.
@@ -130,7 +133,15 @@ impl Connection {
     /// # Errors
     /// With the phase in which it failed or timed out. Cancel safe.
     pub async fn open(config: &LinkConfig, identity: Option<&WorkerIdentity>) -> Result<Self, LinkError> {
-        let dialled = connect::dial(config, identity).await?;
+        Ok(Self::over(connect::dial(config, identity, false).await?, config))
+    }
+
+    /// Connects, says HELLO and asks for an answer in one, so that it is known after two round trips that the server works.
+    pub(crate) async fn open_and_probe(config: &LinkConfig) -> Result<Self, LinkError> {
+        Ok(Self::over(connect::dial(config, None, true).await?, config))
+    }
+
+    fn over(dialled: Dialled, config: &LinkConfig) -> Self {
         let shared = Arc::new(Shared {
             window: Arc::new(Semaphore::new(config.window_commands.max(1) as usize)),
             window_bytes: Arc::new(Semaphore::new(config.window_bytes.max(1) as usize)),
@@ -141,11 +152,12 @@ impl Connection {
             idle: Notify::new(),
             has_ended: Notify::new(),
             ended: OnceLock::new(),
+            distance: dialled.distance,
         });
         let (commands, queue) = mpsc::channel(config.window_commands.max(1) as usize);
         let driver = Driver { shared: Arc::clone(&shared), config: config.clone() };
         let task = tokio::spawn(driver.run(dialled, queue));
-        Ok(Self { shared, commands, task: Some(task) })
+        Self { shared, commands, task: Some(task) }
     }
 
     /// Sends one whole line, and returns when the system has taken it, with the reply to come. Waits while the
@@ -205,6 +217,12 @@ impl Connection {
         self.submit(command.to_line()).await?.await
     }
 
+    /// The round trip of TCP's handshake, in which the server's work has no part.
+    #[must_use]
+    pub fn distance(&self) -> Duration {
+        self.shared.distance
+    }
+
     /// Why the connection has ended, if it has.
     #[must_use]
     pub fn ended(&self) -> Option<Arc<LinkError>> {
@@ -261,7 +279,7 @@ struct Driver {
 
 impl Driver {
     async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Item>) {
-        let Dialled { stream, rest } = dialled;
+        let Dialled { stream, rest, .. } = dialled;
         let mut writing = std::pin::pin!(self.write(&stream, queue));
         let mut reading = std::pin::pin!(self.read(&stream, rest));
         let cause = tokio::select! {

@@ -1,17 +1,24 @@
 #![doc = include_str!("../README.md")]
 
-mod coalescer;
+mod breaker;
 mod config;
 mod connect;
 mod connection;
+mod dispatch;
 mod error;
+mod estimate;
+mod observer;
 mod outcome;
 mod pool;
 mod push_batch;
+mod pusher;
+mod queue;
 
-pub use coalescer::Pusher;
+pub use breaker::BreakerState;
 pub use config::{LinkConfig, WorkerIdentity};
 pub use connection::{Connection, Pending};
 pub use error::{LinkError, Lost, Phase};
+pub use observer::{CommandTimes, Observer};
 pub use outcome::{EncodedJob, JobOutcome, NotSent};
 pub use pool::{LinkPool, PoolFailure, Pooled};
+pub use pusher::{LinkStatus, Pusher};

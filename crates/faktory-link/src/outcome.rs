@@ -26,6 +26,8 @@ pub enum NotSent {
     Unreachable,
     /// The server refuses connections or the password.
     Refused,
+    /// The circuit is open: the link has failed several times in a row.
+    CircuitOpen,
     /// Too much is waiting to be sent already.
     Overloaded,
     /// The caller's time ran out first.

@@ -1,12 +1,19 @@
 //! The connections to one work server, held by deadpool.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use deadpool::managed::{self, Hook, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
 
+use faktory_wire::{Command, Reply};
+use tokio::time::Instant;
+
+use crate::breaker::Breaker;
 use crate::config::LinkConfig;
 use crate::connection::Connection;
 use crate::error::{LinkError, Phase};
+use crate::observer::Observer;
 
 /// A connection held; back in the pool when dropped.
 pub type Pooled = Object<Manager>;
@@ -15,6 +22,21 @@ pub type Pooled = Object<Manager>;
 #[derive(Debug)]
 pub struct Manager {
     config: LinkConfig,
+    ready_made: Arc<ReadyMade>,
+}
+
+/// Connections that were made outside of the pool and go into it as new ones.
+#[derive(Debug, Default)]
+struct ReadyMade {
+    connections: Mutex<Vec<Connection>>,
+    /// Made so far, in the pool or outside.
+    connected: AtomicU64,
+}
+
+impl ReadyMade {
+    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl managed::Manager for Manager {
@@ -22,7 +44,13 @@ impl managed::Manager for Manager {
     type Error = LinkError;
 
     async fn create(&self) -> Result<Connection, LinkError> {
-        Connection::open(&self.config, None).await
+        let ready_made = self.ready_made.connections().pop();
+        if let Some(connection) = ready_made.filter(|connection| connection.ended().is_none()) {
+            return Ok(connection);
+        }
+        let connection = Connection::open(&self.config, None).await?;
+        self.ready_made.connected.fetch_add(1, Ordering::Relaxed);
+        Ok(connection)
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<LinkError> {
@@ -37,6 +65,11 @@ impl managed::Manager for Manager {
 #[derive(Debug, Clone)]
 pub struct LinkPool {
     pool: Pool<Manager>,
+    breaker: Arc<Breaker>,
+    observer: Option<Arc<dyn Observer>>,
+    max_wait: Duration,
+    config: LinkConfig,
+    ready_made: Arc<ReadyMade>,
 }
 
 /// Why the pool gave no connection.
@@ -59,7 +92,10 @@ impl LinkPool {
         let limit = config.connect_timeout;
         // Each phase of making a connection has its own deadline inside; the pool's is their sum.
         let timeouts = Timeouts { wait: Some(limit), create: Some(limit * 4), recycle: Some(limit) };
-        let pool = Pool::builder(Manager { config: config.clone() })
+        let ready_made = Arc::new(ReadyMade::default());
+        let breaker = Arc::new(Breaker::new(config.breaker_failures, config.breaker_open_for));
+        let (observer, max_wait) = (config.observer.clone(), config.max_wait);
+        let pool = Pool::builder(Manager { config: config.clone(), ready_made: Arc::clone(&ready_made) })
             .max_size(config.max_connections.max(1))
             .timeouts(timeouts)
             .runtime(deadpool::Runtime::Tokio1)
@@ -71,7 +107,7 @@ impl LinkPool {
             }))
             .build()
             .map_err(|error| PoolFailure::Pool(error.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, breaker, observer, max_wait, config, ready_made })
     }
 
     /// A connection, an idle one or a new one. Cancel safe.
@@ -117,6 +153,93 @@ impl LinkPool {
         self.pool.status().size
     }
 
+    /// Connections that are there and held by nobody.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.pool.status().available
+    }
+
+    /// Connections made so far.
+    #[must_use]
+    pub fn connected(&self) -> u64 {
+        self.ready_made.connected.load(Ordering::Relaxed)
+    }
+
+    /// Asks the work server for an answer, with `PUSHB []`, because INFO can crash a Faktory. The breaker learns from it, and is asked
+    /// first: while it is open, only one probe at a time goes out, when it is time for it; `None` where it is not. Where there is no
+    /// connection, the question goes along with a new one's HELLO.
+    ///
+    /// # Errors
+    /// With why no answer came, for a person.
+    pub async fn probe(&self) -> Option<Result<(), String>> {
+        if self.breaker.check(Instant::now()).is_err() && !self.breaker.may_probe(Instant::now()) {
+            return None;
+        }
+        Some(if self.idle() == 0 && self.size() < self.max_size() { self.probe_anew().await } else { self.probe_again().await })
+    }
+
+    async fn probe_anew(&self) -> Result<(), String> {
+        match Connection::open_and_probe(&self.config).await {
+            Ok(connection) => {
+                self.breaker.succeeded();
+                self.ready_made.connected.fetch_add(1, Ordering::Relaxed);
+                let spare = {
+                    let mut connections = self.ready_made.connections();
+                    // One at the most: what stands outside of the pool is not counted by it.
+                    let spare = connections.pop();
+                    connections.push(connection);
+                    spare
+                };
+                drop(spare);
+                Ok(())
+            }
+            Err(error) => {
+                self.breaker.failed(None, Instant::now());
+                Err(error.to_string())
+            }
+        }
+    }
+
+    async fn probe_again(&self) -> Result<(), String> {
+        let asked = async {
+            let connection = self.get().await.map_err(|error| (error.to_string(), None))?;
+            let lost = |lost: crate::error::Lost| (lost.to_string(), Some(lost.cause));
+            let pending = connection.submit(Command::PushBulk(Vec::new()).to_line()).await.map_err(lost)?;
+            drop(connection);
+            pending.await.map_err(lost)
+        };
+        match asked.await {
+            Ok(reply) => {
+                self.breaker.succeeded();
+                match reply {
+                    Reply::Bulk(_) => Ok(()),
+                    other => Err(format!("it answered {other:?} to an empty push")),
+                }
+            }
+            Err::<_, (String, Option<Arc<LinkError>>)>((why, cause)) => {
+                self.breaker.failed(cause.as_ref(), Instant::now());
+                Err(why)
+            }
+        }
+    }
+
+    /// Resolves when the circuit opens, at once where it is open. Cancel safe.
+    pub async fn until_circuit_opens(&self) {
+        self.breaker.until_open().await;
+    }
+
+    pub(crate) fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    pub(crate) const fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.observer.as_ref()
+    }
+
+    pub(crate) const fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
     /// Gives no more connections; idle ones are closed.
     pub fn close(&self) {
         self.pool.close();
@@ -134,10 +257,5 @@ impl PoolFailure {
     #[must_use]
     pub const fn is_exhaustion(&self) -> bool {
         matches!(self, Self::Connect(LinkError::Timeout { phase: Phase::Pool, .. }))
-    }
-
-    /// The text behind an [`Arc`], for all who share the failure.
-    pub(crate) fn shared_text(&self) -> Arc<str> {
-        self.to_string().into()
     }
 }

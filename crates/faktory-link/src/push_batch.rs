@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use faktory_wire::{PushResults, Refusal, Reply, encode_pushb};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 
 use crate::outcome::{EncodedJob, JobOutcome};
 
@@ -38,6 +39,10 @@ pub(crate) struct Part {
     pub(crate) bytes: usize,
     pub(crate) claim: Claim,
     pub(crate) answer: oneshot::Sender<Vec<JobOutcome>>,
+    /// From when it waits.
+    pub(crate) since: Instant,
+    /// Its caller's share of the room for all jobs.
+    pub(crate) _room: Arc<OwnedSemaphorePermit>,
 }
 
 impl Part {

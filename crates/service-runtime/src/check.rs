@@ -73,6 +73,12 @@ impl Check {
             write_timeout: self.value("FAKTORY_WRITE_TIMEOUT", texts.faktory_write_timeout.clone(), parse::duration),
             keepalive_idle: self.value("FAKTORY_KEEPALIVE_IDLE", texts.faktory_keepalive_idle.clone(), parse::duration),
             keepalive_interval: self.value("FAKTORY_KEEPALIVE_INTERVAL", texts.faktory_keepalive_interval.clone(), parse::duration),
+            congestion: texts
+                .faktory_tcp_congestion
+                .clone()
+                .map(|text| self.value("FAKTORY_TCP_CONGESTION", Some(text), parse::congestion)),
+            breaker_failures: self.value("FAKTORY_BREAKER_FAILURES", texts.faktory_breaker_failures.clone(), parse::count_or_none),
+            breaker_open: self.value("FAKTORY_BREAKER_OPEN", texts.faktory_breaker_open.clone(), parse::duration),
         }
     }
 
@@ -117,6 +123,7 @@ macro_rules! placeholder {
 placeholder! {
     Duration: Duration::ZERO,
     usize: 0,
+    u32: 0,
     Vec<String>: Vec::new(),
     String: String::new(),
     LogFormat: LogFormat::Text,

@@ -13,13 +13,16 @@ impl Settings {
         if role != Role::Broker {
             let url = if with_broker { "the embedded broker".to_owned() } else { link.url.to_string() };
             parts.push(format!(
-                "work_server={url} max_connections={} connection_timeout={:?} read_timeout={:?} write_timeout={:?} keepalive={:?}/{:?}",
+                "work_server={url} max_connections={} connection_timeout={:?} read_timeout={:?} write_timeout={:?} keepalive={:?}/{:?} congestion={} breaker={}/{:?}",
                 link.max_connections,
                 link.connection_timeout,
                 link.read_timeout,
                 link.write_timeout,
                 link.keepalive_idle,
-                link.keepalive_interval
+                link.keepalive_interval,
+                link.congestion.as_deref().unwrap_or("the system's"),
+                link.breaker_failures,
+                link.breaker_open
             ));
         }
         if matches!(role, Role::All | Role::Api) {

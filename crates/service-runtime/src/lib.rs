@@ -5,6 +5,7 @@ mod config_error;
 mod describe;
 mod environment;
 mod logs;
+pub mod metrics;
 mod parse;
 mod role;
 mod secret;

@@ -51,6 +51,16 @@ pub(crate) fn count(text: &str, most: usize) -> Result<usize, String> {
     text.parse().ok().filter(|count| (1..=most).contains(count)).ok_or_else(accepted)
 }
 
+pub(crate) fn count_or_none(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|count| *count <= 1_000_000).ok_or_else(|| "a whole number from 0 (never) to 1000000".to_owned())
+}
+
+/// The name of a congestion control; whether the system has it shows when it is used.
+pub(crate) fn congestion(text: &str) -> Result<String, String> {
+    let fits = (1..16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if fits { Ok(text.to_owned()) } else { Err("the name of a TCP congestion control, such as cubic or bbr".into()) }
+}
+
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     text.parse().map_err(|_| "an address and a port, such as 127.0.0.1:3000, 0.0.0.0:3000 or [::1]:3000".to_owned())

@@ -55,6 +55,12 @@ pub struct LinkSettings {
     pub keepalive_idle: Duration,
     /// Time between two probes.
     pub keepalive_interval: Duration,
+    /// TCP congestion control; the system's where `None`.
+    pub congestion: Option<String>,
+    /// Failures one after another that open the circuit; 0: never.
+    pub breaker_failures: u32,
+    /// Time until a probe while the circuit is open.
+    pub breaker_open: Duration,
 }
 
 /// The HTTP API.
@@ -117,6 +123,9 @@ pub(crate) struct Texts {
     pub(crate) faktory_write_timeout: Option<String>,
     pub(crate) faktory_keepalive_idle: Option<String>,
     pub(crate) faktory_keepalive_interval: Option<String>,
+    pub(crate) faktory_tcp_congestion: Option<String>,
+    pub(crate) faktory_breaker_failures: Option<String>,
+    pub(crate) faktory_breaker_open: Option<String>,
     pub(crate) bind_addr: Option<String>,
     pub(crate) api_request_timeout: Option<String>,
     pub(crate) api_max_body_bytes: Option<String>,

@@ -32,6 +32,13 @@ pub static VARIABLES: &[Variable] = &[
     variable("FAKTORY_WRITE_TIMEOUT", "30s", "for a command to be taken by the network"),
     variable("FAKTORY_KEEPALIVE_IDLE", "60s", "silence after which a connection is probed"),
     variable("FAKTORY_KEEPALIVE_INTERVAL", "10s", "time between two probes"),
+    variable(
+        "FAKTORY_TCP_CONGESTION",
+        "",
+        "TCP congestion control of what is sent to the work server, such as `bbr` on lossy links; the system's where not set or refused",
+    ),
+    variable("FAKTORY_BREAKER_FAILURES", "5", "failures of the link one after another that open the circuit; 0: it never opens"),
+    variable("FAKTORY_BREAKER_OPEN", "1s", "time until the work server is tried again while the circuit is open"),
     variable("BIND_ADDR", "127.0.0.1:3000", "where the API listens"),
     variable("API_REQUEST_TIMEOUT", "60s", "every request has ended by then"),
     variable("API_MAX_BODY_BYTES", "16MiB", "the largest body"),

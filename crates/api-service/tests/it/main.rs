@@ -3,8 +3,13 @@
 
 mod bad_input;
 mod binary;
+mod breaker;
+mod encodings;
 mod jobs;
 mod limits;
+mod metrics;
 mod outcomes;
+mod overload;
 mod ready;
 mod shutdown;
+mod stream;

@@ -58,6 +58,11 @@ async fn every_curl_line_of_the_readme_is_accepted() {
 }
 
 #[test]
+fn the_table_of_metrics_is_that_of_the_code() {
+    assert!(README.contains(&service_runtime::metrics::metrics_table()), "{}", service_runtime::metrics::metrics_table());
+}
+
+#[test]
 fn the_table_of_variables_is_that_of_the_code() {
     let table = service_runtime::markdown_table();
     assert!(README.contains(&table), "the README's table of variables must be:\n{table}");
@@ -77,10 +82,13 @@ fn the_commands_that_are_not_run_here_are_those_of_the_gate() {
 #[test]
 fn paths_that_documents_mention_exist() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "benchmark/README.md"] {
         let text = std::fs::read_to_string(format!("{root}/{document}")).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
-            let is_path = quoted.starts_with("crates/") || quoted.starts_with(".env.") || quoted.starts_with(".ci/");
+            let is_path = quoted.starts_with("crates/")
+                || quoted.starts_with("benchmark/")
+                || quoted.starts_with(".env.")
+                || quoted.starts_with(".ci/");
             // The README's example of a file that its reader makes.
             let is_example = quoted.ends_with("/power.rs");
             if is_path && !is_example && !quoted.contains(['*', '{', ' ']) {

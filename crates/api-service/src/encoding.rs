@@ -1,0 +1,67 @@
+//! Bodies that arrive compressed. What comes out is counted by whoever reads it, so a small body can't become a large one unnoticed.
+
+use std::io;
+use std::pin::Pin;
+
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use futures_util::{Stream, TryStreamExt};
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use crate::problem::{Code, Problem};
+
+/// A zstd frame may ask for so much memory to be decoded, as a power of two: 8 MiB, what RFC 9659 allows for HTTP.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Read from a decoder at a time.
+const CHUNK_BYTES: usize = 32 << 10;
+
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+/// A body as it comes, decoded.
+pub(crate) type Decoded = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+impl Encoding {
+    /// What the header announces.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let mut announced = headers.get_all(header::CONTENT_ENCODING).iter();
+        let (first, second) = (announced.next(), announced.next());
+        let Some(name) = first else { return Ok(Self::Identity) };
+        let name = name.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+        match (name.as_str(), second) {
+            ("identity", None) => Ok(Self::Identity),
+            ("gzip" | "x-gzip", None) => Ok(Self::Gzip),
+            ("zstd", None) => Ok(Self::Zstd),
+            _ => {
+                let detail = "this content-encoding is not accepted; send the body plain, or encoded once as gzip or zstd";
+                Err(Problem::new(Code::UnsupportedMediaType, detail))
+            }
+        }
+    }
+
+    /// The body decoded. An error is a broken encoding or a broken connection.
+    pub(crate) fn decode(self, body: Body) -> Decoded {
+        let bytes = body.into_data_stream().map_err(io::Error::other);
+        match self {
+            Self::Identity => Box::pin(bytes),
+            Self::Gzip => {
+                let mut decoder = GzipDecoder::new(StreamReader::new(bytes));
+                decoder.multiple_members(true);
+                Box::pin(ReaderStream::with_capacity(decoder, CHUNK_BYTES))
+            }
+            Self::Zstd => {
+                let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)];
+                let mut decoder = ZstdDecoder::with_params(StreamReader::new(bytes), &window);
+                decoder.multiple_members(true);
+                Box::pin(ReaderStream::with_capacity(decoder, CHUNK_BYTES))
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The API's own figures.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State as Extract};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use faktory_link::{BreakerState, CommandTimes, JobOutcome, Observer};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
+use service_runtime::metrics as names;
+
+use crate::problem::{Code, Problem};
+use crate::state::SharedState;
+
+/// How often what has been recorded is put in order; between scrapes it would else only grow.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Counters that are looked up once.
+pub(crate) struct Metrics {
+    accepted: Counter,
+    refused: Counter,
+    unknown: Counter,
+    not_sent: Counter,
+    waiting: Histogram,
+    on_the_way: Histogram,
+    in_server: Histogram,
+    command_jobs: Histogram,
+    command_bytes: Counter,
+    /// By route and status, made when there is something to count.
+    requests: Vec<OnceLock<Histogram>>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        // Somebody else's recorder is as good.
+        let _ = names::record_metrics();
+        let jobs = |outcome| counter!(names::JOBS, "outcome" => outcome);
+        let phase = |phase| histogram!(names::ENQUEUE, "phase" => phase);
+        Self {
+            accepted: jobs("accepted"),
+            refused: jobs("refused"),
+            unknown: jobs("unknown"),
+            not_sent: jobs("not_sent"),
+            waiting: phase("waiting"),
+            on_the_way: phase("on_the_way"),
+            in_server: phase("in_server"),
+            command_jobs: histogram!(names::COMMAND_JOBS),
+            command_bytes: counter!(names::COMMAND_BYTES),
+            requests: (0..ROUTES.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    pub(crate) fn outcomes(&self, outcomes: &[JobOutcome]) {
+        let (mut accepted, mut refused, mut unknown, mut not_sent) = (0, 0, 0, 0);
+        for outcome in outcomes {
+            match outcome {
+                JobOutcome::Stored => accepted += 1,
+                JobOutcome::Rejected(_) | JobOutcome::ServerRefuses(_) => refused += 1,
+                JobOutcome::Unknown(_) => unknown += 1,
+                JobOutcome::NotSent(..) => not_sent += 1,
+            }
+        }
+        for (counter, count) in [(&self.accepted, accepted), (&self.refused, refused), (&self.unknown, unknown), (&self.not_sent, not_sent)]
+        {
+            if count > 0 {
+                counter.increment(count);
+            }
+        }
+    }
+}
+
+impl Observer for Metrics {
+    fn command_answered(&self, times: &CommandTimes) {
+        self.waiting.record(times.waited);
+        self.on_the_way.record(times.on_the_way);
+        self.in_server.record(times.in_server);
+        self.command_jobs.record(times.jobs as f64);
+        self.command_bytes.increment(times.bytes as u64);
+    }
+}
+
+/// Keeps what is recorded small, for ever.
+pub(crate) async fn upkeep() {
+    loop {
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        if let Some(handle) = names::record_metrics() {
+            handle.run_upkeep();
+        }
+    }
+}
+
+/// Routes under which requests are counted; what users write into a path is none.
+const ROUTES: [&str; 8] = ["/jobs", "/jobs/batch", "/jobs/stream", "/jobs/{operation}", "/health", "/ready", "/metrics", "none"];
+const STATUSES: [&str; 4] = ["2xx", "4xx", "5xx", "other"];
+
+/// The layer that measures each request, under its route.
+pub(crate) async fn layer(Extract(state): Extract<SharedState>, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let route = path.and_then(|path| ROUTES.iter().position(|route| *route == path.as_str())).unwrap_or(ROUTES.len() - 1);
+    let response = next.run(request).await;
+    let status = match response.status().as_u16() / 100 {
+        2 => 0,
+        4 => 1,
+        5 => 2,
+        _ => 3,
+    };
+    if let Some(histogram) = state.metrics.requests.get(route * STATUSES.len() + status) {
+        histogram.get_or_init(|| request_histogram(route, status)).record(begin.elapsed());
+    }
+    response
+}
+
+fn request_histogram(route: usize, status: usize) -> Histogram {
+    let (path, status) = (ROUTES.get(route).copied().unwrap_or("none"), STATUSES.get(status).copied().unwrap_or("other"));
+    histogram!(names::REQUEST, "path" => path, "status" => status)
+}
+
+/// `GET /metrics`: all figures, as Prometheus reads them.
+pub(crate) async fn scrape(Extract(state): Extract<SharedState>) -> Response {
+    let Some(handle) = names::record_metrics() else {
+        return Problem::new(Code::NotFound, "the program that this API runs in records the metrics itself").into_response();
+    };
+    let status = state.pusher.status();
+    let seconds = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
+    gauge!(names::ROUND_TRIP, "of" => "smoothed").set(seconds(status.round_trip));
+    gauge!(names::ROUND_TRIP, "of" => "shortest").set(seconds(status.round_trip_min));
+    gauge!(names::WAITING).set(status.waiting as f64);
+    gauge!(names::IN_FLIGHT).set(status.in_flight as f64);
+    gauge!(names::IN_FLIGHT_MAX).set(status.allowed as f64);
+    let writing = status.connections.saturating_sub(status.idle);
+    gauge!(names::CONNECTIONS, "state" => "idle").set(status.idle as f64);
+    gauge!(names::CONNECTIONS, "state" => "writing").set(writing as f64);
+    gauge!(names::CONNECTIONS_MAX).set(status.connections_max as f64);
+    gauge!(names::UTILIZATION).set(writing as f64 / status.connections_max.max(1) as f64);
+    counter!(names::CONNECTED).absolute(status.connected);
+    for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
+        gauge!(names::BREAKER, "state" => state.name()).set(f64::from(u8::from(state == status.breaker)));
+    }
+    counter!(names::BREAKER_OPENED).absolute(status.breaker_opened);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+}

@@ -1,0 +1,34 @@
+//! The API's own figures.
+
+use testkit::{TestApi, WorkServer, http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+async fn scrape(api: &TestApi) -> String {
+    let mut stream = TcpStream::connect(api.address()).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.0 200") && text.contains("text/plain; version=0.0.4"), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn every_documented_metric_is_there_and_no_others() {
+    let server = WorkServer::broker().await;
+    let api = TestApi::start(server.link()).await;
+    let answer = http::post(api.address(), "/jobs/add", r#"{"a":1,"b":2,"queue":"a-queue-of-somebody"}"#).await.unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    http::get(api.address(), "/a-path-of-somebody").await.unwrap();
+    let text = scrape(&api).await;
+    for metric in service_runtime::metrics::METRICS {
+        assert!(text.lines().any(|line| line.starts_with(metric.name)), "{} is missing:\n{text}", metric.name);
+    }
+    for line in text.lines().filter(|line| line.starts_with("work_factory")) {
+        let known = service_runtime::metrics::METRICS.iter().any(|metric| line.starts_with(metric.name));
+        assert!(known, "{line} is not documented");
+    }
+    assert!(!text.contains("of-somebody"), "what users write is no label");
+    let accepted = text.lines().find(|line| line.starts_with("work_factory_jobs_total{outcome=\"accepted\"}")).unwrap();
+    assert!(accepted.rsplit(' ').next().unwrap().parse::<f64>().unwrap() >= 1.0, "{accepted}");
+}

@@ -1,0 +1,306 @@
+//! Jobs that wait to leave. Callers take turns, so that one with very many does not hold up those with few.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+
+use crate::estimate::{Estimate, Sent};
+use crate::outcome::{EncodedJob, JobOutcome, NotSent};
+use crate::push_batch::{Part, PushBatch};
+
+/// A caller's jobs are divided into parts of up to so many jobs and bytes, which spread over connections: eight segments of
+/// 1,400 bytes, of the ten that a cold or idle connection sends in its first round trip.
+const PART_JOBS: usize = 250;
+const PART_BYTES: usize = 8 * 1400;
+/// The same while hardly anything is under way: `bbr` sends no more than its first ten segments at once and spaces out what comes later
+/// over a third of a round trip, so on a quiet link a batch is there sooner by several connections with a little each.
+const PART_BYTES_QUIET: usize = 3 * 1400;
+/// Jobs under way with which a link is quiet.
+const QUIET_JOBS: usize = 200;
+/// A round trip from which on a part that waits for the next one costs more than a further command.
+const FAR: Duration = Duration::from_millis(5);
+/// One command carries up to so many: the server has 5 s for it, and takes 20 to 30 ms for 1,000 jobs (measured on Faktory).
+const COMMAND_JOBS: usize = 1000;
+const COMMAND_BYTES: usize = 1 << 20;
+/// Jobs waiting or in flight, in bytes.
+pub(crate) const ROOM_BYTES: u32 = 64 << 20;
+
+/// What waits, and what is known of the link.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    /// Something was added or answered, or the queue was closed.
+    pub(crate) changed: Notify,
+    pub(crate) room: Arc<Semaphore>,
+    /// True once nobody is to wait any longer.
+    pub(crate) abandoned: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Each caller's parts; the one at the front has the next turn.
+    callers: VecDeque<VecDeque<Part>>,
+    jobs: usize,
+    bytes: usize,
+    closed: bool,
+    estimate: Estimate,
+}
+
+/// What the sender is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing waits, and nothing more will come.
+    End,
+    /// Nothing waits, or as much as may is under way.
+    Wait,
+    /// Something waits and may leave.
+    Send,
+}
+
+/// How a queue stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Standing {
+    pub(crate) waiting: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) allowed: usize,
+    pub(crate) smoothed: Option<Duration>,
+    pub(crate) shortest: Option<Duration>,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Mutex::default(),
+            changed: Notify::new(),
+            room: Arc::new(Semaphore::new(ROOM_BYTES as usize)),
+            abandoned: watch::Sender::new(false),
+        }
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when nobody is to wait any longer: at the deadline, or when the pusher is abandoned.
+    pub(crate) async fn patience_ends(&self, deadline: Instant) {
+        let mut abandoned = self.abandoned.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep_until(deadline) => {}
+            _ = abandoned.wait_for(|abandoned| *abandoned) => {}
+        }
+    }
+
+    pub(crate) fn out_of_patience(&self) -> JobOutcome {
+        if *self.abandoned.borrow() {
+            JobOutcome::NotSent(NotSent::ShuttingDown, "the service is shutting down".into())
+        } else {
+            JobOutcome::NotSent(NotSent::TimedOut, "the time for the request ran out".into())
+        }
+    }
+
+    /// How long a caller who comes now would wait for his first part to be answered, beyond the round trip.
+    pub(crate) fn wait(&self) -> Duration {
+        let inner = self.inner();
+        let ahead = inner.estimate.in_flight() + inner.jobs.min(inner.callers.len() * PART_JOBS);
+        inner.estimate.wait_behind(ahead, Instant::now())
+    }
+
+    /// How large the parts of a caller who comes now are best, in bytes.
+    pub(crate) fn part_bytes(&self) -> usize {
+        let inner = self.inner();
+        let is_quiet = inner.callers.is_empty() && inner.estimate.in_flight() <= QUIET_JOBS;
+        let is_far = inner.estimate.round_trip().is_none_or(|round_trip| round_trip >= FAR);
+        if is_quiet && is_far { PART_BYTES_QUIET } else { PART_BYTES }
+    }
+
+    /// Takes a caller's parts; false where the queue is closed.
+    pub(crate) fn add(&self, parts: VecDeque<Part>) -> bool {
+        {
+            let mut inner = self.inner();
+            if inner.closed {
+                return false;
+            }
+            inner.jobs += parts.iter().map(|part| part.jobs.len()).sum::<usize>();
+            inner.bytes += parts.iter().map(|part| part.bytes).sum::<usize>();
+            inner.callers.push_back(parts);
+        }
+        self.changed.notify_one();
+        true
+    }
+
+    pub(crate) fn close(&self) {
+        self.inner().closed = true;
+        self.room.close();
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn next(&self) -> Next {
+        let inner = self.inner();
+        if inner.callers.is_empty() {
+            if inner.closed { Next::End } else { Next::Wait }
+        } else if inner.estimate.in_flight() >= inner.estimate.allowed(Instant::now()) {
+            Next::Wait
+        } else {
+            Next::Send
+        }
+    }
+
+    /// Takes what goes into the next command, where so many more connections are idle: each is to have its share of what
+    /// waits. Parts whose callers have given up are left out; the command may be empty.
+    pub(crate) fn gather(&self, idle: usize) -> (PushBatch, Sent) {
+        let mut batch = PushBatch::default();
+        let now = Instant::now();
+        let mut inner = self.inner();
+        let allowed = inner.estimate.allowed(now).saturating_sub(inner.estimate.in_flight()).max(1);
+        let share = |of: usize| of.div_ceil(idle + 1);
+        let jobs = share(inner.jobs.min(allowed)).clamp(1, COMMAND_JOBS);
+        let bytes = share(inner.bytes).clamp(PART_BYTES, COMMAND_BYTES);
+        while let Some(mut caller) = inner.callers.pop_front() {
+            let fits = caller.front().is_none_or(|part| batch.has_room_for(part, jobs, bytes));
+            if !fits {
+                inner.callers.push_front(caller);
+                break;
+            }
+            if let Some(part) = caller.pop_front() {
+                inner.jobs -= part.jobs.len();
+                inner.bytes -= part.bytes;
+                if part.claim.claim() {
+                    batch.add(part);
+                }
+            }
+            if !caller.is_empty() {
+                inner.callers.push_back(caller);
+            }
+        }
+        let held_back = !inner.callers.is_empty();
+        let sent = inner.estimate.sent(batch.jobs, held_back, now);
+        (batch, sent)
+    }
+
+    pub(crate) fn answered(&self, sent: Sent) {
+        self.inner().estimate.answered(sent, Instant::now());
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn over(&self, sent: Sent) {
+        self.inner().estimate.over(sent);
+        self.changed.notify_one();
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take_all(&self) -> Vec<Part> {
+        let mut inner = self.inner();
+        (inner.jobs, inner.bytes) = (0, 0);
+        inner.callers.drain(..).flatten().collect()
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        let inner = self.inner();
+        let estimate = &inner.estimate;
+        Standing {
+            waiting: inner.jobs,
+            in_flight: estimate.in_flight(),
+            allowed: estimate.allowed(Instant::now()),
+            smoothed: estimate.smoothed(),
+            shortest: estimate.round_trip(),
+        }
+    }
+
+    /// Learns how long the way takes without the server's work.
+    pub(crate) fn note_distance(&self, distance: Duration) {
+        self.inner().estimate.note_distance(distance);
+    }
+}
+
+/// Divides jobs into parts of up to so many bytes, in their order.
+pub(crate) fn divide(jobs: Vec<EncodedJob>, bytes_max: usize) -> Vec<(Vec<EncodedJob>, usize)> {
+    let mut parts: Vec<(Vec<EncodedJob>, usize)> = Vec::new();
+    for job in jobs {
+        let size = job.json.len() + 1;
+        match parts.last_mut() {
+            Some((part, bytes)) if part.len() < PART_JOBS && *bytes + size <= bytes_max => {
+                part.push(job);
+                *bytes += size;
+            }
+            _ => parts.push((vec![job], size)),
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::push_batch::Claim;
+
+    fn job(size: usize) -> EncodedJob {
+        EncodedJob { jid: "j".into(), json: vec![b'x'; size] }
+    }
+
+    async fn parts(queue: &Queue, caller: &str, parts: usize, jobs: usize) -> VecDeque<Part> {
+        let room = Arc::new(Arc::clone(&queue.room).acquire_owned().await.unwrap());
+        let part = |part| {
+            let jobs: Vec<_> = (0..jobs).map(|job| EncodedJob { jid: format!("{caller}-{part}-{job}"), json: vec![b'x'; 100] }).collect();
+            let (answer, _) = oneshot::channel();
+            Part { bytes: jobs.len() * 101, jobs, claim: Claim::default(), answer, since: Instant::now(), _room: Arc::clone(&room) }
+        };
+        (0..parts).map(part).collect()
+    }
+
+    fn ids(batch: &PushBatch) -> Vec<&str> {
+        batch.parts.iter().filter_map(|part| part.jobs.first()).map(|job| job.jid.as_str()).collect()
+    }
+
+    #[test]
+    fn jobs_are_divided_by_count_and_by_bytes_and_keep_their_order() {
+        let sizes = |jobs| divide(jobs, PART_BYTES).iter().map(|(part, _)| part.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(vec![job(10); 600]), [250, 250, 100]);
+        assert_eq!(sizes(vec![job(5000); 5]), [2, 2, 1]);
+        assert_eq!(sizes(vec![job(10), job(1_000_000), job(10)]), [1, 1, 1]);
+        assert_eq!(sizes(vec![]), [] as [usize; 0]);
+    }
+
+    #[tokio::test]
+    async fn callers_take_turns() {
+        let queue = Queue::new();
+        queue.add(parts(&queue, "giant", 100, 100).await);
+        queue.add(parts(&queue, "small", 1, 1).await);
+        let (first, _) = queue.gather(1000);
+        let (second, _) = queue.gather(1000);
+        assert_eq!((ids(&first), ids(&second)), (vec!["giant-0-0"], vec!["small-0-0"]));
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_spread_over_the_idle_connections() {
+        let queue = Queue::new();
+        queue.add(parts(&queue, "one", 12, 100).await);
+        assert_eq!(queue.gather(3).0.jobs, 300);
+        assert_eq!(queue.gather(2).0.jobs, 300);
+        assert_eq!(queue.gather(1).0.jobs, 300);
+        assert_eq!(queue.gather(0).0.jobs, 300);
+        assert_eq!(queue.next(), Next::Wait);
+    }
+
+    #[tokio::test]
+    async fn no_more_is_under_way_than_may_be() {
+        let queue = Queue::new();
+        queue.add(parts(&queue, "one", 100, 100).await);
+        let mut sent = Vec::new();
+        while queue.next() == Next::Send {
+            sent.push(queue.gather(3));
+        }
+        let under_way = queue.standing().in_flight;
+        assert!((2000..=2100).contains(&under_way), "{under_way}");
+        for (_, sent) in sent {
+            queue.over(sent);
+        }
+        assert_eq!((queue.standing().in_flight, queue.next()), (0, Next::Send));
+    }
+}
