@@ -21,6 +21,8 @@ pub struct ApiConfig {
     pub max_batch_jobs: usize,
     /// The most distinct queue names accepted.
     pub max_queues: usize,
+    /// Args of so many bytes or more are compressed where the caller does not say; none where `None`.
+    pub compress_from: Option<usize>,
     /// The work server.
     pub link: LinkConfig,
 }
@@ -36,6 +38,7 @@ impl ApiConfig {
             max_body_bytes: 16 << 20,
             max_batch_jobs: 10_000,
             max_queues: 1000,
+            compress_from: None,
             link,
         }
     }
@@ -50,6 +53,7 @@ impl ApiConfig {
             max_body_bytes: api.max_body_bytes,
             max_batch_jobs: api.max_batch_jobs,
             max_queues: api.max_queues,
+            compress_from: api.compress_from,
             ..Self::new(link_config(&settings.link))
         }
     }

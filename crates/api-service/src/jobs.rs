@@ -5,7 +5,7 @@ use axum::extract::{Path, Request, State as Extract};
 use axum::response::Response;
 use faktory_link::{EncodedJob, JobOutcome};
 use faktory_wire::Timestamp;
-use job_types::{Element, FieldError, Form, NewJob};
+use job_types::{Element, FieldError, Form, NewJob, Saving};
 use tokio::time::Instant;
 
 use crate::answer;
@@ -47,7 +47,7 @@ async fn single(state: &State, request: Request, form: Form) -> Result<Response,
     drop(text);
     let jobs = vec![job];
     admit_queues(state, &jobs, "")?;
-    let (ids, outcomes) = push(state, &jobs, deadline).await;
+    let (ids, outcomes) = push(state, jobs, deadline).await;
     match (ids.first(), outcomes.first()) {
         (Some(id), Some(outcome)) => Ok(answer::single(id, outcome)),
         _ => Err(Problem::new(Code::InternalError, "the job has no outcome")),
@@ -67,7 +67,7 @@ pub(crate) async fn batch(Extract(state): Extract<SharedState>, request: Request
     };
     drop(text);
     admit_queues(&state, &jobs, "/jobs")?;
-    let (ids, outcomes) = push(&state, &jobs, deadline).await;
+    let (ids, outcomes) = push(&state, jobs, deadline).await;
     Ok(answer::batch(&ids, &outcomes))
 }
 
@@ -114,10 +114,26 @@ pub(crate) fn admit_queues(state: &State, jobs: &[NewJob], prefix: &str) -> Resu
     })
 }
 
+/// Jobs as they go over the wire, their args compressed where that is asked for.
+pub(crate) fn encode(state: &State, jobs: &mut [NewJob]) -> Vec<EncodedJob> {
+    let mut saved = Saving::default();
+    let encode = |job: &mut NewJob| {
+        if let Some(saving) = job.compress_args(state.config.compress_from) {
+            saved.before += saving.before;
+            saved.after += saving.after;
+        }
+        EncodedJob { jid: job.id.as_str().into(), json: job.encode() }
+    };
+    let encoded = jobs.iter_mut().map(encode).collect();
+    state.metrics.compressed(saved);
+    encoded
+}
+
 /// Sends valid jobs, and returns their ids and what became of each.
-async fn push(state: &State, jobs: &[NewJob], deadline: Instant) -> (Vec<String>, Vec<JobOutcome>) {
+async fn push(state: &State, mut jobs: Vec<NewJob>, deadline: Instant) -> (Vec<String>, Vec<JobOutcome>) {
     let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
-    let encoded = jobs.iter().map(|job| EncodedJob { jid: job.id.as_str().into(), json: job.encode() }).collect();
+    let encoded = encode(state, &mut jobs);
+    drop(jobs);
     let outcomes = state.pusher.push(encoded, deadline).await;
     state.note(&outcomes);
     (ids, outcomes)

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use faktory_link::{BreakerState, CommandTimes, JobOutcome, Observer};
+use job_types::Saving;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use service_runtime::metrics as names;
 
@@ -28,6 +29,8 @@ pub(crate) struct Metrics {
     in_server: Histogram,
     command_jobs: Histogram,
     command_bytes: Counter,
+    bytes_before: Counter,
+    bytes_after: Counter,
     /// By route and status, made when there is something to count.
     requests: Vec<OnceLock<Histogram>>,
 }
@@ -54,7 +57,16 @@ impl Metrics {
             in_server: phase("in_server"),
             command_jobs: histogram!(names::COMMAND_JOBS),
             command_bytes: counter!(names::COMMAND_BYTES),
+            bytes_before: counter!(names::COMPRESSED_BYTES, "size" => "before"),
+            bytes_after: counter!(names::COMPRESSED_BYTES, "size" => "after"),
             requests: (0..ROUTES.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    pub(crate) fn compressed(&self, saved: Saving) {
+        if saved.before > 0 {
+            self.bytes_before.increment(saved.before as u64);
+            self.bytes_after.increment(saved.after as u64);
         }
     }
 

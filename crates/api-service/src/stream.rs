@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use faktory_link::{EncodedJob, JobOutcome};
+use faktory_link::JobOutcome;
 use faktory_wire::Timestamp;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::answer;
 use crate::body;
 use crate::encoding::Encoding;
-use crate::jobs::admit_queues;
+use crate::jobs::{admit_queues, encode};
 use crate::lines::{Line, Lines};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
@@ -157,10 +157,9 @@ impl Stream {
         if group.is_empty() {
             return;
         }
-        let (numbers, jobs): (Vec<u64>, Vec<NewJob>) = group.into_iter().unzip();
+        let (numbers, mut jobs): (Vec<u64>, Vec<NewJob>) = group.into_iter().unzip();
         let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
-        let encode = |job: &NewJob| EncodedJob { jid: job.id.as_str().into(), json: job.encode() };
-        let encoded: Vec<EncodedJob> = jobs.iter().map(encode).collect();
+        let encoded = encode(&self.state, &mut jobs);
         let bytes = encoded.iter().map(|job| job.json.len()).sum();
         self.jobs += numbers.len();
         self.bytes += bytes;

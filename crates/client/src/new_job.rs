@@ -88,6 +88,12 @@ impl NewJob {
         Ok(self.with("custom", &serde_json::to_string(custom)?))
     }
 
+    /// Whether its args are stored compressed, whatever the API's `COMPRESS_MIN_BYTES` says.
+    #[must_use]
+    pub fn compress(self, compress: bool) -> Self {
+        self.with("compress", &compress.to_string())
+    }
+
     fn with(mut self, name: &str, json: &str) -> Self {
         self.push(name, json);
         self

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod compressed;
 mod definition;
 mod field_error;
 mod finite;
@@ -13,6 +14,7 @@ mod registry;
 mod run_error;
 mod validate;
 
+pub use compressed::{Compressed, UNPACKED_BYTES_MAX, UnpackError, compress, unpack};
 pub use definition::{Argument, Definition, JobDefinition, MemberInfo, MemberValues, RunJob, positional};
 pub use field_error::{Code, FieldError};
 pub use finite::Finite;
@@ -20,7 +22,7 @@ pub use jobs::REGISTRY;
 pub use json_check::NESTING_MAX;
 pub use members::{Element, Members};
 pub use names::{JobId, JobType, QueueName};
-pub use new_job::NewJob;
+pub use new_job::{NewJob, Saving};
 pub use registry::{find, operations};
 pub use run_error::RunError;
 pub use validate::{Form, validate_batch, validate_job};

@@ -2,6 +2,7 @@
 
 use faktory_wire::{Job, RawJson, Timestamp};
 
+use crate::compressed;
 use crate::names::{JobId, JobType, QueueName};
 
 /// A job fit for the work server.
@@ -25,9 +26,33 @@ pub struct NewJob {
     pub backtrace: Option<i64>,
     /// The caller's own object.
     pub custom: Option<RawJson>,
+    /// Whether its args are to be compressed, where the caller said.
+    pub compress: Option<bool>,
+}
+
+/// What compression made of a job's args and custom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Saving {
+    /// Bytes before.
+    pub before: usize,
+    /// Bytes after.
+    pub after: usize,
 }
 
 impl NewJob {
+    /// Compresses the args where the caller asked for it, or did not say and they have `from` bytes or more, and where that saves
+    /// anything; `None` where they stay as they are.
+    pub fn compress_args(&mut self, from: Option<usize>) -> Option<Saving> {
+        if !self.compress.unwrap_or_else(|| from.is_some_and(|from| self.args.get().len() >= from)) {
+            return None;
+        }
+        let size = |job: &Self| job.args.get().len() + job.custom.as_ref().map_or(0, |custom| custom.get().len());
+        let compressed = compressed::compress(&self.args, self.custom.as_ref())?;
+        let before = size(self);
+        (self.args, self.custom) = (compressed.args, Some(compressed.custom));
+        Some(Saving { before, after: size(self) })
+    }
+
     /// The job as it goes over the wire. `retry` and `reserve_for` always stand there, because a server's
     /// defaults differ and Faktory's can be changed by others; what the server fills in anyway does not.
     #[must_use]

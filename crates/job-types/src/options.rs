@@ -11,7 +11,7 @@ use crate::members::Element;
 use crate::names::{JobId, QueueName};
 
 /// The names of the options.
-const OPTIONS: [&str; 8] = ["queue", "job_id", "at", "delay_ms", "retry", "reserve_for", "backtrace", "custom"];
+const OPTIONS: [&str; 9] = ["queue", "job_id", "at", "delay_ms", "retry", "reserve_for", "backtrace", "custom", "compress"];
 
 /// 9999-12-31T23:59:59.999999Z: the last moment that RFC 3339, and Faktory, can write.
 const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
@@ -36,6 +36,7 @@ pub(crate) struct Options {
     pub(crate) reserve_for: i64,
     pub(crate) backtrace: Option<i64>,
     pub(crate) custom: Option<RawJson>,
+    pub(crate) compress: Option<bool>,
     has_at: bool,
     has_delay: bool,
 }
@@ -50,6 +51,7 @@ impl Default for Options {
             reserve_for: DEFAULT_RESERVE_FOR,
             backtrace: None,
             custom: None,
+            compress: None,
             has_at: false,
             has_delay: false,
         }
@@ -69,11 +71,15 @@ impl Options {
             "delay_ms" => {
                 self.has_delay = true;
                 let detail = "delay_ms must be a whole number of milliseconds, 0 or more";
-                let delay: u64 = number(raw).ok_or_else(|| FieldError::at(name, Code::InvalidValue, detail))?;
+                let delay: u64 = scalar(raw).ok_or_else(|| FieldError::at(name, Code::InvalidValue, detail))?;
                 self.due = due(now.plus(Duration::from_millis(delay)), now, name)?;
             }
             "retry" => self.retry = ranged(name, raw, -1, 100)?,
             "reserve_for" => self.reserve_for = ranged(name, raw, RESERVE_FOR_MIN, RESERVE_FOR_MAX)?,
+            "compress" => {
+                let detail = "compress must be true or false";
+                self.compress = Some(scalar(raw).ok_or_else(|| FieldError::at(name, Code::InvalidValue, detail))?);
+            }
             "backtrace" => self.backtrace = Some(ranged(name, raw, 0, 50)?),
             _ => self.custom = custom(name, raw)?,
         }
@@ -98,12 +104,12 @@ pub(crate) fn string(name: &str, raw: &RawValue) -> Result<String, FieldError> {
     serde_json::from_str(raw.get()).map_err(|_| FieldError::at(name, Code::InvalidValue, format!("{name} must be a string")))
 }
 
-fn number<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
+fn scalar<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
 
 fn ranged(name: &str, raw: &RawValue, least: i64, most: i64) -> Result<i64, FieldError> {
-    number(raw)
+    scalar(raw)
         .filter(|value| (least..=most).contains(value))
         .ok_or_else(|| FieldError::at(name, Code::InvalidValue, format!("{name} must be a whole number from {least} to {most}")))
 }

@@ -47,9 +47,9 @@ pub fn validate_job(element: &Element<'_>, form: Form, now: Timestamp) -> Result
     }
     match what {
         Some((job_type, args)) if posted.errors.is_empty() => {
-            let Options { queue, id, due, retry, reserve_for, backtrace, custom, .. } = posted.options;
+            let Options { queue, id, due, retry, reserve_for, backtrace, custom, compress, .. } = posted.options;
             let id = id.unwrap_or_else(JobId::generate);
-            Ok(NewJob { id, job_type, args, queue, at: due, retry, reserve_for, backtrace, custom })
+            Ok(NewJob { id, job_type, args, queue, at: due, retry, reserve_for, backtrace, custom, compress })
         }
         _ => Err(posted.errors),
     }

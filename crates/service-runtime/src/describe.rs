@@ -27,8 +27,13 @@ impl Settings {
         }
         if matches!(role, Role::All | Role::Api) {
             parts.push(format!(
-                "api_bind={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={}",
-                api.bind, api.request_timeout, api.max_body_bytes, api.max_batch_jobs, api.max_queues
+                "api_bind={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={} compress_from={}",
+                api.bind,
+                api.request_timeout,
+                api.max_body_bytes,
+                api.max_batch_jobs,
+                api.max_queues,
+                api.compress_from.map_or_else(|| "never".to_owned(), |bytes| bytes.to_string())
             ));
         }
         if role.runs_worker() {

@@ -76,6 +76,8 @@ pub struct ApiSettings {
     pub max_batch_jobs: usize,
     /// The most distinct queue names accepted.
     pub max_queues: usize,
+    /// Args of so many bytes or more are compressed; none where `None`.
+    pub compress_from: Option<usize>,
 }
 
 /// The worker.
@@ -131,6 +133,7 @@ pub(crate) struct Texts {
     pub(crate) api_max_body_bytes: Option<String>,
     pub(crate) api_max_batch_jobs: Option<String>,
     pub(crate) api_max_queues: Option<String>,
+    pub(crate) compress_min_bytes: Option<String>,
     pub(crate) worker_concurrency: Option<String>,
     pub(crate) worker_queues: Option<String>,
     pub(crate) worker_poll_interval_ms: Option<String>,
@@ -168,6 +171,9 @@ impl Settings {
                 max_body_bytes: check.value("API_MAX_BODY_BYTES", texts.api_max_body_bytes, |text| parse::bytes(text, 1 << 30)),
                 max_batch_jobs: check.value("API_MAX_BATCH_JOBS", texts.api_max_batch_jobs, |text| parse::count(text, 1_000_000)),
                 max_queues: check.value("API_MAX_QUEUES", texts.api_max_queues, |text| parse::count(text, 1_000_000)),
+                compress_from: texts
+                    .compress_min_bytes
+                    .map(|text| check.value("COMPRESS_MIN_BYTES", Some(text), |text| parse::bytes(text, 1 << 30))),
             },
             worker: WorkerSettings {
                 concurrency: check.value("WORKER_CONCURRENCY", texts.worker_concurrency, |text| parse::count(text, 10_000)),

@@ -44,6 +44,11 @@ pub static VARIABLES: &[Variable] = &[
     variable("API_MAX_BODY_BYTES", "16MiB", "the largest body"),
     variable("API_MAX_BATCH_JOBS", "10000", "the most jobs in one batch"),
     variable("API_MAX_QUEUES", "1000", "distinct queue names accepted from callers while the API runs"),
+    variable(
+        "COMPRESS_MIN_BYTES",
+        "",
+        "`args` from this size on are stored compressed, such as `2KiB`; workers in other languages must then unpack them",
+    ),
     variable("WORKER_CONCURRENCY", "50", "jobs run at once"),
     variable("WORKER_QUEUES", "default", "queues to work on, comma-separated, the first with strict priority"),
     variable("WORKER_POLL_INTERVAL_MS", "100", "pause after an empty fetch, for all fetchers but one"),
@@ -58,7 +63,7 @@ pub static VARIABLES: &[Variable] = &[
 ];
 
 /// Prefixes of ours: a variable that has one and is not known may be a misspelt one.
-pub(crate) const PREFIXES: [&str; 4] = ["FAKTORY_", "API_", "WORKER_", "BROKER_"];
+pub(crate) const PREFIXES: [&str; 5] = ["FAKTORY_", "API_", "COMPRESS_", "WORKER_", "BROKER_"];
 
 /// The default of a variable.
 pub(crate) fn default_of(name: &str) -> &'static str {

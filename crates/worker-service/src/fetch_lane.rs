@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faktory_link::Connection;
 use faktory_wire::{Command, Job, Reply, WorkerState};
-use job_types::Element;
+use job_types::UnpackError;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
@@ -153,16 +153,19 @@ impl FetchLane {
 }
 
 /// Runs one job and reports how it ended, unless the deadline has done so.
-async fn run(shared: Arc<Shared>, finished: mpsc::Sender<Finished>, job: Job, number: u64, slot: OwnedSemaphorePermit) {
+async fn run(shared: Arc<Shared>, finished: mpsc::Sender<Finished>, mut job: Job, number: u64, slot: OwnedSemaphorePermit) {
     let (jid, job_type, retry) = (job.jid.clone(), job.jobtype.clone(), job.retry.unwrap_or_default());
+    let unpacked = job_types::unpack(&mut job);
     let args: String = job.args_json().chars().take(200).collect();
-    let outcome = match (unknown_envelope(&job), shared.handlers.get(&job.jobtype)) {
-        (Some(reason), _) => Outcome::Failed(Failure::new("unknown_encoding", reason)),
-        (None, Some(handler)) => {
+    let outcome = match (unpacked, shared.handlers.get(&job.jobtype)) {
+        // Another worker may know it.
+        (Err(error @ UnpackError::Unknown(_)), _) => Outcome::Failed(Failure::new("unknown_encoding", error.to_string())),
+        (Err(error @ UnpackError::Broken(_)), _) => Outcome::FailedForGood(Failure::new("invalid_args", error.to_string())),
+        (Ok(()), Some(handler)) => {
             let handler = Arc::clone(handler);
             Caught(Box::pin(async move { handler.run(job).await })).await
         }
-        (None, None) => {
+        (Ok(()), None) => {
             let message = format!("no handler for job type {:?}; registered are: {}", job.jobtype, shared.registered());
             Outcome::Failed(Failure::new("unknown_job_type", message))
         }
@@ -193,42 +196,5 @@ fn unreadable(body: &[u8], error: &str) -> Brought {
     match jid {
         Some(jid) if !jid.is_empty() => Brought::Unreadable { jid, why },
         _ => Brought::Trouble(why),
-    }
-}
-
-/// Why the job's envelope (`custom.wf`, api.md) is none that this version knows; `None` where there is nothing to know.
-fn unknown_envelope(job: &Job) -> Option<String> {
-    // Only `wf` is read: what else a caller keeps in custom need not make sense to us.
-    let custom: Element<'_> = serde_json::from_str(job.custom.as_ref()?.get()).ok()?;
-    let Element::Object(members) = custom else { return None };
-    let (_, wf) = members.iter().filter(|(name, _)| *name == "wf").last()?;
-    let Ok(Element::Object(envelope)) = serde_json::from_str::<Element<'_>>(wf.get()) else {
-        return Some("this worker does not know this form of custom.wf".into());
-    };
-    let version = envelope.iter().find(|(name, _)| *name == "v").map(|(_, version)| version.get());
-    match (version, envelope.iter().find(|(name, _)| *name != "v")) {
-        (Some("1"), None) => None,
-        (Some("1"), Some((member, _))) => Some(format!("this worker does not know the member {member:?} of custom.wf")),
-        (version, _) => Some(format!("this worker does not know version {version:?} of custom.wf; it knows 1")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_envelope_that_is_not_known_is_told() {
-        let unknown = |custom: &str| {
-            let json = format!(r#"{{"jid":"job-00000001","jobtype":"t","args":[],"custom":{custom}}}"#);
-            unknown_envelope(&Job::parse(json.as_bytes()).unwrap()).is_some()
-        };
-        assert!(!unknown("{}") && !unknown(r#"{"k":1}"#) && !unknown(r#"{"wf":{"v":1}}"#));
-        assert!(
-            unknown(r#"{"x":1e999,"wf":{"v":2}}"#)
-                && unknown(r#"{"wf":{"v":2}}"#)
-                && unknown(r#"{"wf":7}"#)
-                && unknown(r#"{"wf":{"v":1,"encoding":"zstd"}}"#)
-        );
     }
 }

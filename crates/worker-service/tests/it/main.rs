@@ -1,7 +1,8 @@
 //! The worker over real sockets, with the broker, a Faktory where there is one, or a scripted server behind it.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod binary;
+mod compressed;
 mod quirks;
 mod running;
 mod shutdown;
