@@ -8,7 +8,7 @@ use job_types::compress;
 const KINDS: [&str; 4] = ["orders", "events", "documents", "log-lines"];
 const SIZES: [&str; 4] = ["100B", "1KB", "10KB", "100KB"];
 /// What the string, its brackets and the envelope take beside the frame.
-const AROUND: usize = 76;
+const AROUND: usize = 66;
 
 fn payloads(kind: &str, size: &str) -> Vec<String> {
     let path = format!("{}/corpus/{kind}-{size}.ndjson", env!("CARGO_MANIFEST_DIR"));
