@@ -1,6 +1,7 @@
 //! Gates: figures that must be reached. Run by hand on a quiet machine, never in CI; their reports are committed.
 
 mod enqueue;
+mod overload;
 
 use anyhow::bail;
 use comfy_table::Table;
@@ -55,6 +56,12 @@ pub(crate) const ALL: &[Gate] = &[
         checks: baselines,
     },
     Gate { name: "enqueue", title: "no round trip shows on the enqueue path", prepare: enqueue::prepare, checks: enqueue::checks },
+    Gate {
+        name: "overload",
+        title: "what is too much is refused at once, and the rest goes on",
+        prepare: overload::prepare,
+        checks: overload::checks,
+    },
 ];
 
 /// The gate of this name.

@@ -20,12 +20,16 @@ pub(crate) struct Network {
     /// Connections to the work server, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) connections: Option<usize>,
+    /// Jobs a second that the work server is held back to, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) server_jobs_per_second: Option<f64>,
 }
 
 impl Network {
     fn both_ways(name: &str, title: &str, settings: Settings) -> Self {
-        let (near_congestion, connections) = (None, None);
-        Self { name: name.into(), title: title.into(), near_to_far: settings, far_to_near: settings, near_congestion, connections }
+        let (name, title) = (name.into(), title.into());
+        let (near_congestion, connections, server_jobs_per_second) = (None, None, None);
+        Self { name, title, near_to_far: settings, far_to_near: settings, near_congestion, connections, server_jobs_per_second }
     }
 
     /// The same under another name with this congestion control on the near side.
@@ -39,6 +43,13 @@ impl Network {
     pub(crate) fn with_connections(mut self, name: &str, connections: usize) -> Self {
         self.title = format!("{}; {connections} connections", self.title);
         (self.name, self.connections) = (name.into(), Some(connections));
+        self
+    }
+
+    /// The same under another name with a work server that takes no more than so many jobs a second.
+    pub(crate) fn with_slow_server(mut self, name: &str, jobs_per_second: f64) -> Self {
+        self.title = format!("{}; the work server takes {jobs_per_second} jobs/s", self.title);
+        (self.name, self.server_jobs_per_second) = (name.into(), Some(jobs_per_second));
         self
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod api;
 pub(crate) mod attendant;
+mod brake;
 mod channel;
 pub(crate) mod clock;
 pub(crate) mod load;
@@ -33,6 +34,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         match order {
             Order::Broker(order) => work_server::run_broker(order, channel).await,
             Order::Faktory(order) => work_server::run_faktory(order, channel).await,
+            Order::Brake(order) => brake::run(order, channel).await,
             Order::Api(order) => api::run(order, channel).await,
             Order::Load(order) => load::run(order, channel).await,
             Order::Worker(order) => worker::run(order, channel).await,

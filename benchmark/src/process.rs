@@ -33,6 +33,7 @@ impl Part {
     /// Starts a part on one side.
     pub(crate) fn start(distance: &Distance, side: Side, order: &Order) -> anyhow::Result<Self> {
         let name = match order {
+            Order::Brake(_) => "brake",
             Order::Broker(_) => "broker",
             Order::Faktory(_) => "Faktory",
             Order::Api(_) => "api",

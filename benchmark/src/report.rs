@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::distance::{Means, Watched};
 use crate::measure::{Latency, Spread};
 use crate::network::Network;
-use crate::part::order::Via;
+use crate::part::order::{Refused, Via};
 use crate::scenario::{Focus, Parameters};
 use machine::Machine;
 
@@ -86,7 +86,10 @@ pub(crate) struct Summary {
     /// From the start of the API's process until it was ready, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ready_us: Option<f64>,
-    /// What the API's memory grew by while jobs were streamed through it, in bytes.
+    /// Latencies of requests of which nothing was stored, in microseconds: median and 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused_us: Option<(f64, f64)>,
+    /// What the API's memory grew by, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grew_bytes: Option<f64>,
     /// Bytes from the near side to the far side for each job, headers included.
@@ -119,7 +122,10 @@ pub(crate) struct Run {
     /// From the start of the API's process until it was ready, in microseconds, the median where it was started several times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ready_us: Option<f64>,
-    /// What the API's memory grew by from its 10,000th job of a stream on, in bytes, at the most.
+    /// Requests of which nothing was stored, where that is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<Refused>,
+    /// What the API's memory grew by, in bytes, at the most; over a stream from its 10,000th job on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grew_bytes: Option<f64>,
     pub(crate) cut_short: bool,
@@ -187,6 +193,10 @@ fn summary(runs: &[&Run]) -> Option<Summary> {
         let of = runs.iter().filter_map(|run| run.processor_us_per_job.get(process).copied());
         Some((process.clone(), Spread::of(of)?.median))
     });
+    let refused = |at: fn(&Latency) -> u64| {
+        let of = runs.iter().filter_map(|run| run.refused.as_ref().map(|refused| at(&refused.latency) as f64));
+        Spread::of(of).map(|spread| spread.median)
+    };
     Some(Summary {
         runs: runs.len(),
         jobs_per_second: spread(|run| run.jobs_per_second)?,
@@ -198,6 +208,7 @@ fn summary(runs: &[&Run]) -> Option<Summary> {
         processor_us_per_job: processes.collect(),
         handler_share: Spread::of(runs.iter().filter_map(|run| run.handler_share)).map(|spread| spread.median),
         ready_us: Spread::of(runs.iter().filter_map(|run| run.ready_us)).map(|spread| spread.median),
+        refused_us: refused(|latency| latency.p50_us).zip(refused(|latency| latency.p99_us)),
         grew_bytes: Spread::of(runs.iter().filter_map(|run| run.grew_bytes)).map(|spread| spread.median),
         sent_bytes_per_job: Spread::of(runs.iter().filter_map(|run| run.sent_bytes_per_job())).map(|spread| spread.median),
         p95_us: spread(|run| run.latency.at(95.0) as f64).map_or(0.0, |spread| spread.median),

@@ -37,6 +37,10 @@ pub(crate) enum Kind {
     Enqueue { batch: usize, pace: Pace },
     /// An API is started anew, and posted to as soon as it is ready: so many batches, one after the other; and that so many times.
     AfterReady { batch: usize, requests: u64, times: usize },
+    /// So many requests a second, more than the work server takes.
+    Overload { batch: usize, per_second: f64 },
+    /// The work server goes, and so many clients go on posting.
+    Outage { clients: usize },
     /// Jobs lie in the queue and are run.
     Work { concurrency: usize, mix: Mix },
     /// Jobs are posted at a rate and run.
@@ -153,7 +157,9 @@ impl Scenario {
     /// Ways to go through it, ours first.
     pub(crate) const fn vias(&self) -> &'static [Via] {
         match self.kind {
-            Kind::AfterReady { .. } | Kind::Enqueue { pace: Pace::Stream { .. }, .. } => &[Via::Http],
+            Kind::AfterReady { .. } | Kind::Overload { .. } | Kind::Outage { .. } | Kind::Enqueue { pace: Pace::Stream { .. }, .. } => {
+                &[Via::Http]
+            }
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
             Kind::EndToEnd { .. } => &[Via::Http, Via::Crate],

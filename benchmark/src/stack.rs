@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use crate::distance::{Congestion, Distance, Means, Side};
 use crate::network::Network;
 use crate::part::clock::now_us;
-use crate::part::order::{ApiOrder, Attend, AttendantOrder, Attended, BrokerOrder, Event, FaktoryOrder, Order, Server};
+use crate::part::order::{ApiOrder, Attend, AttendantOrder, Attended, BrakeOrder, BrokerOrder, Event, FaktoryOrder, Order, Server};
 use crate::process::Part;
 use crate::processor::Usage;
 
@@ -53,6 +53,7 @@ pub(crate) struct Stack {
     // In the order in which they are to end.
     api_process: Option<Part>,
     attendant: Part,
+    brake: Option<Part>,
     work_server: Option<Part>,
     pub(crate) distance: Distance,
 }
@@ -78,12 +79,16 @@ impl Stack {
         };
         let (work_server, far) = match (order, kind) {
             (_, ServerKind::Given { server, .. }) => (None, resolve(server)?),
-            (Some(order), _) => start_work_server(&distance, &order).map(|(process, address)| (Some(process), address))?,
+            (Some(order), _) => start_server(&distance, &order).map(|(process, address)| (Some(process), address))?,
             (None, _) => bail!("no work server was ordered"),
         };
+        let brake = network.server_jobs_per_second.map(|rate| start_brake(&distance, far, rate)).transpose()?;
+        // Where the near side meets it.
+        let front = brake.as_ref().map_or(far, |(_, address)| *address);
+        let brake = brake.map(|(process, _)| process);
         let server = match kind {
             ServerKind::Given { server, .. } => server.clone(),
-            ServerKind::Broker | ServerKind::Faktory(_) => Server::at(distance.seen_from_near(far)?),
+            ServerKind::Broker | ServerKind::Faktory(_) => Server::at(distance.seen_from_near(front)?),
         };
         let near = resolve(&server)?;
         let far_server = if matches!(kind, ServerKind::Given { .. }) { server.clone() } else { Server::at(far) };
@@ -101,7 +106,7 @@ impl Stack {
             }
         };
         let round_trip = distance.round_trip(near);
-        Ok(Self { distance, server, api, version, round_trip, connections, api_process, attendant, work_server })
+        Ok(Self { distance, server, api, version, round_trip, connections, api_process, attendant, brake, work_server })
     }
 
     /// Starts the API anew, and returns how long after its start it was ready: what the first requests meet is what counts then.
@@ -116,6 +121,13 @@ impl Stack {
         };
         self.api_process = Some(process);
         Ok(ready)
+    }
+
+    /// Ends the work server: what posts meets a closed port.
+    pub(crate) fn stop_work_server(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.work_server.is_some(), "a work server that is not the benchmark's own can't be stopped");
+        (self.brake, self.work_server) = (None, None);
+        Ok(())
     }
 
     /// Its own processes, by their names in reports.
@@ -220,8 +232,14 @@ fn start_api(distance: &Distance, server: &Server, connections: usize) -> anyhow
     Ok((process, format!("http://{address}")))
 }
 
-/// Starts a work server on the far side, and says where it listens there.
-fn start_work_server(distance: &Distance, order: &Order) -> anyhow::Result<(Part, SocketAddr)> {
+/// Starts what holds a work server back, on the far side, and says where it listens there.
+fn start_brake(distance: &Distance, server: SocketAddr, jobs_per_second: f64) -> anyhow::Result<(Part, SocketAddr)> {
+    let order = BrakeOrder { bind: SocketAddr::new(server.ip(), 0), server, jobs_per_second };
+    start_server(distance, &Order::Brake(order))
+}
+
+/// Starts a server on the far side, and says where it listens there.
+fn start_server(distance: &Distance, order: &Order) -> anyhow::Result<(Part, SocketAddr)> {
     let process = Part::start(distance, Side::Far, order)?;
     let address = ready(&process)?.context("the work server did not say where it listens")?;
     Ok((process, address))

@@ -91,7 +91,7 @@ pub(crate) fn timed_job(queue: &str, number: u64, posted_us: u64, takes: Duratio
 
 /// A job as our own link sends it.
 pub(crate) fn job(job_type: &str, queue: &str, args: String) -> EncodedJob {
-    EncodedJob::from(&Job {
+    EncodedJob::from(Job {
         jid: format!("{:032x}", fastrand::u128(..)),
         jobtype: job_type.into(),
         args: Some(RawJson::from_checked(args)),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Channel;
 use super::clock::{micros, now_us};
-use super::order::{Event, LoadOrder, LoadReport, Pattern, Until};
+use super::order::{Event, LoadOrder, LoadReport, Pattern, Refused, Until};
 use super::poster::{Posted, Poster};
 use crate::measure::Latencies;
 
@@ -32,12 +32,39 @@ struct Tally {
     errors: Vec<String>,
     /// Of each request, where they are counted.
     each_us: Vec<u64>,
+    /// Of requests of which nothing was stored.
+    refused: Latencies,
+    reasons: Vec<String>,
 }
 
 impl Tally {
     fn new() -> Self {
-        let (latencies, generator_late) = (Latencies::new(), Latencies::new());
-        Self { latencies, generator_late, jobs: 0, stored: 0, unknown: 0, not_stored: 0, errors: Vec::new(), each_us: Vec::new() }
+        let (latencies, generator_late, refused) = (Latencies::new(), Latencies::new(), Latencies::new());
+        Self {
+            latencies,
+            generator_late,
+            jobs: 0,
+            stored: 0,
+            unknown: 0,
+            not_stored: 0,
+            errors: Vec::new(),
+            each_us: Vec::new(),
+            refused,
+            reasons: Vec::new(),
+        }
+    }
+
+    /// A request within what counts was answered.
+    fn took(&mut self, posted: &Posted, us: u64) {
+        if posted.stored > 0 {
+            return self.latencies.record(us);
+        }
+        self.refused.record(us);
+        let reason = posted.error.as_deref().unwrap_or_default();
+        let reason = reason.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or_default();
+        if self.reasons.len() < ERRORS && self.reasons.iter().all(|known| known != reason) {
+            self.reasons.push(reason.into());
+        }
     }
 
     fn add_posted(&mut self, posted: Posted) {
@@ -66,13 +93,17 @@ impl Tally {
         }
         if window.contains(&request.intended_us) {
             self.generator_late.record(request.late_us);
-            self.latencies.record(request.end_us.saturating_sub(request.intended_us));
+            self.took(&request.posted, request.end_us.saturating_sub(request.intended_us));
         }
         self.add_posted(request.posted);
     }
 
     fn add(&mut self, other: Self) {
         self.latencies.add(&other.latencies);
+        self.refused.add(&other.refused);
+        self.reasons.extend(other.reasons);
+        self.reasons.sort_unstable();
+        self.reasons.dedup();
         self.generator_late.add(&other.generator_late);
         self.jobs += other.jobs;
         self.each_us.extend(other.each_us);
@@ -135,6 +166,7 @@ pub(crate) async fn run(order: LoadOrder, mut channel: Channel) -> anyhow::Resul
     report.each_us.clone_from(&tally.each_us);
     report.jobs = tally.jobs;
     report.latency = tally.latencies.summary();
+    report.refused = Refused { latency: tally.refused.summary(), reasons: tally.reasons };
     report.numbered = load.numbers.next.load(Ordering::Relaxed);
     (report.stored, report.unknown, report.not_stored, report.errors) = (tally.stored, tally.unknown, tally.not_stored, tally.errors);
     Channel::say(&Event::Loaded(Box::new(report)));
@@ -162,7 +194,7 @@ async fn closed_for(load: &Arc<Load>, clients: usize, warm_up: Duration, lasts: 
                 }
                 // By its beginning: those that take longest end after the window, and are waited for.
                 if (from..to).contains(&begin) {
-                    tally.latencies.record(end - begin);
+                    tally.took(&posted, end - begin);
                 }
                 let failed = posted.stored == 0;
                 tally.add_posted(posted);

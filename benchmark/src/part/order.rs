@@ -15,6 +15,7 @@ use crate::measure::Latency;
 pub(crate) enum Order {
     Broker(BrokerOrder),
     Faktory(FaktoryOrder),
+    Brake(BrakeOrder),
     Api(ApiOrder),
     Load(LoadOrder),
     Worker(WorkerOrder),
@@ -84,6 +85,14 @@ pub(crate) struct BrokerOrder {
 pub(crate) struct FaktoryOrder {
     pub(crate) bind: SocketAddr,
     pub(crate) program: PathBuf,
+}
+
+/// A work server that takes no more than so many jobs a second: what stands before it holds the rest back.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BrakeOrder {
+    pub(crate) bind: SocketAddr,
+    pub(crate) server: SocketAddr,
+    pub(crate) jobs_per_second: f64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -171,6 +180,14 @@ pub(crate) enum Until {
     Jobs { count: u64, at_most: Duration },
 }
 
+/// Requests of which nothing was stored.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub(crate) latency: Latency,
+    /// Why: the different reasons, up to where their figures begin.
+    pub(crate) reasons: Vec<String>,
+}
+
 /// What a load saw.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct LoadReport {
@@ -178,8 +195,11 @@ pub(crate) struct LoadReport {
     pub(crate) jobs: u64,
     /// How long what was measured took, in seconds.
     pub(crate) seconds: f64,
-    /// Of each request, from its beginning, or from when it was to begin.
+    /// Of each request of which anything was stored, from its beginning, or from when it was to begin.
     pub(crate) latency: Latency,
+    /// Of each of which nothing was.
+    #[serde(default)]
+    pub(crate) refused: Refused,
     /// Of each request, where they are few.
     #[serde(default)]
     pub(crate) each_us: Vec<u64>,

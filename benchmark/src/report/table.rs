@@ -65,6 +65,9 @@ fn row(report: &Report, figure: &Figure) -> Vec<String> {
     if !summary.looked_at_each {
         remarks.push("jobs counted, not looked at".into());
     }
+    if let Some((median, p99)) = summary.refused_us {
+        remarks.push(format!("refused in {}, p99 {}", time(median), time(p99)));
+    }
     if let Some(share) = summary.handler_share {
         remarks.push(format!("handlers {:.0} %", share * 100.0));
     }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use faktory_link::{JobOutcome, NotSent};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::problem::{Code, Problem};
@@ -26,6 +27,13 @@ pub(crate) fn member(job_id: &str, outcome: &JobOutcome) -> Option<Value> {
         JobOutcome::NotSent(..) => "not_sent",
     };
     Some(Problem::new(code, detail).with("job_id", job_id).as_member(word))
+}
+
+/// The answer to a batch of which all is stored.
+#[derive(Serialize)]
+struct Stored<'a> {
+    job_ids: &'a [String],
+    count: usize,
 }
 
 /// The answer to a batch.
@@ -55,7 +63,10 @@ pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
             }
         }
     }
-    let count = outcomes.iter().filter(|outcome| **outcome == JobOutcome::Stored).count();
+    let count = outcomes.iter().filter(|outcome| matches!(outcome, JobOutcome::Stored)).count();
+    if count == outcomes.len() {
+        return (StatusCode::ACCEPTED, Json(Stored { job_ids, count })).into_response();
+    }
     let mut members = Map::new();
     members.insert("job_ids".into(), json!(job_ids));
     members.insert("count".into(), json!(count));
@@ -63,9 +74,6 @@ pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
         if list.as_array().is_some_and(|list| !list.is_empty()) {
             members.insert(name.into(), list);
         }
-    }
-    if count == outcomes.len() {
-        return (StatusCode::ACCEPTED, Json(members)).into_response();
     }
     if count > 0 {
         return (StatusCode::MULTI_STATUS, Json(members)).into_response();

@@ -115,25 +115,24 @@ pub(crate) fn admit_queues(state: &State, jobs: &[NewJob], prefix: &str) -> Resu
 }
 
 /// Jobs as they go over the wire, their args compressed where that is asked for.
-pub(crate) fn encode(state: &State, jobs: &mut [NewJob]) -> Vec<EncodedJob> {
+pub(crate) fn encode(state: &State, jobs: Vec<NewJob>) -> Vec<EncodedJob> {
     let mut saved = Saving::default();
-    let encode = |job: &mut NewJob| {
+    let encode = |mut job: NewJob| {
         if let Some(saving) = job.compress_args(state.config.compress_from) {
             saved.before += saving.before;
             saved.after += saving.after;
         }
-        EncodedJob { jid: job.id.as_str().into(), json: job.encode() }
+        EncodedJob::from(job.into_wire())
     };
-    let encoded = jobs.iter_mut().map(encode).collect();
+    let encoded = jobs.into_iter().map(encode).collect();
     state.metrics.compressed(saved);
     encoded
 }
 
 /// Sends valid jobs, and returns their ids and what became of each.
-async fn push(state: &State, mut jobs: Vec<NewJob>, deadline: Instant) -> (Vec<String>, Vec<JobOutcome>) {
+async fn push(state: &State, jobs: Vec<NewJob>, deadline: Instant) -> (Vec<String>, Vec<JobOutcome>) {
     let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
-    let encoded = encode(state, &mut jobs);
-    drop(jobs);
+    let encoded = encode(state, jobs);
     let outcomes = state.pusher.push(encoded, deadline).await;
     state.note(&outcomes);
     (ids, outcomes)

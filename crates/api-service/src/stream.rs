@@ -157,9 +157,9 @@ impl Stream {
         if group.is_empty() {
             return;
         }
-        let (numbers, mut jobs): (Vec<u64>, Vec<NewJob>) = group.into_iter().unzip();
+        let (numbers, jobs): (Vec<u64>, Vec<NewJob>) = group.into_iter().unzip();
         let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
-        let encoded = encode(&self.state, &mut jobs);
+        let encoded = encode(&self.state, jobs);
         let bytes = encoded.iter().map(|job| job.json.len()).sum();
         self.jobs += numbers.len();
         self.bytes += bytes;

@@ -33,8 +33,12 @@ pub(crate) enum Outgoing {
     Close,
 }
 
-/// Events handled between two syncs, at the most: bounds how long the first of them waits for its answer.
+/// Events handled between two syncs, at the most.
 const GROUP_MAX: usize = 1024;
+/// How long they may take, or so many times the last sync if that is more. It bounds how long the first of them waits for its answer, and lets
+/// answers flow: a client far away sends on as they come, and would otherwise have all its jobs answered at once, and then none for a round trip.
+const GROUP_LASTS: Duration = Duration::from_millis(5);
+const GROUP_LASTS_SYNCS: u32 = 8;
 
 /// See [the module](self).
 pub(crate) struct Core {
@@ -43,11 +47,12 @@ pub(crate) struct Core {
     pub(crate) events: flume::Receiver<Event>,
     pub(crate) started: Instant,
     connections: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
+    last_sync: Duration,
 }
 
 impl Core {
     pub(crate) fn new(machine: Machine, store: Box<dyn Store>, events: flume::Receiver<Event>) -> Self {
-        Self { machine, store, events, started: Instant::now(), connections: HashMap::new() }
+        Self { machine, store, events, started: Instant::now(), connections: HashMap::new(), last_sync: Duration::ZERO }
     }
 
     /// Runs until nobody can tell it anything any more. After a shutdown that is when the last connection is gone,
@@ -59,12 +64,20 @@ impl Core {
         let mut more = false;
         loop {
             let wait = if more { Duration::ZERO } else { self.machine.next_wake(self.now()) };
-            match self.events.recv_timeout(wait) {
-                Ok(event) => self.apply(event)?,
-                Err(flume::RecvTimeoutError::Timeout) => {}
+            let first = match self.events.recv_timeout(wait) {
+                Ok(event) => Some(event),
+                Err(flume::RecvTimeoutError::Timeout) => None,
                 Err(flume::RecvTimeoutError::Disconnected) => return self.deliver(),
+            };
+            let began = Instant::now();
+            if let Some(event) = first {
+                self.apply(event)?;
             }
+            let ends = began + GROUP_LASTS.max(self.last_sync * GROUP_LASTS_SYNCS);
             for _ in 1..GROUP_MAX {
+                if Instant::now() >= ends {
+                    break;
+                }
                 let Ok(event) = self.events.try_recv() else { break };
                 self.apply(event)?;
             }
@@ -129,7 +142,9 @@ impl Core {
                         self.send(output, &mut lost);
                     }
                 }
+                let began = Instant::now();
                 self.store.sync()?;
+                self.last_sync = began.elapsed();
                 outputs = later;
             }
             for output in outputs {

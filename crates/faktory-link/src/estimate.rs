@@ -15,6 +15,10 @@ const RATE_COUNTS: Duration = Duration::from_secs(3);
 const SERVICE_OVER: Duration = Duration::from_millis(250);
 /// The best of so long counts, and of as long before.
 const SERVICE_BEST_OF: Duration = Duration::from_millis(2500);
+/// The rate still grows, as at a start while the congestion windows open, where a look is so many times the best before;
+const GROWS_BY: f64 = 1.25;
+/// and what is seen is the server's own after so many looks at which it did not: the figures by which BBR knows that the pipe is full.
+const FULL_AFTER: u32 = 3;
 /// For so long it counts.
 const SERVICE_COUNTS: Duration = Duration::from_secs(5);
 /// For so long the shortest round trip counts.
@@ -69,6 +73,28 @@ struct Busy {
     since: Instant,
     answered: u64,
     held_back: bool,
+    growth: Growth,
+}
+
+/// Whether the rate still grows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Growth {
+    best: f64,
+    looks_without: u32,
+}
+
+impl Growth {
+    fn look(&mut self, rate: f64) {
+        if rate >= self.best * GROWS_BY {
+            *self = Self { best: rate, looks_without: 0 };
+        } else {
+            self.looks_without = self.looks_without.saturating_add(1);
+        }
+    }
+
+    const fn is_over(self) -> bool {
+        self.looks_without >= FULL_AFTER
+    }
 }
 
 /// The greatest of late: the greatest of this period and of the last.
@@ -141,19 +167,23 @@ impl Estimate {
     }
 
     fn note_service(&mut self, held_back: bool, now: Instant) {
-        let begin = Busy { since: now, answered: self.answered, held_back };
+        let begin = Busy { since: now, answered: self.answered, held_back, growth: Growth::default() };
         let Some(busy) = self.busy.filter(|_| self.in_flight > 0) else {
             self.busy = (self.in_flight > 0).then_some(begin);
             return;
         };
         let lasted = now.duration_since(busy.since);
         if lasted >= SERVICE_OVER.max(self.round_trip().unwrap_or_default()) {
+            let rate = (self.answered - busy.answered) as f64 / lasted.as_secs_f64();
+            let mut growth = busy.growth;
             if busy.held_back {
-                let rate = (self.answered - busy.answered) as f64 / lasted.as_secs_f64();
-                self.service.note(rate, now);
-                self.service_at = Some(now);
+                growth.look(rate);
+                if growth.is_over() {
+                    self.service.note(rate, now);
+                    self.service_at = Some(now);
+                }
             }
-            self.busy = Some(begin);
+            self.busy = Some(Busy { growth, ..begin });
         }
     }
 
@@ -270,6 +300,25 @@ mod tests {
         }
         assert_eq!(estimate.allowed(begin + Duration::from_secs(100)), JOBS_AT_FIRST as usize);
         assert_eq!(estimate.round_trip(), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_way_that_still_opens_is_no_slow_server() {
+        let mut estimate = Estimate::default();
+        let mut now = Instant::now();
+        let mut wait_after = |jobs: &[usize]| {
+            for jobs in jobs {
+                // One more is always under way.
+                let (sent, _) = (estimate.sent(*jobs, true, now), estimate.sent(1, true, now));
+                now += Duration::from_millis(300);
+                estimate.answered(sent, now);
+            }
+            estimate.wait_behind(33_000, now)
+        };
+        assert_eq!(wait_after(&[600, 1200, 2400, 4800, 9600, 19_200]), Duration::ZERO);
+        assert_eq!(wait_after(&[19_800, 19_800]), Duration::ZERO);
+        let wait = wait_after(&[19_800, 19_800, 19_800]).as_secs_f64();
+        assert!((0.4..0.6).contains(&wait), "{wait}");
     }
 
     #[test]

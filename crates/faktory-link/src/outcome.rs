@@ -11,11 +11,11 @@ pub struct EncodedJob {
     pub json: Vec<u8>,
 }
 
-impl From<&Job> for EncodedJob {
-    fn from(job: &Job) -> Self {
+impl From<Job> for EncodedJob {
+    fn from(job: Job) -> Self {
         let mut json = Vec::with_capacity(160);
         job.encode(&mut json);
-        Self { jid: job.jid.clone(), json }
+        Self { jid: job.jid, json }
     }
 }
 

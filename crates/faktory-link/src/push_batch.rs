@@ -1,6 +1,7 @@
 //! Jobs of several callers on their way in one PUSHB, and what the answer to it means for each of them.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -59,7 +60,9 @@ pub(crate) struct PushBatch {
     pub(crate) parts: Vec<Part>,
     pub(crate) bytes: usize,
     pub(crate) jobs: usize,
-    ids: HashSet<String>,
+    /// Hashes of the jobs' ids: two that share one by chance only go in different commands.
+    ids: HashSet<u64>,
+    hashing: RandomState,
 }
 
 /// What is to be done with a batch after the server's answer.
@@ -77,13 +80,13 @@ impl PushBatch {
         self.parts.is_empty()
             || (self.jobs + part.jobs.len() <= jobs_max
                 && self.bytes + part.bytes <= bytes_max
-                && !part.jobs.iter().any(|job| self.ids.contains(&job.jid)))
+                && !part.jobs.iter().any(|job| self.ids.contains(&self.hashing.hash_one(&job.jid))))
     }
 
     pub(crate) fn add(&mut self, part: Part) {
         self.bytes += part.bytes;
         self.jobs += part.jobs.len();
-        self.ids.extend(part.jobs.iter().map(|job| job.jid.clone()));
+        self.ids.extend(part.jobs.iter().map(|job| self.hashing.hash_one(&job.jid)));
         self.parts.push(part);
     }
 

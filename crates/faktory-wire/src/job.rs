@@ -1,6 +1,7 @@
 //! A job as it travels, and the work server's rules for one.
 
 use std::fmt;
+use std::io::Write;
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -215,7 +216,8 @@ impl<'a> ObjectWriter<'a> {
     }
 
     pub(crate) fn number(&mut self, name: &str, value: impl fmt::Display) {
-        self.member(name, |out| out.extend_from_slice(value.to_string().as_bytes()));
+        // Into memory, which can't fail.
+        self.member(name, |out| drop(write!(out, "{value}")));
     }
 
     pub(crate) fn end(self) {

@@ -1,6 +1,7 @@
 //! A job as it was posted: the members of an object in their order, repeated ones included, values unread.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -17,11 +18,26 @@ pub struct Members<'a> {
 
 /// Members kept of one object: no job has so many.
 pub(crate) const MEMBERS_MAX: usize = 200;
+/// Members from which on repeated ones are found by hashing.
+const HASHED_FROM: usize = 16;
 
 impl<'a> Members<'a> {
     /// Names and values, in the order in which they were sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.members.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
+    /// The same, and whether the name has stood there before.
+    pub(crate) fn iter_noting_repeated(&self) -> impl Iterator<Item = (&str, &'a RawValue, bool)> {
+        // Of few, looking at each is sooner done than hashing them.
+        let mut seen = (self.members.len() > HASHED_FROM).then(HashSet::new);
+        self.iter().enumerate().map(move |(index, (name, value))| {
+            let is_repeated = match &mut seen {
+                Some(seen) => !seen.insert(name),
+                None => self.iter().take(index).any(|(before, _)| before == name),
+            };
+            (name, value, is_repeated)
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use uuid::Uuid;
+use faktory_wire::Timestamp;
+use uuid::Builder;
 
 use crate::field_error::{Code, FieldError};
 
@@ -17,6 +18,12 @@ macro_rules! name {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
             }
         }
 
@@ -71,10 +78,11 @@ impl JobId {
         if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidJobId, detail)) }
     }
 
-    /// A new one: `UUIDv7` (RFC 9562), 32 hex digits.
+    /// A new one: `UUIDv7` (RFC 9562), 32 hex digits; `now` is its time, the rest is random.
     #[must_use]
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7().simple().to_string())
+    pub fn generate(now: Timestamp) -> Self {
+        let milliseconds = u64::try_from(now.micros() / 1000).unwrap_or_default();
+        Self(Builder::from_unix_timestamp_millis(milliseconds, &rand::random()).into_uuid().simple().to_string())
     }
 }
 

@@ -56,26 +56,18 @@ impl NewJob {
     /// The job as it goes over the wire. `retry` and `reserve_for` always stand there, because a server's
     /// defaults differ and Faktory's can be changed by others; what the server fills in anyway does not.
     #[must_use]
-    pub fn to_wire(&self) -> Job {
+    pub fn into_wire(self) -> Job {
         Job {
-            jid: self.id.as_str().into(),
-            jobtype: self.job_type.as_str().into(),
-            args: Some(self.args.clone()),
-            queue: (self.queue != QueueName::default()).then(|| self.queue.as_str().into()),
+            jid: self.id.into(),
+            jobtype: self.job_type.into(),
+            args: Some(self.args),
+            queue: (self.queue.as_str() != faktory_wire::DEFAULT_QUEUE).then(|| self.queue.into()),
             retry: Some(self.retry),
             reserve_for: Some(self.reserve_for),
             at: self.at.map(|at| at.to_string()),
             backtrace: self.backtrace,
-            custom: self.custom.clone(),
+            custom: self.custom,
             ..Job::default()
         }
-    }
-
-    /// The job as JSON on one line.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut json = Vec::with_capacity(160);
-        self.to_wire().encode(&mut json);
-        json
     }
 }

@@ -30,6 +30,18 @@ pub enum Form {
 /// # Errors
 /// With every fault found, pointers relative to the job.
 pub fn validate_job(element: &Element<'_>, form: Form, now: Timestamp) -> Result<NewJob, Vec<FieldError>> {
+    validate(element, form, now).map(|(job, _)| job)
+}
+
+/// Where an id comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IdIs {
+    /// The caller's own.
+    Given,
+    Made,
+}
+
+fn validate(element: &Element<'_>, form: Form, now: Timestamp) -> Result<(NewJob, IdIs), Vec<FieldError>> {
     let members = match element {
         Element::Object(members) => members,
         Element::Other(kind) => {
@@ -48,8 +60,8 @@ pub fn validate_job(element: &Element<'_>, form: Form, now: Timestamp) -> Result
     match what {
         Some((job_type, args)) if posted.errors.is_empty() => {
             let Options { queue, id, due, retry, reserve_for, backtrace, custom, compress, .. } = posted.options;
-            let id = id.unwrap_or_else(JobId::generate);
-            Ok(NewJob { id, job_type, args, queue, at: due, retry, reserve_for, backtrace, custom, compress })
+            let (id, id_is) = id.map_or_else(|| (JobId::generate(now), IdIs::Made), |id| (id, IdIs::Given));
+            Ok((NewJob { id, job_type, args, queue, at: due, retry, reserve_for, backtrace, custom, compress }, id_is))
         }
         _ => Err(posted.errors),
     }
@@ -62,9 +74,16 @@ pub fn validate_job(element: &Element<'_>, form: Form, now: Timestamp) -> Result
 pub fn validate_batch(elements: &[Element<'_>], prefix: &str, now: Timestamp) -> Result<Vec<NewJob>, Vec<FieldError>> {
     let mut jobs = Vec::with_capacity(elements.len());
     let mut errors = Vec::new();
+    // The indices in the batch of jobs with ids of their caller's, and where they stand among the valid ones.
+    let mut given: Vec<(usize, usize)> = Vec::new();
     for (index, element) in elements.iter().enumerate() {
-        match validate_job(element, Form::Members, now) {
-            Ok(job) => jobs.push((index, job)),
+        match validate(element, Form::Members, now) {
+            Ok((job, id_is)) => {
+                if id_is == IdIs::Given {
+                    given.push((index, jobs.len()));
+                }
+                jobs.push(job);
+            }
             Err(faults) => errors.extend(faults.into_iter().map(|fault| fault.inside(&format!("{prefix}/{index}")))),
         }
         if errors.len() >= FAULTS_MAX {
@@ -72,14 +91,14 @@ pub fn validate_batch(elements: &[Element<'_>], prefix: &str, now: Timestamp) ->
             return Err(errors);
         }
     }
-    let mut first_with: HashMap<&str, usize> = HashMap::with_capacity(jobs.len());
-    for (index, job) in &jobs {
+    let mut first_with: HashMap<&str, usize> = HashMap::with_capacity(given.len());
+    for (index, job) in given.iter().filter_map(|(index, at)| Some((index, jobs.get(*at)?))) {
         if let Some(first) = first_with.insert(job.id.as_str(), *index) {
             let detail = format!("job {first} of this batch has the same job_id; ids must differ");
             errors.push(FieldError::at("job_id", Code::DuplicateJobId, detail).inside(&format!("{prefix}/{index}")));
         }
     }
-    if errors.is_empty() { Ok(jobs.into_iter().map(|(_, job)| job).collect()) } else { Err(errors) }
+    if errors.is_empty() { Ok(jobs) } else { Err(errors) }
 }
 
 /// A name as it was sent, not too long.
@@ -102,9 +121,8 @@ impl<'a> Posted<'a> {
     fn sort(members: &'a Members<'a>, now: Timestamp) -> Self {
         let mut posted =
             Posted { options: Options::default(), operation: None, job_type: None, args: None, own: Vec::new(), errors: Vec::new() };
-        let mut seen = HashSet::new();
-        for (name, raw) in members.iter() {
-            if !seen.insert(name) {
+        for (name, raw, is_repeated) in members.iter_noting_repeated() {
+            if is_repeated {
                 posted.errors.push(FieldError::at(name, Code::DuplicateField, "stands twice in the same object"));
             } else if raw.get() == "null" {
                 posted.errors.push(FieldError::at(name, Code::NullField, "null is not accepted; leave the member out"));
@@ -172,8 +190,8 @@ impl<'a> Posted<'a> {
         let args = definition.args_of(&mut values);
         let fresh = values.errors.into_iter().filter(|error| !complained.contains(&error.pointer));
         self.errors.extend(fresh);
-        let members: Vec<&str> = definition.members().iter().map(|member| member.name).collect();
         for (name, _) in values.values {
+            let members: Vec<&str> = definition.members().iter().map(|member| member.name).collect();
             let (operation, members, options) = (definition.operation(), members.join(", "), options::names());
             let detail = format!("{} is not a member; {operation} takes {members}, and the options {options}", shown(name));
             self.errors.push(FieldError::at(name, Code::UnknownField, detail));
