@@ -23,8 +23,8 @@ const SERVER_RATE: f64 = 2000.0;
 const TIMES: f64 = 3.0;
 /// Jobs in a request.
 const BATCH: usize = 10;
-/// A job that would wait longer than this is refused (`max_wait` of the link's configuration), in seconds.
-const WAIT_MAX: f64 = 2.0;
+/// Where a queue stands, a job that would wait longer than this is refused (three eighths of `max_wait` in the link's configuration), in seconds.
+const WAIT_MAX: f64 = 0.75;
 
 fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
     via == Via::Http && matches!((network, scenario), (NEAR, OUTAGE) | (NEAR_SLOW | WAN_SLOW, MOST | OVERLOAD))
@@ -69,7 +69,7 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         let name = |what: &str| format!("{network}, {TIMES} times the rate: {what}");
         checks.extend([
             Check::at_least(&name("jobs stored, against the most that goes through"), goodput, 0.9),
-            Check::at_most(&name("what is accepted, p99 in seconds beyond the round trip"), accepted, WAIT_MAX * 1.25),
+            Check::at_most(&name("what is accepted, p99 in seconds beyond the round trip"), accepted, WAIT_MAX + 0.5),
             Check::at_most(&name("refused, median in ms"), refused(|(median, _)| median), 5.0),
             Check::at_most(&name("refused, p99 in ms"), refused(|(_, p99)| p99), 20.0),
             Check::at_most(&name("memory of the API, MiB more"), grew, 16.0),

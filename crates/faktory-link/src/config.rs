@@ -31,7 +31,8 @@ pub struct LinkConfig {
     pub breaker_failures: u32,
     /// Time until a probe while the circuit is open.
     pub breaker_open_for: Duration,
-    /// A push that would wait longer than this behind others is refused at once.
+    /// A push that would wait longer than this behind others is refused at once; where a queue stands for more than a second, one that would
+    /// wait longer than three eighths of it.
     pub max_wait: Duration,
     /// Told what happens, for metrics.
     pub observer: Option<Arc<dyn Observer>>,

@@ -223,13 +223,23 @@ impl Estimate {
             let behind_server = rate * BEHIND_SERVER.as_secs_f64();
             behind_server.clamp(JOBS_MIN, JOBS_AT_FIRST)
         });
-        // A server that always has work waiting shows no short round trip any more; then the distance bounds what is taken for one.
-        let longest = self.distance.map_or(f64::INFINITY, |distance| 2.0 * distance + BEHIND_SERVER.as_secs_f64() / 4.0);
-        let by_rate = match (self.rate.greatest(), self.round_trip.greatest()) {
-            (Some(rate), Some(negative)) => ROUND_TRIPS * rate * ((-negative).min(longest) + SLACK.as_secs_f64()),
+        let by_rate = match (self.rate.greatest(), self.way_seconds()) {
+            (Some(rate), Some(way)) => ROUND_TRIPS * rate * (way + SLACK.as_secs_f64()),
             _ => 0.0,
         };
         at_least.max(by_rate) as usize
+    }
+
+    /// The shortest round trip; a server that always has work waiting shows no short one any more, and then the distance bounds what is
+    /// taken for one.
+    fn way_seconds(&self) -> Option<f64> {
+        let longest = self.distance.map_or(f64::INFINITY, |distance| 2.0 * distance + BEHIND_SERVER.as_secs_f64() / 4.0);
+        self.round_trip.greatest().map(|negative| (-negative).min(longest))
+    }
+
+    /// The same; zero while nothing is known.
+    pub(crate) fn way(&self) -> Duration {
+        self.way_seconds().map_or(Duration::ZERO, Duration::from_secs_f64)
     }
 
     /// How long a job would wait that has so many ahead of it; zero while nothing is known.

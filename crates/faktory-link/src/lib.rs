@@ -13,6 +13,7 @@ mod pool;
 mod push_batch;
 mod pusher;
 mod queue;
+mod standing_queue;
 
 pub use breaker::BreakerState;
 pub use config::{LinkConfig, WorkerIdentity};

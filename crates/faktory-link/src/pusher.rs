@@ -120,8 +120,7 @@ impl Pusher {
         let room = Arc::clone(&self.queue.room);
         let too_much = "too many jobs are waiting to be sent";
         if patience == Patience::None {
-            let wait = self.queue.wait();
-            if wait > self.max_wait {
+            if let Some(wait) = self.queue.too_long(self.max_wait) {
                 let detail = format!("{too_much}: the work server needs about {:.1} s for those that came before", wait.as_secs_f64());
                 return not_sent(NotSent::Overloaded, detail);
             }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::estimate::{Estimate, Sent};
 use crate::outcome::{EncodedJob, JobOutcome, NotSent};
 use crate::push_batch::{Part, PushBatch};
+use crate::standing_queue::StandingQueue;
 
 /// A caller's jobs are divided into parts of up to so many jobs and bytes, which spread over connections: eight segments of
 /// 1,400 bytes, of the ten that a cold or idle connection sends in its first round trip.
@@ -47,6 +48,7 @@ struct Inner {
     bytes: usize,
     closed: bool,
     estimate: Estimate,
+    standing: StandingQueue,
 }
 
 /// What the sender is to do.
@@ -101,11 +103,13 @@ impl Queue {
         }
     }
 
-    /// How long a caller who comes now would wait for his first part to be answered, beyond the round trip.
-    pub(crate) fn wait(&self) -> Duration {
-        let inner = self.inner();
+    /// How long a caller who comes now would wait for his first part to be answered, beyond the round trip, where that is longer than he may.
+    pub(crate) fn too_long(&self, max_wait: Duration) -> Option<Duration> {
+        let now = Instant::now();
+        let mut inner = self.inner();
         let ahead = inner.estimate.in_flight() + inner.jobs.min(inner.callers.len() * PART_JOBS);
-        inner.estimate.wait_behind(ahead, Instant::now())
+        let wait = inner.estimate.wait_behind(ahead, now).saturating_sub(inner.estimate.way());
+        (wait > inner.standing.limit(wait, max_wait, now)).then_some(wait)
     }
 
     /// How large the parts of a caller who comes now are best, in bytes.
