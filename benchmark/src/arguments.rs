@@ -32,6 +32,9 @@ pub(crate) enum Task {
     Gate {
         /// The gate's name
         name: String,
+        /// Measures nothing: judges the gate's report that was made earlier (JSON)
+        #[arg(long, value_name = "REPORT")]
+        of: Option<PathBuf>,
         #[command(flatten)]
         run: RunArguments,
     },

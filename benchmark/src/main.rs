@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.task {
         None => run_command::run(&arguments.run),
-        Some(Task::Gate { name, run }) => run_command::gate(&name, &run),
+        Some(Task::Gate { name, of: Some(report), .. }) => run_command::judge(&name, &report),
+        Some(Task::Gate { name, of: None, run }) => run_command::gate(&name, &run),
         Some(Task::Compare { before, after }) => run_command::compare(&before, &after),
         Some(Task::Page { report, output }) => run_command::page(&report, output),
         Some(Task::Readme { report, readme }) => run_command::readme(&report, &readme),

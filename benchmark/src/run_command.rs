@@ -161,16 +161,27 @@ fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow
     for failure in &failures {
         say(&format!("FAILED: {failure}"));
     }
-    let mut is_good = failures.is_empty();
-    if let Some(gate) = gate {
-        let (checks, is_met) = gate::render(&(gate.checks)(&report));
-        if !report.warnings.is_empty() {
-            say("FAILED: a gate counts only without warnings");
-            is_good = false;
-        }
-        print(&format!("\nGate {}: {}\n{checks}", gate.name, gate.title));
-        is_good &= is_met;
+    let is_good = gate.is_none_or(|gate| is_met(gate, &report)) && failures.is_empty();
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the gate's table, and says whether the report meets it.
+fn is_met(gate: &Gate, report: &Report) -> bool {
+    let (checks, is_met) = gate::render(&(gate.checks)(report));
+    print(&format!("\nGate {}: {}\n{checks}", gate.name, gate.title));
+    if !report.warnings.is_empty() {
+        say("FAILED: a gate counts only without warnings");
     }
+    is_met && report.warnings.is_empty()
+}
+
+/// Judges a gate's report that was made earlier.
+pub(crate) fn judge(name: &str, report: &Path) -> anyhow::Result<ExitCode> {
+    let gate = gate::named(name)?;
+    let report = Report::read(report)?;
+    let failures = report.failures();
+    failures.iter().for_each(|failure| say(&format!("FAILED: {failure}")));
+    let is_good = is_met(gate, &report) && failures.is_empty();
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

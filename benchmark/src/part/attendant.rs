@@ -63,7 +63,7 @@ async fn manage(connection: &Connection, command: QueueCommand) -> anyhow::Resul
 }
 
 async fn fill(server: &Server, queue: &str, count: u64, takes: &[Duration]) -> anyhow::Result<Attended> {
-    let pusher = Pusher::new(LinkPool::new(server.link(LANES)).map_err(|error| anyhow::anyhow!("{error}"))?);
+    let pusher = Pusher::new(LinkPool::new(server.link_without_breaker(LANES)).map_err(|error| anyhow::anyhow!("{error}"))?);
     let mut next = 0;
     while next < count {
         let end = (next + FILL).min(count);

@@ -67,6 +67,11 @@ impl Server {
         LinkConfig { password: self.password.clone(), max_connections: connections, ..LinkConfig::new(self.host.clone(), self.port) }
     }
 
+    /// The same for a link that nobody probes: a circuit that opens would stay open.
+    pub(crate) fn link_without_breaker(&self, connections: usize) -> LinkConfig {
+        LinkConfig { breaker_failures: 0, ..self.link(connections) }
+    }
+
     /// For the faktory crate.
     pub(crate) fn url(&self) -> String {
         match &self.password {

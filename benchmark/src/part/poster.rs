@@ -68,7 +68,7 @@ impl Poster {
                 Way::Http(client)
             }
             Via::Link | Via::Worker => {
-                let pool = LinkPool::new(server()?.link(order.connections)).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let pool = LinkPool::new(server()?.link_without_breaker(order.connections)).map_err(|error| anyhow::anyhow!("{error}"))?;
                 pool.warm_up(order.connections).await;
                 Way::Link(Pusher::new(pool))
             }

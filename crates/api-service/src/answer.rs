@@ -13,7 +13,7 @@ use crate::problem::{Code, Problem};
 pub(crate) fn single(job_id: &str, outcome: &JobOutcome) -> Response {
     match problem_of(outcome) {
         None => (StatusCode::ACCEPTED, Json(json!({ "job_id": job_id }))).into_response(),
-        Some((code, detail)) => Problem::new(code, detail).with("job_id", job_id).into_response(),
+        Some((code, detail)) => again_in(Problem::new(code, detail), outcome).with("job_id", job_id).into_response(),
     }
 }
 
@@ -80,7 +80,16 @@ pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
     }
     let (code, detail) =
         first_unknown.or(first_not_stored).or(first_rejected).unwrap_or_else(|| (Code::InternalError, "the batch has no outcome".into()));
-    Problem::new(code, detail).with_members(members).into_response()
+    let problem = Problem::new(code, detail).with_members(members);
+    outcomes.iter().fold(problem, again_in).into_response()
+}
+
+/// Tells when it is worth trying again, where that is known.
+const fn again_in(problem: Problem, outcome: &JobOutcome) -> Problem {
+    match outcome {
+        JobOutcome::NotSent(NotSent::CircuitOpen { again_in }, _) => problem.again_in(*again_in),
+        _ => problem,
+    }
 }
 
 /// What is wrong with an outcome; `None` where nothing is.
@@ -95,7 +104,7 @@ fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
                 // Out of time before a connection was free is, for the caller, no connection.
                 NotSent::Unreachable | NotSent::TimedOut => Code::WorkServerUnreachable,
                 NotSent::Refused => Code::WorkServerRefusing,
-                NotSent::CircuitOpen => Code::CircuitOpen,
+                NotSent::CircuitOpen { .. } => Code::CircuitOpen,
                 NotSent::Overloaded => Code::Overloaded,
                 NotSent::ShuttingDown => Code::ShuttingDown,
             };

@@ -1,16 +1,14 @@
 //! Taking in a request's body: announced as JSON, within its size, and not too slowly.
 
-use std::sync::Arc;
-
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use crate::budget::Share;
 use crate::encoding::{Decoded, Encoding};
 use crate::problem::{Code, Problem};
 use crate::state::{State, shutting_down};
@@ -21,13 +19,13 @@ const DISCARD_BYTES: usize = 64 << 20;
 
 /// All bodies that are being read may take so much, or as much as the largest one.
 pub(crate) const BUDGET_BYTES: usize = 512 << 20;
-/// What a permit of the budget stands for.
-pub(crate) const BUDGET_UNIT: usize = 1 << 10;
+/// The first share of a body whose size is not known before.
+const FIRST_SHARE: usize = 64 << 10;
 
 /// A body as text, and its share of the memory that all bodies may take.
 pub(crate) struct Text {
     text: String,
-    _share: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 impl Text {
@@ -50,12 +48,16 @@ pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant
     }
     // How much an encoded body becomes is not known before.
     let announced = announced.filter(|_| encoding == Encoding::Identity);
-    let size = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
+    let size = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_SHARE.min(limit));
     let read = async {
-        let share = share(state, size, deadline).await?;
+        let Some(mut share) = state.body_budget.share(size).await else {
+            return Err(refuse(request, no_room()).await);
+        };
         let text = match encoding {
-            Encoding::Identity => collect(state, request, limit, size, deadline).await?,
-            Encoding::Gzip | Encoding::Zstd => collect_decoded(state, encoding.decode(request.into_body()), limit, deadline).await?,
+            Encoding::Identity => collect(state, request, limit, size, &mut share, deadline).await?,
+            Encoding::Gzip | Encoding::Zstd => {
+                collect_decoded(state, encoding.decode(request.into_body()), limit, &mut share, deadline).await?
+            }
         };
         Ok(Text { text: utf8(text)?, _share: share })
     };
@@ -65,13 +67,14 @@ pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant
     }
 }
 
-/// Waits for room among the bodies that are being read; a small body hardly ever has to.
-async fn share(state: &State, size: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Problem> {
-    let size = u32::try_from(size.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX).clamp(1, state.body_budget_units);
-    match timeout_at(deadline, Arc::clone(&state.body_budget).acquire_many_owned(size)).await {
-        Ok(Ok(share)) => Ok(share),
-        _ => Err(Problem::new(Code::Overloaded, "too many large bodies are being read; nothing was enqueued").closing()),
-    }
+fn no_room() -> Problem {
+    Problem::new(Code::Overloaded, "too many large bodies are being read; nothing was enqueued").closing()
+}
+
+/// Makes the share large enough for so many bytes more.
+async fn grow(share: &mut Share, collected: &BytesMut, more: usize) -> Result<(), Problem> {
+    let needed = collected.len() + more;
+    if share.grow_to(needed).await { Ok(()) } else { Err(no_room()) }
 }
 
 fn utf8(bytes: BytesMut) -> Result<String, Problem> {
@@ -123,14 +126,23 @@ pub(crate) fn media_type_is(headers: &HeaderMap, accepted: &[&str]) -> bool {
     is_utf8 && accepted.iter().any(|accepted| media_type.trim().eq_ignore_ascii_case(accepted))
 }
 
-async fn collect_decoded(state: &State, mut body: Decoded, limit: usize, deadline: Instant) -> Result<BytesMut, Problem> {
+async fn collect_decoded(
+    state: &State,
+    mut body: Decoded,
+    limit: usize,
+    share: &mut Share,
+    deadline: Instant,
+) -> Result<BytesMut, Problem> {
     let idle = state.config.body_idle_timeout;
     let mut collected = BytesMut::new();
     loop {
         match timeout_at(deadline.min(Instant::now() + idle), body.next()).await {
             Ok(None) => return Ok(collected),
             Ok(Some(Ok(data))) if collected.len() + data.len() > limit => return Err(too_large(limit).closing()),
-            Ok(Some(Ok(data))) => collected.extend_from_slice(&data),
+            Ok(Some(Ok(data))) => {
+                grow(share, &collected, data.len()).await?;
+                collected.extend_from_slice(&data);
+            }
             Ok(Some(Err(error))) => {
                 return Err(Problem::new(Code::MalformedEncoding, format!("the body can't be decoded: {error}")).closing());
             }
@@ -145,7 +157,14 @@ fn too_slow(idle: std::time::Duration) -> Problem {
     Problem::new(Code::BodyTooSlow, detail).closing()
 }
 
-async fn collect(state: &State, request: Request, limit: usize, size: usize, deadline: Instant) -> Result<BytesMut, Problem> {
+async fn collect(
+    state: &State,
+    request: Request,
+    limit: usize,
+    size: usize,
+    share: &mut Share,
+    deadline: Instant,
+) -> Result<BytesMut, Problem> {
     let expects = expects_continue(request.headers());
     let mut body = request.into_body();
     let mut collected = BytesMut::with_capacity(size.min(1 << 20));
@@ -164,6 +183,7 @@ async fn collect(state: &State, request: Request, limit: usize, size: usize, dea
                 let all_read = discard(body, expects).await;
                 return Err(if all_read { too_large(limit) } else { too_large(limit).closing() });
             }
+            grow(share, &collected, data.len()).await?;
             collected.extend_from_slice(&data);
         }
     }

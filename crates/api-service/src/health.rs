@@ -8,6 +8,7 @@ use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use faktory_link::{BreakerState, JobOutcome, LinkPool};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::problem::{Code, Problem};
@@ -43,6 +44,10 @@ impl Health {
 
     /// Learns from a push: a server that takes probes may refuse jobs all the same.
     pub(crate) fn note_push(&self, outcomes: &[JobOutcome]) {
+        let answers = |outcome: &JobOutcome| matches!(outcome, JobOutcome::Stored | JobOutcome::Rejected(_) | JobOutcome::ServerRefuses(_));
+        if outcomes.iter().any(answers) {
+            self.seen().last_success = Some(Instant::now());
+        }
         let latest = outcomes.iter().rev().find_map(|outcome| match outcome {
             JobOutcome::Stored => Some(None),
             JobOutcome::ServerRefuses(detail) => Some(Some(detail.clone())),
@@ -74,7 +79,14 @@ impl Health {
 /// Asks the work server for ever whether it is there, and tries it again while the circuit is open.
 pub(crate) async fn probe(state: SharedState, pool: LinkPool) {
     let mut was_reachable = None;
-    let mut warming = tokio::spawn(warm(pool.clone()));
+    let warm = WARM.min(pool.max_size());
+    let mut warming = JoinSet::new();
+    let warm_up = |warming: &mut JoinSet<usize>, connections| {
+        let pool = pool.clone();
+        warming.spawn(async move { pool.warm_up(connections).await });
+    };
+    // The first question makes one itself.
+    warm_up(&mut warming, warm - 1);
     loop {
         let Some(result) = pool.probe().await else {
             tokio::time::sleep(PROBE_AGAIN.min(state.config.link.breaker_open_for)).await;
@@ -95,8 +107,9 @@ pub(crate) async fn probe(state: SharedState, pool: LinkPool) {
             }
         }
         // Connections that have ended meanwhile are made anew before somebody needs them.
-        if reachable && warming.is_finished() && (was_reachable != Some(true) || pool.size() < WARM) {
-            warming = tokio::spawn(warm(pool.clone()));
+        while warming.try_join_next().is_some() {}
+        if reachable && warming.is_empty() && pool.size() < warm {
+            warm_up(&mut warming, warm);
         }
         was_reachable = Some(reachable);
         if reachable {
@@ -108,10 +121,6 @@ pub(crate) async fn probe(state: SharedState, pool: LinkPool) {
             tokio::time::sleep(PROBE_AGAIN).await;
         }
     }
-}
-
-async fn warm(pool: LinkPool) {
-    pool.warm_up(WARM).await;
 }
 
 fn where_it_is(state: &State) -> String {

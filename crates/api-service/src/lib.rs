@@ -3,6 +3,7 @@
 mod answer;
 mod batch_body;
 mod body;
+mod budget;
 mod config;
 mod encoding;
 mod health;

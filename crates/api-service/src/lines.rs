@@ -3,6 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 
+use crate::budget::{Budget, Share};
 use crate::encoding::Decoded;
 
 /// One line, counted from 1.
@@ -12,7 +13,19 @@ pub(crate) enum Line {
     Text(u64, Bytes),
     /// It has more bytes than allowed; what was too much is not kept.
     TooLong(u64),
+    /// There was no memory for it; it is not kept.
+    NoRoom(u64),
 }
+
+/// Why the rest of a line is read over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skip {
+    TooLong,
+    NoRoom,
+}
+
+/// A line may have so many bytes without a share of the memory for bodies.
+const FREE_BYTES: usize = 64 << 10;
 
 /// The lines of a body.
 pub(crate) struct Lines {
@@ -21,15 +34,18 @@ pub(crate) struct Lines {
     /// Bytes of the buffer in which no line break is.
     searched: usize,
     limit: usize,
-    /// The current line is too long, and read over.
-    skipping: bool,
+    /// The current line is read over.
+    skipping: Option<Skip>,
+    budget: Budget,
+    /// What the current line has of it.
+    share: Option<Share>,
     number: u64,
     ended: bool,
 }
 
 impl Lines {
-    pub(crate) fn new(body: Decoded, limit: usize) -> Self {
-        Self { body, buffer: BytesMut::new(), searched: 0, limit, skipping: false, number: 0, ended: false }
+    pub(crate) fn new(body: Decoded, limit: usize, budget: Budget) -> Self {
+        Self { body, buffer: BytesMut::new(), searched: 0, limit, skipping: None, budget, share: None, number: 0, ended: false }
     }
 
     /// Waits for lines, and takes those that are there, up to `most`; empty at the end. Blank lines count and are left out. Cancel safe.
@@ -54,25 +70,49 @@ impl Lines {
         }
     }
 
+    /// Whether the line whose beginning is in the buffer can't be kept.
+    fn why_skip(&mut self) -> Option<Skip> {
+        if self.searched > self.limit {
+            return Some(Skip::TooLong);
+        }
+        if self.searched <= FREE_BYTES {
+            return None;
+        }
+        let has_room = match &mut self.share {
+            Some(share) => share.try_grow_to(self.searched),
+            None => {
+                self.share = self.budget.try_share(self.searched);
+                self.share.is_some()
+            }
+        };
+        (!has_room).then_some(Skip::NoRoom)
+    }
+
     fn take(&mut self, most: usize) -> Vec<Line> {
         let mut lines = Vec::new();
         while lines.len() < most {
             let fresh = self.buffer.get(self.searched..).unwrap_or_default();
             let Some(at) = fresh.iter().position(|byte| *byte == b'\n') else {
                 self.searched = self.buffer.len();
-                if self.searched > self.limit {
-                    self.skipping = true;
-                    self.buffer.clear();
-                    self.searched = 0;
+                if self.skipping.is_none() {
+                    self.skipping = self.why_skip();
+                }
+                if self.skipping.is_some() {
+                    self.buffer = BytesMut::new();
+                    (self.searched, self.share) = (0, None);
                 }
                 break;
             };
             let line = self.buffer.split_to(self.searched + at).freeze();
             self.buffer.advance(1);
-            self.searched = 0;
+            (self.searched, self.share) = (0, None);
             self.number += 1;
-            if std::mem::take(&mut self.skipping) || line.len() > self.limit {
-                lines.push(Line::TooLong(self.number));
+            let too_long = (line.len() > self.limit).then_some(Skip::TooLong);
+            if let Some(skip) = self.skipping.take().or(too_long) {
+                lines.push(match skip {
+                    Skip::TooLong => Line::TooLong(self.number),
+                    Skip::NoRoom => Line::NoRoom(self.number),
+                });
             } else if !line.iter().all(u8::is_ascii_whitespace) {
                 lines.push(Line::Text(self.number, line));
             }
@@ -86,8 +126,12 @@ mod tests {
     use super::*;
 
     async fn lines(chunks: &[&str], limit: usize) -> Vec<Line> {
+        lines_within(chunks, limit, &Budget::new(1 << 20)).await
+    }
+
+    async fn lines_within(chunks: &[&str], limit: usize, budget: &Budget) -> Vec<Line> {
         let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from((*chunk).to_owned()))).collect();
-        let mut lines = Lines::new(Box::pin(futures_util::stream::iter(chunks)), limit);
+        let mut lines = Lines::new(Box::pin(futures_util::stream::iter(chunks)), limit, budget.clone());
         let mut all = Vec::new();
         loop {
             let some = lines.next(2).await.unwrap();
@@ -108,6 +152,20 @@ mod tests {
         assert_eq!(lines(&["one\n\nthree\r\nfour"], 100).await, expected);
         assert_eq!(lines(&["on", "e", "\n", "\nthree\r\n", "fo", "ur\n"], 100).await, expected);
         assert_eq!(lines(&[], 100).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_long_line_takes_its_share_of_the_memory_and_gives_it_back() {
+        let (budget, half) = (Budget::new(256 << 10), "a".repeat(100 << 10));
+        let _others = budget.try_share(50 << 10).unwrap();
+        let chunks = [half.as_str(), &half, "\n", &half, &half, &half, "\n1\n", &half, &half, "\n"];
+        let kept = lines_within(&chunks, 1 << 20, &budget).await.into_iter().map(|line| match line {
+            Line::Text(number, text) => (number, Some(text.len())),
+            Line::TooLong(_) => panic!("no line is longer than allowed"),
+            Line::NoRoom(number) => (number, None),
+        });
+        assert_eq!(kept.collect::<Vec<_>>(), [(1, Some(200 << 10)), (2, None), (3, Some(1)), (4, Some(200 << 10))]);
+        assert!(budget.try_share(206 << 10).is_some(), "all that others do not have is there again");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Everything that is not a success, as RFC 9457 has it: `application/problem+json`.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -83,10 +84,12 @@ pub(crate) struct Problem {
     close: bool,
     /// Somebody asks again and again: not worth a line in the log each time.
     quiet: bool,
+    /// When it is worth trying again, where the work is not taken.
+    again_in: Duration,
 }
 
-/// Seconds after which it is worth trying again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// When it is worth trying again, where nothing better is known.
+const AGAIN_IN: Duration = Duration::from_secs(1);
 
 /// The errors of one answer at the most; a batch of 10,000 can have more faults than anybody reads.
 const ERRORS_MAX: usize = 1000;
@@ -114,7 +117,7 @@ struct ErrorDocument<'a> {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), members: Map::new(), close: false, quiet: false }
+        Self { code, detail: detail.into(), errors: Vec::new(), members: Map::new(), close: false, quiet: false, again_in: AGAIN_IN }
     }
 
     /// Faults of jobs. They share a code, or the code is that of an invalid job.
@@ -157,6 +160,11 @@ impl Problem {
         Value::Object(member)
     }
 
+    pub(crate) const fn again_in(mut self, time: Duration) -> Self {
+        self.again_in = time;
+        self
+    }
+
     pub(crate) const fn quiet(mut self) -> Self {
         self.quiet = true;
         self
@@ -193,7 +201,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            // Whole seconds, and not at once.
+            let seconds = self.again_in.as_secs() + u64::from(self.again_in.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, seconds.max(1).into());
         }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -14,13 +14,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::body::{BUDGET_BYTES, BUDGET_UNIT};
+use crate::body::BUDGET_BYTES;
+use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::health::{self, Health};
 use crate::metrics::{self, Metrics};
 use crate::queue_names::QueueNames;
 use crate::routes;
 use crate::state::{Ending, SharedState, State};
+use crate::stream::Streams;
 
 /// Connections at a time; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -69,11 +71,9 @@ impl Api {
         let metrics = Arc::new(Metrics::new());
         let observer: Arc<dyn Observer> = metrics.clone();
         let pool = LinkPool::new(LinkConfig { observer: Some(observer), ..config.link.clone() })?;
-        let budget = BUDGET_BYTES.max(config.max_body_bytes).div_ceil(BUDGET_UNIT);
-        let body_budget_units = u32::try_from(budget).unwrap_or(u32::MAX);
         let state = Arc::new(State {
-            body_budget: Arc::new(Semaphore::new(body_budget_units as usize)),
-            body_budget_units,
+            body_budget: Budget::new(BUDGET_BYTES.max(config.max_body_bytes)),
+            streams: Streams::default(),
             pusher: Pusher::new(pool.clone()),
             health: Health::default(),
             metrics,
@@ -106,6 +106,7 @@ impl Api {
         }
         self.probing.abort();
         self.upkeep.abort();
+        self.state.streams.end().await;
         let _ = tokio::time::timeout(LAST_WORDS, self.state.pusher.close()).await;
         self.pool.close();
         tracing::info!("the API has ended");

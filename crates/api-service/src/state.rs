@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use faktory_link::{JobOutcome, Pusher};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::queue_names::QueueNames;
+use crate::stream::Streams;
 
 /// How far the service's end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,9 +34,9 @@ pub(crate) struct State {
     pub(crate) queues: QueueNames,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ending: watch::Sender<Ending>,
-    /// What bodies that are being read may take in all, in units of [`crate::body::BUDGET_UNIT`].
-    pub(crate) body_budget: Arc<Semaphore>,
-    pub(crate) body_budget_units: u32,
+    /// What bodies that are being read may take in all.
+    pub(crate) body_budget: Budget,
+    pub(crate) streams: Streams,
 }
 
 /// Cheap to clone, as axum wants it.

@@ -50,8 +50,13 @@ const TRY_AGAIN: [&str; 5] = ["work_server_unreachable", "work_server_refusing",
 impl Document {
     /// Whether the API says that nothing of the request is stored for now.
     pub(crate) fn says_try_again(&self) -> bool {
-        TRY_AGAIN.contains(&self.problem.code.as_str())
+        says_try_again(&self.problem)
     }
+}
+
+/// Whether a problem says that what it is about is not stored for now.
+pub(crate) fn says_try_again(problem: &Problem) -> bool {
+    TRY_AGAIN.contains(&problem.code.as_str())
 }
 
 impl Client {

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 
-use crate::answer::chain;
+use crate::answer::{chain, says_try_again};
 use crate::builder::Client;
 use crate::new_job::NewJob;
 use crate::outcome::{JobOutcome, PostError, Problem};
@@ -127,7 +127,7 @@ fn result(line: Line) -> StreamResult {
         (Some(job_id), None) => JobOutcome::Stored { job_id },
         (_, Some(error)) => JobOutcome::Failed(match error.outcome.as_str() {
             "unknown" => PostError::Unknown { job_id: error.job_id, detail: error.problem.detail },
-            "not_sent" if error.problem.errors.is_empty() && error.problem.status >= 500 => PostError::NotStored(error.problem.detail),
+            _ if says_try_again(&error.problem) => PostError::NotStored(error.problem.detail),
             _ => PostError::Refused(error.problem),
         }),
         (None, None) => JobOutcome::Failed(PostError::Unknown { job_id: None, detail: "the result does not tell".into() }),

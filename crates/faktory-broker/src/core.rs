@@ -39,6 +39,8 @@ const GROUP_MAX: usize = 1024;
 /// answers flow: a client far away sends on as they come, and would otherwise have all its jobs answered at once, and then none for a round trip.
 const GROUP_LASTS: Duration = Duration::from_millis(5);
 const GROUP_LASTS_SYNCS: u32 = 8;
+/// And no longer, however slow the disk is.
+const GROUP_LASTS_MAX: Duration = Duration::from_millis(100);
 
 /// See [the module](self).
 pub(crate) struct Core {
@@ -73,7 +75,7 @@ impl Core {
             if let Some(event) = first {
                 self.apply(event)?;
             }
-            let ends = began + GROUP_LASTS.max(self.last_sync * GROUP_LASTS_SYNCS);
+            let ends = began + (self.last_sync * GROUP_LASTS_SYNCS).clamp(GROUP_LASTS, GROUP_LASTS_MAX);
             for _ in 1..GROUP_MAX {
                 if Instant::now() >= ends {
                     break;

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 use crate::error::LinkError;
 
+/// Connections whose loss is remembered; a pool has hardly more.
+const CAUSES_MAX: usize = 100;
+
 /// How a link is doing, as its breaker sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BreakerState {
@@ -41,16 +44,16 @@ pub(crate) struct Breaker {
     failures_max: u32,
     open_for: Duration,
     inner: Mutex<Inner>,
-    /// It has opened.
-    opens: Notify,
+    /// It has opened, or closed.
+    changes: Notify,
 }
 
 #[derive(Debug)]
 struct Inner {
     state: BreakerState,
     failures: u32,
-    /// What failed last: the commands that one connection takes along are one failure.
-    last: Option<Arc<LinkError>>,
+    /// What failed since the last success: the commands that one connection takes along are one failure.
+    causes: Vec<Arc<LinkError>>,
     /// When the next probe may go.
     probe_at: Instant,
     opened: u64,
@@ -58,8 +61,8 @@ struct Inner {
 
 impl Breaker {
     pub(crate) fn new(failures_max: u32, open_for: Duration) -> Self {
-        let inner = Inner { state: BreakerState::Closed, failures: 0, last: None, probe_at: Instant::now(), opened: 0 };
-        Self { failures_max, open_for, inner: Mutex::new(inner), opens: Notify::new() }
+        let inner = Inner { state: BreakerState::Closed, failures: 0, causes: Vec::new(), probe_at: Instant::now(), opened: 0 };
+        Self { failures_max, open_for, inner: Mutex::new(inner), changes: Notify::new() }
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -92,10 +95,11 @@ impl Breaker {
     pub(crate) fn succeeded(&self) {
         let mut inner = self.inner();
         inner.failures = 0;
-        inner.last = None;
+        inner.causes.clear();
         if inner.state != BreakerState::Closed {
             inner.state = BreakerState::Closed;
             drop(inner);
+            self.changes.notify_waiters();
             tracing::info!("the circuit is closed: the work server answers");
         }
     }
@@ -106,12 +110,16 @@ impl Breaker {
             return;
         }
         let mut inner = self.inner();
-        if let (Some(cause), Some(last)) = (cause, &inner.last)
-            && Arc::ptr_eq(cause, last)
-        {
-            return;
+        if let Some(cause) = cause {
+            if inner.causes.iter().any(|known| Arc::ptr_eq(known, cause)) {
+                return;
+            }
+            // Of more that failed in a row, the first are settled.
+            if inner.causes.len() >= CAUSES_MAX {
+                inner.causes.remove(0);
+            }
+            inner.causes.push(Arc::clone(cause));
         }
-        inner.last = cause.cloned();
         inner.failures = inner.failures.saturating_add(1);
         let opens = match inner.state {
             BreakerState::Closed => inner.failures >= self.failures_max,
@@ -127,21 +135,31 @@ impl Breaker {
         inner.opened += u64::from(is_new);
         let failures = inner.failures;
         drop(inner);
-        self.opens.notify_waiters();
+        self.changes.notify_waiters();
         if is_new {
             tracing::warn!(failures, probe_in = ?self.open_for, "the circuit is open: nothing is sent to the work server for now");
         }
     }
 
+    /// Resolves when it is open, at once where it is. Cancel safe.
     pub(crate) async fn until_open(&self) {
+        self.until(|state| state != BreakerState::Closed).await;
+    }
+
+    /// Resolves when it is closed, at once where it is. Cancel safe.
+    pub(crate) async fn until_closed(&self) {
+        self.until(|state| state == BreakerState::Closed).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(BreakerState) -> bool) {
         loop {
             // Registered before it is looked at, so that none is missed.
-            let mut opens = std::pin::pin!(self.opens.notified());
-            opens.as_mut().enable();
-            if self.state() != BreakerState::Closed {
+            let mut changes = std::pin::pin!(self.changes.notified());
+            changes.as_mut().enable();
+            if is_so(self.state()) {
                 return;
             }
-            opens.await;
+            changes.await;
         }
     }
 
@@ -192,6 +210,12 @@ mod tests {
             breaker.failed(Some(&cause), now);
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
+        let (breaker, another) = (Breaker::new(3, Duration::from_secs(5)), Arc::new(LinkError::ClosedHere));
+        for _ in 0..100 {
+            breaker.failed(Some(&cause), now);
+            breaker.failed(Some(&another), now);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed, "two are two, however their commands are told");
         breaker.failed(Some(&Arc::new(LinkError::ClosedHere)), now);
         assert_eq!(breaker.state(), BreakerState::Open);
     }

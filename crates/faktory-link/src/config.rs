@@ -27,7 +27,8 @@ pub struct LinkConfig {
     pub keepalive_interval: Duration,
     /// TCP congestion control of what is sent, such as `bbr`; the system's where `None`, or where the system refuses it.
     pub congestion: Option<String>,
-    /// Failures of the link one after another that open the circuit; 0: it never opens.
+    /// Failures of the link one after another that open the circuit; 0: it never opens. [`LinkPool::probe`](crate::LinkPool::probe) closes it
+    /// again, so whoever lets it open calls that from time to time.
     pub breaker_failures: u32,
     /// Time until a probe while the circuit is open.
     pub breaker_open_for: Duration,

@@ -44,6 +44,8 @@ struct Shared {
     /// The connection has ended.
     has_ended: Notify,
     ended: OnceLock<Arc<LinkError>>,
+    /// It is to end.
+    given_up: Notify,
     /// How long TCP's handshake took.
     distance: Duration,
 }
@@ -152,6 +154,7 @@ impl Connection {
             idle: Notify::new(),
             has_ended: Notify::new(),
             ended: OnceLock::new(),
+            given_up: Notify::new(),
             distance: dialled.distance,
         });
         let (commands, queue) = mpsc::channel(config.window_commands.max(1) as usize);
@@ -255,6 +258,23 @@ impl Connection {
 }
 
 impl Pending {
+    /// The reply, if it comes within this time, shorter than the connection's own. Where it does not and nothing else is in flight, the
+    /// connection is dead and ends; with more in flight it may just be busy. Cancel safe.
+    ///
+    /// # Errors
+    /// Where no reply comes.
+    pub(crate) async fn within(self, limit: Duration) -> Result<Reply, Lost> {
+        let shared = Arc::clone(&self.shared);
+        if let Ok(reply) = tokio::time::timeout(limit, self).await {
+            return reply;
+        }
+        let cause = Arc::new(LinkError::Timeout { phase: Phase::Reply, after: limit });
+        if shared.in_flight().waiters.len() <= 1 && shared.ended.set(Arc::clone(&cause)).is_ok() {
+            shared.given_up.notify_one();
+        }
+        Err(Lost { sent: true, cause })
+    }
+
     fn answered(reply: Reply, shared: &Arc<Shared>) -> Self {
         let (sender, receiver) = oneshot::channel();
         let _ = sender.send(Ok(reply));
@@ -285,6 +305,8 @@ impl Driver {
         let cause = tokio::select! {
             cause = &mut writing => cause,
             cause = &mut reading => cause,
+            // The cause is known already.
+            () = self.shared.given_up.notified() => LinkError::ClosedHere,
         };
         // While the queue is still held: who is dropped with it finds the cause.
         self.shared.end(cause);

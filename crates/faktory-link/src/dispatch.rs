@@ -174,14 +174,12 @@ impl Sender {
             match answered {
                 Ok(reply) => {
                     self.pool.breaker().succeeded();
-                    self.queue.note_distance(distance);
+                    let distance = self.queue.note_distance(distance);
                     if let Some(observer) = self.pool.observer() {
                         let waited = batch.parts.iter().map(|part| left.saturating_duration_since(part.since)).max().unwrap_or_default();
                         let took = left.elapsed();
                         let on_the_way = took.min(distance);
-                        let parts = batch.parts.len();
-                        let times =
-                            CommandTimes { jobs: batch.jobs, parts, bytes: line.len(), waited, on_the_way, in_server: took - on_the_way };
+                        let times = CommandTimes { jobs: batch.jobs, bytes: line.len(), waited, on_the_way, in_server: took - on_the_way };
                         observer.command_answered(&times);
                     }
                     return (batch.settle(&reply), true);

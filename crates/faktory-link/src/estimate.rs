@@ -25,6 +25,8 @@ const SERVICE_COUNTS: Duration = Duration::from_secs(5);
 const ROUND_TRIP_COUNTS: Duration = Duration::from_secs(30);
 /// Under way are as many jobs as are answered in this many round trips, so that the rate can show whether there is room for more.
 const ROUND_TRIPS: f64 = 2.0;
+/// Commands over a longer way after which the shortest seen counts a good third.
+const DISTANCE_FORGETS: f64 = 1000.0;
 /// Added to the round trip: a server that syncs answers in groups, and this machine has other things to do.
 const SLACK: Duration = Duration::from_millis(20);
 /// While nothing is known: what fifteen connections carry in their first round trip, ten segments of 1,448 bytes each (RFC 6928)
@@ -168,7 +170,7 @@ impl Estimate {
 
     fn note_service(&mut self, held_back: bool, now: Instant) {
         let begin = Busy { since: now, answered: self.answered, held_back, growth: Growth::default() };
-        let Some(busy) = self.busy.filter(|_| self.in_flight > 0) else {
+        let Some(busy) = self.busy else {
             self.busy = (self.in_flight > 0).then_some(begin);
             return;
         };
@@ -193,13 +195,20 @@ impl Estimate {
     }
 
     /// It will not be answered, or has not left after all.
-    pub(crate) const fn over(&mut self, sent: Sent) {
+    pub(crate) fn over(&mut self, sent: Sent) {
         self.in_flight = self.in_flight.saturating_sub(sent.jobs);
+        if self.in_flight == 0 {
+            self.busy = None;
+        }
     }
 
-    /// A connection was made: its handshake took so long, without any work of the server.
-    pub(crate) const fn note_distance(&mut self, distance: Duration) {
-        self.distance = Some(distance.as_secs_f64());
+    /// A command was answered over a connection whose handshake took so long, without any work of the server. Returns the distance: the
+    /// shortest, and slowly what is seen instead, because a handshake may have lost a packet and a way may change.
+    pub(crate) fn note_distance(&mut self, distance: Duration) -> Duration {
+        let seen = distance.as_secs_f64();
+        let distance = self.distance.map_or(seen, |known| if seen < known { seen } else { known + (seen - known) / DISTANCE_FORGETS });
+        self.distance = Some(distance);
+        Duration::from_secs_f64(distance)
     }
 
     /// Jobs under way.

@@ -22,4 +22,5 @@ pub use error::{LinkError, Lost, Phase};
 pub use observer::{CommandTimes, Observer};
 pub use outcome::{EncodedJob, JobOutcome, NotSent};
 pub use pool::{LinkPool, PoolFailure, Pooled};
-pub use pusher::{LinkStatus, Pusher};
+pub use pusher::{LinkStatus, Pusher, Room};
+pub use queue::Source;

@@ -14,13 +14,11 @@ pub trait Observer: Debug + Send + Sync {
 pub struct CommandTimes {
     /// Jobs in it.
     pub jobs: usize,
-    /// Callers' parts in it: more than one where callers were put together.
-    pub parts: usize,
     /// Its bytes on the wire.
     pub bytes: usize,
     /// From the first part's coming to when a connection was free for it.
     pub waited: Duration,
-    /// On the way there and back: the round trip of that connection's TCP handshake, or less.
+    /// On the way there and back: the shortest round trip of a TCP handshake of late, or less.
     pub on_the_way: Duration,
     /// The rest: written bit by bit over the round trips that its size takes, and in the server.
     pub in_server: Duration,

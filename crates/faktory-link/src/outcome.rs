@@ -1,5 +1,7 @@
 //! What became of a job that was to be pushed.
 
+use std::time::Duration;
+
 use faktory_wire::Job;
 
 /// A job as JSON on one line, ready to go into a push.
@@ -27,7 +29,10 @@ pub enum NotSent {
     /// The server refuses connections or the password.
     Refused,
     /// The circuit is open: the link has failed several times in a row.
-    CircuitOpen,
+    CircuitOpen {
+        /// When it is tried again.
+        again_in: Duration,
+    },
     /// Too much is waiting to be sent already.
     Overloaded,
     /// The caller's time ran out first.

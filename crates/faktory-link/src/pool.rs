@@ -7,6 +7,8 @@ use std::time::Duration;
 use deadpool::managed::{self, Hook, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
 
 use faktory_wire::{Command, Reply};
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::breaker::Breaker;
@@ -14,6 +16,9 @@ use crate::config::LinkConfig;
 use crate::connection::Connection;
 use crate::error::{LinkError, Phase};
 use crate::observer::Observer;
+
+/// A probe over a connection that is there is answered by then, or has failed.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connection held; back in the pool when dropped.
 pub type Pooled = Object<Manager>;
@@ -124,21 +129,40 @@ impl LinkPool {
         })
     }
 
-    /// Opens connections ahead of need, several at once, until so many are there; fewer where the server gives no more.
-    /// Returns how many are there.
+    /// Opens connections ahead of need, several at once, until so many are there; fewer where the server gives no more. Those that are
+    /// there stay free for others meanwhile. Returns how many there are. Cancel safe: dropped, those under way are given up.
     pub async fn warm_up(&self, connections: usize) -> usize {
-        let wanted = connections.min(self.pool.status().max_size);
-        // Held together, because the pool makes a new one only where none is idle.
-        let mut opening = tokio::task::JoinSet::new();
-        for _ in 0..wanted {
-            let pool = self.clone();
-            opening.spawn(async move { pool.get().await.ok() });
+        let there = self.size() + self.ready_made.connections().len();
+        let missing = connections.min(self.max_size()).saturating_sub(there);
+        let mut opening = JoinSet::new();
+        for _ in 0..missing {
+            let config = self.config.clone();
+            opening.spawn(async move { Connection::open(&config, None).await });
         }
-        let mut held = Vec::new();
         while let Some(opened) = opening.join_next().await {
-            held.extend(opened.ok().flatten());
+            match opened {
+                Ok(Ok(connection)) => self.take_in(connection),
+                Ok(Err(failure)) => tracing::debug!(%failure, "a connection ahead of need could not be made"),
+                Err(_) => {}
+            }
         }
-        held.len()
+        self.size()
+    }
+
+    /// Puts a connection that was made outside into the pool; closes it where that is full. The pool makes a new one only where none is
+    /// idle, so all that are idle are held for the moment that it takes, without waiting for anything.
+    fn take_in(&self, connection: Connection) {
+        self.ready_made.connected.fetch_add(1, Ordering::Relaxed);
+        self.ready_made.connections().push(connection);
+        let mut held = Vec::new();
+        while self.size() < self.max_size() && !self.ready_made.connections().is_empty() {
+            let Some(Ok(connection)) = self.get().now_or_never() else { break };
+            held.push(connection);
+        }
+        if self.size() >= self.max_size() {
+            let spare = std::mem::take(&mut *self.ready_made.connections());
+            drop(spare);
+        }
     }
 
     /// Connections that there may be.
@@ -172,25 +196,20 @@ impl LinkPool {
     /// # Errors
     /// With why no answer came, for a person.
     pub async fn probe(&self) -> Option<Result<(), String>> {
-        if self.breaker.check(Instant::now()).is_err() && !self.breaker.may_probe(Instant::now()) {
+        let is_closed = self.breaker.check(Instant::now()).is_ok();
+        if !is_closed && !self.breaker.may_probe(Instant::now()) {
             return None;
         }
-        Some(if self.idle() == 0 && self.size() < self.max_size() { self.probe_anew().await } else { self.probe_again().await })
+        // While it is open, those that seem to live may be dead without a sign.
+        let anew = !is_closed || (self.idle() == 0 && self.size() < self.max_size());
+        Some(if anew { self.probe_anew().await } else { self.probe_again().await })
     }
 
     async fn probe_anew(&self) -> Result<(), String> {
         match Connection::open_and_probe(&self.config).await {
             Ok(connection) => {
                 self.breaker.succeeded();
-                self.ready_made.connected.fetch_add(1, Ordering::Relaxed);
-                let spare = {
-                    let mut connections = self.ready_made.connections();
-                    // One at the most: what stands outside of the pool is not counted by it.
-                    let spare = connections.pop();
-                    connections.push(connection);
-                    spare
-                };
-                drop(spare);
+                self.take_in(connection);
                 Ok(())
             }
             Err(error) => {
@@ -206,7 +225,7 @@ impl LinkPool {
             let lost = |lost: crate::error::Lost| (lost.to_string(), Some(lost.cause));
             let pending = connection.submit(Command::PushBulk(Vec::new()).to_line()).await.map_err(lost)?;
             drop(connection);
-            pending.await.map_err(lost)
+            pending.within(PROBE_WITHIN).await.map_err(lost)
         };
         match asked.await {
             Ok(reply) => {

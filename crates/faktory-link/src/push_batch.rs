@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use faktory_wire::{PushResults, Refusal, Reply, encode_pushb};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::outcome::{EncodedJob, JobOutcome};
+use crate::pusher::Room;
 
 /// How far a part has come. The caller gives up by taking it from `WAITING` to `GIVEN_UP`; the sender claims it
 /// by taking it from `WAITING` to `CLAIMED`. Whoever is first is right.
@@ -43,7 +44,7 @@ pub(crate) struct Part {
     /// From when it waits.
     pub(crate) since: Instant,
     /// Its caller's share of the room for all jobs.
-    pub(crate) _room: Arc<OwnedSemaphorePermit>,
+    pub(crate) _room: Arc<Room>,
 }
 
 impl Part {

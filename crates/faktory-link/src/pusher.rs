@@ -1,9 +1,10 @@
 //! The pusher: takes jobs from many callers and tells each what became of his.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::dispatch::Dispatcher;
 use crate::outcome::{EncodedJob, JobOutcome, NotSent};
 use crate::pool::LinkPool;
 use crate::push_batch::{Claim, Part};
-use crate::queue::{Queue, ROOM_BYTES, divide};
+use crate::queue::{Queue, ROOM_BYTES, ROOM_IN_TURN_BYTES, Source, divide};
 
 /// Pushes jobs. Cheap to share by reference; stopped by [`Pusher::close`].
 #[derive(Debug)]
@@ -20,17 +21,24 @@ pub struct Pusher {
     queue: Arc<Queue>,
     pool: LinkPool,
     max_wait: Duration,
+    /// So many were given out.
+    sources: AtomicU64,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What a caller does where much waits already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    /// Hears at once that there is too much.
-    None,
-    /// Waits for room.
-    UntilDeadline,
+/// Room for jobs that wait or are in flight.
+#[derive(Debug)]
+pub struct Room {
+    _permit: OwnedSemaphorePermit,
 }
+
+impl Room {
+    pub(crate) const fn of(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: permit }
+    }
+}
+
+const TOO_MUCH: &str = "too many jobs are waiting to be sent";
 
 /// How a link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +73,7 @@ impl Pusher {
     pub fn new(pool: LinkPool) -> Self {
         let queue = Arc::new(Queue::new());
         let task = tokio::spawn(Dispatcher::new(Arc::clone(&queue), pool.clone()).run());
-        Self { queue, max_wait: pool.max_wait(), pool, task: Mutex::new(Some(task)) }
+        Self { queue, max_wait: pool.max_wait(), pool, sources: AtomicU64::new(0), task: Mutex::new(Some(task)) }
     }
 
     /// Pushes jobs and returns what became of each, in their order, by `deadline` at the latest: what has not been sent
@@ -74,20 +82,52 @@ impl Pusher {
     ///
     /// Not cancel safe in one respect: dropped early, jobs that were not yet sent may still be.
     pub async fn push(&self, jobs: Vec<EncodedJob>, deadline: Instant) -> Vec<JobOutcome> {
-        self.push_with(jobs, deadline, Patience::None).await
+        match self.admit(&jobs) {
+            Ok(room) => self.push_admitted(jobs, room, None, deadline).await,
+            Err(outcome) => vec![outcome; jobs.len()],
+        }
     }
 
-    /// As [`Pusher::push`], for a caller who can wait: where too much waits already, it waits for its turn.
-    pub async fn push_in_turn(&self, jobs: Vec<EncodedJob>, deadline: Instant) -> Vec<JobOutcome> {
-        self.push_with(jobs, deadline, Patience::UntilDeadline).await
+    /// For a caller who comes again and again: his jobs take turns with those of others as one.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source(self.sources.fetch_add(1, Ordering::Relaxed))
     }
 
-    async fn push_with(&self, jobs: Vec<EncodedJob>, deadline: Instant, patience: Patience) -> Vec<JobOutcome> {
-        let count = jobs.len();
-        let room = match self.admit(&jobs, deadline, patience).await {
-            Ok(room) => Arc::new(room),
-            Err(outcome) => return vec![outcome; count],
+    /// Waits for room for jobs of so many bytes, and while the circuit is open; for a caller who can wait, and is then not refused for
+    /// what others have waiting. Cancel safe.
+    ///
+    /// # Errors
+    /// Where there is none by the deadline, or the link ends: with what to say of every job.
+    pub async fn room_in_turn(&self, bytes: usize, deadline: Instant) -> Result<Room, JobOutcome> {
+        let size = u32::try_from(bytes).unwrap_or(ROOM_IN_TURN_BYTES).min(ROOM_IN_TURN_BYTES);
+        let turn = async {
+            loop {
+                self.pool.breaker().until_closed().await;
+                let room = Arc::clone(&self.queue.room_in_turn).acquire_many_owned(size).await;
+                // It may have opened meanwhile.
+                if self.pool.breaker().check(Instant::now()).is_ok() || room.is_err() {
+                    return room;
+                }
+            }
         };
+        tokio::select! {
+            room = turn => room.map(Room::of).map_err(|_| closed()),
+            () = self.queue.patience_ends(deadline) => match (self.queue.out_of_patience(), self.refused_by_breaker()) {
+                (JobOutcome::NotSent(NotSent::TimedOut, _), Some(refusal)) => Err(refusal),
+                (JobOutcome::NotSent(NotSent::TimedOut, _), None) => Err(JobOutcome::NotSent(NotSent::Overloaded, TOO_MUCH.into())),
+                (other, _) => Err(other),
+            },
+        }
+    }
+
+    /// As [`Pusher::push`], for jobs that have room already.
+    pub async fn push_in_turn(&self, jobs: Vec<EncodedJob>, room: Room, source: Source, deadline: Instant) -> Vec<JobOutcome> {
+        self.push_admitted(jobs, room, Some(source), deadline).await
+    }
+
+    async fn push_admitted(&self, jobs: Vec<EncodedJob>, room: Room, source: Option<Source>, deadline: Instant) -> Vec<JobOutcome> {
+        let (count, room) = (jobs.len(), Arc::new(room));
         let since = Instant::now();
         let mut waiting = Vec::new();
         let parts = divide(jobs, self.queue.part_bytes()).into_iter().map(|(jobs, bytes)| {
@@ -98,8 +138,8 @@ impl Pusher {
         });
         let parts = parts.collect();
         drop(room);
-        if !self.queue.add(parts) {
-            return vec![JobOutcome::NotSent(NotSent::ShuttingDown, "the link is closed".into()); count];
+        if !self.queue.add(source, parts) {
+            return vec![closed(); count];
         }
         let mut outcomes = Vec::with_capacity(count);
         for part in waiting {
@@ -109,37 +149,30 @@ impl Pusher {
     }
 
     /// Room for these jobs, or why there is none.
-    async fn admit(&self, jobs: &[EncodedJob], deadline: Instant, patience: Patience) -> Result<OwnedSemaphorePermit, JobOutcome> {
-        let not_sent = |reason, detail: String| Err(JobOutcome::NotSent(reason, detail));
-        if let Err(again_in) = self.pool.breaker().check(Instant::now()) {
-            let detail = format!("the work server has failed several times in a row; it is tried again in {:.1} s", again_in.as_secs_f64());
-            return not_sent(NotSent::CircuitOpen, detail);
+    fn admit(&self, jobs: &[EncodedJob]) -> Result<Room, JobOutcome> {
+        if let Some(refusal) = self.refused_by_breaker() {
+            return Err(refusal);
+        }
+        if let Some(wait) = self.queue.too_long(self.max_wait) {
+            let detail = format!("{TOO_MUCH}: the work server needs about {:.1} s for those that came before", wait.as_secs_f64());
+            return Err(JobOutcome::NotSent(NotSent::Overloaded, detail));
         }
         let bytes: usize = jobs.iter().map(|job| job.json.len() + 1).sum();
         let size = u32::try_from(bytes).unwrap_or(ROOM_BYTES).min(ROOM_BYTES);
-        let room = Arc::clone(&self.queue.room);
-        let too_much = "too many jobs are waiting to be sent";
-        if patience == Patience::None {
-            if let Some(wait) = self.queue.too_long(self.max_wait) {
-                let detail = format!("{too_much}: the work server needs about {:.1} s for those that came before", wait.as_secs_f64());
-                return not_sent(NotSent::Overloaded, detail);
-            }
-            return match room.try_acquire_many_owned(size) {
-                Ok(room) => Ok(room),
-                Err(tokio::sync::TryAcquireError::NoPermits) => not_sent(NotSent::Overloaded, too_much.into()),
-                Err(tokio::sync::TryAcquireError::Closed) => not_sent(NotSent::ShuttingDown, "the link is closed".into()),
-            };
-        }
-        tokio::select! {
-            room = room.acquire_many_owned(size) => match room {
-                Ok(room) => Ok(room),
-                Err(_) => not_sent(NotSent::ShuttingDown, "the link is closed".into()),
-            },
-            () = self.queue.patience_ends(deadline) => match self.queue.out_of_patience() {
-                JobOutcome::NotSent(NotSent::TimedOut, _) => not_sent(NotSent::Overloaded, too_much.into()),
-                other => Err(other),
-            },
-        }
+        Arc::clone(&self.queue.room).try_acquire_many_owned(size).map(Room::of).map_err(|error| match error {
+            TryAcquireError::NoPermits => JobOutcome::NotSent(NotSent::Overloaded, TOO_MUCH.into()),
+            TryAcquireError::Closed => closed(),
+        })
+    }
+
+    fn refused_by_breaker(&self) -> Option<JobOutcome> {
+        let again_in = self.pool.breaker().check(Instant::now()).err()?;
+        let detail = if again_in.is_zero() {
+            "the work server has failed several times in a row; it is being tried again".into()
+        } else {
+            format!("the work server has failed several times in a row; it is tried again in {:.1} s", again_in.as_secs_f64())
+        };
+        Some(JobOutcome::NotSent(NotSent::CircuitOpen { again_in }, detail))
     }
 
     /// How the link stands.
@@ -183,6 +216,10 @@ impl Drop for Pusher {
             task.abort();
         }
     }
+}
+
+fn closed() -> JobOutcome {
+    JobOutcome::NotSent(NotSent::ShuttingDown, "the link is closed".into())
 }
 
 /// A part on its way, seen by its caller.

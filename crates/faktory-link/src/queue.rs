@@ -28,6 +28,8 @@ const COMMAND_JOBS: usize = 1000;
 const COMMAND_BYTES: usize = 1 << 20;
 /// Jobs waiting or in flight, in bytes.
 pub(crate) const ROOM_BYTES: u32 = 64 << 20;
+/// The same of callers who wait for their turn; apart, so that they take nothing from the others.
+pub(crate) const ROOM_IN_TURN_BYTES: u32 = 32 << 20;
 
 /// What waits, and what is known of the link.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub(crate) struct Queue {
     /// Something was added or answered, or the queue was closed.
     pub(crate) changed: Notify,
     pub(crate) room: Arc<Semaphore>,
+    pub(crate) room_in_turn: Arc<Semaphore>,
     /// True once nobody is to wait any longer.
     pub(crate) abandoned: watch::Sender<bool>,
 }
@@ -43,13 +46,31 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     /// Each caller's parts; the one at the front has the next turn.
-    callers: VecDeque<VecDeque<Part>>,
+    callers: VecDeque<Caller>,
     jobs: usize,
     bytes: usize,
     closed: bool,
     estimate: Estimate,
     standing: StandingQueue,
 }
+
+impl Inner {
+    fn is_quiet_and_far(&self) -> bool {
+        self.estimate.in_flight() <= QUIET_JOBS && self.estimate.round_trip().is_none_or(|round_trip| round_trip >= FAR)
+    }
+}
+
+/// Somebody whose parts wait.
+#[derive(Debug)]
+struct Caller {
+    /// Who it is, where he comes again and again: he has one turn all the same.
+    source: Option<Source>,
+    parts: VecDeque<Part>,
+}
+
+/// A caller who comes again and again, and whose jobs take turns with those of others as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source(pub(crate) u64);
 
 /// What the sender is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +99,7 @@ impl Queue {
             inner: Mutex::default(),
             changed: Notify::new(),
             room: Arc::new(Semaphore::new(ROOM_BYTES as usize)),
+            room_in_turn: Arc::new(Semaphore::new(ROOM_IN_TURN_BYTES as usize)),
             abandoned: watch::Sender::new(false),
         }
     }
@@ -107,21 +129,25 @@ impl Queue {
     pub(crate) fn too_long(&self, max_wait: Duration) -> Option<Duration> {
         let now = Instant::now();
         let mut inner = self.inner();
-        let ahead = inner.estimate.in_flight() + inner.jobs.min(inner.callers.len() * PART_JOBS);
-        let wait = inner.estimate.wait_behind(ahead, now).saturating_sub(inner.estimate.way());
+        let beyond_way = |inner: &Inner, jobs| inner.estimate.wait_behind(jobs, now).saturating_sub(inner.estimate.way());
+        let in_flight = inner.estimate.in_flight();
+        let mut wait = beyond_way(&inner, in_flight + inner.jobs);
+        if wait > max_wait / 8 {
+            // The others each have one turn before his first.
+            let in_turns: usize = inner.callers.iter().filter_map(|caller| caller.parts.front()).map(|part| part.jobs.len()).sum();
+            wait = beyond_way(&inner, in_flight + in_turns);
+        }
         (wait > inner.standing.limit(wait, max_wait, now)).then_some(wait)
     }
 
     /// How large the parts of a caller who comes now are best, in bytes.
     pub(crate) fn part_bytes(&self) -> usize {
         let inner = self.inner();
-        let is_quiet = inner.callers.is_empty() && inner.estimate.in_flight() <= QUIET_JOBS;
-        let is_far = inner.estimate.round_trip().is_none_or(|round_trip| round_trip >= FAR);
-        if is_quiet && is_far { PART_BYTES_QUIET } else { PART_BYTES }
+        if inner.callers.is_empty() && inner.is_quiet_and_far() { PART_BYTES_QUIET } else { PART_BYTES }
     }
 
     /// Takes a caller's parts; false where the queue is closed.
-    pub(crate) fn add(&self, parts: VecDeque<Part>) -> bool {
+    pub(crate) fn add(&self, source: Option<Source>, parts: VecDeque<Part>) -> bool {
         {
             let mut inner = self.inner();
             if inner.closed {
@@ -129,7 +155,11 @@ impl Queue {
             }
             inner.jobs += parts.iter().map(|part| part.jobs.len()).sum::<usize>();
             inner.bytes += parts.iter().map(|part| part.bytes).sum::<usize>();
-            inner.callers.push_back(parts);
+            let known = source.and_then(|source| inner.callers.iter_mut().find(|caller| caller.source == Some(source)));
+            match known {
+                Some(caller) => caller.parts.extend(parts),
+                None => inner.callers.push_back(Caller { source, parts }),
+            }
         }
         self.changed.notify_one();
         true
@@ -138,6 +168,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.inner().closed = true;
         self.room.close();
+        self.room_in_turn.close();
         self.changed.notify_one();
     }
 
@@ -159,23 +190,24 @@ impl Queue {
         let now = Instant::now();
         let mut inner = self.inner();
         let allowed = inner.estimate.allowed(now).saturating_sub(inner.estimate.in_flight()).max(1);
-        let share = |of: usize| of.div_ceil(idle + 1);
-        let jobs = share(inner.jobs.min(allowed)).clamp(1, COMMAND_JOBS);
-        let bytes = share(inner.bytes).clamp(PART_BYTES, COMMAND_BYTES);
+        let jobs = allowed.min(COMMAND_JOBS);
+        // What one connection carries at once is not divided: more commands with less in each only cost processor time.
+        let at_once = if inner.is_quiet_and_far() { PART_BYTES_QUIET } else { PART_BYTES };
+        let bytes = inner.bytes.div_ceil(idle + 1).clamp(at_once, COMMAND_BYTES);
         while let Some(mut caller) = inner.callers.pop_front() {
-            let fits = caller.front().is_none_or(|part| batch.has_room_for(part, jobs, bytes));
+            let fits = caller.parts.front().is_none_or(|part| batch.has_room_for(part, jobs, bytes));
             if !fits {
                 inner.callers.push_front(caller);
                 break;
             }
-            if let Some(part) = caller.pop_front() {
+            if let Some(part) = caller.parts.pop_front() {
                 inner.jobs -= part.jobs.len();
                 inner.bytes -= part.bytes;
                 if part.claim.claim() {
                     batch.add(part);
                 }
             }
-            if !caller.is_empty() {
+            if !caller.parts.is_empty() {
                 inner.callers.push_back(caller);
             }
         }
@@ -198,7 +230,7 @@ impl Queue {
     pub(crate) fn take_all(&self) -> Vec<Part> {
         let mut inner = self.inner();
         (inner.jobs, inner.bytes) = (0, 0);
-        inner.callers.drain(..).flatten().collect()
+        inner.callers.drain(..).flat_map(|caller| caller.parts).collect()
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -213,9 +245,9 @@ impl Queue {
         }
     }
 
-    /// Learns how long the way takes without the server's work.
-    pub(crate) fn note_distance(&self, distance: Duration) {
-        self.inner().estimate.note_distance(distance);
+    /// Learns how long the way takes without the server's work, and says how long that is after all that was learnt.
+    pub(crate) fn note_distance(&self, distance: Duration) -> Duration {
+        self.inner().estimate.note_distance(distance)
     }
 }
 
@@ -243,13 +275,14 @@ mod tests {
 
     use super::*;
     use crate::push_batch::Claim;
+    use crate::pusher::Room;
 
     fn job(size: usize) -> EncodedJob {
         EncodedJob { jid: "j".into(), json: vec![b'x'; size] }
     }
 
     async fn parts(queue: &Queue, caller: &str, parts: usize, jobs: usize) -> VecDeque<Part> {
-        let room = Arc::new(Arc::clone(&queue.room).acquire_owned().await.unwrap());
+        let room = Arc::new(Room::of(Arc::clone(&queue.room).acquire_owned().await.unwrap()));
         let part = |part| {
             let jobs: Vec<_> = (0..jobs).map(|job| EncodedJob { jid: format!("{caller}-{part}-{job}"), json: vec![b'x'; 100] }).collect();
             let (answer, _) = oneshot::channel();
@@ -274,17 +307,28 @@ mod tests {
     #[tokio::test]
     async fn callers_take_turns() {
         let queue = Queue::new();
-        queue.add(parts(&queue, "giant", 100, 100).await);
-        queue.add(parts(&queue, "small", 1, 1).await);
+        queue.add(None, parts(&queue, "giant", 100, 100).await);
+        queue.add(None, parts(&queue, "small", 1, 1).await);
         let (first, _) = queue.gather(1000);
         let (second, _) = queue.gather(1000);
         assert_eq!((ids(&first), ids(&second)), (vec!["giant-0-0"], vec!["small-0-0"]));
     }
 
     #[tokio::test]
+    async fn who_comes_again_and_again_has_one_turn() {
+        let queue = Queue::new();
+        for _ in 0..3 {
+            queue.add(Some(Source(7)), parts(&queue, "stream", 1, 100).await);
+        }
+        queue.add(None, parts(&queue, "small", 1, 1).await);
+        let turns: Vec<_> = (0..3).map(|_| queue.gather(1000).0.jobs).collect();
+        assert_eq!(turns, [100, 1, 100]);
+    }
+
+    #[tokio::test]
     async fn what_waits_is_spread_over_the_idle_connections() {
         let queue = Queue::new();
-        queue.add(parts(&queue, "one", 12, 100).await);
+        queue.add(None, parts(&queue, "one", 12, 100).await);
         assert_eq!(queue.gather(3).0.jobs, 300);
         assert_eq!(queue.gather(2).0.jobs, 300);
         assert_eq!(queue.gather(1).0.jobs, 300);
@@ -295,7 +339,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_is_under_way_than_may_be() {
         let queue = Queue::new();
-        queue.add(parts(&queue, "one", 100, 100).await);
+        queue.add(None, parts(&queue, "one", 100, 100).await);
         let mut sent = Vec::new();
         while queue.next() == Next::Send {
             sent.push(queue.gather(3));

@@ -50,7 +50,7 @@ metrics! {
     COMMAND_JOBS = "work_factory_command_jobs", Numbers, "", "jobs that left together in one command: the coalescing factor";
     COMMAND_BYTES = "work_factory_command_bytes_total", Counter, "", "bytes of these commands";
     COMPRESSED_BYTES = "work_factory_compressed_args_bytes_total", Counter, "size: before, after", "bytes of args that were compressed (COMPRESS_MIN_BYTES)";
-    REQUEST = "work_factory_http_request_seconds", Seconds, "path: the route; status: 2xx, 4xx, 5xx", "from a request's head to its answer's head";
+    REQUEST = "work_factory_http_request_seconds", Seconds, "path: the route; status: 2xx, 4xx, 5xx, other", "from a request's head to its answer's head";
     ROUND_TRIP = "work_factory_round_trip_seconds", Gauge, "of: smoothed, shortest", "from a command to its answer";
     WAITING = "work_factory_jobs_waiting", Gauge, "", "jobs that wait to leave";
     IN_FLIGHT = "work_factory_jobs_in_flight", Gauge, "", "jobs sent and not yet answered";

@@ -165,9 +165,26 @@ async fn what_was_answered_before_a_cut_stands_and_the_service_goes_on() {
     assert_eq!(server.client().await.info().await.faktory.total_enqueued, 2, "the half line is no job");
 }
 
+/// Sends lines until nothing more is taken; returns how many whole lines were, and what of the last one is still to be sent.
+async fn send_until_held_back(stream: &mut Stream, line: &str, most: usize) -> (usize, String) {
+    let chunk = line.repeat(100);
+    let mut sent = 0;
+    while sent < most {
+        let from = sent % chunk.len();
+        let rest = chunk.as_bytes().get(from..).unwrap();
+        match tokio::time::timeout(Duration::from_secs(1), stream.stream.get_mut().write(rest)).await {
+            Ok(result) => sent += result.unwrap(),
+            Err(_) => break,
+        }
+    }
+    assert!(sent < most, "all of {sent} bytes was taken");
+    let rest = if sent.is_multiple_of(line.len()) { "" } else { line.get(sent % line.len()..).unwrap() };
+    (sent.div_ceil(line.len()), rest.to_owned())
+}
+
 #[tokio::test]
-async fn a_client_that_reads_nothing_is_held_back() {
-    // Answers nothing to pushes of jobs, so that nothing gets done.
+async fn a_stream_of_which_nothing_gets_done_is_held_back() {
+    // Answers nothing to pushes of jobs.
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         while let Some(line) = session.line().await {
@@ -181,17 +198,33 @@ async fn a_client_that_reads_nothing_is_held_back() {
     let api = TestApi::start_with(ApiConfig::new(server.link())).await;
     api.ready().await;
     let mut stream = Stream::begin(&api, 1 << 30).await;
-    let line = format!("{{\"jobtype\":\"x\",\"args\":[\"{}\"]}}\n", "a".repeat(1000)).repeat(100);
-    let mut sent = 0;
-    // A server that took everything would take a hundred times this.
-    while sent < 200 << 20 {
-        match tokio::time::timeout(Duration::from_secs(1), stream.stream.get_mut().write_all(line.as_bytes())).await {
-            Ok(result) => result.unwrap(),
-            Err(_) => break,
-        }
-        sent += line.len();
-    }
-    assert!(sent < 100 << 20, "{sent} bytes were taken");
+    let line = format!("{{\"jobtype\":\"x\",\"args\":[\"{}\"]}}\n", "a".repeat(1000));
+    send_until_held_back(&mut stream, &line, 100 << 20).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_held_back_and_then_finds_every_result() {
+    let server = WorkServer::broker().await;
+    let api = TestApi::start(server.link()).await;
+    api.ready().await;
+    let mut stream = Stream::begin(&api, 1 << 30).await;
+    // Bad lines, whose results are larger than they are.
+    let (lines, rest) = send_until_held_back(&mut stream, "{\"operation\":\"add\",\"a\":1}\n", 100 << 20).await;
+    // Others are served meanwhile.
+    assert_eq!(post(&api, "{\"operation\":\"add\",\"a\":1,\"b\":2}").await.len(), 1);
+    let (read, mut write) = stream.stream.into_inner().into_split();
+    let sending = tokio::spawn(async move {
+        write.write_all(rest.as_bytes()).await.unwrap();
+        // The end of what is sent, though the length was to be another: the body broke off, which is said too.
+        write.shutdown().await.unwrap();
+        write
+    });
+    let mut text = String::new();
+    BufReader::new(read).read_to_string(&mut text).await.unwrap();
+    sending.await.unwrap();
+    let numbers: Vec<u64> = text.lines().filter_map(|line| at(&serde_json::from_str(line).ok()?, "/line").as_u64()).collect();
+    assert_eq!(numbers.len(), lines);
+    assert!(numbers.iter().zip(1..).all(|(number, expected)| *number == expected), "each line once, and bad ones in their order");
 }
 
 #[tokio::test]
