@@ -47,6 +47,15 @@ impl Check {
     }
 }
 
+/// A gate's figures are medians of five measurements of 20 s; shorter looks are for those who work on it.
+fn long_enough(report: &Report) -> Vec<Check> {
+    let parameters = &report.parameters;
+    vec![
+        Check::at_least("measurements of each figure", Some(parameters.repetitions as f64), 5.0),
+        Check::at_least("seconds of each", Some(parameters.duration.as_secs_f64()), 20.0),
+    ]
+}
+
 /// All gates.
 pub(crate) const ALL: &[Gate] = &[
     Gate {

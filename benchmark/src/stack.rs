@@ -21,6 +21,8 @@ const ATTEND_WITHIN: Duration = Duration::from_secs(180);
 const ACKS_WITHIN: Duration = Duration::from_secs(15);
 /// The longest that a server is waited for to be idle.
 const IDLE_WITHIN: Duration = Duration::from_secs(15);
+/// So many looks in a row find a server idle that is: one may fall into a pause.
+const IDLE_LOOKS: usize = 10;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(30);
 
@@ -179,13 +181,11 @@ impl Stack {
         let Some(server) = &self.work_server else { return };
         let used = || Usage::now(&[("server", server.id())]).processor_ns.get("server").copied().unwrap_or(0);
         let give_up = Instant::now() + IDLE_WITHIN;
-        let mut before = used();
-        while Instant::now() < give_up {
+        let (mut before, mut idle) = (used(), 0);
+        while idle < IDLE_LOOKS && Instant::now() < give_up {
             std::thread::sleep(LOOK);
             let now = used();
-            if now.saturating_sub(before) < LOOK.as_nanos() as u64 / 5 {
-                return;
-            }
+            idle = if now.saturating_sub(before) < LOOK.as_nanos() as u64 / 5 { idle + 1 } else { 0 };
             before = now;
         }
     }

@@ -51,3 +51,66 @@ async fn the_circuit_opens_says_so_and_closes_by_itself() {
     let ready = http::get(address, "/ready").await.unwrap();
     assert_eq!((ready.status.as_u16(), ready.body.get("circuit").and_then(Value::as_str)), (200, Some("closed")));
 }
+
+#[tokio::test]
+async fn retry_after_says_when_the_circuit_is_tried_again() {
+    let server = Quirky::start(|_, mut session| async move {
+        session.welcome().await;
+        while let Some(line) = session.line().await {
+            if line != "PUSHB []" {
+                return session.reset();
+            }
+            session.send("$2\r\n{}\r\n").await;
+        }
+    })
+    .await;
+    let mut config = ApiConfig::new(server.link());
+    config.link.breaker_failures = 1;
+    config.link.breaker_open_for = Duration::from_secs(3000);
+    let api = TestApi::start_with(config).await;
+    api.ready().await;
+    let address = api.address();
+    let post = |path, body| async move { http::post(address, path, body).await.unwrap() };
+    assert_eq!(post("/jobs/add", r#"{"a":1,"b":2}"#).await.status, 504);
+    for (path, body) in [("/jobs/add", r#"{"a":1,"b":2}"#), ("/jobs/batch", r#"{"jobs":[{"operation":"add","a":1,"b":2}]}"#)] {
+        let open = post(path, body).await;
+        assert_eq!(open.body.get("code").and_then(Value::as_str), Some("circuit_open"));
+        let seconds: u64 = open.headers.get("retry-after").unwrap().to_str().unwrap().parse().unwrap();
+        assert!((2900..=3000).contains(&seconds), "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_died_without_a_sign_does_not_keep_the_circuit_open() {
+    // The first connections answer the first probe and then nothing at all; later ones work.
+    let dead = Arc::new(AtomicBool::new(false));
+    let is_dead = Arc::clone(&dead);
+    let server = Quirky::start(move |_, mut session| {
+        let is_dead = Arc::clone(&is_dead);
+        async move {
+            let was_alive = is_dead.load(Ordering::SeqCst);
+            session.welcome().await;
+            while session.line().await.is_some() {
+                if is_dead.load(Ordering::SeqCst) && !was_alive {
+                    return session.silence().await;
+                }
+                session.send("$2\r\n{}\r\n").await;
+            }
+        }
+    })
+    .await;
+    let mut config = ApiConfig::new(server.link());
+    config.link.max_connections = 20;
+    config.link.read_timeout = Duration::from_secs(1);
+    config.link.breaker_failures = 1;
+    config.link.breaker_open_for = Duration::from_millis(100);
+    let api = TestApi::start_with(config).await;
+    api.ready().await;
+    eventually("all connections are there", Duration::from_secs(20), || async { (server.accepted() >= 16).then_some(()) }).await;
+    dead.store(true, Ordering::SeqCst);
+    let address = api.address();
+    let post = || async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() };
+    assert_eq!(post().await.status, 504, "nobody answers on that connection");
+    let ready = || async move { (http::get(address, "/ready").await.unwrap().status == 200).then_some(()) };
+    eventually("the circuit closes over a new connection", Duration::from_secs(5), ready).await;
+}

@@ -1,6 +1,8 @@
 //! Streams: one job a line in, one result a line out.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api_service::ApiConfig;
@@ -225,6 +227,38 @@ async fn a_client_that_reads_nothing_is_held_back_and_then_finds_every_result() 
     let numbers: Vec<u64> = text.lines().filter_map(|line| at(&serde_json::from_str(line).ok()?, "/line").as_u64()).collect();
     assert_eq!(numbers.len(), lines);
     assert!(numbers.iter().zip(1..).all(|(number, expected)| *number == expected), "each line once, and bad ones in their order");
+}
+
+#[tokio::test]
+async fn a_stream_waits_while_the_circuit_is_open() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let is_broken = Arc::clone(&broken);
+    let server = Quirky::start(move |_, mut session| {
+        let is_broken = Arc::clone(&is_broken);
+        async move {
+            session.welcome().await;
+            while let Some(line) = session.line().await {
+                // What is broken answers no probes either, but for the first.
+                if is_broken.load(Ordering::SeqCst) && line != "PUSHB []" {
+                    return session.reset();
+                }
+                session.send("$2\r\n{}\r\n").await;
+            }
+        }
+    })
+    .await;
+    let mut config = ApiConfig::new(server.link());
+    config.link.breaker_failures = 1;
+    config.link.breaker_open_for = Duration::from_millis(500);
+    let api = TestApi::start_with(config).await;
+    api.ready().await;
+    let answer = testkit::http::post(api.address(), "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap();
+    assert_eq!(answer.status, 504);
+    let answer = testkit::http::post(api.address(), "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap();
+    assert_eq!(at(&answer.body, "/code"), "circuit_open");
+    broken.store(false, Ordering::SeqCst);
+    let results = post(&api, "{\"operation\":\"add\",\"a\":1,\"b\":2}\n").await;
+    assert!(at(results.first().unwrap(), "/job_id").is_string(), "{results:?}");
 }
 
 #[tokio::test]

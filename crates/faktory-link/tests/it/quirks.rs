@@ -328,3 +328,34 @@ async fn a_wrong_password_is_a_refusal() {
     }
     assert_eq!(push(server.link(), &["job-00000001"]).await, [JobOutcome::Stored]);
 }
+
+#[tokio::test]
+async fn connections_that_are_there_stay_free_while_more_are_made() {
+    // Only the first connection is greeted.
+    let server = Quirky::start(|number, mut session| async move {
+        if number > 0 {
+            return session.silence().await;
+        }
+        session.welcome().await;
+        while session.line().await.is_some() {
+            session.send("$2\r\n{}\r\n").await;
+        }
+    })
+    .await;
+    let pool = LinkPool::new(server.link()).unwrap();
+    assert_eq!(pool.warm_up(1).await, 1);
+    let mut warming = std::pin::pin!(pool.warm_up(4));
+    let get = async {
+        // The others are under way, and wait for their greeting.
+        while server.accepted() < 4 {
+            tokio::task::yield_now().await;
+        }
+        pool.get().await.map(drop)
+    };
+    tokio::select! {
+        biased;
+        made = &mut warming => panic!("nobody greeted, and yet {made} are there"),
+        got = get => got.unwrap(),
+    }
+    assert_eq!(warming.await, 1, "no more were to be had");
+}
