@@ -1,11 +1,12 @@
 //! Jobs of several callers on their way in one PUSHB, and what the answer to it means for each of them.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use faktory_wire::{PushResults, Refusal, Reply, encode_pushb};
+use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -62,7 +63,7 @@ pub(crate) struct PushBatch {
     pub(crate) bytes: usize,
     pub(crate) jobs: usize,
     /// Hashes of the jobs' ids: two that share one by chance only go in different commands.
-    ids: HashSet<u64>,
+    ids: HashSet<u64, RandomState>,
     hashing: RandomState,
 }
 

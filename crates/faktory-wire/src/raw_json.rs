@@ -12,7 +12,7 @@ pub struct InvalidJson(#[from] serde_json::Error);
 
 /// One JSON value as text, byte for byte.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RawJson(Box<str>);
+pub struct RawJson(String);
 
 impl RawJson {
     /// Checks the syntax and keeps the text.
@@ -27,7 +27,7 @@ impl RawJson {
     /// Takes text that the caller already knows to be one JSON value; it is not looked at again.
     #[must_use]
     pub fn from_checked(text: String) -> Self {
-        Self(text.into_boxed_str())
+        Self(text)
     }
 
     /// The text.
@@ -66,7 +66,7 @@ impl fmt::Debug for RawJson {
 
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(raw.into()))
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(Box::<str>::from(raw).into()))
     }
 }
 

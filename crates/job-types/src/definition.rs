@@ -16,8 +16,8 @@ pub trait Argument: Sized {
     /// Reads JSON text; `None` where it is something else.
     fn from_json(json: &str) -> Option<Self>;
 
-    /// Writes JSON text.
-    fn to_json(&self) -> String;
+    /// Appends JSON text.
+    fn write_json(&self, out: &mut Vec<u8>);
 }
 
 macro_rules! argument {
@@ -29,8 +29,13 @@ macro_rules! argument {
                 serde_json::from_str(json).ok()
             }
 
-            fn to_json(&self) -> String {
-                serde_json::to_string(self).unwrap_or_else(|_| "null".into())
+            fn write_json(&self, out: &mut Vec<u8>) {
+                let begin = out.len();
+                // Of these types every value can be written.
+                if serde_json::to_writer(&mut *out, self).is_err() {
+                    out.truncate(begin);
+                    out.extend_from_slice(b"null");
+                }
             }
         }
     )*};
@@ -167,6 +172,21 @@ pub fn positional<const N: usize>(args: &str) -> Result<[&RawValue; N], RunError
     values.try_into().map_err(|_| RunError::for_good("invalid_args", format!("expected {N} args, got {count}")))
 }
 
+/// Appends one positional arg as JSON text.
+pub type WriteArg<'a> = &'a dyn Fn(&mut Vec<u8>);
+
+/// Puts positional args together.
+#[must_use]
+pub fn args_of(writers: &[WriteArg<'_>]) -> RawJson {
+    let mut json = Vec::with_capacity(16 * writers.len());
+    for (index, write) in writers.iter().enumerate() {
+        json.push(if index == 0 { b'[' } else { b',' });
+        write(&mut json);
+    }
+    json.push(b']');
+    RawJson::from_checked(String::from_utf8(json).unwrap_or_else(|_| "[]".into()))
+}
+
 /// Makes a typed job of its members: a struct, and how it is read from what was posted and from the wire.
 /// Each member's type is an [`Argument`](crate::Argument). See the crate's page for an example.
 #[macro_export]
@@ -206,8 +226,7 @@ macro_rules! define_job {
             }
 
             fn to_args(&self) -> $crate::RawJson {
-                let values = [$($crate::Argument::to_json(&self.$member)),+];
-                $crate::RawJson::from_checked(format!("[{}]", values.join(",")))
+                $crate::args_of(&[$(&|out| $crate::Argument::write_json(&self.$member, out)),+])
             }
         }
     };

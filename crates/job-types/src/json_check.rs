@@ -1,28 +1,36 @@
 //! What raw JSON must be to survive the way through Faktory: its numbers exact, its nesting bounded, its
 //! strings whole; and white space outside strings is removed on the way.
 
+use std::borrow::Cow;
+
 use crate::field_error::{Code, FieldError};
 
 /// Arrays and objects inside each other, the outermost counted.
 pub const NESTING_MAX: usize = 64;
 
-/// Checks JSON text that is known to be valid, and returns it without white space between its tokens.
+/// Checks JSON text that is known to be valid, and returns it without white space between its tokens: itself, where there is none.
 /// `member` is where it stands.
-pub(crate) fn check(json: &str, member: &str) -> Result<String, FieldError> {
-    let mut scan = Scan { json, at: 0, depth: 0, out: String::with_capacity(json.len()), member };
+pub(crate) fn check<'a>(json: &'a str, member: &str) -> Result<Cow<'a, str>, FieldError> {
+    let mut scan = Scan { json, at: 0, depth: 0, kept: String::new(), kept_to: 0, member };
     scan.run()?;
-    Ok(scan.out)
+    if scan.kept_to == 0 {
+        return Ok(Cow::Borrowed(json));
+    }
+    scan.keep();
+    Ok(Cow::Owned(scan.kept))
 }
 
-struct Scan<'a> {
+struct Scan<'a, 'm> {
     json: &'a str,
     at: usize,
     depth: usize,
-    out: String,
-    member: &'a str,
+    /// The text up to `kept_to`, without its white space.
+    kept: String,
+    kept_to: usize,
+    member: &'m str,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> Scan<'a, '_> {
     fn peek(&self) -> Option<u8> {
         self.json.as_bytes().get(self.at).copied()
     }
@@ -41,7 +49,11 @@ impl<'a> Scan<'a> {
     fn run(&mut self) -> Result<(), FieldError> {
         while let Some(byte) = self.peek() {
             match byte {
-                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                b' ' | b'\t' | b'\n' | b'\r' => {
+                    self.keep();
+                    self.at += 1;
+                    self.kept_to = self.at;
+                }
                 b'"' => self.string()?,
                 b'-' | b'0'..=b'9' => self.number()?,
                 b'[' | b'{' => {
@@ -68,8 +80,13 @@ impl<'a> Scan<'a> {
     }
 
     fn token(&mut self, length: usize) {
-        let token = self.take_to(self.at + length);
-        self.out.push_str(token);
+        self.take_to(self.at + length);
+    }
+
+    /// Keeps the text up to here.
+    fn keep(&mut self) {
+        self.kept.push_str(self.json.get(self.kept_to..self.at).unwrap_or_default());
+        self.kept_to = self.at;
     }
 
     fn string(&mut self) -> Result<(), FieldError> {
@@ -85,8 +102,7 @@ impl<'a> Scan<'a> {
                 _ => end += 1,
             }
         }
-        let token = self.take_to(end + 1);
-        self.out.push_str(token);
+        self.take_to(end + 1);
         Ok(())
     }
 
@@ -122,7 +138,6 @@ impl<'a> Scan<'a> {
                 format!("{shown} does not fit a 64-bit floating-point number, which is what Faktory makes of it; send it as a string");
             return self.fault(Code::NumberNotExact, detail);
         }
-        self.out.push_str(token);
         Ok(())
     }
 }

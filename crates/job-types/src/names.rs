@@ -1,9 +1,10 @@
 //! Names that were checked on the way in.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use faktory_wire::Timestamp;
-use uuid::Builder;
+use uuid::{Builder, Uuid};
 
 use crate::field_error::{Code, FieldError};
 
@@ -11,7 +12,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Cow<'static, str>);
 
         impl $name {
             /// The text.
@@ -23,7 +24,7 @@ macro_rules! name {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.0.into_owned()
             }
         }
 
@@ -57,13 +58,13 @@ impl QueueName {
         let fits =
             (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         let detail = "a queue name has 1 to 100 characters out of A-Z a-z 0-9 . _ -";
-        if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidQueue, detail)) }
+        if fits { Ok(Self(text.into())) } else { Err(FieldError::at(member, Code::InvalidQueue, detail)) }
     }
 }
 
 impl Default for QueueName {
     fn default() -> Self {
-        Self(faktory_wire::DEFAULT_QUEUE.into())
+        Self(Cow::Borrowed(faktory_wire::DEFAULT_QUEUE))
     }
 }
 
@@ -75,14 +76,21 @@ impl JobId {
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
         let fits = (16..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         let detail = "a job id has 16 to 64 characters out of A-Z a-z 0-9 _ -; leave it out and one is made";
-        if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidJobId, detail)) }
+        if fits { Ok(Self(text.into())) } else { Err(FieldError::at(member, Code::InvalidJobId, detail)) }
     }
 
     /// A new one: `UUIDv7` (RFC 9562), 32 hex digits; `now` is its time, the rest is random.
     #[must_use]
     pub fn generate(now: Timestamp) -> Self {
         let milliseconds = u64::try_from(now.micros() / 1000).unwrap_or_default();
-        Self(Builder::from_unix_timestamp_millis(milliseconds, &rand::random()).into_uuid().simple().to_string())
+        Self(
+            Builder::from_unix_timestamp_millis(milliseconds, &rand::random())
+                .into_uuid()
+                .simple()
+                .encode_lower(&mut Uuid::encode_buffer())
+                .to_owned()
+                .into(),
+        )
     }
 }
 
@@ -94,10 +102,10 @@ impl JobType {
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
         let fits = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         let detail = "a job type has 1 to 200 characters, none of them a control character";
-        if fits { Ok(Self(text)) } else { Err(FieldError::at(member, Code::InvalidValue, detail)) }
+        if fits { Ok(Self(text.into())) } else { Err(FieldError::at(member, Code::InvalidValue, detail)) }
     }
 
     pub(crate) fn of_operation(operation: &'static str) -> Self {
-        Self(operation.into())
+        Self(Cow::Borrowed(operation))
     }
 }

@@ -135,7 +135,7 @@ fn custom(name: &str, raw: &RawValue) -> Result<Option<RawJson>, FieldError> {
     if members.iter().any(|(member, _)| member == "wf") {
         return Err(FieldError::at("custom", Code::ReservedField, "the member wf of custom is Work Factory's own").inside_member("wf"));
     }
-    Ok((json != "{}").then(|| RawJson::from_checked(json)))
+    Ok((json != "{}").then(|| RawJson::from_checked(json.into_owned())))
 }
 
 impl FieldError {

@@ -212,7 +212,7 @@ impl<'a> Posted<'a> {
             Some(raw) if !raw.get().starts_with('[') => self.fault(FieldError::at("args", Code::InvalidValue, "args must be an array")),
             Some(raw) => json_check::check(raw.get(), "args").map_err(|error| self.errors.push(error)).ok(),
         };
-        Some((job_type?, RawJson::from_checked(args?)))
+        Some((job_type?, RawJson::from_checked(args?.into_owned())))
     }
 }
 
