@@ -47,7 +47,7 @@ impl Check {
     }
 }
 
-/// A gate's figures are medians of five measurements of 20 s; shorter looks are for those who work on it.
+/// The figures of the enqueue path are medians of five measurements of 20 s; shorter looks are for those who work on it.
 fn long_enough(report: &Report) -> Vec<Check> {
     let parameters = &report.parameters;
     vec![

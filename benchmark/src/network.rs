@@ -32,6 +32,12 @@ impl Network {
         Self { name, title, near_to_far: settings, far_to_near: settings, near_congestion, connections, server_jobs_per_second }
     }
 
+    /// The same under another name: a stack of its own.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// The same under another name with this congestion control on the near side.
     pub(crate) fn with_congestion(mut self, name: &str, congestion: &str) -> Self {
         self.title = format!("{}; {congestion} on the near side", self.title);

@@ -37,8 +37,13 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
 pub(crate) fn gate(name: &str, arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let gate = gate::named(name)?;
     with_rights(|| {
-        let mut plan = plan(arguments)?;
+        // A gate has networks and scenarios of its own.
+        let mut plan = plan(&RunArguments { network: Vec::new(), scenario: Vec::new(), ..arguments.clone() })?;
         (gate.prepare)(&mut plan)?;
+        // For those who work on one row: the others are then missed.
+        let is_chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+        plan.networks.retain(|network| is_chosen(&arguments.network, &network.name));
+        plan.scenarios.retain(|scenario| is_chosen(&arguments.scenario, &scenario.name));
         measure(&plan, arguments, Some(gate))
     })
 }

@@ -36,7 +36,7 @@ pub(crate) struct Posted {
 
 enum Way {
     Http(Client),
-    Link(Pusher),
+    Link(Box<Pusher>),
     /// As many clients as connections are allowed; each has one command under way.
     Crate {
         clients: Mutex<Vec<faktory::Client>>,
@@ -70,7 +70,7 @@ impl Poster {
             Via::Link | Via::Worker => {
                 let pool = LinkPool::new(server()?.link_without_breaker(order.connections)).map_err(|error| anyhow::anyhow!("{error}"))?;
                 pool.warm_up(order.connections).await;
-                Way::Link(Pusher::new(pool))
+                Way::Link(Box::new(Pusher::new(pool)))
             }
             Via::Crate => {
                 let url = server()?.url();

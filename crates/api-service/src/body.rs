@@ -19,7 +19,7 @@ const DISCARD_BYTES: usize = 64 << 20;
 
 /// All bodies that are being read may take so much, or as much as the largest one.
 pub(crate) const BUDGET_BYTES: usize = 512 << 20;
-/// The first share of a body whose size is not known before.
+/// The first share of a body.
 const FIRST_SHARE: usize = 64 << 10;
 
 /// A body as text, and its share of the memory that all bodies may take.
@@ -50,7 +50,8 @@ pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant
     let announced = announced.filter(|_| encoding == Encoding::Identity);
     let size = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_SHARE.min(limit));
     let read = async {
-        let Some(mut share) = state.body_budget.share(size).await else {
+        // What is announced may never come, so it takes its share as it comes.
+        let Some(mut share) = state.body_budget.share(size.min(FIRST_SHARE)).await else {
             return Err(refuse(request, no_room()).await);
         };
         let text = match encoding {

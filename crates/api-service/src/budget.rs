@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// What a permit stands for, in bytes.
 const UNIT: usize = 1 << 10;
 /// A share is waited for so long: who holds one may be slow, and others are not to wait for that.
 const WAIT: Duration = Duration::from_millis(100);
+/// How often it is looked for meanwhile. Who waits in a semaphore's queue takes all that comes back, and small shares would wait behind large ones.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What there is. Clones share it.
 #[derive(Debug, Clone)]
@@ -37,9 +40,16 @@ impl Budget {
 
     /// A share, waited for a moment; `None` where others have too much. Cancel safe.
     pub(crate) async fn share(&self, bytes: usize) -> Option<Share> {
-        let permit = Arc::clone(&self.room).acquire_many_owned(self.units_for(bytes));
-        let permit = tokio::time::timeout(WAIT, permit).await.ok()?.ok()?;
-        Some(Share { budget: self.clone(), permit })
+        let give_up = Instant::now() + WAIT;
+        loop {
+            if let Some(share) = self.try_share(bytes) {
+                return Some(share);
+            }
+            if Instant::now() >= give_up {
+                return None;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// A share, if there is one now.

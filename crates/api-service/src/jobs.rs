@@ -12,7 +12,7 @@ use crate::answer;
 use crate::batch_body::{BatchBody, Jobs};
 use crate::body;
 use crate::problem::{Code, Problem};
-use crate::state::{SharedState, State};
+use crate::state::{SharedState, State, Unheard};
 
 /// `POST /jobs`: one job, by `operation` or by `jobtype` and `args`.
 pub(crate) async fn one(Extract(state): Extract<SharedState>, request: Request) -> Result<Response, Problem> {
@@ -133,7 +133,10 @@ pub(crate) fn encode(state: &State, jobs: Vec<NewJob>) -> Vec<EncodedJob> {
 async fn push(state: &State, jobs: Vec<NewJob>, deadline: Instant) -> (Vec<String>, Vec<JobOutcome>) {
     let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
     let encoded = encode(state, jobs);
+    // Where the client goes away meanwhile, this is never woken up again.
+    let unheard = Unheard::new(state, ids.len());
     let outcomes = state.pusher.push(encoded, deadline).await;
+    unheard.are_heard();
     state.note(&outcomes);
     (ids, outcomes)
 }

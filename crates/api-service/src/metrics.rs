@@ -70,6 +70,12 @@ impl Metrics {
         }
     }
 
+    /// Jobs whose client has gone before their outcomes were known.
+    pub(crate) fn unheard(&self, unknown: usize, not_sent: usize) {
+        self.unknown.increment(unknown as u64);
+        self.not_sent.increment(not_sent as u64);
+    }
+
     pub(crate) fn outcomes(&self, outcomes: &[JobOutcome]) {
         let (mut accepted, mut refused, mut unknown, mut not_sent) = (0, 0, 0, 0);
         for outcome in outcomes {

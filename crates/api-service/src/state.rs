@@ -39,6 +39,28 @@ pub(crate) struct State {
     pub(crate) streams: Streams,
 }
 
+/// Jobs of a request under way. Where the client goes before their outcomes are known, nobody hears of them: then they count as unknown.
+pub(crate) struct Unheard<'a> {
+    metrics: &'a Metrics,
+    jobs: usize,
+}
+
+impl<'a> Unheard<'a> {
+    pub(crate) fn new(state: &'a State, jobs: usize) -> Self {
+        Self { metrics: &state.metrics, jobs }
+    }
+
+    pub(crate) fn are_heard(mut self) {
+        self.jobs = 0;
+    }
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        self.metrics.unheard(self.jobs, 0);
+    }
+}
+
 /// Cheap to clone, as axum wants it.
 pub(crate) type SharedState = Arc<State>;
 

@@ -5,7 +5,7 @@
 //! itself.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Extract};
@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use job_types::{Element, Form, NewJob};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -43,21 +43,28 @@ const RESULTS: usize = 16;
 const STREAMS_MAX: usize = 100;
 
 /// The streams under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Streams {
     tasks: Mutex<JoinSet<()>>,
+    places: Arc<Semaphore>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { tasks: Mutex::default(), places: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    }
 }
 
 impl Streams {
-    /// False where there are too many.
-    fn start(&self, stream: impl Future<Output = ()> + Send + 'static) -> bool {
+    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let too_many = |_| Problem::new(Code::Overloaded, format!("{STREAMS_MAX} streams are under way, as many as there may be"));
+        Arc::clone(&self.places).try_acquire_owned().map_err(too_many)
+    }
+
+    fn start(&self, stream: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        if tasks.len() >= STREAMS_MAX {
-            return false;
-        }
         tasks.spawn(stream);
-        true
     }
 
     /// Ends those that still run, and waits for that.
@@ -78,19 +85,25 @@ enum Tell {
 pub(crate) async fn stream(Extract(state): Extract<SharedState>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers();
     let checked = state.check_serving().and_then(|()| body::check_headers_of_stream(headers)).and_then(|()| Encoding::of(headers));
-    let encoding = match checked {
-        Ok(encoding) => encoding,
+    let (encoding, place) = match checked.and_then(|encoding| Ok((encoding, state.streams.place()?))) {
+        Ok(checked) => checked,
         Err(problem) => return Err(body::refuse(request, problem).await),
     };
     let lines = Lines::new(encoding.decode(request.into_body()), state.config.max_body_bytes, state.body_budget.clone());
     let (results, answers) = mpsc::channel(RESULTS);
     let source = state.pusher.source();
-    let stream =
-        Stream { state: SharedState::clone(&state), source, pushing: FuturesUnordered::new(), unsent: VecDeque::new(), jobs: 0, bytes: 0 };
+    let stream = Stream {
+        state: SharedState::clone(&state),
+        source,
+        pushing: FuturesUnordered::new(),
+        unsent: VecDeque::new(),
+        jobs: 0,
+        waiting: 0,
+        bytes: 0,
+        _place: place,
+    };
     // Ends when its client is gone, and at the latest when the service ends.
-    if !state.streams.start(stream.run(lines, results)) {
-        return Err(Problem::new(Code::Overloaded, format!("{STREAMS_MAX} streams are under way, as many as there may be")).closing());
-    }
+    state.streams.start(stream.run(lines, results));
     let answers = futures_util::stream::unfold(Some(answers), |answers| async {
         let mut answers = answers?;
         match answers.recv().await {
@@ -113,7 +126,17 @@ struct Stream {
     unsent: VecDeque<Bytes>,
     /// Not yet answered.
     jobs: usize,
+    /// Those of them that have no room yet.
+    waiting: usize,
     bytes: usize,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // The client has gone before it heard of these.
+        self.state.metrics.unheard(self.jobs.saturating_sub(self.waiting), self.waiting);
+    }
 }
 
 /// Jobs that are pushed together, with the numbers of their lines.
@@ -146,10 +169,12 @@ impl Stream {
                 Some(step) = self.pushing.next() => match step {
                     Step::Admitted(group, jobs, room) => {
                         admitting -= 1;
+                        self.waiting -= group.numbers.len();
                         self.push(group, jobs, room);
                     }
                     Step::Refused(group, outcome) => {
                         admitting -= 1;
+                        self.waiting -= group.numbers.len();
                         self.answer(&group, &vec![outcome; group.numbers.len()]);
                     }
                     Step::Answered(group, outcomes) => self.answer(&group, &outcomes),
@@ -234,6 +259,7 @@ impl Stream {
         let encoded = encode(&self.state, jobs);
         let bytes = encoded.iter().map(|job| job.json.len() + 1).sum();
         self.jobs += numbers.len();
+        self.waiting += numbers.len();
         self.bytes += bytes;
         let state = SharedState::clone(&self.state);
         let group = Group { numbers, ids, bytes, deadline: Instant::now() + state.config.request_timeout };

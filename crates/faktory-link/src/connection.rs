@@ -226,6 +226,11 @@ impl Connection {
         self.shared.distance
     }
 
+    /// Whether nothing is in flight.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.shared.in_flight().waiters.is_empty()
+    }
+
     /// Why the connection has ended, if it has.
     #[must_use]
     pub fn ended(&self) -> Option<Arc<LinkError>> {

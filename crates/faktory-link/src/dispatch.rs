@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -29,14 +28,12 @@ pub(crate) struct Dispatcher {
     pool: LinkPool,
     /// Requests to the pool that have not been answered; the pool's size bounds them.
     asking: JoinSet<Result<Pooled, PoolFailure>>,
-    /// A connection has gone back into the pool.
-    returned: Arc<Notify>,
     sending: JoinSet<()>,
 }
 
 impl Dispatcher {
     pub(crate) fn new(queue: Arc<Queue>, pool: LinkPool) -> Self {
-        Self { queue, pool, asking: JoinSet::new(), returned: Arc::new(Notify::new()), sending: JoinSet::new() }
+        Self { queue, pool, asking: JoinSet::new(), sending: JoinSet::new() }
     }
 
     /// Runs until the queue is closed and everything in it is settled.
@@ -67,7 +64,7 @@ impl Dispatcher {
                         queue.over(sent);
                         continue;
                     }
-                    let sender = Sender { queue: Arc::clone(&queue), pool: self.pool.clone(), returned: Arc::clone(&self.returned) };
+                    let sender = Sender { queue: Arc::clone(&queue), pool: self.pool.clone() };
                     self.sending.spawn(async move { sender.send(connection, batch, sent).await });
                 }
                 Err(failure) => {
@@ -94,7 +91,7 @@ impl Dispatcher {
         let mut ask = true;
         loop {
             // Registered before the pool is asked, so that none is missed.
-            let returned = Arc::clone(&self.returned);
+            let returned = Arc::clone(self.pool.returned());
             let mut returned = std::pin::pin!(returned.notified());
             returned.as_mut().enable();
             if ask && self.asking.len() <= self.pool.max_size() {
@@ -125,7 +122,6 @@ impl Dispatcher {
 struct Sender {
     queue: Arc<Queue>,
     pool: LinkPool,
-    returned: Arc<Notify>,
 }
 
 impl Sender {
@@ -166,7 +162,7 @@ impl Sender {
             let distance = held.distance();
             let submitted = held.submit(line.clone()).await;
             drop(held);
-            self.returned.notify_one();
+            self.pool.returned().notify_one();
             let answered = match submitted {
                 Ok(pending) => pending.await,
                 Err(lost) => Err(lost),

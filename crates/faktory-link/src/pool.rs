@@ -8,6 +8,7 @@ use deadpool::managed::{self, Hook, Metrics, Object, Pool, PoolError, QueueMode,
 
 use faktory_wire::{Command, Reply};
 use futures_util::FutureExt;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -75,6 +76,10 @@ pub struct LinkPool {
     max_wait: Duration,
     config: LinkConfig,
     ready_made: Arc<ReadyMade>,
+    /// Connections that are used no more and still wait for replies.
+    closing: Arc<Mutex<JoinSet<()>>>,
+    /// A connection has gone back into the pool.
+    returned: Arc<Notify>,
 }
 
 /// Why the pool gave no connection.
@@ -112,7 +117,8 @@ impl LinkPool {
             }))
             .build()
             .map_err(|error| PoolFailure::Pool(error.to_string()))?;
-        Ok(Self { pool, breaker, observer, max_wait, config, ready_made })
+        let (closing, returned) = (Arc::default(), Arc::default());
+        Ok(Self { pool, breaker, observer, max_wait, config, ready_made, closing, returned })
     }
 
     /// A connection, an idle one or a new one. Cancel safe.
@@ -132,6 +138,7 @@ impl LinkPool {
     /// Opens connections ahead of need, several at once, until so many are there; fewer where the server gives no more. Those that are
     /// there stay free for others meanwhile. Returns how many there are. Cancel safe: dropped, those under way are given up.
     pub async fn warm_up(&self, connections: usize) -> usize {
+        self.take_in();
         let there = self.size() + self.ready_made.connections().len();
         let missing = connections.min(self.max_size()).saturating_sub(there);
         let mut opening = JoinSet::new();
@@ -141,7 +148,7 @@ impl LinkPool {
         }
         while let Some(opened) = opening.join_next().await {
             match opened {
-                Ok(Ok(connection)) => self.take_in(connection),
+                Ok(Ok(connection)) => self.add(connection),
                 Ok(Err(failure)) => tracing::debug!(%failure, "a connection ahead of need could not be made"),
                 Err(_) => {}
             }
@@ -149,19 +156,40 @@ impl LinkPool {
         self.size()
     }
 
-    /// Puts a connection that was made outside into the pool; closes it where that is full. The pool makes a new one only where none is
-    /// idle, so all that are idle are held for the moment that it takes, without waiting for anything.
-    fn take_in(&self, connection: Connection) {
+    /// Puts a connection that was made outside into the pool; closes it where that is full.
+    fn add(&self, connection: Connection) {
         self.ready_made.connected.fetch_add(1, Ordering::Relaxed);
         self.ready_made.connections().push(connection);
+        self.take_in();
+    }
+
+    /// Has the pool take in what was made outside. It makes a new one only where none is idle, so all that are idle are held for the
+    /// moment that it takes, without waiting for anything; where all are in use, it takes them in when it needs the next.
+    fn take_in(&self) {
+        self.ready_made.connections().retain(|connection| connection.ended().is_none());
         let mut held = Vec::new();
         while self.size() < self.max_size() && !self.ready_made.connections().is_empty() {
-            let Some(Ok(connection)) = self.get().now_or_never() else { break };
+            // Tokio would else have the task wait for others after some of these.
+            let Some(Ok(connection)) = tokio::task::unconstrained(self.get()).now_or_never() else { break };
             held.push(connection);
         }
         if self.size() >= self.max_size() {
             let spare = std::mem::take(&mut *self.ready_made.connections());
             drop(spare);
+        }
+        drop(held);
+        // Somebody may have found none idle meanwhile.
+        self.returned.notify_one();
+    }
+
+    /// Has those that are there used no more, idle or not. What is in flight on them is still answered, if they live.
+    fn replace_all(&self) {
+        let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        while closing.try_join_next().is_some() {}
+        for connection in self.pool.retain(|_, _| false).removed {
+            if !connection.is_quiet() {
+                closing.spawn(connection.close());
+            }
         }
     }
 
@@ -200,16 +228,19 @@ impl LinkPool {
         if !is_closed && !self.breaker.may_probe(Instant::now()) {
             return None;
         }
-        // While it is open, those that seem to live may be dead without a sign.
+        // While it is open, connections that seem to live may be dead without a sign.
         let anew = !is_closed || (self.idle() == 0 && self.size() < self.max_size());
-        Some(if anew { self.probe_anew().await } else { self.probe_again().await })
+        Some(if anew { self.probe_anew(!is_closed).await } else { self.probe_again().await })
     }
 
-    async fn probe_anew(&self) -> Result<(), String> {
+    async fn probe_anew(&self, others_may_be_dead: bool) -> Result<(), String> {
         match Connection::open_and_probe(&self.config).await {
             Ok(connection) => {
+                if others_may_be_dead {
+                    self.replace_all();
+                }
                 self.breaker.succeeded();
-                self.take_in(connection);
+                self.add(connection);
                 Ok(())
             }
             Err(error) => {
@@ -253,6 +284,11 @@ impl LinkPool {
 
     pub(crate) const fn observer(&self) -> Option<&Arc<dyn Observer>> {
         self.observer.as_ref()
+    }
+
+    /// Told when a connection has gone back.
+    pub(crate) const fn returned(&self) -> &Arc<Notify> {
+        &self.returned
     }
 
     pub(crate) const fn max_wait(&self) -> Duration {

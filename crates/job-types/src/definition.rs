@@ -178,9 +178,12 @@ pub type WriteArg<'a> = &'a dyn Fn(&mut Vec<u8>);
 /// Puts positional args together.
 #[must_use]
 pub fn args_of(writers: &[WriteArg<'_>]) -> RawJson {
-    let mut json = Vec::with_capacity(16 * writers.len());
+    let mut json = Vec::with_capacity(2 + 16 * writers.len());
+    json.push(b'[');
     for (index, write) in writers.iter().enumerate() {
-        json.push(if index == 0 { b'[' } else { b',' });
+        if index > 0 {
+            json.push(b',');
+        }
         write(&mut json);
     }
     json.push(b']');

@@ -45,7 +45,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    JOBS = "work_factory_jobs_total", Counter, "outcome: accepted, refused, unknown, not_sent", "jobs by what became of them";
+    JOBS = "work_factory_jobs_total", Counter, "outcome: accepted, refused, unknown, not_sent", "jobs by what became of them; unknown too where the client left before it heard";
     ENQUEUE = "work_factory_enqueue_seconds", Seconds, "phase: waiting, on_the_way, in_server", "where the time of each push to the work server went: waiting for a connection, one round trip, and the rest";
     COMMAND_JOBS = "work_factory_command_jobs", Numbers, "", "jobs that left together in one command: the coalescing factor";
     COMMAND_BYTES = "work_factory_command_bytes_total", Counter, "", "bytes of these commands";
