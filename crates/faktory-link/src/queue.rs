@@ -23,6 +23,11 @@ const PART_BYTES_QUIET: usize = 3 * 1400;
 const QUIET_JOBS: usize = 200;
 /// A round trip from which on a part that waits for the next one costs more than a further command.
 const FAR: Duration = Duration::from_millis(5);
+/// A command that follows another over a long way, with many under way, may be so much of a round trip behind it, so that others leave
+/// with it: ten thousand lone jobs a second are otherwise ten thousand packets, wake-ups and syncs, for the one percent less that each waits.
+const GATHERS_FOR: u32 = 100;
+/// Nothing is to gather for less than this: timers have a resolution of a millisecond.
+const GATHERS_AT_LEAST: Duration = Duration::from_micros(500);
 /// One command carries up to so many: the server has 5 s for it, and takes 20 to 30 ms for 1,000 jobs (measured on Faktory).
 const COMMAND_JOBS: usize = 1000;
 const COMMAND_BYTES: usize = 1 << 20;
@@ -50,6 +55,10 @@ struct Inner {
     jobs: usize,
     bytes: usize,
     closed: bool,
+    /// When the last command left.
+    left: Option<Instant>,
+    /// Nobody need be told of what is added before this, while there is little.
+    gathers_until: Option<Instant>,
     estimate: Estimate,
     standing: StandingQueue,
 }
@@ -57,6 +66,16 @@ struct Inner {
 impl Inner {
     fn is_quiet_and_far(&self) -> bool {
         self.estimate.in_flight() <= QUIET_JOBS && self.estimate.round_trip().is_none_or(|round_trip| round_trip >= FAR)
+    }
+
+    /// Until when what waits is to wait for more.
+    fn gathering(&self, now: Instant) -> Option<Instant> {
+        if self.bytes >= PART_BYTES_QUIET || self.estimate.in_flight() <= QUIET_JOBS {
+            return None;
+        }
+        let pause = self.estimate.round_trip()? / GATHERS_FOR;
+        let until = self.left? + pause;
+        (pause >= GATHERS_AT_LEAST && until > now).then_some(until)
     }
 }
 
@@ -79,6 +98,8 @@ pub(crate) enum Next {
     End,
     /// Nothing waits, or as much as may is under way.
     Wait,
+    /// What waits leaves then, or as soon as there is more of it.
+    Gather(Instant),
     /// Something waits and may leave.
     Send,
 }
@@ -160,6 +181,9 @@ impl Queue {
                 Some(caller) => caller.parts.extend(parts),
                 None => inner.callers.push_back(Caller { source, parts }),
             }
+            if inner.gathers_until.is_some() && inner.bytes < PART_BYTES_QUIET {
+                return true;
+            }
         }
         self.changed.notify_one();
         true
@@ -173,11 +197,16 @@ impl Queue {
     }
 
     pub(crate) fn next(&self) -> Next {
-        let inner = self.inner();
+        let now = Instant::now();
+        let mut inner = self.inner();
+        inner.gathers_until = None;
         if inner.callers.is_empty() {
             if inner.closed { Next::End } else { Next::Wait }
-        } else if inner.estimate.in_flight() >= inner.estimate.allowed(Instant::now()) {
+        } else if inner.estimate.in_flight() >= inner.estimate.allowed(now) {
             Next::Wait
+        } else if let Some(until) = inner.gathering(now) {
+            inner.gathers_until = Some(until);
+            Next::Gather(until)
         } else {
             Next::Send
         }
@@ -212,18 +241,28 @@ impl Queue {
             }
         }
         let held_back = !inner.callers.is_empty();
+        inner.left = Some(now);
         let sent = inner.estimate.sent(batch.jobs, held_back, now);
         (batch, sent)
     }
 
     pub(crate) fn answered(&self, sent: Sent) {
-        self.inner().estimate.answered(sent, Instant::now());
-        self.changed.notify_one();
+        let mut inner = self.inner();
+        inner.estimate.answered(sent, Instant::now());
+        self.tell_of_room(&inner);
     }
 
     pub(crate) fn over(&self, sent: Sent) {
-        self.inner().estimate.over(sent);
-        self.changed.notify_one();
+        let mut inner = self.inner();
+        inner.estimate.over(sent);
+        self.tell_of_room(&inner);
+    }
+
+    /// Less is under way, which matters only to what waits for that.
+    fn tell_of_room(&self, inner: &Inner) {
+        if !inner.callers.is_empty() && inner.gathers_until.is_none() {
+            self.changed.notify_one();
+        }
     }
 
     /// Takes everything that waits.
@@ -350,5 +389,41 @@ mod tests {
             queue.over(sent);
         }
         assert_eq!((queue.standing().in_flight, queue.next()), (0, Next::Send));
+    }
+
+    /// Has a command answered that took so long, and so many jobs sent that are under way for the rest of the test.
+    async fn far_and_busy(queue: &Queue, round_trip: Duration, under_way: usize) {
+        queue.add(None, parts(queue, "first", 1, 1).await);
+        let (_, first) = queue.gather(0);
+        tokio::time::advance(round_trip).await;
+        queue.answered(first);
+        queue.add(None, parts(queue, "others", 1, under_way).await);
+        queue.gather(0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn far_away_lone_jobs_gather_for_a_hundredth_of_the_round_trip_and_no_longer_once_there_are_many() {
+        let queue = Queue::new();
+        far_and_busy(&queue, Duration::from_millis(100), 250).await;
+        let due = Instant::now() + Duration::from_millis(1);
+        queue.add(None, parts(&queue, "lone", 1, 1).await);
+        assert_eq!(queue.next(), Next::Gather(due));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(queue.next(), Next::Send);
+        queue.gather(0);
+        queue.add(None, parts(&queue, "few", 1, 41).await);
+        assert!(matches!(queue.next(), Next::Gather(_)));
+        queue.add(None, parts(&queue, "one more", 1, 1).await);
+        assert_eq!(queue.next(), Next::Send);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_gathers_on_a_quiet_link_or_over_a_short_way() {
+        for (round_trip, under_way) in [(Duration::from_millis(100), 100), (Duration::from_millis(40), 250)] {
+            let queue = Queue::new();
+            far_and_busy(&queue, round_trip, under_way).await;
+            queue.add(None, parts(&queue, "lone", 1, 1).await);
+            assert_eq!(queue.next(), Next::Send, "{round_trip:?}, {under_way}");
+        }
     }
 }
