@@ -24,6 +24,9 @@ use clap::Parser;
 
 use arguments::{Arguments, Task};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.task {

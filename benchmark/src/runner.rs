@@ -13,7 +13,7 @@ use anyhow::bail;
 use crate::distance::Congestion;
 use crate::measure::Spread;
 use crate::network::Network;
-use crate::part::order::{Attend, Via};
+use crate::part::order::Via;
 use crate::progress::Progress;
 use crate::report::{Figure, MeasuredNetwork, Report, Run};
 use crate::scenario::{Kind, Pace, Parameters, Scenario};
@@ -151,7 +151,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyh
                             // What is left in that stack would disturb the others.
                             stack = start(plan, network, repetition)?;
                             // In a server that is not ours it would stay.
-                            stack.attend(&Attend::Remove { queue: queue.clone() })?;
+                            stack.clear_away(&queue)?;
                             Run { failures: vec![format!("{error:#}")], ..Run::default() }
                         }
                     };

@@ -150,6 +150,13 @@ impl Stack {
         ask(&mut self.attendant, task)
     }
 
+    /// Removes a measurement's queue with all that is left in it. A server of the benchmark's own is emptied whole instead, at once: deleting
+    /// millions of jobs one by one would burden the next measurement.
+    pub(crate) fn clear_away(&mut self, queue: &str) -> anyhow::Result<()> {
+        let task = if self.work_server.is_some() { Attend::Flush } else { Attend::Remove { queue: queue.into() } };
+        self.attend(&task).map(drop)
+    }
+
     /// How many jobs are in a queue.
     pub(crate) fn queue_size(&mut self, queue: &str) -> anyhow::Result<u64> {
         match self.attend(&Attend::Size { queue: queue.into() })? {
@@ -176,7 +183,7 @@ impl Stack {
         }
     }
 
-    /// Waits until the work server has nothing left to do of what was before: removing many jobs, for one, goes on behind the answer.
+    /// Waits until the work server has nothing left to do of what was before.
     pub(crate) fn wait_until_idle(&self) {
         let Some(server) = &self.work_server else { return };
         let used = || Usage::now(&[("server", server.id())]).processor_ns.get("server").copied().unwrap_or(0);

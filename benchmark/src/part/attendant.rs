@@ -32,6 +32,7 @@ pub(crate) async fn run(order: AttendantOrder, mut channel: Channel) -> anyhow::
             Attend::Size { queue } => Attended::Size(size(&connection, &queue).await?),
             Attend::Pause { queue } => manage(&connection, QueueCommand::Pause(vec![queue])).await?,
             Attend::Remove { queue } => manage(&connection, QueueCommand::Remove(vec![queue])).await?,
+            Attend::Flush => done(connection.ask(&Command::Flush).await?)?,
             Attend::Working => Attended::Size(info(&connection).await?.faktory.sets.working),
             Attend::Version => {
                 let server = info(&connection).await?.server;
@@ -56,9 +57,13 @@ async fn size(connection: &Connection, queue: &str) -> anyhow::Result<u64> {
 }
 
 async fn manage(connection: &Connection, command: QueueCommand) -> anyhow::Result<Attended> {
-    match connection.ask(&Command::Queue(command)).await? {
+    done(connection.ask(&Command::Queue(command)).await?)
+}
+
+fn done(reply: Reply) -> anyhow::Result<Attended> {
+    match reply {
         Reply::Simple(_) => Ok(Attended::Done),
-        other => bail!("QUEUE was answered with {other:?}"),
+        other => bail!("the work server answered {other:?}"),
     }
 }
 

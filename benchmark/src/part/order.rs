@@ -271,6 +271,8 @@ pub(crate) enum Attend {
     Pause { queue: String },
     /// Remove it with all that is in it.
     Remove { queue: String },
+    /// Remove everything that the server holds.
+    Flush,
     /// How many jobs are fetched and not acknowledged.
     Working,
     /// What the server says of itself.

@@ -133,7 +133,7 @@ pub(super) fn arrivals(stack: &mut Stack, queue: &str, run: &mut Run) -> anyhow:
             other => bail!("the attendant answered {other:?}"),
         }
     }
-    stack.attend(&Attend::Remove { queue: queue.into() })?;
+    stack.clear_away(queue)?;
     check_arrivals(run);
     Ok(())
 }
@@ -172,7 +172,7 @@ pub(super) fn after_ready(
     run.ready_us = Spread::of(ready_us).map(|spread| spread.median);
     note_link(stack, &mut run);
     run.counts.arrived = stack.queue_size(queue)?;
-    stack.attend(&Attend::Remove { queue: queue.into() })?;
+    stack.clear_away(queue)?;
     check_arrivals(&mut run);
     Ok(run)
 }

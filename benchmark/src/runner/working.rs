@@ -80,7 +80,7 @@ pub(super) fn work(parameters: &Parameters, stack: &mut Stack, via: Via, queue: 
         run.failures.push("the queue ran dry while it was measured".into());
     }
     stack.end_worker(worker);
-    stack.attend(&Attend::Remove { queue: queue.into() })?;
+    stack.clear_away(queue)?;
     Ok(run)
 }
 
@@ -151,6 +151,6 @@ pub(super) fn end_to_end(
     let left = stack.queue_size(queue)?;
     note_runs(stack, &mut run, &ran, counts.stored, left)?;
     stack.end_worker(worker);
-    stack.attend(&Attend::Remove { queue: queue.into() })?;
+    stack.clear_away(queue)?;
     Ok(run)
 }

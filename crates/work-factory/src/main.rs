@@ -53,6 +53,9 @@ impl Command {
     }
 }
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let role = arguments.command.unwrap_or(Command::Up).role();

@@ -17,6 +17,9 @@ struct Arguments {
     env_file: Option<PathBuf>,
 }
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let settings = match service_runtime::start(Role::Worker, arguments.env_file.as_deref()) {
