@@ -2,6 +2,7 @@
 
 mod enqueue;
 mod overload;
+mod work;
 
 use anyhow::bail;
 use comfy_table::Table;
@@ -47,12 +48,12 @@ impl Check {
     }
 }
 
-/// The figures of the enqueue path are medians of five measurements of 20 s; shorter looks are for those who work on it.
-fn long_enough(report: &Report) -> Vec<Check> {
+/// A gate's figures are medians of so many measurements of so many seconds; shorter looks are for those who work on it.
+fn long_enough(report: &Report, repetitions: f64, seconds: f64) -> Vec<Check> {
     let parameters = &report.parameters;
     vec![
-        Check::at_least("measurements of each figure", Some(parameters.repetitions as f64), 5.0),
-        Check::at_least("seconds of each", Some(parameters.duration.as_secs_f64()), 20.0),
+        Check::at_least("measurements of each figure", Some(parameters.repetitions as f64), repetitions),
+        Check::at_least("seconds of each", Some(parameters.duration.as_secs_f64()), seconds),
     ]
 }
 
@@ -71,6 +72,7 @@ pub(crate) const ALL: &[Gate] = &[
         prepare: overload::prepare,
         checks: overload::checks,
     },
+    Gate { name: "work", title: "a worker does not feel the distance", prepare: work::prepare, checks: work::checks },
 ];
 
 /// The gate of this name.

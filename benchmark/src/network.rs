@@ -20,6 +20,9 @@ pub(crate) struct Network {
     /// Connections to the work server, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) connections: Option<usize>,
+    /// The time that a worker has to end, in seconds, where it is part of what is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shutdown_timeout_seconds: Option<u64>,
     /// Jobs a second that the work server is held back to, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) server_jobs_per_second: Option<f64>,
@@ -27,9 +30,16 @@ pub(crate) struct Network {
 
 impl Network {
     fn both_ways(name: &str, title: &str, settings: Settings) -> Self {
-        let (name, title) = (name.into(), title.into());
-        let (near_congestion, connections, server_jobs_per_second) = (None, None, None);
-        Self { name, title, near_to_far: settings, far_to_near: settings, near_congestion, connections, server_jobs_per_second }
+        Self {
+            name: name.into(),
+            title: title.into(),
+            near_to_far: settings,
+            far_to_near: settings,
+            near_congestion: None,
+            connections: None,
+            shutdown_timeout_seconds: None,
+            server_jobs_per_second: None,
+        }
     }
 
     /// The same under another name: a stack of its own.
@@ -49,6 +59,13 @@ impl Network {
     pub(crate) fn with_connections(mut self, name: &str, connections: usize) -> Self {
         self.title = format!("{}; {connections} connections", self.title);
         (self.name, self.connections) = (name.into(), Some(connections));
+        self
+    }
+
+    /// The same with a worker that has so many seconds to end.
+    pub(crate) fn with_shutdown_timeout(mut self, seconds: u64) -> Self {
+        self.title = format!("{}; SHUTDOWN_TIMEOUT={seconds}s", self.title);
+        self.shutdown_timeout_seconds = Some(seconds);
         self
     }
 

@@ -119,6 +119,15 @@ pub(crate) struct Run {
     /// Resident memory at the end, in bytes.
     pub(crate) resident_bytes: BTreeMap<String, u64>,
     pub(crate) handler_share: Option<f64>,
+    /// The most jobs that the work server had reserved at any time, where that is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reserved: Option<u64>,
+    /// The most jobs that the worker had fetched and not finished at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<u64>,
+    /// Of all jobs, those that the worker with the fewest has run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) least_share: Option<f64>,
     /// From the start of the API's process until it was ready, in microseconds, the median where it was started several times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ready_us: Option<f64>,

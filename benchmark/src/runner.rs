@@ -86,8 +86,14 @@ impl Plan {
                 Kind::AfterReady { requests, times, .. } => {
                     (round_trip * u32::try_from(requests).unwrap_or(u32::MAX) + API_STARTS) * u32::try_from(times).unwrap_or(u32::MAX)
                 }
-                Kind::Enqueue { .. } | Kind::Overload { .. } | Kind::Outage { .. } | Kind::Work { .. } | Kind::EndToEnd { .. } => {
-                    parameters.duration
+                Kind::Enqueue { .. }
+                | Kind::Overload { .. }
+                | Kind::Outage { .. }
+                | Kind::Work { .. }
+                | Kind::Idle { .. }
+                | Kind::EndToEnd { .. } => parameters.duration,
+                Kind::Sharing { workers, concurrency, jobs, takes } => {
+                    takes * u32::try_from(jobs / (workers * concurrency).max(1) as u64).unwrap_or(u32::MAX)
                 }
             };
             let connecting = match scenario.kind {
@@ -95,6 +101,8 @@ impl Plan {
                     round_trip * 3 * u32::try_from(concurrency).unwrap_or(0)
                 }
                 Kind::Work { .. }
+                | Kind::Idle { .. }
+                | Kind::Sharing { .. }
                 | Kind::EndToEnd { .. }
                 | Kind::Enqueue { .. }
                 | Kind::AfterReady { .. }
@@ -229,6 +237,10 @@ fn measure(plan: &Plan, stack: &mut Stack, scenario: &Scenario, via: Via, queue:
         Kind::Overload { batch, per_second } => trouble::overload(parameters, stack, queue, batch, per_second),
         Kind::Outage { clients } => trouble::outage(parameters, stack, queue, clients),
         Kind::Work { concurrency, mix } => working::work(parameters, stack, via, queue, concurrency, mix),
+        Kind::Idle { concurrency, jobs } => working::idle(parameters, stack, queue, concurrency, jobs),
+        Kind::Sharing { workers, concurrency, jobs, takes } => {
+            working::sharing(parameters, stack, queue, workers, concurrency, jobs, takes)
+        }
         Kind::EndToEnd { per_second, concurrency } => working::end_to_end(parameters, stack, via, queue, per_second, concurrency),
     }
 }

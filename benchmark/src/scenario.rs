@@ -43,6 +43,10 @@ pub(crate) enum Kind {
     Outage { clients: usize },
     /// Jobs lie in the queue and are run.
     Work { concurrency: usize, mix: Mix },
+    /// Jobs come one at a time to a worker that has nothing to do.
+    Idle { concurrency: usize, jobs: u64 },
+    /// Several workers share jobs that are posted at once.
+    Sharing { workers: usize, concurrency: usize, jobs: u64, takes: Duration },
     /// Jobs are posted at a rate and run.
     EndToEnd { per_second: f64, concurrency: usize },
 }
@@ -162,6 +166,7 @@ impl Scenario {
             }
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
+            Kind::Idle { .. } | Kind::Sharing { .. } => &[Via::Worker],
             Kind::EndToEnd { .. } => &[Via::Http, Via::Crate],
         }
     }

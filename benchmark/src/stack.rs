@@ -52,6 +52,8 @@ pub(crate) struct Stack {
     pub(crate) round_trip: Option<Duration>,
     /// Connections to the work server, ours and the baseline's.
     pub(crate) connections: usize,
+    /// What a worker has to end.
+    pub(crate) shutdown_timeout: Duration,
     // In the order in which they are to end.
     api_process: Option<Part>,
     attendant: Part,
@@ -108,7 +110,8 @@ impl Stack {
             }
         };
         let round_trip = distance.round_trip(near);
-        Ok(Self { distance, server, api, version, round_trip, connections, api_process, attendant, brake, work_server })
+        let shutdown_timeout = Duration::from_secs(network.shutdown_timeout_seconds.unwrap_or(30));
+        Ok(Self { shutdown_timeout, distance, server, api, version, round_trip, connections, api_process, attendant, brake, work_server })
     }
 
     /// Starts the API anew, and returns how long after its start it was ready: what the first requests meet is what counts then.

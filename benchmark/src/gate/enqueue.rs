@@ -136,7 +136,7 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
     let open = figure(WAN_SINGLES, OPEN, Via::Http);
     let processor =
         |via, process: &str| figure(NONE, SUSTAINED, via).and_then(|summary| summary.processor_us_per_job.get(process).copied());
-    let mut checks = super::long_enough(report);
+    let mut checks = super::long_enough(report, 5.0, 20.0);
     checks.extend([
         Check::at_least(
             "floor: near, batches of 100: API against the bare link",

@@ -28,6 +28,7 @@ pub(crate) async fn run(order: AttendantOrder, mut channel: Channel) -> anyhow::
     while let Some(question) = channel.next::<Attend>().await {
         let answer = match question {
             Attend::Fill { queue, count, takes } => fill(&order.server, &queue, count, &takes).await?,
+            Attend::Trickle { queue, count, apart } => trickle(&connection, &queue, count, apart).await?,
             Attend::Drain { queue } => drain(&order.server, &connection, &queue).await?,
             Attend::Size { queue } => Attended::Size(size(&connection, &queue).await?),
             Attend::Pause { queue } => manage(&connection, QueueCommand::Pause(vec![queue])).await?,
@@ -85,6 +86,23 @@ async fn fill(server: &Server, queue: &str, count: u64, takes: &[Duration]) -> a
         next = end;
     }
     pusher.close().await;
+    Ok(Attended::Done)
+}
+
+/// A job's time of posting that asks its worker how long it waited in its queue.
+pub(crate) const ASKS_FOR_WAIT: u64 = 1;
+
+async fn trickle(connection: &Connection, queue: &str, count: u64, apart: Duration) -> anyhow::Result<Attended> {
+    for number in 0..count {
+        tokio::time::sleep(apart.mul_f64(0.5 + fastrand::f64())).await;
+        let job = timed_job(queue, number, ASKS_FOR_WAIT, Duration::ZERO);
+        let mut line = Vec::new();
+        faktory_wire::encode_pushb([job.json.as_slice()], &mut line);
+        match connection.submit(line).await?.await? {
+            Reply::Bulk(refused) if refused.as_ref() == b"{}" => {}
+            other => bail!("a push was answered with {other:?}"),
+        }
+    }
     Ok(Attended::Done)
 }
 

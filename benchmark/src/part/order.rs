@@ -231,6 +231,8 @@ pub(crate) struct WorkerOrder {
     pub(crate) connections: usize,
     pub(crate) queue: String,
     pub(crate) concurrency: usize,
+    /// The time that it has to end: what it may fetch ahead on each connection depends on it.
+    pub(crate) shutdown_timeout: Duration,
 }
 
 /// Asks a worker what it has run.
@@ -254,6 +256,10 @@ pub(crate) struct WorkerReport {
     pub(crate) handler_seconds: f64,
     /// From when a job was to be posted to the end of its run, for runs that ended in the span.
     pub(crate) latency: Latency,
+    /// From when the work server put a job into its queue to the beginning of its run, for jobs that ask for it.
+    pub(crate) waited: Latency,
+    /// The most jobs that it had fetched and not finished at any time.
+    pub(crate) held: u64,
     /// When the last run ended.
     pub(crate) last_end_us: u64,
 }
@@ -263,6 +269,8 @@ pub(crate) struct WorkerReport {
 pub(crate) enum Attend {
     /// Put jobs into a queue: number, no time of posting, and how long each takes, in turn.
     Fill { queue: String, count: u64, takes: Vec<Duration> },
+    /// Push so many jobs that do nothing, one at a time, at random moments that lie so far apart on average.
+    Trickle { queue: String, count: u64, apart: Duration },
     /// Fetch and acknowledge what is in a queue.
     Drain { queue: String },
     /// How many jobs are in a queue.

@@ -1,12 +1,15 @@
 //! Workers that note what they ran: ours, and the faktory crate's.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use worker_service::{Worker, WorkerConfig};
+use faktory_wire::Timestamp;
+use worker_service::{Job, QueueOrder, Worker, WorkerConfig};
 
 use super::Channel;
-use super::clock::now_us;
+use super::attendant::ASKS_FOR_WAIT;
+use super::clock::{micros, now_us};
 use super::order::{Event, Via, WorkerOrder, WorkerQuestion, WorkerReport};
 use super::poster::{TIMED, connected};
 use super::seen::Seen;
@@ -23,6 +26,8 @@ struct Run {
     posted_us: u64,
     begin_us: u64,
     end_us: u64,
+    /// How long it waited in its queue, where it asks for that.
+    waited_us: Option<u64>,
 }
 
 type Runs = Arc<Mutex<Vec<Run>>>;
@@ -41,46 +46,63 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
                 }
             }
             Channel::say(&Event::Ready(None));
+            // Not known of the crate.
+            let held = AtomicU64::new(0);
             tokio::select! {
                 result = &mut worker => result?,
-                () = answer(&mut channel, &runs) => {}
+                () = answer(&mut channel, &runs, &held) => {}
             }
         }
         Via::Worker | Via::Http | Via::Link => {
             let mut config = WorkerConfig::new(order.server.link(order.connections));
-            config.queues = vec![order.queue.clone()];
+            config.queues = QueueOrder::strict([order.queue.clone()]);
             config.concurrency = order.concurrency;
+            config.shutdown_timeout = order.shutdown_timeout;
             let noted = Arc::clone(&runs);
-            let worker = Worker::builder(config).register_fn(TIMED, move |job| {
+            let worker = Worker::builder(config).register_fn(TIMED, move |job: Job| {
                 let runs = Arc::clone(&noted);
-                async move { work(job.args.as_ref().map_or("", |args| args.get()), &runs).await }
+                async move { work(job.args_json(), || job.enqueued_at.as_deref(), &runs).await }
             });
             let mut worker = worker.start()?;
             worker.connected().await;
             Channel::say(&Event::Ready(None));
-            answer(&mut channel, &runs).await;
+            let most = AtomicU64::new(0);
+            let look = async {
+                loop {
+                    most.fetch_max(worker.held() as u64, Ordering::Relaxed);
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            tokio::select! {
+                () = answer(&mut channel, &runs, &most) => {}
+                () = look => {}
+            }
             worker.stop(Duration::from_secs(5)).await;
         }
     }
     Ok(())
 }
 
-async fn answer(channel: &mut Channel, runs: &Runs) {
+async fn answer(channel: &mut Channel, runs: &Runs, held: &AtomicU64) {
     while let Some(question) = channel.next::<WorkerQuestion>().await {
         let runs = runs.lock().map(|runs| runs.clone()).unwrap_or_default();
-        Channel::say(&Event::Ran(Box::new(report(&runs, question.from_us, question.to_us))));
+        let report = WorkerReport { held: held.load(Ordering::Relaxed), ..report(&runs, question.from_us, question.to_us) };
+        Channel::say(&Event::Ran(Box::new(report)));
     }
 }
 
-async fn work(args: &str, runs: &Runs) -> Result<(), String> {
+async fn work<'a>(args: &str, enqueued_at: impl FnOnce() -> Option<&'a str>, runs: &Runs) -> Result<(), String> {
     let begin_us = now_us();
     // Faktory turns numbers into float64.
     let [number, posted_us, takes_us] = serde_json::from_str::<[f64; 3]>(args).map_err(|error| error.to_string())?.map(|arg| arg as u64);
+    let waited = |since| micros(Timestamp::now().since(since));
+    let asks = || enqueued_at().and_then(|text| Timestamp::parse(text).ok()).map(waited);
+    let waited_us = if posted_us == ASKS_FOR_WAIT { asks() } else { None };
     if takes_us > 0 {
         tokio::time::sleep(Duration::from_micros(takes_us)).await;
     }
     if let Ok(mut runs) = runs.lock() {
-        runs.push(Run { number, posted_us, begin_us, end_us: now_us() });
+        runs.push(Run { number, posted_us, begin_us, end_us: now_us(), waited_us });
     }
     Ok(())
 }
@@ -95,7 +117,7 @@ async fn crate_worker(order: &WorkerOrder, runs: Runs) -> anyhow::Result<impl Fu
             let runs = Arc::clone(&runs);
             async move {
                 let args = serde_json::Value::from(job.args().to_vec()).to_string();
-                work(&args, &runs).await.map_err(std::io::Error::other)
+                work(&args, || None, &runs).await.map_err(std::io::Error::other)
             }
         });
         async move { builder.connect_to(&url).await }
@@ -117,10 +139,11 @@ fn sockets() -> usize {
 }
 
 fn report(runs: &[Run], from_us: u64, to_us: u64) -> WorkerReport {
-    let (mut seen, mut latencies) = (Seen::default(), Latencies::new());
+    let (mut seen, mut latencies, mut waits) = (Seen::default(), Latencies::new(), Latencies::new());
     let mut report = WorkerReport::default();
     for run in runs {
         seen.note(run.number);
+        run.waited_us.into_iter().for_each(|us| waits.record(us));
         report.last_end_us = report.last_end_us.max(run.end_us);
         let within = run.end_us.min(to_us).saturating_sub(run.begin_us.max(from_us));
         report.handler_seconds += within as f64 / 1e6;
@@ -133,7 +156,7 @@ fn report(runs: &[Run], from_us: u64, to_us: u64) -> WorkerReport {
         }
     }
     (report.runs, report.distinct) = (seen.all(), seen.distinct());
-    report.latency = latencies.summary();
+    (report.latency, report.waited) = (latencies.summary(), waits.summary());
     report
 }
 
@@ -143,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_report_counts_what_ended_in_the_span_and_the_handlers_time_within_it() {
-        let run = |number, begin_us, end_us| Run { number, posted_us: begin_us, begin_us, end_us };
+        let run = |number, begin_us, end_us| Run { number, posted_us: begin_us, begin_us, end_us, waited_us: None };
         let runs = [run(0, 0, 100), run(1, 900_000, 1_100_000), run(2, 1_200_000, 1_300_000), run(2, 1_900_000, 2_500_000)];
         let report = report(&runs, 1_000_000, 2_000_000);
         assert_eq!((report.runs, report.distinct, report.counted), (4, 3, 2));

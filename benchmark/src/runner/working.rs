@@ -8,22 +8,28 @@ use super::watch::{Watch, note_link};
 use crate::distance::Side;
 use crate::measure::Latency;
 use crate::part::clock::now_us;
-use crate::part::order::{Attend, Event, Order, Shape, Via, WorkerOrder, WorkerQuestion, WorkerReport};
+use crate::part::order::{Attend, Attended, Event, Order, Shape, Via, WorkerOrder, WorkerQuestion, WorkerReport};
 use crate::process::Part;
 use crate::report::{Counts, Run};
 use crate::scenario::{Mix, Pace, Parameters};
 use crate::stack::{Stack, ready};
 
 /// More no-op jobs a second than any worker of today runs here.
-const WORK_RATE_MAX: f64 = 15_000.0;
+const WORK_RATE_MAX: f64 = 60_000.0;
 /// The longest that a worker may take to run what is on its way when its queue has been paused.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+/// Ten rounds of long jobs, and no more than this, come before what counts.
+const LONG_WARM_UP: Duration = Duration::from_secs(10);
+/// Jobs from this length on are slow.
+const SLOW: Duration = Duration::from_millis(500);
+/// How often it is looked at how much is reserved.
+const LOOK_AT_RESERVED: Duration = Duration::from_millis(20);
 
 /// Starts a worker and waits until it works with all its connections.
 fn start_worker(stack: &Stack, via: Via, queue: &str, concurrency: usize) -> anyhow::Result<Part> {
     let via = if via.is_baseline() { Via::Crate } else { Via::Worker };
-    let (server, connections) = (stack.server.clone(), stack.connections);
-    let order = Order::Worker(WorkerOrder { via, server, connections, queue: queue.into(), concurrency });
+    let (server, connections, shutdown_timeout) = (stack.server.clone(), stack.connections, stack.shutdown_timeout);
+    let order = Order::Worker(WorkerOrder { via, server, connections, queue: queue.into(), concurrency, shutdown_timeout });
     let worker = Part::start(&stack.distance, Side::Near, &order)?;
     ready(&worker)?;
     // The last connection's own handshakes.
@@ -48,8 +54,26 @@ fn jobs_to_fill(parameters: &Parameters, stack: &Stack, via: Via, concurrency: u
     let rate = (concurrency as f64 / (mean + round_trips).max(1e-6)).min(WORK_RATE_MAX);
     // And makes its connections one after the other, while it runs jobs already.
     let connecting = 2.0 * round_trips * concurrency as f64;
-    let seconds = (parameters.warm_up + parameters.duration).as_secs_f64() + 1.0 + connecting;
+    let seconds = (warm_up(parameters, mix) + parameters.duration).as_secs_f64() + 1.0 + connecting;
     (rate * seconds * 1.2) as u64 + 4 * concurrency as u64
+}
+
+/// Long jobs that began together need a while until they no longer end together.
+fn warm_up(parameters: &Parameters, mix: Mix) -> Duration {
+    let longest = parameters.takes(mix).into_iter().max().unwrap_or_default();
+    parameters.warm_up.max((longest * 10).min(LONG_WARM_UP))
+}
+
+/// Looks at how much the work server has reserved, until a moment; returns the most that was seen.
+fn watch_reserved(stack: &mut Stack, until: Instant) -> anyhow::Result<u64> {
+    let mut most = 0;
+    while Instant::now() < until {
+        if let Attended::Size(working) = stack.attend(&Attend::Working)? {
+            most = most.max(working);
+        }
+        std::thread::sleep(LOOK_AT_RESERVED.min(until.saturating_duration_since(Instant::now())));
+    }
+    Ok(most)
 }
 
 pub(super) fn work(parameters: &Parameters, stack: &mut Stack, via: Via, queue: &str, concurrency: usize, mix: Mix) -> anyhow::Result<Run> {
@@ -57,13 +81,24 @@ pub(super) fn work(parameters: &Parameters, stack: &mut Stack, via: Via, queue: 
     stack.attend(&Attend::Fill { queue: queue.into(), count, takes: parameters.takes(mix) })?;
     stack.distance.watch();
     let mut worker = start_worker(stack, via, queue, concurrency)?;
-    std::thread::sleep(parameters.warm_up);
+    // INFO costs the server something, which does not matter where jobs are long and few.
+    let is_slow = parameters.takes(mix).iter().all(|time| *time >= SLOW);
+    let mut reserved = 0;
+    let mut wait = |stack: &mut Stack, time: Duration| -> anyhow::Result<()> {
+        if is_slow {
+            reserved = reserved.max(watch_reserved(stack, Instant::now() + time)?);
+        } else {
+            std::thread::sleep(time);
+        }
+        Ok(())
+    };
+    wait(stack, warm_up(parameters, mix))?;
     let watch = Watch::begin(stack, via, &[("worker", worker.id())]);
     let from = now_us();
-    std::thread::sleep(parameters.duration);
+    wait(stack, parameters.duration)?;
     let to = now_us();
     let after = watch.end();
-    let mut run = Run::default();
+    let mut run = Run { reserved: is_slow.then_some(reserved), ..Run::default() };
     note_link(stack, &mut run);
     let counted = ask(&mut worker, from, to)?;
     let ran = settle(stack, &mut worker, queue, count)?;
@@ -72,6 +107,7 @@ pub(super) fn work(parameters: &Parameters, stack: &mut Stack, via: Via, queue: 
     run.jobs_per_second = per_second(run.jobs, run.seconds);
     // What was running at the end of the window has ended by now, and its part within it counts.
     let whole = ask(&mut worker, from, to)?;
+    run.held = Some(whole.held);
     run.handler_share = Some(whole.handler_seconds / (run.seconds * concurrency as f64));
     watch.note(&after, &mut run);
     let size = stack.queue_size(queue)?;
@@ -153,4 +189,71 @@ pub(super) fn end_to_end(
     stack.end_worker(worker);
     stack.clear_away(queue)?;
     Ok(run)
+}
+
+/// Jobs come one at a time to a worker that has nothing to do. The latency is from the server's queue to the handler.
+pub(super) fn idle(parameters: &Parameters, stack: &mut Stack, queue: &str, concurrency: usize, jobs: u64) -> anyhow::Result<Run> {
+    stack.distance.watch();
+    let mut worker = start_worker(stack, Via::Worker, queue, concurrency)?;
+    std::thread::sleep(parameters.warm_up);
+    let begun = Instant::now();
+    stack.attend(&Attend::Trickle { queue: queue.into(), count: jobs, apart: parameters.duration.div_f64(jobs.max(1) as f64) })?;
+    let ran = until_run(stack, &mut worker, jobs)?;
+    let mut run = Run { jobs: ran.distinct, seconds: begun.elapsed().as_secs_f64(), latency: ran.waited.clone(), ..Run::default() };
+    run.jobs_per_second = per_second(run.jobs, run.seconds);
+    note_link(stack, &mut run);
+    note_runs(stack, &mut run, &ran, jobs, 0)?;
+    stack.end_worker(worker);
+    stack.clear_away(queue)?;
+    Ok(run)
+}
+
+/// Several workers of the same kind meet a pile of jobs that is posted at once.
+pub(super) fn sharing(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    workers: usize,
+    concurrency: usize,
+    jobs: u64,
+    takes: Duration,
+) -> anyhow::Result<Run> {
+    stack.distance.watch();
+    let started: anyhow::Result<Vec<Part>> = (0..workers).map(|_| start_worker(stack, Via::Worker, queue, concurrency)).collect();
+    let mut started = started?;
+    std::thread::sleep(parameters.warm_up);
+    let begun = Instant::now();
+    stack.attend(&Attend::Fill { queue: queue.into(), count: jobs, takes: vec![takes] })?;
+    let give_up = Instant::now() + SETTLES_WITHIN;
+    let each = loop {
+        let each = started.iter_mut().map(|worker| ask(worker, 0, 0)).collect::<anyhow::Result<Vec<_>>>()?;
+        if each.iter().map(|ran| ran.runs).sum::<u64>() >= jobs || Instant::now() > give_up {
+            break each;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let ran = WorkerReport {
+        runs: each.iter().map(|ran| ran.runs).sum(),
+        distinct: each.iter().map(|ran| ran.distinct).sum(),
+        ..WorkerReport::default()
+    };
+    let mut run = Run { jobs: ran.runs, seconds: begun.elapsed().as_secs_f64(), ..Run::default() };
+    run.jobs_per_second = per_second(run.jobs, run.seconds);
+    run.least_share = each.iter().map(|ran| ran.runs).min().map(|least| least as f64 / jobs.max(1) as f64);
+    note_link(stack, &mut run);
+    note_runs(stack, &mut run, &ran, jobs, 0)?;
+    started.into_iter().for_each(|worker| stack.end_worker(worker));
+    stack.clear_away(queue)?;
+    Ok(run)
+}
+
+fn until_run(stack: &Stack, worker: &mut Part, jobs: u64) -> anyhow::Result<WorkerReport> {
+    let give_up = Instant::now() + SETTLES_WITHIN + stack.round_trip.unwrap_or_default();
+    loop {
+        let ran = ask(worker, 0, 0)?;
+        if ran.distinct >= jobs || Instant::now() > give_up {
+            return Ok(ran);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -15,9 +15,6 @@ use service_runtime::metrics as names;
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
 
-/// How often what has been recorded is put in order; between scrapes it would else only grow.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-
 /// Counters that are looked up once.
 pub(crate) struct Metrics {
     accepted: Counter,
@@ -102,16 +99,6 @@ impl Observer for Metrics {
         self.in_server.record(times.in_server);
         self.command_jobs.record(times.jobs as f64);
         self.command_bytes.increment(times.bytes as u64);
-    }
-}
-
-/// Keeps what is recorded small, for ever.
-pub(crate) async fn upkeep() {
-    loop {
-        tokio::time::sleep(UPKEEP_EVERY).await;
-        if let Some(handle) = names::record_metrics() {
-            handle.run_upkeep();
-        }
     }
 }
 

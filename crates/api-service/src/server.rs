@@ -18,7 +18,7 @@ use crate::body::BUDGET_BYTES;
 use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::health::{self, Health};
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 use crate::queue_names::QueueNames;
 use crate::routes;
 use crate::state::{Ending, SharedState, State};
@@ -82,7 +82,7 @@ impl Api {
             config,
         });
         let probing = tokio::spawn(health::probe(Arc::clone(&state), pool.clone()));
-        let upkeep = tokio::spawn(metrics::upkeep());
+        let upkeep = tokio::spawn(service_runtime::metrics::upkeep());
         let serving = tokio::spawn(serve(listener, Arc::clone(&state)));
         tracing::info!(%address, "the API listens");
         Ok(Self { address, state, pool, probing, upkeep, serving })

@@ -8,6 +8,7 @@ use crate::config_error::Problem;
 use crate::environment::Environment;
 use crate::logs::LogFormat;
 use crate::parse;
+use crate::queue_order::QueueOrder;
 use crate::role::Role;
 use crate::secret::Secret;
 use crate::settings::{LinkSettings, Texts};
@@ -124,7 +125,7 @@ placeholder! {
     Duration: Duration::ZERO,
     usize: 0,
     u32: 0,
-    Vec<String>: Vec::new(),
+    QueueOrder: QueueOrder::strict([""]),
     String: String::new(),
     LogFormat: LogFormat::Text,
     SocketAddr: SocketAddr::from(([0, 0, 0, 0], 0)),

@@ -39,9 +39,12 @@ impl Settings {
         if role.runs_worker() {
             let bind = worker.bind.map_or_else(|| "none".into(), |bind| bind.to_string());
             parts.push(format!(
-                "worker_concurrency={} worker_queues={} poll_interval={:?} worker_bind={bind}",
+                "worker_concurrency={} worker_queues={} max_fetch_lanes={} max_prefetch={} job_timeout={} poll_interval={:?} worker_bind={bind}",
                 worker.concurrency,
-                worker.queues.join(","),
+                worker.queues,
+                worker.max_fetch_lanes,
+                worker.max_prefetch,
+                worker.job_timeout.map_or_else(|| "none".into(), |limit| format!("{limit:?}")),
                 worker.poll_interval
             ));
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -61,6 +62,15 @@ metrics! {
     CONNECTED = "work_factory_connected_total", Counter, "", "connections made: what is more than the pool holds are reconnects";
     BREAKER = "work_factory_breaker_state", Gauge, "state: closed, open, half_open", "1 for the state that the circuit is in";
     BREAKER_OPENED = "work_factory_breaker_opened_total", Counter, "", "how often the circuit has opened";
+    WORKER_FETCHED = "work_factory_worker_fetched_total", Counter, "", "jobs that a worker has fetched";
+    WORKER_RUNS = "work_factory_worker_runs_total", Counter, "job_type: those that have handlers, other; outcome: done, failed, failed_for_good, later", "runs by how they ended";
+    WORKER_RUN = "work_factory_worker_run_seconds", Seconds, "job_type: those that have handlers, other", "how long handlers took";
+    WORKER_ACK_LAG = "work_factory_worker_ack_lag_seconds", Seconds, "", "from the end of a run to the work server's word for it";
+    WORKER_JOBS = "work_factory_worker_jobs", Gauge, "state: running, buffered, at_risk, unacknowledged", "jobs at a worker; at risk are FETCHes on their way, which a cut of the link can leave reserved for nobody";
+    WORKER_STRANDED = "work_factory_worker_fetches_lost_total", Counter, "", "FETCHes that were on their way on connections that were lost; what they brought runs when its reservation is over";
+    WORKER_GIVEN_BACK = "work_factory_worker_given_back_total", Counter, "", "jobs that were fetched, not run, and pushed again";
+    WORKER_LANES = "work_factory_worker_lanes", Gauge, "", "connections for fetches";
+    WORKER_IDLE = "work_factory_worker_idle", Gauge, "", "share of a worker's places that are free";
 }
 
 /// Bounds of the counts of times, in seconds.
@@ -95,6 +105,19 @@ pub fn record_metrics() -> Option<&'static PrometheusHandle> {
         Some(handle)
     };
     RECORDER.get_or_init(install).as_ref()
+}
+
+/// How often what has been recorded is put in order; between scrapes it would else only grow.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps what is recorded small, for ever.
+pub async fn upkeep() {
+    loop {
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        if let Some(handle) = record_metrics() {
+            handle.run_upkeep();
+        }
+    }
 }
 
 /// The table of metrics, as the README shows it.

@@ -52,7 +52,7 @@ pub(crate) fn count(text: &str, most: usize) -> Result<usize, String> {
 }
 
 pub(crate) fn count_or_none(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|count| *count <= 1_000_000).ok_or_else(|| "a whole number from 0 (never) to 1000000".to_owned())
+    text.parse().ok().filter(|count| *count <= 1_000_000).ok_or_else(|| "a whole number from 0 (none) to 1000000".to_owned())
 }
 
 /// The name of a congestion control; whether the system has it shows when it is used.
@@ -64,15 +64,6 @@ pub(crate) fn congestion(text: &str) -> Result<String, String> {
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     text.parse().map_err(|_| "an address and a port, such as 127.0.0.1:3000, 0.0.0.0:3000 or [::1]:3000".to_owned())
-}
-
-pub(crate) fn queues(text: &str) -> Result<Vec<String>, String> {
-    let accepted = || "queue names separated by commas, each 1 to 100 characters out of A-Z a-z 0-9 . _ -".to_owned();
-    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-    let fits = |name: &String| {
-        (1..=100).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-    };
-    if names.iter().all(fits) { Ok(names) } else { Err(accepted()) }
 }
 
 #[cfg(test)]
@@ -100,11 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_queues() {
+    fn addresses_and_counts() {
         assert_eq!(address("localhost:3000").unwrap().to_string(), "127.0.0.1:3000");
         assert!(address("3000").is_err() && address("127.0.0.1").is_err());
-        assert_eq!(queues("critical, default").unwrap(), ["critical", "default"]);
-        assert!(queues("a,,b").is_err() && queues("a b").is_err());
         assert!(count("0", 9).is_err() && count("10", 9).is_err() && count("9", 9) == Ok(9));
     }
 }

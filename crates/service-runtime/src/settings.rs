@@ -12,6 +12,7 @@ use crate::config_error::{ConfigError, Problem, unknown_variables};
 use crate::environment::Environment;
 use crate::logs::{self, LogFormat};
 use crate::parse;
+use crate::queue_order::QueueOrder;
 use crate::role::Role;
 use crate::secret::Secret;
 use crate::variables::VARIABLES;
@@ -85,8 +86,14 @@ pub struct ApiSettings {
 pub struct WorkerSettings {
     /// Jobs run at once.
     pub concurrency: usize,
-    /// Queues, the first with strict priority.
-    pub queues: Vec<String>,
+    /// Queues, and how they are chosen from.
+    pub queues: QueueOrder,
+    /// Connections for fetches at the most.
+    pub max_fetch_lanes: usize,
+    /// Jobs fetched ahead at the most.
+    pub max_prefetch: usize,
+    /// The longest that a run may take.
+    pub job_timeout: Option<Duration>,
     /// Pause after an empty fetch.
     pub poll_interval: Duration,
     /// Where it answers `/health` and `/ready`.
@@ -136,6 +143,9 @@ pub(crate) struct Texts {
     pub(crate) compress_min_bytes: Option<String>,
     pub(crate) worker_concurrency: Option<String>,
     pub(crate) worker_queues: Option<String>,
+    pub(crate) worker_max_fetch_lanes: Option<String>,
+    pub(crate) worker_max_prefetch: Option<String>,
+    pub(crate) worker_job_timeout: Option<String>,
     pub(crate) worker_poll_interval_ms: Option<String>,
     pub(crate) worker_bind_addr: Option<String>,
     pub(crate) broker_bind_addr: Option<String>,
@@ -177,7 +187,11 @@ impl Settings {
             },
             worker: WorkerSettings {
                 concurrency: check.value("WORKER_CONCURRENCY", texts.worker_concurrency, |text| parse::count(text, 10_000)),
-                queues: check.value("WORKER_QUEUES", texts.worker_queues, parse::queues),
+                queues: check.value("WORKER_QUEUES", texts.worker_queues, str::parse),
+                max_fetch_lanes: check.value("WORKER_MAX_FETCH_LANES", texts.worker_max_fetch_lanes, |text| parse::count(text, 1000)),
+                max_prefetch: check
+                    .value("WORKER_MAX_PREFETCH", texts.worker_max_prefetch, |text| parse::count_or_none(text).map(|count| count as usize)),
+                job_timeout: texts.worker_job_timeout.map(|text| check.value("WORKER_JOB_TIMEOUT", Some(text), parse::duration)),
                 poll_interval: check.value("WORKER_POLL_INTERVAL_MS", texts.worker_poll_interval_ms, parse::milliseconds),
                 bind: texts.worker_bind_addr.map(|text| check.value("WORKER_BIND_ADDR", Some(text), parse::address)),
             },
@@ -212,7 +226,7 @@ mod tests {
         let loaded = load(&[], Role::All).unwrap();
         assert_eq!(loaded.settings.link.max_connections, 50);
         assert_eq!(loaded.settings.api.max_body_bytes, 16 << 20);
-        assert_eq!(loaded.settings.worker.queues, ["default"]);
+        assert_eq!(loaded.settings.worker.queues, QueueOrder::strict(["default"]));
         assert_eq!(loaded.settings.worker.bind, None);
         assert!(!loaded.settings.link.url_is_set);
         assert_eq!(loaded.warnings, [] as [String; 0]);

@@ -32,7 +32,7 @@ fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::
     }
     if running.worker.is_some() {
         let worker = &settings.worker;
-        writeln!(out, "  worker   {} jobs at once from: {}", worker.concurrency, worker.queues.join(", "))?;
+        writeln!(out, "  worker   {} jobs at once from: {}", worker.concurrency, worker.queues)?;
     }
     if let Some(api) = &running.api {
         let job = "{\"a\":1,\"b\":2}";

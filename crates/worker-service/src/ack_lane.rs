@@ -1,5 +1,5 @@
-//! The ack lane: one connection for ACKs, FAILs and heartbeats. What is not acknowledged is sent again on a new
-//! connection, until it is or it may no longer be.
+//! The ack lane: one connection for ACKs, FAILs and heartbeats. What has ended meanwhile is told in one write, and nothing waits for more. What
+//! is not acknowledged is sent again on a new connection, until it is or it may no longer be.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -7,23 +7,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use faktory_link::{Connection, Lost, Pending};
-use faktory_wire::{Beat, Command, Filter, Mutation, MutationKind, Reply, TargetSet, WorkerState};
+use faktory_link::{Connection, LinkConfig, Lost, Pending};
+use faktory_wire::{Beat, Command, Filter, Mutation, MutationKind, PushResults, Reply, TargetSet, WorkerState};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::backoff::Backoff;
-use crate::outcome::Outcome;
+use crate::fetch_lane::SILENCE_MAX;
+use crate::outcome::Ending;
 use crate::running_jobs::Fetched;
 use crate::shared::{Shared, new_wid};
 
-/// A job whose run has ended.
+/// What is to be told of a job.
 #[derive(Debug, Clone)]
 pub(crate) struct Finished {
     pub(crate) fetched: Fetched,
-    pub(crate) outcome: Outcome,
+    pub(crate) ending: Ending,
+    /// When it ended.
+    pub(crate) ended: Instant,
 }
 
 /// A FAIL that may have arrived is sent again for so long only. A job that failed comes back after 15 s at the earliest
@@ -33,37 +36,51 @@ const FAIL_AGAIN_FOR: Duration = Duration::from_secs(10);
 /// A server that answers with a passing error gets the report again after this.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// Reports in one write at the most.
+const TOGETHER: usize = 512;
+/// Reports unanswered at the most: a worker's rate by a round trip, and far more.
+const WINDOW: u32 = 16_384;
+
 /// A report on its way to being acknowledged.
 #[derive(Debug)]
 struct Tracked {
     finished: Finished,
     /// When it first went out so that it may have arrived.
     first_sent: Option<Instant>,
+    /// The ACK that goes with a push has been taken, and the push has not: only that is sent again.
+    push_only: bool,
 }
 
 impl Tracked {
     /// The lines of the report; they go out in one write.
     fn lines(&self) -> Vec<Vec<u8>> {
         let jid = &self.finished.fetched.jid;
-        match &self.finished.outcome {
-            Outcome::Done => vec![Command::Ack(jid.clone()).to_line()],
-            Outcome::Failed(failure) => vec![Command::Fail(Box::new(failure.clone().report(jid))).to_line()],
-            Outcome::FailedForGood(failure) => {
+        let ack = || Command::Ack(jid.clone()).to_line();
+        match &self.finished.ending {
+            Ending::Done => vec![ack()],
+            Ending::Failed(failure) => vec![Command::Fail(Box::new(failure.clone().report(jid))).to_line()],
+            Ending::FailedForGood(failure) => {
                 let filter = Filter { jids: Some(vec![jid.clone()]), ..Filter::default() };
                 let kill = Mutation { kind: MutationKind::Kill, target: TargetSet::Retries, filter };
                 vec![Command::Fail(Box::new(failure.clone().report(jid))).to_line(), Command::Mutate(kill).to_line()]
             }
+            Ending::Later(push) if self.push_only => vec![push.clone()],
+            Ending::Later(push) => vec![push.clone(), ack()],
         }
     }
 
     /// True while the report is still about our own run, whoever has the job by now.
     fn may_be_sent(&self, now: Instant) -> bool {
         let reserved = self.finished.fetched.reserved_until > now;
-        match self.finished.outcome {
-            Outcome::Done => reserved,
-            Outcome::Failed(_) | Outcome::FailedForGood(_) => {
+        match self.finished.ending {
+            Ending::Done => reserved,
+            Ending::Failed(_) | Ending::FailedForGood(_) => {
                 reserved && self.first_sent.is_none_or(|sent| now.duration_since(sent) < FAIL_AGAIN_FOR)
             }
+            // Nobody has the job but we.
+            Ending::Later(_) if self.push_only => true,
+            // A second push would be a second job.
+            Ending::Later(_) => reserved && self.first_sent.is_none(),
         }
     }
 }
@@ -77,9 +94,9 @@ pub(crate) struct AckLane {
     last_number: u64,
 }
 
-/// A report's number, and the replies to its lines.
-type Reported = (u64, Vec<Result<Reply, Lost>>);
-type Report<'a> = Pin<Box<dyn Future<Output = Reported> + Send + Sync + 'a>>;
+/// Reports that went out together: their numbers and how many lines each has, and the replies to all lines.
+type Reported = (Vec<(u64, usize)>, Vec<Result<Reply, Lost>>);
+type Reports<'a> = Pin<Box<dyn Future<Output = Reported> + Send + Sync + 'a>>;
 
 /// Why the lane leaves a connection.
 enum Left {
@@ -98,7 +115,8 @@ impl AckLane {
         let mut backoff = Backoff::default();
         let mut told = String::new();
         let shared = Arc::clone(&self.shared);
-        let link = &shared.config.link;
+        let config = &shared.config.link;
+        let link = &LinkConfig { read_timeout: config.read_timeout.min(SILENCE_MAX), window_commands: WINDOW, ..config.clone() };
         loop {
             let identity = shared.identity.borrow().clone();
             let Some(opened) = self.meanwhile(Connection::open(link, Some(&identity))).await else { return };
@@ -160,8 +178,11 @@ impl AckLane {
     /// Takes a finished job in.
     fn track(&mut self, finished: Option<Finished>) {
         if let Some(finished) = finished {
+            if !*self.shared.connected.borrow() && finished.ending == Ending::Done {
+                self.shared.unconfirmed.note(std::iter::once(finished.fetched.jid.as_str()));
+            }
             self.last_number += 1;
-            self.unacknowledged.insert(self.last_number, Tracked { finished, first_sent: None });
+            self.unacknowledged.insert(self.last_number, Tracked { finished, first_sent: None, push_only: false });
             self.count();
         }
     }
@@ -172,32 +193,38 @@ impl AckLane {
     }
 
     async fn serve(&mut self, connection: &Connection, wid: &str) -> Left {
-        let mut reports: FuturesUnordered<Report<'_>> = FuturesUnordered::new();
+        let mut reports: FuturesUnordered<Reports<'_>> = FuturesUnordered::new();
         let mut beat: Option<Pending> = None;
         let every = self.shared.config.heartbeat;
         let mut heartbeat = interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut finished = Vec::with_capacity(TOGETHER);
         // What an earlier connection left unacknowledged goes first.
         let left_over: Vec<u64> = self.unacknowledged.keys().copied().collect();
-        for number in left_over {
-            reports.extend(self.send(connection, number).await);
+        for numbers in left_over.chunks(TOGETHER) {
+            reports.push(self.send(connection, numbers).await);
         }
+        let shared = Arc::clone(&self.shared);
         let why = loop {
             if reports.is_empty() && self.is_done() {
                 return Left::Finished;
             }
             tokio::select! {
-                finished = self.finished.recv(), if self.may_receive() => {
-                    self.track(finished);
-                    if self.unacknowledged.contains_key(&self.last_number) {
-                        reports.extend(self.send(connection, self.last_number).await);
+                count = self.finished.recv_many(&mut finished, TOGETHER), if self.may_receive() => {
+                    let before = self.last_number;
+                    finished.drain(..count).for_each(|finished| self.track(Some(finished)));
+                    let numbers: Vec<u64> = (before + 1..=self.last_number).collect();
+                    if !numbers.is_empty() {
+                        reports.push(self.send(connection, &numbers).await);
                     }
                 }
-                Some((number, replies)) = reports.next() => {
-                    if self.settle(number, replies) == Settled::Again {
-                        reports.extend(self.send_later(connection, number));
+                Some((numbers, replies)) = reports.next() => {
+                    let again = self.settle_all(&numbers, replies);
+                    if !again.is_empty() {
+                        reports.push(self.send_later(connection, &again));
                     }
                 }
+                () = shared.suspicion.notified(), if beat.is_none() => heartbeat.reset_immediately(),
                 _ = heartbeat.tick(), if beat.is_none() => {
                     let line = Command::Beat(Beat { wid: wid.into(), ..Beat::default() }).to_line();
                     match connection.submit(line).await {
@@ -219,46 +246,85 @@ impl AckLane {
         };
         // Whatever was out has ended with the connection, or ends with it now; what each says is noted.
         if connection.ended().is_some() {
-            while let Some((number, replies)) = reports.next().await {
-                self.settle(number, replies);
+            while let Some((numbers, replies)) = reports.next().await {
+                self.settle_all(&numbers, replies);
             }
         }
+        let done = self.unacknowledged.values().filter(|tracked| tracked.finished.ending == Ending::Done);
+        self.shared.unconfirmed.note(done.map(|tracked| tracked.finished.fetched.jid.as_str()));
         Left::Broken(why)
     }
 
-    /// Sends a report; the future is of its replies. `None` where it may no longer be sent.
-    async fn send<'a>(&mut self, connection: &'a Connection, number: u64) -> Option<Report<'a>> {
-        let lines = self.lines_of(number)?;
+    /// Sends reports, where they may still be sent; the future is of the replies.
+    async fn send<'a>(&mut self, connection: &'a Connection, numbers: &[u64]) -> Reports<'a> {
+        let (numbers, lines) = self.lines_of(numbers);
         // In order, and held back where the window is full.
         let pending = connection.submit_together(lines).await;
-        Some(Box::pin(async move { (number, join_all(pending).await) }))
+        Box::pin(async move { (numbers, join_all(pending).await) })
     }
 
-    /// Sends a report after a pause that holds up nothing else.
-    fn send_later<'a>(&mut self, connection: &'a Connection, number: u64) -> Option<Report<'a>> {
-        let lines = self.lines_of(number)?;
-        Some(Box::pin(async move {
+    /// Sends reports after a pause that holds up nothing else.
+    fn send_later<'a>(&mut self, connection: &'a Connection, numbers: &[u64]) -> Reports<'a> {
+        let (numbers, lines) = self.lines_of(numbers);
+        Box::pin(async move {
             tokio::time::sleep(AGAIN).await;
-            (number, join_all(connection.submit_together(lines).await).await)
-        }))
+            (numbers, join_all(connection.submit_together(lines).await).await)
+        })
     }
 
-    fn lines_of(&mut self, number: u64) -> Option<Vec<Vec<u8>>> {
-        if self.unacknowledged.get(&number).is_some_and(|tracked| !tracked.may_be_sent(Instant::now())) {
+    fn lines_of(&mut self, numbers: &[u64]) -> (Vec<(u64, usize)>, Vec<Vec<u8>>) {
+        let now = Instant::now();
+        if numbers.iter().filter_map(|number| self.unacknowledged.get(number)).any(|tracked| !tracked.may_be_sent(now)) {
             self.forget_what_is_over();
         }
-        let tracked = self.unacknowledged.get_mut(&number)?;
-        // Until it is known that it did not go out, it did.
-        tracked.first_sent.get_or_insert_with(Instant::now);
-        Some(tracked.lines())
+        let (mut counts, mut all) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
+        for number in numbers {
+            let Some(tracked) = self.unacknowledged.get_mut(number) else { continue };
+            // Until it is known that it did not go out, it did.
+            tracked.first_sent.get_or_insert(now);
+            let lines = tracked.lines();
+            counts.push((*number, lines.len()));
+            all.extend(lines);
+        }
+        (counts, all)
+    }
+
+    /// Notes the answers to reports; returns those that are to be sent again.
+    fn settle_all(&mut self, numbers: &[(u64, usize)], replies: Vec<Result<Reply, Lost>>) -> Vec<u64> {
+        let mut replies = replies.into_iter();
+        let mut again = Vec::new();
+        for (number, lines) in numbers {
+            let of_this: Vec<_> = replies.by_ref().take(*lines).collect();
+            if self.settle(*number, &of_this) == Settled::Again {
+                again.push(*number);
+            }
+        }
+        self.count();
+        again
     }
 
     /// Notes the answer to a report.
-    fn settle(&mut self, number: u64, replies: Vec<Result<Reply, Lost>>) -> Settled {
+    fn settle(&mut self, number: u64, replies: &[Result<Reply, Lost>]) -> Settled {
         let Some(tracked) = self.unacknowledged.get_mut(&number) else { return Settled::Done };
         let jid = &tracked.finished.fetched.jid;
-        match replies.first() {
-            Some(Ok(Reply::Error(text))) => {
+        if let Some(Err(lost)) = replies.iter().find(|reply| reply.is_err()) {
+            // Of a push that went out nobody knows whether it arrived.
+            if !lost.sent && replies.iter().all(Result::is_err) {
+                tracked.first_sent = None;
+            }
+            return Settled::Open;
+        }
+        match (&tracked.finished.ending, replies) {
+            (_, []) => return Settled::Open,
+            (Ending::Later(_), [Ok(push), rest @ ..]) => {
+                if let Err(why) = pushed(push, jid) {
+                    tracing::warn!(%jid, answer = %why, "the work server could not take a job back; it is pushed again");
+                    // Where the ACK was refused too, the job is still reserved for us.
+                    tracked.push_only |= matches!(rest, [Ok(Reply::Simple(_))]);
+                    return Settled::Again;
+                }
+            }
+            (_, [Ok(Reply::Error(text)), ..]) => {
                 // The job is no longer reserved for us: acknowledged before the connection broke, or its time is over.
                 if text.contains("Job not found") || text.contains("invalid ACK") || text.contains("invalid FAIL") {
                     tracing::info!(%jid, answer = %text, "the work server no longer waits for this job's end");
@@ -267,32 +333,30 @@ impl AckLane {
                     return Settled::Again;
                 }
             }
-            Some(Ok(_)) => {
-                if let Some(Ok(Reply::Error(text))) = replies.get(1) {
-                    tracing::warn!(%jid, answer = %text, "the work server could not put a hopeless job into the dead set; it will be tried again");
-                }
+            (_, [_, Ok(Reply::Error(text)), ..]) => {
+                tracing::warn!(%jid, answer = %text, "the work server could not put a hopeless job into the dead set; it will be tried again");
             }
-            Some(Err(lost)) => {
-                if !lost.sent {
-                    tracked.first_sent = None;
-                }
-                return Settled::Open;
-            }
-            None => return Settled::Open,
+            _ => {}
         }
-        self.unacknowledged.remove(&number);
-        self.count();
+        if let Some(tracked) = self.unacknowledged.remove(&number) {
+            self.shared.metrics.ack_lag.record(tracked.finished.ended.elapsed());
+            self.shared.unconfirmed.confirmed(&tracked.finished.fetched.jid);
+        }
         Settled::Done
     }
 
     /// Gives up reports that would no longer be about our own run.
     fn forget_what_is_over(&mut self) {
         let now = Instant::now();
+        let shared = Arc::clone(&self.shared);
         self.unacknowledged.retain(|_, tracked| {
             let live = tracked.may_be_sent(now);
             if !live {
                 let jid = &tracked.finished.fetched.jid;
-                tracing::warn!(%jid, "the end of this job can't be reported any more; where the work server has not heard of it, the job runs again when its reservation ends");
+                tracing::warn!(%jid, "the end of this job can't be reported any more; where the work server has not heard of it, the job is offered again when its reservation ends");
+                if tracked.finished.ending == Ending::Done {
+                    shared.unconfirmed.is_over(jid);
+                }
             }
             live
         });
@@ -325,6 +389,18 @@ enum Settled {
     Open,
 }
 
+/// Whether a push of this one job was taken.
+fn pushed(reply: &Reply, jid: &str) -> Result<(), String> {
+    match reply {
+        Reply::Bulk(body) => match PushResults::parse(body) {
+            Ok(results) => results.refused(jid).map_or(Ok(()), |why| Err(why.to_owned())),
+            Err(error) => Err(error.to_string()),
+        },
+        Reply::Error(text) => Err(text.clone()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
 /// The answer to a heartbeat; none where none is out.
 async fn answer_of(beat: &mut Option<Pending>) -> Option<<Pending as Future>::Output> {
     match beat {
@@ -339,19 +415,30 @@ mod tests {
     use crate::outcome::Failure;
 
     #[tokio::test]
-    async fn a_fail_that_may_have_arrived_is_not_sent_again_for_long_and_an_ack_is() {
+    async fn what_would_be_about_another_run_is_not_sent_again() {
         let begun = Instant::now();
-        let tracked = |outcome, first_sent| Tracked {
-            finished: Finished { fetched: Fetched { jid: "j".into(), reserved_until: begun + Duration::from_secs(1800) }, outcome },
+        let tracked = |ending, first_sent| Tracked {
+            finished: Finished {
+                fetched: Fetched { jid: "j".into(), reserved_until: begun + Duration::from_secs(1800) },
+                ending,
+                ended: begun,
+            },
             first_sent,
+            push_only: false,
         };
-        let failed = || Outcome::Failed(Failure::new("k", "m"));
+        let failed = || Ending::Failed(Failure::new("k", "m"));
         let after = |seconds| begun + Duration::from_secs(seconds);
         assert!(tracked(failed(), Some(begun)).may_be_sent(after(9)));
         assert!(!tracked(failed(), Some(begun)).may_be_sent(after(11)));
-        assert!(!tracked(Outcome::FailedForGood(Failure::new("k", "m")), Some(begun)).may_be_sent(after(11)));
+        assert!(!tracked(Ending::FailedForGood(Failure::new("k", "m")), Some(begun)).may_be_sent(after(11)));
         // Never sent, or an ACK: as long as the reservation lasts.
         assert!(tracked(failed(), None).may_be_sent(after(1799)) && !tracked(failed(), None).may_be_sent(after(1801)));
-        assert!(tracked(Outcome::Done, Some(begun)).may_be_sent(after(1799)));
+        assert!(tracked(Ending::Done, Some(begun)).may_be_sent(after(1799)));
+        // A push that may have arrived would make two jobs of one; where the server has said that it did not, only the push is left.
+        assert!(!tracked(Ending::Later(Vec::new()), Some(begun)).may_be_sent(after(1)));
+        assert!(tracked(Ending::Later(Vec::new()), None).may_be_sent(after(1)));
+        let push_only = Tracked { push_only: true, ..tracked(Ending::Later(b"PUSHB []".to_vec()), Some(begun)) };
+        assert!(push_only.may_be_sent(after(1801)));
+        assert_eq!(push_only.lines(), [b"PUSHB []"]);
     }
 }

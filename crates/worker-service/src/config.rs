@@ -3,17 +3,26 @@
 use std::time::Duration;
 
 use faktory_link::LinkConfig;
-use service_runtime::{LinkSettings, Settings};
+use service_runtime::{LinkSettings, QueueOrder, Settings};
 
 /// Which queues a worker works on, how much at once, and which work server it uses.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     /// The work server; of `max_connections` one is for acks and the rest are for fetches.
     pub link: LinkConfig,
-    /// Queues, the first with strict priority.
-    pub queues: Vec<String>,
+    /// Queues, and how they are chosen from.
+    pub queues: QueueOrder,
     /// Jobs run at once.
     pub concurrency: usize,
+    /// Connections for fetches at the most; never more than all but one of the link's.
+    pub max_fetch_lanes: usize,
+    /// Jobs fetched ahead at the most: asked for or there, and without a place to run. A cut of the link can leave so many reserved for nobody.
+    pub max_prefetch: usize,
+    /// The longest that a run may take, where its type has no limit of its own. A job's reservation ends it in any case.
+    pub job_timeout: Option<Duration>,
+    /// The time that [`RunningWorker::stop`](crate::RunningWorker::stop) will be given: lanes are only as deep as it lasts to hear all
+    /// answers from an empty queue.
+    pub shutdown_timeout: Duration,
     /// Pause after an empty fetch, for all fetchers but the one that always waits at the server.
     pub poll_interval: Duration,
     /// How often the worker gives a sign of life. A server gives a worker up after 60 s without one.
@@ -28,8 +37,12 @@ impl WorkerConfig {
     pub fn new(link: LinkConfig) -> Self {
         Self {
             link,
-            queues: vec![faktory_wire::DEFAULT_QUEUE.into()],
+            queues: QueueOrder::strict([faktory_wire::DEFAULT_QUEUE]),
             concurrency: 50,
+            max_fetch_lanes: 64,
+            max_prefetch: 1000,
+            job_timeout: None,
+            shutdown_timeout: Duration::from_secs(30),
             poll_interval: Duration::from_millis(100),
             heartbeat: Duration::from_secs(15),
             labels: vec!["work-factory".into()],
@@ -43,6 +56,10 @@ impl WorkerConfig {
         Self {
             queues: worker.queues.clone(),
             concurrency: worker.concurrency,
+            max_fetch_lanes: worker.max_fetch_lanes,
+            max_prefetch: worker.max_prefetch,
+            job_timeout: worker.job_timeout,
+            shutdown_timeout: settings.shutdown_timeout,
             poll_interval: worker.poll_interval,
             ..Self::new(link_config(&settings.link))
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use faktory::JobRunner;
 use faktory_wire::{InvalidJob, Job, Timestamp};
 
+use crate::context::JobContext;
 use crate::handler::{Handler, HandlerFuture};
 use crate::outcome::{Failure, IntoOutcome, Outcome};
 
@@ -26,7 +27,7 @@ where
     R: JobRunner + 'static,
     R::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    fn run(&self, job: Job) -> HandlerFuture {
+    fn run(&self, job: Job, _: JobContext) -> HandlerFuture {
         let runner = Arc::clone(&self.0);
         Box::pin(async move {
             match to_crate(job) {
@@ -86,7 +87,9 @@ mod tests {
             if job.args().is_empty() { Err(std::io::Error::other("no args")) } else { Ok(()) }
         }));
         let job = |args| Job::parse(format!(r#"{{"jid":"job-00000001","jobtype":"t","args":{args}}}"#).as_bytes()).unwrap();
-        assert_eq!(handler.run(job("[1]")).await, Outcome::Done);
-        assert_eq!(handler.run(job("[]")).await, Outcome::Failed(Failure::new("error", "no args")));
+        let context =
+            || JobContext { attempt: 1, deadline: tokio::time::Instant::now(), cancelled: tokio_util::sync::CancellationToken::new() };
+        assert_eq!(handler.run(job("[1]"), context()).await, Outcome::Done);
+        assert_eq!(handler.run(job("[]"), context()).await, Outcome::Failed(Failure::new("error", "no args")));
     }
 }

@@ -1,200 +1,192 @@
-//! A fetch lane: one connection that has at most one FETCH outstanding, and only where a place for the job is free.
+//! A fetch lane: one connection with as many FETCHes on their way as the worker's [`Prefetch`](crate::prefetch::Prefetch) has given it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_link::Connection;
-use faktory_wire::{Command, Job, Reply, WorkerState};
-use job_types::UnpackError;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
+use faktory_link::{Connection, LinkConfig, Lost, Pending};
+use faktory_wire::Reply;
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::ack_lane::Finished;
 use crate::backoff::Backoff;
-use crate::outcome::{Failure, Outcome};
-use crate::panics::Caught;
-use crate::running_jobs::Fetched;
 use crate::shared::Shared;
+
+/// A lane on which a FETCH is out and that brings nothing for so long is dead: a FETCH takes 2.1 s at the most, and a lost packet is sent again
+/// well within the rest.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// One lane.
 pub(crate) struct FetchLane {
     pub(crate) shared: Arc<Shared>,
-    /// To the ack lane, which ends when every way to it has gone.
-    pub(crate) finished: mpsc::Sender<Finished>,
-    /// Where handlers run: what they do there can't hold up the lanes.
-    pub(crate) handlers: Handle,
-    /// The first lane always waits at the server; the others pause when there is nothing.
-    pub(crate) is_first: bool,
+    pub(crate) number: usize,
 }
 
-/// What a FETCH brought.
-enum Brought {
-    Job(Box<Job>),
-    Nothing,
-    /// A job that can't be read; it is failed.
-    Unreadable {
-        jid: String,
-        why: String,
-    },
-    /// The server can't serve at present: a pause is due.
-    Trouble(String),
-    /// The link is broken; the ack lane tells of it.
-    NoLink(String),
+/// Why a lane leaves a connection.
+enum Left {
+    /// The worker is to end, and nothing is on its way.
+    Ending,
+    /// It is broken, or of no more use.
+    Connection(String),
 }
 
 impl FetchLane {
-    /// Fetches and starts runs until the worker is to end; returns the runs that are still going on.
-    pub(crate) async fn run(self) -> JoinSet<()> {
-        let mut runs = JoinSet::new();
-        let mut connection: Option<(Connection, String)> = None;
+    /// Fetches until the worker is to end and all that was on its way has come.
+    pub(crate) async fn run(self) {
         let mut backoff = Backoff::default();
-        while self.shared.may_fetch().await {
-            while let Some(ended) = runs.try_join_next() {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a run ended without a report; its job is failed when the worker ends, or runs again when its reservation does");
-                }
+        loop {
+            tokio::select! {
+                () = self.until_wanted() => {}
+                () = self.shared.terminating() => return,
             }
-            let Some(slot) = self.free_slot().await else { break };
-            if *self.shared.state.borrow() != WorkerState::Running {
-                continue;
-            }
-            let brought = match self.connected(&mut connection).await {
-                Ok(link) => self.fetch(link).await,
-                Err(why) => Brought::NoLink(why),
+            let identity = self.shared.identity.borrow().clone();
+            let link = link_config(&self.shared.config.link);
+            let opened = tokio::select! {
+                opened = Connection::open(&link, Some(&identity)) => opened,
+                () = self.shared.terminating() => return,
             };
-            match &brought {
-                Brought::Job(_) | Brought::Nothing => self.shared.note_fetch(None),
-                Brought::Trouble(why) | Brought::Unreadable { why, .. } => self.shared.note_fetch(Some(why)),
-                Brought::NoLink(_) => {}
-            }
-            match brought {
-                Brought::Job(job) => {
-                    backoff.reset();
-                    self.start(&mut runs, *job, slot);
-                }
-                Brought::Nothing => {
-                    backoff.reset();
-                    drop(slot);
-                    if !self.is_first {
-                        self.pause(self.shared.config.poll_interval).await;
+            let why = match opened {
+                Ok(connection) => {
+                    let distance = connection.distance();
+                    self.shared.note(|prefetch, _| prefetch.connected(self.number, distance));
+                    let left = self.serve(&connection, &identity.wid, &mut backoff).await;
+                    let out = self.shared.note(|prefetch, _| prefetch.disconnected(self.number));
+                    match left {
+                        Left::Ending => return connection.close().await,
+                        Left::Connection(why) => {
+                            if out > 0 {
+                                self.shared.metrics.stranded.increment(out as u64);
+                                self.shared.suspicion.notify_one();
+                                tracing::warn!(%why, fetches = out, "a lane was lost; what these would have brought comes when its reservation ends");
+                            }
+                            why
+                        }
                     }
                 }
-                Brought::Unreadable { jid, why } => {
-                    let fetched = Fetched { jid, reserved_until: Instant::now() + SHORTEST_RESERVATION };
-                    let outcome = Outcome::Failed(Failure::new("unreadable_job", why));
-                    let _ = self.finished.send(Finished { fetched, outcome }).await;
-                    drop(slot);
-                }
-                Brought::Trouble(why) | Brought::NoLink(why) => {
-                    drop(slot);
-                    let pause = backoff.next();
-                    tracing::debug!(%why, ?pause, "failed to fetch");
-                    self.pause(pause).await;
-                }
+                Err(error) => error.to_string(),
+            };
+            let pause = backoff.next();
+            tracing::debug!(%why, ?pause, lane = self.number, "failed to fetch");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shared.terminating() => return,
             }
         }
-        if let Some((connection, _)) = connection {
-            connection.close().await;
-        }
-        runs
     }
 
-    async fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            slot = Arc::clone(&self.shared.slots).acquire_owned() => slot.ok(),
-            () = self.shared.terminating() => None,
+    async fn until_wanted(&self) {
+        while !self.shared.prefetch().is_wanted(self.number) {
+            self.notified().await;
         }
     }
 
-    async fn pause(&self, duration: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(duration) => {}
-            () = self.shared.terminating() => {}
+    async fn notified(&self) {
+        match self.shared.lanes.get(self.number) {
+            Some(lane) => lane.notified().await,
+            None => std::future::pending().await,
         }
     }
 
-    /// The lane's connection, a new one where the old one is dead or belongs to a worker id that is no longer ours.
-    async fn connected<'a>(&self, connection: &'a mut Option<(Connection, String)>) -> Result<&'a Connection, String> {
-        let identity = self.shared.identity.borrow().clone();
-        let usable = connection.take().filter(|(link, wid)| link.ended().is_none() && *wid == identity.wid);
-        let link = match usable {
-            Some((link, _)) => link,
-            None => tokio::select! {
-                opened = Connection::open(&self.shared.config.link, Some(&identity)) => opened.map_err(|error| error.to_string())?,
-                () = self.shared.terminating() => return Err("the worker is to end".into()),
-            },
-        };
-        Ok(&connection.insert((link, identity.wid)).0)
-    }
-
-    /// Waits for the answer also when the worker is to end: a job that is on its way must be taken in.
-    async fn fetch(&self, link: &Connection) -> Brought {
-        match link.ask(&Command::Fetch(self.shared.config.queues.clone())).await {
-            Ok(Reply::Bulk(body)) => match Job::parse(&body) {
-                Ok(job) if !job.jid.is_empty() => Brought::Job(Box::new(job)),
-                Ok(_) => Brought::Trouble("the work server sent a job without an id".into()),
-                Err(error) => unreadable(&body, &error.to_string()),
-            },
-            Ok(Reply::Nothing) => Brought::Nothing,
-            Ok(Reply::Error(text)) => Brought::Trouble(text),
-            Ok(Reply::Simple(text)) => Brought::Trouble(format!("unexpected answer to FETCH: {}", String::from_utf8_lossy(&text))),
-            Err(lost) => Brought::NoLink(lost.to_string()),
+    async fn serve(&self, connection: &Connection, wid: &str, backoff: &mut Backoff) -> Left {
+        let mut out: VecDeque<(Instant, Pending)> = VecDeque::new();
+        let mut identity = self.shared.identity.subscribe();
+        let mut is_ours = true;
+        loop {
+            if is_ours && identity.borrow_and_update().wid != wid {
+                is_ours = false;
+                self.shared.note(|prefetch, _| prefetch.retire(self.number));
+            }
+            let granted = self.shared.prefetch().take_granted(self.number);
+            if granted > 0 {
+                let lines = (0..granted).map(|_| self.shared.fetch_line.get()).collect();
+                let sent = Instant::now();
+                out.extend(connection.submit_together(lines).await.into_iter().map(|pending| (sent, pending)));
+            }
+            if out.is_empty() {
+                if !is_ours {
+                    return Left::Connection("it belongs to a worker id that is no longer ours".into());
+                }
+                if self.shared.is_terminating() {
+                    return Left::Ending;
+                }
+            }
+            let paused_until = self.shared.prefetch().paused_until(self.number);
+            tokio::select! {
+                reply = next_reply(&mut out) => {
+                    if let Some(lost) = self.take_in(reply, &mut out, backoff) {
+                        return Left::Connection(lost.to_string());
+                    }
+                }
+                () = self.notified() => {}
+                () = until(paused_until) => self.shared.note(|prefetch, _| prefetch.pause_ended(self.number)),
+                () = self.shared.terminating(), if out.is_empty() => {}
+                _ = identity.changed(), if is_ours => {}
+                cause = connection.until_ended(), if out.is_empty() => return Left::Connection(cause.to_string()),
+            }
         }
     }
 
-    fn start(&self, runs: &mut JoinSet<()>, job: Job, slot: OwnedSemaphorePermit) {
-        let reserved_for = Duration::from_secs(job.effective_reserve_for().into());
-        let fetched = Fetched { jid: job.jid.clone(), reserved_until: Instant::now() + reserved_for };
-        let number = self.shared.running.begin(fetched);
-        runs.spawn_on(run(Arc::clone(&self.shared), self.finished.clone(), job, number, slot), &self.handlers);
+    /// Takes in a reply, and all that are there by now. Returns the loss of the connection, where that is what there is.
+    fn take_in(
+        &self,
+        first: (Instant, Result<Reply, Lost>),
+        out: &mut VecDeque<(Instant, Pending)>,
+        backoff: &mut Backoff,
+    ) -> Option<Lost> {
+        let mut bodies = Vec::new();
+        let mut trouble = None;
+        let mut next = Some(first);
+        let lost = self.shared.note(|prefetch, now| {
+            while let Some((sent, reply)) = next.take() {
+                match reply {
+                    Ok(Reply::Bulk(body)) => {
+                        prefetch.brought_job(self.number, sent, now);
+                        bodies.push(body);
+                    }
+                    Ok(Reply::Nothing) => prefetch.brought_nothing(self.number, now),
+                    Ok(Reply::Error(text)) => trouble = Some(text),
+                    Ok(Reply::Simple(text)) => trouble = Some(format!("unexpected answer to FETCH: {}", String::from_utf8_lossy(&text))),
+                    Err(lost) => return Some(lost),
+                }
+                if trouble.is_some() {
+                    prefetch.was_refused(self.number, now + backoff.next());
+                }
+                next = out.front_mut().and_then(|(sent, pending)| pending.now_or_never().map(|reply| (*sent, reply)));
+                if next.is_some() {
+                    out.pop_front();
+                }
+            }
+            None
+        });
+        if lost.is_none() {
+            if trouble.is_none() {
+                backoff.reset();
+            }
+            self.shared.note_fetch(trouble.as_deref());
+        }
+        if !bodies.is_empty() {
+            self.shared.take_in(bodies);
+        }
+        lost
     }
 }
 
-/// Runs one job and reports how it ended, unless the deadline has done so.
-async fn run(shared: Arc<Shared>, finished: mpsc::Sender<Finished>, mut job: Job, number: u64, slot: OwnedSemaphorePermit) {
-    let (jid, job_type, retry) = (job.jid.clone(), job.jobtype.clone(), job.retry.unwrap_or_default());
-    let unpacked = job_types::unpack(&mut job);
-    let args: String = job.args_json().chars().take(200).collect();
-    let outcome = match (unpacked, shared.handlers.get(&job.jobtype)) {
-        // Another worker may know it.
-        (Err(error @ UnpackError::Unknown(_)), _) => Outcome::Failed(Failure::new("unknown_encoding", error.to_string())),
-        (Err(error @ UnpackError::Broken(_)), _) => Outcome::FailedForGood(Failure::new("invalid_args", error.to_string())),
-        (Ok(()), Some(handler)) => {
-            let handler = Arc::clone(handler);
-            Caught(Box::pin(async move { handler.run(job).await })).await
-        }
-        (Ok(()), None) => {
-            let message = format!("no handler for job type {:?}; registered are: {}", job.jobtype, shared.registered());
-            Outcome::Failed(Failure::new("unknown_job_type", message))
-        }
-    };
-    match &outcome {
-        Outcome::Done => tracing::debug!(%jid, %job_type, "job done"),
-        Outcome::Failed(failure) => {
-            tracing::warn!(%jid, %job_type, args = %args, retry, kind = %failure.kind, error = ?failure.message, "job failed");
-        }
-        Outcome::FailedForGood(failure) => {
-            tracing::warn!(%jid, %job_type, args = %args, kind = %failure.kind, error = ?failure.message, "job failed for good");
-        }
-    }
-    if let Some(fetched) = shared.running.take(number) {
-        // The receiver ends only after all runs have.
-        let _ = finished.send(Finished { fetched, outcome }).await;
-    }
-    drop(slot);
+/// A lane's own: what is silent for too long is dead, however long other commands may take.
+fn link_config(link: &LinkConfig) -> LinkConfig {
+    LinkConfig { read_timeout: link.read_timeout.min(SILENCE_MAX), ..link.clone() }
 }
 
-/// The shortest time for which any job is reserved.
-const SHORTEST_RESERVATION: Duration = Duration::from_secs(60);
+/// The next reply, when it comes; never where nothing is out. Cancel safe.
+async fn next_reply(out: &mut VecDeque<(Instant, Pending)>) -> (Instant, Result<Reply, Lost>) {
+    let Some((sent, pending)) = out.front_mut() else { return std::future::pending().await };
+    let reply = (*sent, pending.await);
+    out.pop_front();
+    reply
+}
 
-/// A job that is none; where its id can be told it can at least be failed.
-fn unreadable(body: &[u8], error: &str) -> Brought {
-    let why = format!("the work server sent a job that can't be read: {error}");
-    let jid = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|job| Some(job.get("jid")?.as_str()?.to_owned()));
-    match jid {
-        Some(jid) if !jid.is_empty() => Brought::Unreadable { jid, why },
-        _ => Brought::Trouble(why),
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

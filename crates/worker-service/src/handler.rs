@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use faktory_wire::Job;
 
-use crate::outcome::{IntoOutcome, Outcome};
+use crate::context::JobContext;
+use crate::outcome::{Failure, IntoOutcome, Outcome};
 use crate::panics;
 
 /// A run under way.
@@ -14,8 +15,8 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Runs jobs of one type. A panic inside fails the job and harms nothing else.
 pub trait Handler: Send + Sync + 'static {
-    /// Starts a run. The future is dropped where the worker's time to end runs out.
-    fn run(&self, job: Job) -> HandlerFuture;
+    /// Starts a run. The future is dropped where the job's time, or the worker's time to end, runs out.
+    fn run(&self, job: Job, context: JobContext) -> HandlerFuture;
 }
 
 /// A handler made of an async function.
@@ -23,12 +24,12 @@ pub(crate) struct AsyncHandler<F>(pub(crate) F);
 
 impl<F, Fut, R> Handler for AsyncHandler<F>
 where
-    F: Fn(Job) -> Fut + Send + Sync + 'static,
+    F: Fn(Job, JobContext) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = R> + Send + 'static,
     R: IntoOutcome,
 {
-    fn run(&self, job: Job) -> HandlerFuture {
-        let run = (self.0)(job);
+    fn run(&self, job: Job, context: JobContext) -> HandlerFuture {
+        let run = (self.0)(job, context);
         Box::pin(async move { run.await.into_outcome() })
     }
 }
@@ -38,16 +39,16 @@ pub(crate) struct BlockingHandler<F>(pub(crate) Arc<F>);
 
 impl<F, R> Handler for BlockingHandler<F>
 where
-    F: Fn(Job) -> R + Send + Sync + 'static,
+    F: Fn(Job, JobContext) -> R + Send + Sync + 'static,
     R: IntoOutcome + Send + 'static,
 {
-    fn run(&self, job: Job) -> HandlerFuture {
+    fn run(&self, job: Job, context: JobContext) -> HandlerFuture {
         let function = Arc::clone(&self.0);
         Box::pin(async move {
-            let run = tokio::task::spawn_blocking(move || panics::catch(|| function(job).into_outcome()));
+            let run = tokio::task::spawn_blocking(move || panics::catch(|| function(job, context).into_outcome()));
             match run.await {
                 Ok(outcome) => outcome,
-                Err(error) => Outcome::Failed(crate::outcome::Failure::new("cancelled", error.to_string())),
+                Err(error) => Outcome::Failed(Failure::new("cancelled", error.to_string())),
             }
         })
     }

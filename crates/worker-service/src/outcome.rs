@@ -1,8 +1,9 @@
 //! How a run ends.
 
 use std::error::Error;
+use std::time::Duration;
 
-use faktory_wire::FailReport;
+use faktory_wire::{Command, FailReport, Job, Timestamp};
 use job_types::RunError;
 
 /// What became of one run of a job.
@@ -14,6 +15,27 @@ pub enum Outcome {
     Failed(Failure),
     /// It failed and will never go better: the job goes to the dead set at once.
     FailedForGood(Failure),
+    /// It is not time for it yet: the job is run again after this, and no retry is burned. The server counts it as processed all the same.
+    Later(Duration),
+}
+
+/// What the work server is told of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Done,
+    Failed(Failure),
+    FailedForGood(Failure),
+    /// The line that pushes the job again, due later, and goes out before its ACK.
+    Later(Vec<u8>),
+}
+
+impl Ending {
+    /// The job again, as it was, its failure record too; due so much later.
+    pub(crate) fn later(mut job: Job, after: Duration) -> Self {
+        job.at = Some(Timestamp::now().plus(after).to_string());
+        job.enqueued_at = None;
+        Self::Later(Command::PushBulk(vec![job]).to_line())
+    }
 }
 
 /// Why a run failed, as the work server keeps it.

@@ -16,34 +16,36 @@ pub(crate) struct Fetched {
 
 #[derive(Debug, Default)]
 pub(crate) struct RunningJobs {
-    runs: Mutex<(u64, HashMap<u64, Fetched>)>,
+    runs: Mutex<Runs>,
+}
+
+#[derive(Debug, Default)]
+struct Runs {
+    last_number: u64,
+    jobs: HashMap<u64, Fetched>,
 }
 
 impl RunningJobs {
-    fn runs(&self) -> std::sync::MutexGuard<'_, (u64, HashMap<u64, Fetched>)> {
+    fn runs(&self) -> std::sync::MutexGuard<'_, Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a run, and returns its number.
     pub(crate) fn begin(&self, job: Fetched) -> u64 {
         let mut runs = self.runs();
-        runs.0 += 1;
-        let number = runs.0;
-        runs.1.insert(number, job);
+        runs.last_number += 1;
+        let number = runs.last_number;
+        runs.jobs.insert(number, job);
         number
     }
 
     /// Takes a run out; `None` where somebody else has reported it.
     pub(crate) fn take(&self, number: u64) -> Option<Fetched> {
-        self.runs().1.remove(&number)
+        self.runs().jobs.remove(&number)
     }
 
     /// Takes all out.
     pub(crate) fn take_all(&self) -> Vec<Fetched> {
-        self.runs().1.drain().map(|(_, job)| job).collect()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.runs().1.len()
+        self.runs().jobs.drain().map(|(_, job)| job).collect()
     }
 }

@@ -1,22 +1,41 @@
-//! What the lanes of one worker share.
+//! What the parts of one worker share.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use faktory_link::WorkerIdentity;
 use faktory_wire::WorkerState;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use crate::buffer::{Buffer, Buffered};
 use crate::config::WorkerConfig;
+use crate::fetch_line::FetchLine;
 use crate::handler::Handler;
+use crate::metrics::{Metrics, TypeMetrics};
+use crate::prefetch::{Prefetch, Standing};
 use crate::running_jobs::RunningJobs;
+use crate::unconfirmed::Unconfirmed;
+
+/// What is registered for a job type.
+pub(crate) struct Registered {
+    pub(crate) handler: Arc<dyn Handler>,
+    /// The longest that a run may take.
+    pub(crate) limit: Option<Duration>,
+    pub(crate) metrics: TypeMetrics,
+}
 
 pub(crate) struct Shared {
     pub(crate) config: WorkerConfig,
-    pub(crate) handlers: HashMap<String, Arc<dyn Handler>>,
-    /// Free places for jobs.
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) handlers: HashMap<String, Registered>,
+    pub(crate) fetch_line: FetchLine,
+    pub(crate) prefetch: Mutex<Prefetch>,
+    /// One for each lane: it may send, or is to connect.
+    pub(crate) lanes: Vec<Notify>,
+    pub(crate) buffer: Buffer,
     pub(crate) running: RunningJobs,
     /// What this worker may do: by the work server's word or our own.
     pub(crate) state: watch::Sender<WorkerState>,
@@ -28,6 +47,14 @@ pub(crate) struct Shared {
     pub(crate) trouble: watch::Sender<Option<String>>,
     /// Ends of jobs that the work server has not acknowledged.
     pub(crate) unreported: AtomicUsize,
+    pub(crate) unconfirmed: Unconfirmed,
+    /// A lane was lost: the ack lane's connection may be dead too.
+    pub(crate) suspicion: Notify,
+    /// Fires when the worker is to end.
+    pub(crate) shutdown: CancellationToken,
+    /// When what runs is failed and what does not is given back; set when the worker is to end.
+    pub(crate) deadline: OnceLock<Instant>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Shared {
@@ -39,6 +66,7 @@ impl Shared {
             moves
         });
         if moved {
+            self.prefetch().stop();
             tracing::info!(state = to.word().unwrap_or("running"), "worker state");
         }
     }
@@ -50,17 +78,45 @@ impl Shared {
         let _ = state.wait_for(|state| *state == WorkerState::Terminate).await;
     }
 
-    /// Resolves when the worker may fetch, with true, or is to end, with false.
-    pub(crate) async fn may_fetch(&self) -> bool {
-        let mut state = self.state.subscribe();
-        match state.wait_for(|state| *state != WorkerState::Quiet).await {
-            Ok(state) => *state == WorkerState::Running,
-            Err(_) => false,
+    pub(crate) fn is_terminating(&self) -> bool {
+        *self.state.borrow() == WorkerState::Terminate
+    }
+
+    pub(crate) fn prefetch(&self) -> std::sync::MutexGuard<'_, Prefetch> {
+        self.prefetch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes something, and has the lanes send what may be sent after it.
+    pub(crate) fn note<T>(&self, change: impl FnOnce(&mut Prefetch, Instant) -> T) -> T {
+        let now = Instant::now();
+        let mut prefetch = self.prefetch();
+        let result = change(&mut prefetch, now);
+        prefetch.grant(self.unreported.load(Ordering::Relaxed), now, |lane| self.wake(lane));
+        result
+    }
+
+    pub(crate) fn wake(&self, lane: usize) {
+        if let Some(lane) = self.lanes.get(lane) {
+            lane.notify_one();
         }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.prefetch().standing()
+    }
+
+    /// Puts fetched jobs where places to run take them from. They have been noted already.
+    pub(crate) fn take_in(&self, bodies: Vec<bytes::Bytes>) {
+        let came = Instant::now();
+        self.metrics.fetched.increment(bodies.len() as u64);
+        self.buffer.add(bodies.into_iter().map(|body| Buffered { body, came }));
     }
 
     /// Notes how the latest FETCH went; tells of trouble once, and of its end.
     pub(crate) fn note_fetch(&self, trouble: Option<&str>) {
+        if trouble.is_none() && self.trouble.borrow().is_none() {
+            return;
+        }
         self.trouble.send_if_modified(|noted| {
             let changed = noted.as_deref() != trouble;
             match trouble {

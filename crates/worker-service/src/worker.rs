@@ -2,29 +2,41 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use faktory_link::WorkerIdentity;
 use faktory_wire::{Job, WorkerState};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::ack_lane::{AckLane, Finished};
+use crate::buffer::{Buffer, Buffered};
+use crate::builtin;
 use crate::config::WorkerConfig;
+use crate::context::JobContext;
 use crate::fetch_lane::FetchLane;
+use crate::fetch_line::FetchLine;
 use crate::handler::{AsyncHandler, BlockingHandler, Handler};
 use crate::health;
-use crate::outcome::{Failure, IntoOutcome, Outcome};
+use crate::metrics::{Metrics, TypeMetrics};
+use crate::outcome::{Ending, Failure, IntoOutcome};
 use crate::panics;
-use crate::running_jobs::RunningJobs;
-use crate::shared::{Shared, new_wid};
+use crate::place::{GIVEN_BACK_FOR, Place};
+use crate::prefetch::{Limits, Prefetch};
+use crate::running_jobs::{Fetched, RunningJobs};
+use crate::shared::{Registered, Shared, new_wid};
+use crate::unconfirmed::Unconfirmed;
 
 /// Reports on their way from runs to the ack lane; a run waits while there are more.
 const FINISHED_QUEUE: usize = 1024;
+/// A job that has waited for a place for so long is given back: jobs take longer than they did, and its reservation runs. A quarter of the
+/// shortest.
+const STALE_AFTER: Duration = Duration::from_secs(15);
 
 /// A worker that has not been started.
 pub struct Worker;
@@ -33,6 +45,7 @@ pub struct Worker;
 pub struct WorkerBuilder {
     config: WorkerConfig,
     handlers: HashMap<String, Arc<dyn Handler>>,
+    limits: HashMap<String, Duration>,
     health: Option<health::Listening>,
 }
 
@@ -40,8 +53,11 @@ pub struct WorkerBuilder {
 pub struct RunningWorker {
     /// Both are there until the worker is stopped.
     shared: Option<(Arc<Shared>, mpsc::Sender<Finished>)>,
-    lanes: JoinSet<JoinSet<()>>,
+    lanes: JoinSet<()>,
+    places: JoinSet<()>,
     acks: JoinHandle<()>,
+    /// Gives back what has waited for too long.
+    stale: JoinHandle<()>,
     health: Option<JoinHandle<()>>,
     /// The lanes' own.
     runtime: Option<Runtime>,
@@ -53,7 +69,7 @@ impl Worker {
     /// A worker without handlers.
     #[must_use]
     pub fn builder(config: WorkerConfig) -> WorkerBuilder {
-        WorkerBuilder { config, handlers: HashMap::new(), health: None }
+        WorkerBuilder { config, handlers: HashMap::new(), limits: HashMap::new(), health: None }
     }
 }
 
@@ -73,26 +89,55 @@ impl WorkerBuilder {
         Fut: Future<Output = R> + Send + 'static,
         R: IntoOutcome + 'static,
     {
+        self.register(job_type, AsyncHandler(move |job, _| function(job)))
+    }
+
+    /// The same, for a function that wants to know of attempt, deadline and cancellation.
+    #[must_use]
+    pub fn register_fn_with_context<F, Fut, R>(self, job_type: impl Into<String>, function: F) -> Self
+    where
+        F: Fn(Job, JobContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: IntoOutcome + 'static,
+    {
         self.register(job_type, AsyncHandler(function))
     }
 
-    /// Runs jobs of this type with a function that may block or compute for long.
+    /// Runs jobs of this type with a function that may block or compute for long. When its time is over its job is failed and its place is
+    /// free; the function itself goes on, on its thread.
     #[must_use]
     pub fn register_blocking_fn<F, R>(self, job_type: impl Into<String>, function: F) -> Self
     where
         F: Fn(Job) -> R + Send + Sync + 'static,
         R: IntoOutcome + Send + 'static,
     {
+        self.register(job_type, BlockingHandler(Arc::new(move |job, _| function(job))))
+    }
+
+    /// The same, for a function that wants to know of attempt, deadline and cancellation.
+    #[must_use]
+    pub fn register_blocking_fn_with_context<F, R>(self, job_type: impl Into<String>, function: F) -> Self
+    where
+        F: Fn(Job, JobContext) -> R + Send + Sync + 'static,
+        R: IntoOutcome + Send + 'static,
+    {
         self.register(job_type, BlockingHandler(Arc::new(function)))
+    }
+
+    /// A job of this type that runs longer is failed. Its reservation, `reserve_for`, ends it in any case.
+    #[must_use]
+    pub fn time_limit(mut self, job_type: impl Into<String>, limit: Duration) -> Self {
+        self.limits.insert(job_type.into(), limit);
+        self
     }
 
     /// Runs every job of job-types, and logs each result.
     #[must_use]
     pub fn register_job_types(self) -> Self {
-        crate::builtin::register(self)
+        builtin::register(self)
     }
 
-    /// Answers `/health` and `/ready` at this address, where there is one.
+    /// Answers `/health`, `/ready` and `/metrics` at this address, where there is one.
     ///
     /// # Errors
     /// Where the address can't be listened on.
@@ -118,37 +163,63 @@ impl WorkerBuilder {
         let config = self.config;
         let identity = WorkerIdentity { wid: new_wid(), hostname: hostname(), labels: config.labels.clone() };
         let (finished, received) = mpsc::channel(FINISHED_QUEUE);
-        let lanes = config.concurrency.min(config.link.max_connections.saturating_sub(1)).max(1);
+        let concurrency = config.concurrency.max(1);
+        let limits = Limits {
+            concurrency,
+            prefetch: config.max_prefetch,
+            lanes: config.max_fetch_lanes.min(config.link.max_connections.saturating_sub(1)).max(1),
+            depth: Limits::depth_within(config.shutdown_timeout - margin(config.shutdown_timeout)),
+        };
+        let limit_of = |job_type: &str| self.limits.get(job_type).copied().or(config.job_timeout);
+        let registered = |(job_type, handler): (String, _)| {
+            let registered = Registered { handler, limit: limit_of(&job_type), metrics: TypeMetrics::new(&job_type) };
+            (job_type, registered)
+        };
         let shared = Arc::new(Shared {
-            slots: Arc::new(Semaphore::new(config.concurrency.max(1))),
-            handlers: self.handlers,
+            handlers: self.handlers.into_iter().map(registered).collect(),
+            fetch_line: FetchLine::new(&config.queues),
+            prefetch: Mutex::new(Prefetch::new(limits, config.poll_interval)),
+            lanes: (0..limits.lanes).map(|_| Notify::new()).collect(),
+            buffer: Buffer::new(),
             running: RunningJobs::default(),
             state: watch::Sender::new(WorkerState::Running),
             identity: watch::Sender::new(identity),
             connected: watch::Sender::new(false),
             trouble: watch::Sender::new(None),
             unreported: AtomicUsize::new(0),
+            unconfirmed: Unconfirmed::default(),
+            suspicion: Notify::new(),
+            shutdown: CancellationToken::new(),
+            deadline: OnceLock::new(),
+            metrics: Metrics::new(),
             config,
         });
-        tracing::info!(queues = ?shared.config.queues, concurrency = shared.config.concurrency, lanes, job_types = %shared.registered(), "worker starts");
+        tracing::info!(
+            queues = %shared.config.queues, concurrency, lanes = limits.lanes, depth = limits.depth, job_types = %shared.registered(),
+            "worker starts"
+        );
         let acks = runtime.spawn(AckLane::new(Arc::clone(&shared), received).run());
-        let mut running = JoinSet::new();
-        for number in 0..lanes {
-            let lane =
-                FetchLane { shared: Arc::clone(&shared), finished: finished.clone(), handlers: Handle::current(), is_first: number == 0 };
-            running.spawn_on(lane.run(), runtime.handle());
+        let mut lanes = JoinSet::new();
+        for number in 0..limits.lanes {
+            lanes.spawn_on(FetchLane { shared: Arc::clone(&shared), number }.run(), runtime.handle());
         }
-        let health = self.health.map(|listening| {
-            let listening = listening.serve(shared.connected.subscribe(), shared.trouble.subscribe());
-            runtime.spawn(listening)
-        });
+        let mut places = JoinSet::new();
+        for _ in 0..concurrency {
+            // What handlers do there can't hold up the lanes.
+            places.spawn_on(Place { shared: Arc::clone(&shared), finished: finished.clone() }.run(), &Handle::current());
+        }
+        let stale = runtime.spawn(give_back_stale(Arc::clone(&shared), finished.clone()));
+        let health = self.health.map(|listening| runtime.spawn(listening.serve(Arc::clone(&shared))));
+        shared.note(|_, _| ());
         Ok(RunningWorker {
             health,
+            stale,
             runtime: Some(runtime),
             state: shared.state.subscribe(),
             connected: shared.connected.subscribe(),
             shared: Some((shared, finished)),
-            lanes: running,
+            lanes,
+            places,
             acks,
         })
     }
@@ -172,38 +243,55 @@ impl RunningWorker {
     /// Jobs being run.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.shared.as_ref().map_or(0, |(shared, _)| shared.running.len())
+        self.shared.as_ref().map_or(0, |(shared, _)| shared.standing().running)
     }
 
-    /// Ends in order, within `timeout`: no new fetches; what is on the way is taken in; what runs may finish; what is
-    /// unfinished when the time is nearly over is failed, so that another worker gets it; acks are flushed; END.
+    /// Jobs fetched and not finished: running, or waiting for a place.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.shared.as_ref().map_or(0, |(shared, _)| {
+            let standing = shared.standing();
+            standing.running + standing.buffered
+        })
+    }
+
+    /// Ends in order, within `timeout`: no new fetches, and handlers learn that the worker is to end; what is on the way is taken in; what runs
+    /// may finish, and what waits is run where there is time; at the deadline, a little before the end, what has not begun is pushed again, due
+    /// 3 s later, and what has is failed, so that another worker gets it; acks are flushed; END.
     pub async fn stop(mut self, timeout: Duration) {
         let begun = Instant::now();
         let Some((shared, finished)) = self.shared.take() else { return };
-        // A tenth of the time, 2 s at the most, is kept for the last reports.
-        let margin = (timeout / 10).min(Duration::from_secs(2));
-        let (deadline, end) = (begun + timeout.saturating_sub(margin), begun + timeout);
+        let (deadline, end) = (begun + timeout.saturating_sub(margin(timeout)), begun + timeout);
+        let _ = shared.deadline.set(deadline);
         shared.advance_state(WorkerState::Terminate);
-        tracing::info!(running = shared.running.len(), "shutdown: no new fetches, taking in what is on the way");
-
-        let mut runs = Vec::new();
-        while let Ok(Some(lane)) = timeout_at(deadline, self.lanes.join_next()).await {
-            runs.extend(lane.ok());
-        }
-        tracing::info!(running = shared.running.len(), "shutdown: finishing what runs");
-        let finish = async {
-            for lane in &mut runs {
-                while lane.join_next().await.is_some() {}
-            }
+        shared.shutdown.cancel();
+        let phase = |name: &'static str| {
+            let standing = shared.standing();
+            tracing::info!(
+                phase = name, running = standing.running, waiting = standing.buffered, fetches = standing.fetches,
+                unacknowledged = shared.unreported.load(Ordering::Relaxed), after = ?begun.elapsed(), "shutdown"
+            );
         };
-        if timeout_at(deadline, finish).await.is_err() {
-            let _ = timeout_at(end, fail_unfinished(&shared, &finished)).await;
+        phase("taking in what is on its way");
+        while let Ok(Some(_)) = timeout_at(deadline, self.lanes.join_next()).await {}
+        phase("finishing what runs");
+        shared.buffer.close(shared.config.concurrency.max(1));
+        if timeout_at(deadline, all_ended(&mut self.places)).await.is_err() {
+            phase("giving back what has not begun, failing what has not finished");
+            self.places.abort_all();
+            // One whose handler blocks does not end.
+            let _ = timeout_at(deadline + margin(timeout) / 4, all_ended(&mut self.places)).await;
+            let _ = timeout_at(end, hand_over(&shared, &finished)).await;
         }
-        // Whatever still holds the way to the ack lane goes now; the lane ends when it has reported everything.
-        drop(runs);
         self.lanes.abort_all();
-        while self.lanes.join_next().await.is_some() {}
-        tracing::info!("shutdown: flushing acks");
+        all_ended(&mut self.lanes).await;
+        self.stale.abort();
+        let _ = (&mut self.stale).await;
+        let lost = shared.standing().fetches;
+        if lost > 0 {
+            tracing::warn!(fetches = lost, "shutdown: these were not answered in time; what they bring comes when its reservation ends");
+        }
+        phase("flushing acks");
         drop(finished);
         if timeout_at(end, &mut self.acks).await.is_err() {
             let reports = shared.unreported.load(Ordering::Relaxed);
@@ -225,6 +313,7 @@ impl RunningWorker {
 impl Drop for RunningWorker {
     fn drop(&mut self) {
         self.acks.abort();
+        self.stale.abort();
         if let Some(health) = &self.health {
             health.abort();
         }
@@ -235,11 +324,53 @@ impl Drop for RunningWorker {
     }
 }
 
-async fn fail_unfinished(shared: &Shared, finished: &mpsc::Sender<Finished>) {
+/// A tenth of the time to end, 2 s at the most, is kept for the last reports.
+fn margin(timeout: Duration) -> Duration {
+    (timeout / 10).min(Duration::from_secs(2))
+}
+
+async fn all_ended(parts: &mut JoinSet<()>) {
+    while parts.join_next().await.is_some() {}
+}
+
+/// Has others run what is here and not done.
+async fn hand_over(shared: &Shared, finished: &mpsc::Sender<Finished>) {
     for fetched in shared.running.take_all() {
         tracing::warn!(jid = %fetched.jid, "shutdown: the job did not finish in time and is failed");
         let failure = Failure::new("shutdown", "the worker was shut down before the job had finished");
-        let _ = finished.send(Finished { fetched, outcome: Outcome::Failed(failure) }).await;
+        let _ = finished.send(Finished { fetched, ending: Ending::Failed(failure), ended: Instant::now() }).await;
+    }
+    let waiting = shared.buffer.take_all();
+    give_back(shared, finished, waiting).await;
+}
+
+/// Pushes jobs again that were not run.
+async fn give_back(shared: &Shared, finished: &mpsc::Sender<Finished>, jobs: Vec<Buffered>) {
+    shared.metrics.given_back.increment(jobs.len() as u64);
+    shared.prefetch().taken(jobs.len(), false);
+    for buffered in jobs {
+        match Job::parse(&buffered.body) {
+            Ok(job) => {
+                let reserved = Duration::from_secs(job.effective_reserve_for().into());
+                let fetched = Fetched { jid: job.jid.clone(), reserved_until: buffered.came + reserved };
+                let ending = Ending::later(job, GIVEN_BACK_FOR);
+                let _ = finished.send(Finished { fetched, ending, ended: Instant::now() }).await;
+            }
+            Err(error) => tracing::warn!(%error, "a job that can't be read was not given back"),
+        }
+    }
+}
+
+async fn give_back_stale(shared: Arc<Shared>, finished: mpsc::Sender<Finished>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Some(before) = Instant::now().checked_sub(STALE_AFTER) else { continue };
+        let stale = shared.buffer.take_older_than(before);
+        if !stale.is_empty() {
+            tracing::warn!(jobs = stale.len(), "jobs waited too long for a place to run and are given back");
+            give_back(&shared, &finished, stale).await;
+            shared.note(|_, _| ());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The worker over real sockets, with the broker, a Faktory where there is one, or a scripted server behind it.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod again;
 mod binary;
 mod compressed;
 mod quirks;

@@ -1,0 +1,150 @@
+//! The gate of the work path: a worker far away is as good as one nearby.
+
+use std::time::Duration;
+
+use super::{Check, long_enough};
+use crate::network::{self, Network};
+use crate::part::order::Via;
+use crate::report::{Report, Run, Summary};
+use crate::runner::Plan;
+use crate::scenario::{Focus, Kind, Mix, Scenario};
+
+const NONE: &str = "none-50";
+const WAN: &str = "wan-50";
+/// With `.env.wan` as it stands.
+const WAN_PROFILE: &str = "wan-profile";
+const WIRELESS: &str = "wireless-bbr-50";
+
+const NOOP: &str = "work-noop-15";
+const SHORT: &str = "work-10ms-20";
+const SECOND: &str = "work-1s-10";
+const LONG: &str = "work-5s-10";
+const IDLE: &str = "idle-50";
+const SHARING: &str = "two-workers";
+
+/// Connections, where nothing else is said: lanes are connections.
+const CONNECTIONS: usize = 50;
+/// Of `.env.wan`.
+const PROFILE_CONNECTIONS: usize = 15;
+const PROFILE_SHUTDOWN_SECONDS: u64 = 60;
+/// Nearby, no more counts: a worker is not to be slow for being fast there.
+const NEAR_COUNTS: f64 = 5000.0;
+
+fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
+    match (network, scenario) {
+        (NONE | WAN, NOOP) => true,
+        (WAN_PROFILE, NOOP) | (WAN, SHORT | SECOND | LONG | IDLE | SHARING) | (WIRELESS, SHORT) => via == Via::Worker,
+        _ => false,
+    }
+}
+
+pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
+    let none = network::named(&["none".into()])?.remove(0);
+    let wan = network::named(&["wan".into()])?.remove(0);
+    let wireless = network::named(&["wireless".into()])?.remove(0);
+    let with = |network: Network, name: &str| network.with_connections(name, CONNECTIONS);
+    plan.networks = vec![
+        with(none, NONE),
+        with(wan.clone(), WAN),
+        wan.with_connections(WAN_PROFILE, PROFILE_CONNECTIONS).with_shutdown_timeout(PROFILE_SHUTDOWN_SECONDS),
+        with(wireless.with_congestion(WIRELESS, "bbr"), WIRELESS),
+    ];
+    plan.congestion.far = Some("bbr".into());
+    let work = |name: &str, concurrency: usize, takes: Duration, focus| Scenario {
+        name: name.into(),
+        title: format!("a worker with concurrency {concurrency} runs jobs of {takes:?}"),
+        kind: Kind::Work { concurrency, mix: Mix::All(takes) },
+        focus,
+    };
+    plan.scenarios = vec![
+        work(NOOP, 15, Duration::ZERO, Focus::Throughput),
+        work(SHORT, 20, Duration::from_millis(10), Focus::Throughput),
+        work(SECOND, 10, Duration::from_secs(1), Focus::Throughput),
+        work(LONG, 10, Duration::from_secs(5), Focus::Throughput),
+        Scenario {
+            name: IDLE.into(),
+            title: "50 jobs come at random moments to a worker that has nothing to do".into(),
+            kind: Kind::Idle { concurrency: 15, jobs: 50 },
+            focus: Focus::Latency,
+        },
+        Scenario {
+            name: SHARING.into(),
+            title: "two workers of concurrency 10 share 400 jobs of 100 ms".into(),
+            kind: Kind::Sharing { workers: 2, concurrency: 10, jobs: 400, takes: Duration::from_millis(100) },
+            focus: Focus::Duration,
+        },
+    ];
+    plan.pick = Some(is_wanted);
+    plan.vias = Vec::new();
+    Ok(())
+}
+
+pub(super) fn checks(report: &Report) -> Vec<Check> {
+    let runs = |network: &str, scenario: &str, via| {
+        let figure = report.figure(network, scenario, via);
+        figure.into_iter().flat_map(|figure| figure.runs.iter()).filter(|run| run.is_sound())
+    };
+    let figure = |network: &str, scenario: &str, via| -> Option<&Summary> { report.figure(network, scenario, via)?.summary.as_ref() };
+    // Pairs of one repetition are compared, and the median of their ratios counts.
+    let paired = |one: (&str, &str, Via), other: (&str, &str, Via), of: fn(&Run) -> f64| {
+        let ratios = runs(one.0, one.1, one.2).filter_map(|run| {
+            let same = runs(other.0, other.1, other.2).find(|other| other.repetition == run.repetition)?;
+            Some(of(run) / of(same))
+        });
+        crate::measure::Spread::of(ratios).map(|spread| spread.median)
+    };
+    let rate = |run: &Run| run.jobs_per_second;
+    let processor = |run: &Run| run.processor_us_per_job.get("worker").copied().unwrap_or(f64::NAN);
+    let share = |network: &str, scenario: &str| figure(network, scenario, Via::Worker).and_then(|summary| summary.handler_share);
+    let most = |scenario: &str, of: fn(&Run) -> Option<u64>| runs(WAN, scenario, Via::Worker).filter_map(of).max().map(|most| most as f64);
+    let round_trip_us = report.networks.iter().find(|network| network.network.name == WAN).map(|network| network.round_trip_ms * 1e3);
+    let idle = figure(WAN, IDLE, Via::Worker).map(|summary| summary.p50_us.median);
+    let far_of_near = runs(WAN, NOOP, Via::Worker).filter_map(|far| {
+        let near = runs(NONE, NOOP, Via::Worker).find(|near| near.repetition == far.repetition)?;
+        Some(far.jobs_per_second / near.jobs_per_second.min(NEAR_COUNTS))
+    });
+    let least_share = runs(WAN, SHARING, Via::Worker).filter_map(|run| run.least_share);
+    let mut checks = long_enough(report, 3.0, 20.0);
+    checks.extend([
+        Check::at_least(
+            "no-op jobs, 100 ms: against the crate's worker",
+            paired((WAN, NOOP, Via::Worker), (WAN, NOOP, Via::Crate), rate),
+            60.0,
+        ),
+        Check::at_least(
+            "the same against its own figure without delay, up to 5,000 jobs/s",
+            crate::measure::Spread::of(far_of_near).map(|spread| spread.median),
+            0.8,
+        ),
+        Check::at_least(
+            "the same with .env.wan: against the crate's worker",
+            paired((WAN_PROFILE, NOOP, Via::Worker), (WAN, NOOP, Via::Crate), rate),
+            30.0,
+        ),
+        Check::at_least("jobs of 10 ms, 100 ms: handlers' share", share(WAN, SHORT), 0.9),
+        Check::at_least("jobs of 1 s, 100 ms: handlers' share", share(WAN, SECOND), 0.95),
+        Check::at_most(
+            "jobs of 1 s: reserved at the most, of the concurrency",
+            most(SECOND, |run| run.reserved).map(|most| most / 10.0),
+            2.0,
+        ),
+        Check::at_most(
+            "jobs of 5 s: fetched and unfinished beyond the concurrency",
+            most(LONG, |run| run.held).map(|most| most - 10.0),
+            1.0,
+        ),
+        Check::at_least("wireless, jobs of 10 ms: handlers' share", share(WIRELESS, SHORT), 0.7),
+        Check::at_most(
+            "an idle worker: from the queue to the handler beyond half a round trip, ms at the median",
+            idle.zip(round_trip_us).map(|(idle, round_trip)| (idle - round_trip / 2.0) / 1e3),
+            10.0,
+        ),
+        Check::at_least("two workers: share of the one with fewer jobs", least_share.reduce(f64::min), 0.4),
+        Check::at_most(
+            "processor time per no-op job without delay: against the crate's worker",
+            paired((NONE, NOOP, Via::Worker), (NONE, NOOP, Via::Crate), processor),
+            1.0,
+        ),
+    ]);
+    checks
+}

@@ -1,0 +1,99 @@
+//! Which queues a worker works on, and how it chooses.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A queue's largest weight.
+const WEIGHT_MAX: u32 = 1000;
+
+/// Queues, in strict order or by weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueOrder {
+    queues: Vec<(String, u32)>,
+    is_weighted: bool,
+}
+
+impl QueueOrder {
+    /// Each queue only where those before it are empty.
+    #[must_use]
+    pub fn strict<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
+        Self { queues: names.into_iter().map(|name| (name.into(), 1)).collect(), is_weighted: false }
+    }
+
+    /// True where each fetch looks at the queues in an order drawn by their weights; else in the given one.
+    #[must_use]
+    pub const fn is_weighted(&self) -> bool {
+        self.is_weighted
+    }
+
+    /// The queues and their weights, 1 where none was given.
+    #[must_use]
+    pub fn queues(&self) -> &[(String, u32)] {
+        &self.queues
+    }
+
+    /// The queues' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.queues.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// What `WORKER_QUEUES` accepts, for people.
+const ACCEPTED: &str = "queue names separated by commas, each 1 to 100 characters out of A-Z a-z 0-9 . _ - and perhaps a weight from 1 to 1000, as in critical*5,default*3,bulk, no name twice";
+
+impl FromStr for QueueOrder {
+    type Err = String;
+
+    /// Names separated by commas: strict priority in this order. One weight (`default*3`) makes all weighted.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut order = Self { queues: Vec::new(), is_weighted: false };
+        for entry in text.split(',') {
+            let (name, weight) = match entry.split_once('*') {
+                None => (entry.trim(), 1),
+                Some((name, weight)) => {
+                    order.is_weighted = true;
+                    let weight = weight.trim().parse().ok().filter(|weight| (1..=WEIGHT_MAX).contains(weight));
+                    (name.trim(), weight.ok_or(ACCEPTED)?)
+                }
+            };
+            let fits = (1..=100).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+            if !fits || order.names().any(|known| known == name) {
+                return Err(ACCEPTED.into());
+            }
+            order.queues.push((name.into(), weight));
+        }
+        Ok(order)
+    }
+}
+
+impl fmt::Display for QueueOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, weight)) in self.queues.iter().enumerate() {
+            let separator = if index > 0 { "," } else { "" };
+            if self.is_weighted { write!(f, "{separator}{name}*{weight}") } else { write!(f, "{separator}{name}") }?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_strict_and_one_weight_makes_all_weighted() {
+        let strict: QueueOrder = "critical, default".parse().unwrap();
+        assert_eq!((strict.is_weighted(), strict.to_string().as_str()), (false, "critical,default"));
+        assert_eq!(strict, QueueOrder::strict(["critical", "default"]));
+        let weighted: QueueOrder = "critical, default * 3,bulk".parse().unwrap();
+        assert_eq!((weighted.is_weighted(), weighted.to_string().as_str()), (true, "critical*1,default*3,bulk*1"));
+    }
+
+    #[test]
+    fn what_is_no_order_is_refused() {
+        for text in ["", "a,,b", "a b", "a*0", "a*1001", "a*x", "a*-1", "*3", "a,a", "ä"] {
+            assert!(text.parse::<QueueOrder>().is_err(), "{text}");
+        }
+    }
+}

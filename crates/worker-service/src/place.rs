@@ -1,0 +1,163 @@
+//! A place to run jobs: takes the next one, runs it within its time, and reports how it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faktory_wire::Job;
+use job_types::UnpackError;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use crate::ack_lane::Finished;
+use crate::buffer::Buffered;
+use crate::context::JobContext;
+use crate::outcome::{Ending, Failure, Outcome};
+use crate::panics::Caught;
+use crate::running_jobs::Fetched;
+use crate::shared::Shared;
+
+/// What was fetched and not run is due again after this: until then its ACK has arrived, so nobody gets both.
+pub(crate) const GIVEN_BACK_FOR: Duration = Duration::from_secs(3);
+/// A job's time ends so long before its reservation, a twelfth of it at the most, so that its FAIL arrives within it.
+const FAIL_AHEAD: Duration = Duration::from_secs(5);
+/// The shortest time for which any job is reserved.
+const SHORTEST_RESERVATION: Duration = Duration::from_secs(60);
+/// A job that does not say of which type it is and has no id: nothing can be told of it. Not too many of them at once.
+const NONSENSE_PAUSE: Duration = Duration::from_millis(100);
+
+/// One of as many as jobs may run at once.
+pub(crate) struct Place {
+    pub(crate) shared: Arc<Shared>,
+    /// To the ack lane, which ends when every way to it has gone.
+    pub(crate) finished: mpsc::Sender<Finished>,
+}
+
+impl Place {
+    /// Runs one job after another until nothing more comes.
+    pub(crate) async fn run(self) {
+        while let Some(buffered) = self.shared.buffer.next().await {
+            self.shared.prefetch().taken(1, true);
+            let took = self.take(buffered).await;
+            self.shared.note(|prefetch, now| prefetch.ended(took, now));
+        }
+    }
+
+    /// Runs a job, or says why not.
+    async fn take(&self, buffered: Buffered) -> Option<Duration> {
+        let job = match Job::parse(&buffered.body) {
+            Ok(job) if !job.jid.is_empty() => job,
+            Ok(_) => return self.nonsense("it has no id").await,
+            Err(error) => return self.unreadable(&buffered, &error.to_string()).await,
+        };
+        let reserved = Duration::from_secs(job.effective_reserve_for().into());
+        let fetched = Fetched { jid: job.jid.clone(), reserved_until: buffered.came + reserved };
+        if self.shared.unconfirmed.is_done(&job) {
+            tracing::info!(jid = %job.jid, "this worker has done this job already, and says so again");
+            self.report(fetched, Ending::Done).await;
+            return None;
+        }
+        if !self.has_time() {
+            self.shared.metrics.given_back.increment(1);
+            self.report(fetched, Ending::later(job, GIVEN_BACK_FOR)).await;
+            return None;
+        }
+        let number = self.shared.running.begin(fetched);
+        let begun = Instant::now();
+        let limit = buffered.came + reserved - FAIL_AHEAD.min(reserved / 12);
+        let (ending, ran) = run(&self.shared, job, &buffered, limit).await;
+        // Somebody else may have reported it: the deadline of a shutdown.
+        if let Some(fetched) = self.shared.running.take(number) {
+            self.report(fetched, ending).await;
+        }
+        ran.then(|| begun.elapsed())
+    }
+
+    /// False where the worker is to end and jobs take longer than what is left.
+    fn has_time(&self) -> bool {
+        let Some(deadline) = self.shared.deadline.get() else { return true };
+        let takes = self.shared.prefetch().service().unwrap_or_default();
+        Instant::now() + takes * 2 < *deadline
+    }
+
+    async fn report(&self, fetched: Fetched, ending: Ending) {
+        let finished = Finished { fetched, ending, ended: Instant::now() };
+        // The receiver ends only after all places have.
+        let _ = self.finished.send(finished).await;
+    }
+
+    async fn unreadable(&self, buffered: &Buffered, error: &str) -> Option<Duration> {
+        let value = serde_json::from_slice::<serde_json::Value>(&buffered.body).ok();
+        let jid = value.and_then(|job| Some(job.get("jid")?.as_str()?.to_owned())).filter(|jid| !jid.is_empty());
+        let Some(jid) = jid else { return self.nonsense(error).await };
+        let why = format!("the work server sent a job that can't be read: {error}");
+        self.shared.note_fetch(Some(&why));
+        let fetched = Fetched { jid, reserved_until: buffered.came + SHORTEST_RESERVATION };
+        self.report(fetched, Ending::Failed(Failure::new("unreadable_job", why))).await;
+        None
+    }
+
+    async fn nonsense(&self, error: &str) -> Option<Duration> {
+        self.shared.note_fetch(Some(&format!("the work server sent a job that can't be read: {error}")));
+        tokio::time::sleep(NONSENSE_PAUSE).await;
+        None
+    }
+}
+
+/// Runs one job; the second is true where a handler has run.
+async fn run(shared: &Shared, mut job: Job, buffered: &Buffered, limit: Instant) -> (Ending, bool) {
+    let (jid, retry) = (job.jid.clone(), job.retry.unwrap_or_default());
+    let unpacked = job_types::unpack(&mut job);
+    let registered = shared.handlers.get(&job.jobtype);
+    let metrics = registered.map_or(&shared.metrics.other, |registered| &registered.metrics);
+    let mut ran = false;
+    let outcome = match (unpacked, registered) {
+        // Another worker may know it.
+        (Err(error @ UnpackError::Unknown(_)), _) => Outcome::Failed(Failure::new("unknown_encoding", error.to_string())),
+        (Err(error @ UnpackError::Broken(_)), _) => Outcome::FailedForGood(Failure::new("invalid_args", error.to_string())),
+        (Ok(()), None) => {
+            let message = format!("no handler for job type {:?}; registered are: {}", job.jobtype, shared.registered());
+            Outcome::Failed(Failure::new("unknown_job_type", message))
+        }
+        (Ok(()), Some(registered)) => {
+            ran = true;
+            let begun = Instant::now();
+            let deadline = registered.limit.map_or(limit, |own| limit.min(begun + own));
+            let cancelled = shared.shutdown.child_token();
+            let attempt = job.failure.as_ref().map_or(1, |failure| u32::try_from(failure.retry_count.saturating_add(2)).unwrap_or(1));
+            let context = JobContext { attempt, deadline, cancelled: cancelled.clone() };
+            let handler = Arc::clone(&registered.handler);
+            let run = Caught(Box::pin(async move { handler.run(job, context).await }));
+            let outcome = timeout_at(deadline, run).await.unwrap_or_else(|_| {
+                cancelled.cancel();
+                let message = format!("the job had not ended after {:.1} s", begun.elapsed().as_secs_f64());
+                Outcome::Failed(Failure::new("timeout", message))
+            });
+            metrics.took.record(begun.elapsed());
+            outcome
+        }
+    };
+    let job_type = || Job::parse(&buffered.body).map(|job| job.jobtype).unwrap_or_default();
+    let args = || Job::parse(&buffered.body).map(|job| job.args_json().chars().take(200).collect::<String>()).unwrap_or_default();
+    let ending = match outcome {
+        Outcome::Done => {
+            tracing::debug!(%jid, job_type = %job_type(), "job done");
+            Ending::Done
+        }
+        Outcome::Failed(failure) => {
+            tracing::warn!(%jid, job_type = %job_type(), args = %args(), retry, kind = %failure.kind, error = ?failure.message, "job failed");
+            Ending::Failed(failure)
+        }
+        Outcome::FailedForGood(failure) => {
+            tracing::warn!(%jid, job_type = %job_type(), args = %args(), kind = %failure.kind, error = ?failure.message, "job failed for good");
+            Ending::FailedForGood(failure)
+        }
+        Outcome::Later(after) => {
+            tracing::debug!(%jid, job_type = %job_type(), ?after, "job is to run later");
+            // It was read before, so it can be read again.
+            Job::parse(&buffered.body)
+                .map_or_else(|error| Ending::Failed(Failure::new("unreadable_job", error.to_string())), |job| Ending::later(job, after))
+        }
+    };
+    metrics.ended(&ending);
+    (ending, ran)
+}
