@@ -1,5 +1,6 @@
 //! Gates: figures that must be reached. Run by hand on a quiet machine, never in CI; their reports are committed.
 
+mod endings;
 mod enqueue;
 mod overload;
 mod work;
@@ -71,6 +72,12 @@ pub(crate) const ALL: &[Gate] = &[
         title: "what is too much is refused at once, and the rest goes on",
         prepare: overload::prepare,
         checks: overload::checks,
+    },
+    Gate {
+        name: "endings",
+        title: "workers end, in order or not, and nothing is lost",
+        prepare: endings::prepare,
+        checks: endings::checks,
     },
     Gate { name: "work", title: "a worker does not feel the distance", prepare: work::prepare, checks: work::checks },
 ];

@@ -12,6 +12,7 @@ pub(crate) mod clock;
 pub(crate) mod load;
 pub(crate) mod order;
 mod poster;
+pub(crate) mod run_log;
 mod seen;
 pub(crate) mod work_server;
 pub(crate) mod worker;

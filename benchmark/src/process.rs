@@ -95,6 +95,29 @@ impl Part {
         let _ = self.child.kill();
     }
 
+    /// Tells it to end as a system does.
+    pub(crate) fn terminate(&self) -> anyhow::Result<()> {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).with_context(|| format!("failed to end the {}", self.name))
+    }
+
+    /// True where it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it has ended; false where it has not by then.
+    pub(crate) fn ended_within(&mut self, within: Duration) -> bool {
+        let give_up = Instant::now() + within;
+        while !self.has_ended() {
+            if Instant::now() > give_up {
+                return false;
+            }
+            std::thread::sleep(LOOK);
+        }
+        true
+    }
+
     /// An event that should not come now.
     pub(crate) fn unexpected<T>(&self, event: &Event) -> anyhow::Result<T> {
         bail!("the {} said {event:?} out of turn", self.name)

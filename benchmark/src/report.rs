@@ -18,6 +18,7 @@ use crate::distance::{Means, Watched};
 use crate::measure::{Latency, Spread};
 use crate::network::Network;
 use crate::part::order::{Refused, Via};
+use crate::runner::Chaos;
 use crate::scenario::{Focus, Parameters};
 use machine::Machine;
 
@@ -125,6 +126,12 @@ pub(crate) struct Run {
     /// The most jobs that the worker had fetched and not finished at any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) held: Option<u64>,
+    /// Jobs that workers which were told to end had fetched and gave back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) given_back: Option<u64>,
+    /// What became of jobs while workers came and went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chaos: Option<Chaos>,
     /// Of all jobs, those that the worker with the fewest has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) least_share: Option<f64>,

@@ -1,5 +1,6 @@
 //! Goes through scenarios, networks and repetitions, and measures each.
 
+mod endings;
 mod posting;
 mod trouble;
 mod watch;
@@ -18,6 +19,8 @@ use crate::progress::Progress;
 use crate::report::{Figure, MeasuredNetwork, Report, Run};
 use crate::scenario::{Kind, Pace, Parameters, Scenario};
 use crate::stack::{ServerKind, Stack};
+
+pub(crate) use endings::Chaos;
 
 /// An API is started and ready within so long, without the distance.
 const API_STARTS: Duration = Duration::from_millis(500);
@@ -92,6 +95,8 @@ impl Plan {
                 | Kind::Work { .. }
                 | Kind::Idle { .. }
                 | Kind::EndToEnd { .. } => parameters.duration,
+                Kind::Ending { times, dry, .. } => Duration::from_secs(if dry { 30 } else { 5 }) * u32::try_from(times).unwrap_or(u32::MAX),
+                Kind::Chaos { lasts, .. } => lasts + Duration::from_secs(200),
                 Kind::Sharing { workers, concurrency, jobs, takes } => {
                     takes * u32::try_from(jobs / (workers * concurrency).max(1) as u64).unwrap_or(u32::MAX)
                 }
@@ -103,6 +108,8 @@ impl Plan {
                 Kind::Work { .. }
                 | Kind::Idle { .. }
                 | Kind::Sharing { .. }
+                | Kind::Ending { .. }
+                | Kind::Chaos { .. }
                 | Kind::EndToEnd { .. }
                 | Kind::Enqueue { .. }
                 | Kind::AfterReady { .. }
@@ -241,6 +248,8 @@ fn measure(plan: &Plan, stack: &mut Stack, scenario: &Scenario, via: Via, queue:
         Kind::Sharing { workers, concurrency, jobs, takes } => {
             working::sharing(parameters, stack, queue, workers, concurrency, jobs, takes)
         }
+        Kind::Ending { concurrency, times, dry } => endings::endings(stack, queue, concurrency, times, dry),
+        Kind::Chaos { workers, concurrency, lasts } => endings::chaos(stack, queue, workers, concurrency, lasts),
         Kind::EndToEnd { per_second, concurrency } => working::end_to_end(parameters, stack, via, queue, per_second, concurrency),
     }
 }

@@ -47,6 +47,10 @@ pub(crate) enum Kind {
     Idle { concurrency: usize, jobs: u64 },
     /// Several workers share jobs that are posted at once.
     Sharing { workers: usize, concurrency: usize, jobs: u64, takes: Duration },
+    /// So many times a worker is told to end: under full load, or a second after its queue has run dry.
+    Ending { concurrency: usize, times: usize, dry: bool },
+    /// Workers come and go while jobs come.
+    Chaos { workers: usize, concurrency: usize, lasts: Duration },
     /// Jobs are posted at a rate and run.
     EndToEnd { per_second: f64, concurrency: usize },
 }
@@ -166,7 +170,7 @@ impl Scenario {
             }
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
-            Kind::Idle { .. } | Kind::Sharing { .. } => &[Via::Worker],
+            Kind::Idle { .. } | Kind::Sharing { .. } | Kind::Ending { .. } | Kind::Chaos { .. } => &[Via::Worker],
             Kind::EndToEnd { .. } => &[Via::Http, Via::Crate],
         }
     }

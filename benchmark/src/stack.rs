@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use crate::distance::{Congestion, Distance, Means, Side};
 use crate::network::Network;
 use crate::part::clock::now_us;
-use crate::part::order::{ApiOrder, Attend, AttendantOrder, Attended, BrakeOrder, BrokerOrder, Event, FaktoryOrder, Order, Server};
+use crate::part::order::{ApiOrder, Attend, AttendantOrder, Attended, BrakeOrder, BrokerOrder, Event, FaktoryOrder, Order, Server, Sets};
 use crate::process::Part;
 use crate::processor::Usage;
 
@@ -158,6 +158,27 @@ impl Stack {
     pub(crate) fn clear_away(&mut self, queue: &str) -> anyhow::Result<()> {
         let task = if self.work_server.is_some() { Attend::Flush } else { Attend::Remove { queue: queue.into() } };
         self.attend(&task).map(drop)
+    }
+
+    /// What is in the work server's sets.
+    pub(crate) fn sets(&mut self) -> anyhow::Result<Sets> {
+        match self.attend(&Attend::Sets)? {
+            Attended::Sets(sets) => Ok(sets),
+            other => bail!("the attendant answered {other:?}"),
+        }
+    }
+
+    /// Has the attendant begin something that takes long; [`Stack::attended`] waits for its end.
+    pub(crate) fn begin_to_attend(&mut self, task: &Attend) -> anyhow::Result<()> {
+        self.attendant.tell(task)
+    }
+
+    /// Waits until the attendant has done what it began.
+    pub(crate) fn attended(&mut self, within: Duration) -> anyhow::Result<()> {
+        match self.attendant.next(within)? {
+            Event::Attended(Attended::Done) => Ok(()),
+            other => self.attendant.unexpected(&other),
+        }
     }
 
     /// How many jobs are in a queue.

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use super::Channel;
-use super::order::{Attend, AttendantOrder, Attended, Event, Server};
+use super::order::{Attend, AttendantOrder, Attended, Event, Server, Sets, Trickle};
 use super::poster::TIMED;
 use super::seen::{Seen, number_of};
 
@@ -28,13 +28,19 @@ pub(crate) async fn run(order: AttendantOrder, mut channel: Channel) -> anyhow::
     while let Some(question) = channel.next::<Attend>().await {
         let answer = match question {
             Attend::Fill { queue, count, takes } => fill(&order.server, &queue, count, &takes).await?,
-            Attend::Trickle { queue, count, apart } => trickle(&connection, &queue, count, apart).await?,
+            Attend::Trickle(order) => trickle(&connection, &order).await?,
             Attend::Drain { queue } => drain(&order.server, &connection, &queue).await?,
             Attend::Size { queue } => Attended::Size(size(&connection, &queue).await?),
             Attend::Pause { queue } => manage(&connection, QueueCommand::Pause(vec![queue])).await?,
             Attend::Remove { queue } => manage(&connection, QueueCommand::Remove(vec![queue])).await?,
             Attend::Flush => done(connection.ask(&Command::Flush).await?)?,
             Attend::Working => Attended::Size(info(&connection).await?.faktory.sets.working),
+            Attend::Sets => {
+                let info = info(&connection).await?.faktory;
+                let (sets, failures) = (info.sets, info.total_failures);
+                let (working, retries, dead, scheduled) = (sets.working, sets.retries, sets.dead, sets.scheduled);
+                Attended::Sets(Sets { working, retries, dead, scheduled, failures })
+            }
             Attend::Version => {
                 let server = info(&connection).await?.server;
                 Attended::Version(format!("{} {}", server.description.trim(), server.faktory_version))
@@ -92,10 +98,16 @@ async fn fill(server: &Server, queue: &str, count: u64, takes: &[Duration]) -> a
 /// A job's time of posting that asks its worker how long it waited in its queue.
 pub(crate) const ASKS_FOR_WAIT: u64 = 1;
 
-async fn trickle(connection: &Connection, queue: &str, count: u64, apart: Duration) -> anyhow::Result<Attended> {
-    for number in 0..count {
-        tokio::time::sleep(apart.mul_f64(0.5 + fastrand::f64())).await;
-        let job = timed_job(queue, number, ASKS_FOR_WAIT, Duration::ZERO);
+/// A reservation as short as there is.
+const SHORT_RESERVATION: i64 = 60;
+
+async fn trickle(connection: &Connection, order: &Trickle) -> anyhow::Result<Attended> {
+    for number in 0..order.count {
+        tokio::time::sleep(order.apart.mul_f64(0.5 + fastrand::f64())).await;
+        let takes = order.takes.get(number as usize % order.takes.len().max(1)).copied().unwrap_or_default();
+        let retry = order.retries.get(number as usize % order.retries.len().max(1)).copied();
+        let args = format!("[{},{ASKS_FOR_WAIT},{}]", order.first + number, takes.as_micros());
+        let job = timed(&order.queue, args, retry.unwrap_or(faktory_wire::DEFAULT_RETRY), SHORT_RESERVATION);
         let mut line = Vec::new();
         faktory_wire::encode_pushb([job.json.as_slice()], &mut line);
         match connection.submit(line).await?.await? {
@@ -114,7 +126,15 @@ pub(crate) fn timed_job(queue: &str, number: u64, posted_us: u64, takes: Duratio
 
 /// A job as our own link sends it.
 pub(crate) fn job(job_type: &str, queue: &str, args: String) -> EncodedJob {
-    EncodedJob::from(Job {
+    EncodedJob::from(plain(job_type, queue, args))
+}
+
+fn timed(queue: &str, args: String, retry: i64, reserve_for: i64) -> EncodedJob {
+    EncodedJob::from(Job { retry: Some(retry), reserve_for: Some(reserve_for), ..plain(TIMED, queue, args) })
+}
+
+fn plain(job_type: &str, queue: &str, args: String) -> Job {
+    Job {
         jid: format!("{:032x}", fastrand::u128(..)),
         jobtype: job_type.into(),
         args: Some(RawJson::from_checked(args)),
@@ -122,7 +142,7 @@ pub(crate) fn job(job_type: &str, queue: &str, args: String) -> EncodedJob {
         retry: Some(faktory_wire::DEFAULT_RETRY),
         reserve_for: Some(faktory_wire::DEFAULT_RESERVE_FOR),
         ..Job::default()
-    })
+    }
 }
 
 /// Fetches just what is there: a FETCH too many would wait for 2 s.

@@ -233,6 +233,8 @@ pub(crate) struct WorkerOrder {
     pub(crate) concurrency: usize,
     /// The time that it has to end: what it may fetch ahead on each connection depends on it.
     pub(crate) shutdown_timeout: Duration,
+    /// Where it notes what it runs, for those who outlive it; see [`RunLog`](super::run_log::RunLog).
+    pub(crate) log: Option<PathBuf>,
 }
 
 /// Asks a worker what it has run.
@@ -269,8 +271,8 @@ pub(crate) struct WorkerReport {
 pub(crate) enum Attend {
     /// Put jobs into a queue: number, no time of posting, and how long each takes, in turn.
     Fill { queue: String, count: u64, takes: Vec<Duration> },
-    /// Push so many jobs that do nothing, one at a time, at random moments that lie so far apart on average.
-    Trickle { queue: String, count: u64, apart: Duration },
+    /// Push jobs one at a time.
+    Trickle(Trickle),
     /// Fetch and acknowledge what is in a queue.
     Drain { queue: String },
     /// How many jobs are in a queue.
@@ -283,8 +285,36 @@ pub(crate) enum Attend {
     Flush,
     /// How many jobs are fetched and not acknowledged.
     Working,
+    /// What is in its sets, and what it has counted.
+    Sets,
     /// What the server says of itself.
     Version,
+}
+
+/// Jobs that come one at a time, at random moments.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Trickle {
+    pub(crate) queue: String,
+    /// The number of the first.
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    /// How far apart they are on average.
+    pub(crate) apart: Duration,
+    /// How long each takes, in turn.
+    pub(crate) takes: Vec<Duration>,
+    /// How often each is tried again, in turn.
+    pub(crate) retries: Vec<i64>,
+}
+
+/// What is in a work server's sets, and what it has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Sets {
+    pub(crate) working: u64,
+    pub(crate) retries: u64,
+    pub(crate) dead: u64,
+    pub(crate) scheduled: u64,
+    /// Ever.
+    pub(crate) failures: u64,
 }
 
 /// What an attendant found.
@@ -298,6 +328,7 @@ pub(crate) enum Attended {
         jobs: u64,
         distinct: u64,
     },
+    Sets(Sets),
     /// The server's name and version.
     Version(String),
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faktory_wire::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 use worker_service::{Job, QueueOrder, Worker, WorkerConfig};
 
 use super::Channel;
@@ -12,6 +13,7 @@ use super::attendant::ASKS_FOR_WAIT;
 use super::clock::{micros, now_us};
 use super::order::{Event, Via, WorkerOrder, WorkerQuestion, WorkerReport};
 use super::poster::{TIMED, connected};
+use super::run_log::RunLog;
 use super::seen::Seen;
 use crate::measure::Latencies;
 
@@ -59,10 +61,12 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
             config.concurrency = order.concurrency;
             config.shutdown_timeout = order.shutdown_timeout;
             let noted = Arc::clone(&runs);
+            let log = order.log.as_deref().map(RunLog::open).transpose()?.map(Arc::new);
             let worker = Worker::builder(config).register_fn(TIMED, move |job: Job| {
-                let runs = Arc::clone(&noted);
-                async move { work(job.args_json(), || job.enqueued_at.as_deref(), &runs).await }
+                let (runs, log) = (Arc::clone(&noted), log.clone());
+                async move { work(job.args_json(), || job.enqueued_at.as_deref(), &runs, log.as_deref()).await }
             });
+            let mut terminated = signal(SignalKind::terminate())?;
             let mut worker = worker.start()?;
             worker.connected().await;
             Channel::say(&Event::Ready(None));
@@ -74,10 +78,10 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
                 }
             };
             tokio::select! {
-                () = answer(&mut channel, &runs, &most) => {}
+                () = answer(&mut channel, &runs, &most) => worker.stop(Duration::from_secs(5)).await,
+                _ = terminated.recv() => worker.stop(order.shutdown_timeout).await,
                 () = look => {}
             }
-            worker.stop(Duration::from_secs(5)).await;
         }
     }
     Ok(())
@@ -91,16 +95,18 @@ async fn answer(channel: &mut Channel, runs: &Runs, held: &AtomicU64) {
     }
 }
 
-async fn work<'a>(args: &str, enqueued_at: impl FnOnce() -> Option<&'a str>, runs: &Runs) -> Result<(), String> {
+async fn work<'a>(args: &str, enqueued_at: impl FnOnce() -> Option<&'a str>, runs: &Runs, log: Option<&RunLog>) -> Result<(), String> {
     let begin_us = now_us();
     // Faktory turns numbers into float64.
     let [number, posted_us, takes_us] = serde_json::from_str::<[f64; 3]>(args).map_err(|error| error.to_string())?.map(|arg| arg as u64);
+    log.inspect(|log| log.begun(number));
     let waited = |since| micros(Timestamp::now().since(since));
     let asks = || enqueued_at().and_then(|text| Timestamp::parse(text).ok()).map(waited);
     let waited_us = if posted_us == ASKS_FOR_WAIT { asks() } else { None };
     if takes_us > 0 {
         tokio::time::sleep(Duration::from_micros(takes_us)).await;
     }
+    log.inspect(|log| log.ended(number));
     if let Ok(mut runs) = runs.lock() {
         runs.push(Run { number, posted_us, begin_us, end_us: now_us(), waited_us });
     }
@@ -117,7 +123,7 @@ async fn crate_worker(order: &WorkerOrder, runs: Runs) -> anyhow::Result<impl Fu
             let runs = Arc::clone(&runs);
             async move {
                 let args = serde_json::Value::from(job.args().to_vec()).to_string();
-                work(&args, || None, &runs).await.map_err(std::io::Error::other)
+                work(&args, || None, &runs, None).await.map_err(std::io::Error::other)
             }
         });
         async move { builder.connect_to(&url).await }

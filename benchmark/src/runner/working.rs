@@ -8,7 +8,7 @@ use super::watch::{Watch, note_link};
 use crate::distance::Side;
 use crate::measure::Latency;
 use crate::part::clock::now_us;
-use crate::part::order::{Attend, Attended, Event, Order, Shape, Via, WorkerOrder, WorkerQuestion, WorkerReport};
+use crate::part::order::{Attend, Attended, Event, Order, Shape, Trickle, Via, WorkerOrder, WorkerQuestion, WorkerReport};
 use crate::process::Part;
 use crate::report::{Counts, Run};
 use crate::scenario::{Mix, Pace, Parameters};
@@ -29,8 +29,8 @@ const LOOK_AT_RESERVED: Duration = Duration::from_millis(20);
 fn start_worker(stack: &Stack, via: Via, queue: &str, concurrency: usize) -> anyhow::Result<Part> {
     let via = if via.is_baseline() { Via::Crate } else { Via::Worker };
     let (server, connections, shutdown_timeout) = (stack.server.clone(), stack.connections, stack.shutdown_timeout);
-    let order = Order::Worker(WorkerOrder { via, server, connections, queue: queue.into(), concurrency, shutdown_timeout });
-    let worker = Part::start(&stack.distance, Side::Near, &order)?;
+    let order = WorkerOrder { via, server, connections, queue: queue.into(), concurrency, shutdown_timeout, log: None };
+    let worker = Part::start(&stack.distance, Side::Near, &Order::Worker(order))?;
     ready(&worker)?;
     // The last connection's own handshakes.
     std::thread::sleep(stack.round_trip.unwrap_or_default() * 3);
@@ -197,7 +197,9 @@ pub(super) fn idle(parameters: &Parameters, stack: &mut Stack, queue: &str, conc
     let mut worker = start_worker(stack, Via::Worker, queue, concurrency)?;
     std::thread::sleep(parameters.warm_up);
     let begun = Instant::now();
-    stack.attend(&Attend::Trickle { queue: queue.into(), count: jobs, apart: parameters.duration.div_f64(jobs.max(1) as f64) })?;
+    let apart = parameters.duration.div_f64(jobs.max(1) as f64);
+    let trickle = Trickle { queue: queue.into(), first: 0, count: jobs, apart, takes: Vec::new(), retries: Vec::new() };
+    stack.attend(&Attend::Trickle(trickle))?;
     let ran = until_run(stack, &mut worker, jobs)?;
     let mut run = Run { jobs: ran.distinct, seconds: begun.elapsed().as_secs_f64(), latency: ran.waited.clone(), ..Run::default() };
     run.jobs_per_second = per_second(run.jobs, run.seconds);

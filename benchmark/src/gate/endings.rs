@@ -1,0 +1,72 @@
+//! The gate of endings: workers are told to end under load and when their queue has run dry, and come and go at random.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::network;
+use crate::part::order::Via;
+use crate::report::{Report, Run};
+use crate::runner::Plan;
+use crate::scenario::{Focus, Kind, Scenario};
+
+const WAN: &str = "wan-50";
+const WIRELESS: &str = "wireless-10";
+
+const LOADED: &str = "ends-under-load";
+const DRY: &str = "ends-when-dry";
+const CHAOS: &str = "chaos";
+
+/// A worker's time to end, in seconds.
+const SHUTDOWN_SECONDS: u64 = 30;
+
+fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
+    via == Via::Worker && matches!((network, scenario), (WAN, LOADED | DRY) | (WIRELESS, CHAOS))
+}
+
+pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
+    let wan = network::named(&["wan".into()])?.remove(0);
+    let wireless = network::named(&["wireless".into()])?.remove(0);
+    plan.networks = vec![
+        wan.with_connections(WAN, 50).with_shutdown_timeout(SHUTDOWN_SECONDS),
+        wireless.with_connections(WIRELESS, 10).with_shutdown_timeout(SHUTDOWN_SECONDS),
+    ];
+    let scenario = |name: &str, title: &str, kind| Scenario { name: name.into(), title: title.into(), kind, focus: Focus::Duration };
+    plan.scenarios = vec![
+        scenario(LOADED, "a worker is told to end under full load; 50 times", Kind::Ending { concurrency: 15, times: 50, dry: false }),
+        scenario(
+            DRY,
+            "a worker is told to end a second after its queue ran dry, while a few jobs still come; 20 times",
+            Kind::Ending { concurrency: 15, times: 20, dry: true },
+        ),
+        scenario(
+            CHAOS,
+            "20 workers of concurrency 2 come and go for five minutes",
+            Kind::Chaos { workers: 20, concurrency: 2, lasts: Duration::from_secs(300) },
+        ),
+    ];
+    // Each is many in itself.
+    plan.parameters.repetitions = 1;
+    plan.pick = Some(is_wanted);
+    plan.vias = Vec::new();
+    Ok(())
+}
+
+/// That nothing is lost, doubled or retried is a failure of the run itself.
+pub(super) fn checks(report: &Report) -> Vec<Check> {
+    let run = |network: &str, scenario: &str| -> Option<&Run> {
+        let figure = report.figure(network, scenario, Via::Worker)?;
+        figure.runs.iter().find(|run| run.is_sound())
+    };
+    let longest = |scenario: &str| run(WAN, scenario).map(|run| run.latency.max_us as f64 / 1e6);
+    let chaos =
+        |of: fn(&crate::runner::Chaos) -> u64| run(WIRELESS, CHAOS).and_then(|run| run.chaos.as_ref()).map(|chaos| of(chaos) as f64);
+    vec![
+        Check::at_most("under full load, 50 times: the longest until the worker had ended, s", longest(LOADED), SHUTDOWN_SECONDS as f64),
+        Check::at_most("after the queue ran dry, 20 times: the longest, s", longest(DRY), SHUTDOWN_SECONDS as f64),
+        Check::at_least("chaos: workers killed", chaos(|chaos| chaos.killed), 100.0),
+        Check::at_least("chaos: jobs", chaos(|chaos| chaos.jobs), 50_000.0),
+        Check::at_least("chaos: second runs", chaos(|chaos| chaos.second_runs), 0.0),
+        Check::at_least("chaos: runs that a kill cut short, among those of jobs that are retried", chaos(|chaos| chaos.cut_short), 0.0),
+        Check::at_least("chaos: jobs that may not be retried and were lost with a killed worker", chaos(|chaos| chaos.lost_once_only), 0.0),
+    ]
+}
