@@ -15,7 +15,7 @@ use crate::scenario::{Mix, Pace, Parameters};
 use crate::stack::{Stack, ready};
 
 /// More no-op jobs a second than any worker of today runs here.
-const WORK_RATE_MAX: f64 = 60_000.0;
+const WORK_RATE_MAX: f64 = 25_000.0;
 /// The longest that a worker may take to run what is on its way when its queue has been paused.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 /// Ten rounds of long jobs, and no more than this, come before what counts.

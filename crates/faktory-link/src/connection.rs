@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use faktory_wire::{Command, Reply, ReplyDecoder};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -304,9 +306,10 @@ struct Driver {
 
 impl Driver {
     async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Item>) {
-        let Dialled { stream, rest, .. } = dialled;
-        let mut writing = std::pin::pin!(self.write(&stream, queue));
-        let mut reading = std::pin::pin!(self.read(&stream, rest));
+        let Dialled { mut stream, rest, .. } = dialled;
+        let (reader, writer) = stream.split();
+        let mut writing = std::pin::pin!(self.write(writer.as_ref(), queue));
+        let mut reading = std::pin::pin!(self.read(reader, rest));
         let cause = tokio::select! {
             cause = &mut writing => cause,
             cause = &mut reading => cause,
@@ -394,9 +397,11 @@ impl Driver {
     }
 
     /// Reads replies until the connection fails.
-    async fn read(&self, stream: &TcpStream, mut buffer: BytesMut) -> LinkError {
+    async fn read(&self, mut stream: ReadHalf<'_>, mut buffer: BytesMut) -> LinkError {
         let mut decoder = ReplyDecoder::new(self.config.reply_limit);
         let limit = self.config.read_timeout;
+        // Set anew only where it goes off too early: deadlines only ever move on.
+        let mut alarm = std::pin::pin!(tokio::time::sleep(limit));
         loop {
             loop {
                 match decoder.decode(&mut buffer) {
@@ -413,17 +418,22 @@ impl Driver {
                 buffer.reserve(16 << 10);
             }
             let due = self.shared.in_flight().waiters.front().map(|waiter| waiter.since + limit);
-            let readable = tokio::select! {
-                readable = stream.readable() => readable,
+            // Reading by poll, not by readiness: a read that did not fill the buffer needs no second one to learn that there is no more.
+            let read = tokio::select! {
+                read = stream.read_buf(&mut buffer) => read,
                 // Something was sent where nothing was in flight: there is a deadline now.
-                () = self.shared.sent.notified() => continue,
-                () = sleep_until(due) => return LinkError::Timeout { phase: Phase::Reply, after: limit },
+                () = self.shared.sent.notified(), if due.is_none() => continue,
+                () = &mut alarm, if due.is_some() => match due {
+                    Some(due) if due > Instant::now() => {
+                        alarm.as_mut().reset(due);
+                        continue;
+                    }
+                    _ => return LinkError::Timeout { phase: Phase::Reply, after: limit },
+                },
             };
-            let read = readable.and_then(|()| stream.try_read_buf(&mut buffer));
             match read {
                 Ok(0) => return LinkError::Closed(Phase::Reply),
                 Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(source) => return LinkError::Io { phase: Phase::Reply, source },
             }
         }

@@ -1,10 +1,9 @@
-//! The ack lane: one connection for ACKs, FAILs and heartbeats. What has ended meanwhile is told in one write, and nothing waits for more. What
+//! An ack lane: a connection for ACKs and FAILs, and, the first one, for heartbeats. What has ended meanwhile is told in one write, and nothing waits for more. What
 //! is not acknowledged is sent again on a new connection, until it is or it may no longer be.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use faktory_link::{Connection, LinkConfig, Lost, Pending};
@@ -88,6 +87,8 @@ impl Tracked {
 /// The lane. Ends when every sender of finished jobs is gone and all is acknowledged, or when it is dropped.
 pub(crate) struct AckLane {
     shared: Arc<Shared>,
+    lane: usize,
+    is_connected: bool,
     finished: mpsc::Receiver<Finished>,
     /// By number, in the order in which they finished.
     unacknowledged: BTreeMap<u64, Tracked>,
@@ -107,8 +108,13 @@ enum Left {
 }
 
 impl AckLane {
-    pub(crate) const fn new(shared: Arc<Shared>, finished: mpsc::Receiver<Finished>) -> Self {
-        Self { shared, finished, unacknowledged: BTreeMap::new(), last_number: 0 }
+    pub(crate) const fn new(shared: Arc<Shared>, lane: usize, finished: mpsc::Receiver<Finished>) -> Self {
+        Self { shared, lane, is_connected: false, finished, unacknowledged: BTreeMap::new(), last_number: 0 }
+    }
+
+    /// The first lane speaks for the worker; the others are there where it has more to tell than a server takes on one connection.
+    const fn is_first(&self) -> bool {
+        self.lane == 0
     }
 
     pub(crate) async fn run(mut self) {
@@ -117,6 +123,10 @@ impl AckLane {
         let shared = Arc::clone(&self.shared);
         let config = &shared.config.link;
         let link = &LinkConfig { read_timeout: config.read_timeout.min(SILENCE_MAX), window_commands: WINDOW, ..config.clone() };
+        if !self.is_first() {
+            let first = self.finished.recv().await;
+            self.track(first);
+        }
         loop {
             let identity = shared.identity.borrow().clone();
             let Some(opened) = self.meanwhile(Connection::open(link, Some(&identity))).await else { return };
@@ -124,10 +134,16 @@ impl AckLane {
                 Ok(connection) => {
                     backoff.reset();
                     told.clear();
-                    shared.connected.send_replace(true);
-                    tracing::info!(work_server = %format_args!("{}:{}", link.host, link.port), wid = %identity.wid, "connected to the work server");
+                    self.is_connected = true;
+                    if self.is_first() {
+                        shared.connected.send_replace(true);
+                        tracing::info!(work_server = %format_args!("{}:{}", link.host, link.port), wid = %identity.wid, "connected to the work server");
+                    }
                     let left = self.serve(&connection, &identity.wid).await;
-                    shared.connected.send_replace(false);
+                    self.is_connected = false;
+                    if self.is_first() {
+                        shared.connected.send_replace(false);
+                    }
                     match left {
                         Left::Finished => return connection.close().await,
                         Left::Broken(why) => why,
@@ -136,7 +152,7 @@ impl AckLane {
                 Err(error) => error.to_string(),
             };
             self.forget_what_is_over();
-            if told != why {
+            if told != why && self.is_first() {
                 // Once for each reason: it is tried for ever, and the log is to be read.
                 tracing::warn!(
                     work_server = %format_args!("{}:{}", link.host, link.port), %why, unacknowledged = self.unacknowledged.len(),
@@ -178,18 +194,12 @@ impl AckLane {
     /// Takes a finished job in.
     fn track(&mut self, finished: Option<Finished>) {
         if let Some(finished) = finished {
-            if !*self.shared.connected.borrow() && finished.ending == Ending::Done {
+            if !self.is_connected && finished.ending == Ending::Done {
                 self.shared.unconfirmed.note(std::iter::once(finished.fetched.jid.as_str()));
             }
             self.last_number += 1;
             self.unacknowledged.insert(self.last_number, Tracked { finished, first_sent: None, push_only: false });
-            self.count();
         }
-    }
-
-    /// Tells the worker how many reports are on their way.
-    fn count(&self) {
-        self.shared.unreported.store(self.unacknowledged.len(), Ordering::Relaxed);
     }
 
     async fn serve(&mut self, connection: &Connection, wid: &str) -> Left {
@@ -220,12 +230,14 @@ impl AckLane {
                 }
                 Some((numbers, replies)) = reports.next() => {
                     let again = self.settle_all(&numbers, replies);
+                    // What is unacknowledged may have held up fetches.
+                    shared.note(|_, _| ());
                     if !again.is_empty() {
                         reports.push(self.send_later(connection, &again));
                     }
                 }
-                () = shared.suspicion.notified(), if beat.is_none() => heartbeat.reset_immediately(),
-                _ = heartbeat.tick(), if beat.is_none() => {
+                () = shared.suspicion.notified(), if self.is_first() && beat.is_none() => heartbeat.reset_immediately(),
+                _ = heartbeat.tick(), if self.is_first() && beat.is_none() => {
                     let line = Command::Beat(Beat { wid: wid.into(), ..Beat::default() }).to_line();
                     match connection.submit(line).await {
                         Ok(pending) => beat = Some(pending),
@@ -299,7 +311,6 @@ impl AckLane {
                 again.push(*number);
             }
         }
-        self.count();
         again
     }
 
@@ -339,6 +350,7 @@ impl AckLane {
             _ => {}
         }
         if let Some(tracked) = self.unacknowledged.remove(&number) {
+            self.shared.unreported.settled(self.lane, 1);
             self.shared.metrics.ack_lag.record(tracked.finished.ended.elapsed());
             self.shared.unconfirmed.confirmed(&tracked.finished.fetched.jid);
         }
@@ -348,7 +360,7 @@ impl AckLane {
     /// Gives up reports that would no longer be about our own run.
     fn forget_what_is_over(&mut self) {
         let now = Instant::now();
-        let shared = Arc::clone(&self.shared);
+        let (shared, before) = (Arc::clone(&self.shared), self.unacknowledged.len());
         self.unacknowledged.retain(|_, tracked| {
             let live = tracked.may_be_sent(now);
             if !live {
@@ -360,7 +372,7 @@ impl AckLane {
             }
             live
         });
-        self.count();
+        self.shared.unreported.settled(self.lane, before - self.unacknowledged.len());
     }
 
     /// Does what the answer to a heartbeat says; a text where the connection is of no more use.

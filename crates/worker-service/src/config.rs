@@ -8,13 +8,13 @@ use service_runtime::{LinkSettings, QueueOrder, Settings};
 /// Which queues a worker works on, how much at once, and which work server it uses.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
-    /// The work server; of `max_connections` one is for acks and the rest are for fetches.
+    /// The work server; of `max_connections` one in twelve, four at the most, is for acks and the rest are for fetches.
     pub link: LinkConfig,
     /// Queues, and how they are chosen from.
     pub queues: QueueOrder,
     /// Jobs run at once.
     pub concurrency: usize,
-    /// Connections for fetches at the most; never more than all but one of the link's.
+    /// Connections for fetches at the most; never more than the acks leave.
     pub max_fetch_lanes: usize,
     /// Jobs fetched ahead at the most: asked for or there, and without a place to run. A cut of the link can leave so many reserved for nobody.
     pub max_prefetch: usize,

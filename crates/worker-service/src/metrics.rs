@@ -1,7 +1,5 @@
 //! The worker's own figures.
 
-use std::sync::atomic::Ordering;
-
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use metrics::{Counter, Histogram, counter, gauge, histogram};
@@ -74,7 +72,7 @@ pub(crate) fn scrape(shared: &Shared) -> Response {
         ("running", standing.running),
         ("buffered", standing.buffered),
         ("at_risk", standing.fetches),
-        ("unacknowledged", shared.unreported.load(Ordering::Relaxed)),
+        ("unacknowledged", shared.unreported.all()),
     ] {
         gauge!(names::WORKER_JOBS, "state" => state).set(jobs as f64);
     }

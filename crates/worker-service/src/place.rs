@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use faktory_wire::Job;
 use job_types::UnpackError;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::ack_lane::Finished;
@@ -13,6 +12,7 @@ use crate::buffer::Buffered;
 use crate::context::JobContext;
 use crate::outcome::{Ending, Failure, Outcome};
 use crate::panics::Caught;
+use crate::reports::Reports;
 use crate::running_jobs::Fetched;
 use crate::shared::Shared;
 
@@ -28,8 +28,7 @@ const NONSENSE_PAUSE: Duration = Duration::from_millis(100);
 /// One of as many as jobs may run at once.
 pub(crate) struct Place {
     pub(crate) shared: Arc<Shared>,
-    /// To the ack lane, which ends when every way to it has gone.
-    pub(crate) finished: mpsc::Sender<Finished>,
+    pub(crate) reports: Reports,
 }
 
 impl Place {
@@ -81,8 +80,7 @@ impl Place {
 
     async fn report(&self, fetched: Fetched, ending: Ending) {
         let finished = Finished { fetched, ending, ended: Instant::now() };
-        // The receiver ends only after all places have.
-        let _ = self.finished.send(finished).await;
+        self.reports.send(finished).await;
     }
 
     async fn unreadable(&self, buffered: &Buffered, error: &str) -> Option<Duration> {

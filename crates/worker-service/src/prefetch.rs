@@ -19,6 +19,9 @@ const ROUND_TRIPS: f64 = 2.0;
 const LONG: f64 = 20.0;
 /// For jobs that take so many round trips, what the server has reserved for this worker is kept under twice its places.
 const SLOW: f64 = 5.0;
+/// Nothing more is fetched while more is unacknowledged than so many times what may be fetched; acks take a round trip too.
+const UNACKNOWLEDGED: usize = 2;
+const UNACKNOWLEDGED_AT_LEAST: usize = 100;
 /// Each run counts so much for the time that a run takes.
 const SERVICE_WEIGHT: f64 = 1.0 / 16.0;
 /// The rate is looked at over so long, or a round trip if that is more.
@@ -115,7 +118,14 @@ impl Prefetch {
         let (Some(service), Some(round_trip)) = (self.service, self.round_trip.seconds(now)) else { return 0 };
         let most = self.limits.concurrency as f64 / service.max(1e-6);
         let jobs = ROUND_TRIPS * round_trip * self.rate.greatest(now).min(most);
-        let jobs = if service >= LONG * round_trip { jobs.min(1.0) } else { jobs };
+        let jobs = if service >= LONG * round_trip {
+            jobs.min(1.0)
+        } else if service <= round_trip {
+            // Such jobs wait for nothing but the server: while it works for one half, the other is on its way.
+            jobs.max(self.limits.concurrency as f64)
+        } else {
+            jobs
+        };
         jobs.ceil() as usize
     }
 
@@ -126,6 +136,10 @@ impl Prefetch {
         }
         let held = self.running + self.buffered + self.fetches;
         let target = self.limits.concurrency + self.ahead(now).min(self.limits.prefetch);
+        // Where the server takes no acks, it is given no reason for more.
+        if unacknowledged > UNACKNOWLEDGED * target + UNACKNOWLEDGED_AT_LEAST {
+            return 0;
+        }
         let room = target.saturating_sub(held);
         let is_slow = self.service.zip(self.round_trip.seconds(now)).is_some_and(|(service, round_trip)| service >= SLOW * round_trip);
         if is_slow { room.min((2 * self.limits.concurrency).saturating_sub(held + unacknowledged)) } else { room }

@@ -1,7 +1,6 @@
 //! What the parts of one worker share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::fetch_line::FetchLine;
 use crate::handler::Handler;
 use crate::metrics::{Metrics, TypeMetrics};
 use crate::prefetch::{Prefetch, Standing};
+use crate::reports::Unreported;
 use crate::running_jobs::RunningJobs;
 use crate::unconfirmed::Unconfirmed;
 
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     /// Why fetches fail, while they do.
     pub(crate) trouble: watch::Sender<Option<String>>,
     /// Ends of jobs that the work server has not acknowledged.
-    pub(crate) unreported: AtomicUsize,
+    pub(crate) unreported: Arc<Unreported>,
     pub(crate) unconfirmed: Unconfirmed,
     /// A lane was lost: the ack lane's connection may be dead too.
     pub(crate) suspicion: Notify,
@@ -91,7 +91,7 @@ impl Shared {
         let now = Instant::now();
         let mut prefetch = self.prefetch();
         let result = change(&mut prefetch, now);
-        prefetch.grant(self.unreported.load(Ordering::Relaxed), now, |lane| self.wake(lane));
+        prefetch.grant(self.unreported.all(), now, |lane| self.wake(lane));
         result
     }
 

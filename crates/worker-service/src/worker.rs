@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use faktory_link::WorkerIdentity;
 use faktory_wire::{Job, WorkerState};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -28,12 +27,14 @@ use crate::outcome::{Ending, Failure, IntoOutcome};
 use crate::panics;
 use crate::place::{GIVEN_BACK_FOR, Place};
 use crate::prefetch::{Limits, Prefetch};
+use crate::reports::{Reports, Unreported};
 use crate::running_jobs::{Fetched, RunningJobs};
 use crate::shared::{Registered, Shared, new_wid};
 use crate::unconfirmed::Unconfirmed;
 
-/// Reports on their way from runs to the ack lane; a run waits while there are more.
-const FINISHED_QUEUE: usize = 1024;
+/// Of so many connections one is for acks, and of this many times that another.
+const CONNECTIONS_PER_ACK_LANE: usize = 12;
+const ACK_LANES_MAX: usize = 4;
 /// A job that has waited for a place for so long is given back: jobs take longer than they did, and its reservation runs. A quarter of the
 /// shortest.
 const STALE_AFTER: Duration = Duration::from_secs(15);
@@ -52,10 +53,10 @@ pub struct WorkerBuilder {
 /// A worker at work. Dropped, it stops at once: see [`RunningWorker::stop`].
 pub struct RunningWorker {
     /// Both are there until the worker is stopped.
-    shared: Option<(Arc<Shared>, mpsc::Sender<Finished>)>,
+    shared: Option<(Arc<Shared>, Reports)>,
     lanes: JoinSet<()>,
     places: JoinSet<()>,
-    acks: JoinHandle<()>,
+    acks: JoinSet<()>,
     /// Gives back what has waited for too long.
     stale: JoinHandle<()>,
     health: Option<JoinHandle<()>>,
@@ -162,12 +163,14 @@ impl WorkerBuilder {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("worker-lanes").enable_all().build()?;
         let config = self.config;
         let identity = WorkerIdentity { wid: new_wid(), hostname: hostname(), labels: config.labels.clone() };
-        let (finished, received) = mpsc::channel(FINISHED_QUEUE);
+        let ack_lanes = (config.link.max_connections / CONNECTIONS_PER_ACK_LANE).clamp(1, ACK_LANES_MAX);
+        let unreported = Arc::new(Unreported::new(ack_lanes));
+        let (reports, ends) = Reports::new(Arc::clone(&unreported));
         let concurrency = config.concurrency.max(1);
         let limits = Limits {
             concurrency,
             prefetch: config.max_prefetch,
-            lanes: config.max_fetch_lanes.min(config.link.max_connections.saturating_sub(1)).max(1),
+            lanes: config.max_fetch_lanes.min(config.link.max_connections.saturating_sub(ack_lanes)).max(1),
             depth: Limits::depth_within(config.shutdown_timeout - margin(config.shutdown_timeout)),
         };
         let limit_of = |job_type: &str| self.limits.get(job_type).copied().or(config.job_timeout);
@@ -186,7 +189,7 @@ impl WorkerBuilder {
             identity: watch::Sender::new(identity),
             connected: watch::Sender::new(false),
             trouble: watch::Sender::new(None),
-            unreported: AtomicUsize::new(0),
+            unreported,
             unconfirmed: Unconfirmed::default(),
             suspicion: Notify::new(),
             shutdown: CancellationToken::new(),
@@ -198,7 +201,10 @@ impl WorkerBuilder {
             queues = %shared.config.queues, concurrency, lanes = limits.lanes, depth = limits.depth, job_types = %shared.registered(),
             "worker starts"
         );
-        let acks = runtime.spawn(AckLane::new(Arc::clone(&shared), received).run());
+        let mut acks = JoinSet::new();
+        for (number, end) in ends.into_iter().enumerate() {
+            acks.spawn_on(AckLane::new(Arc::clone(&shared), number, end).run(), runtime.handle());
+        }
         let mut lanes = JoinSet::new();
         for number in 0..limits.lanes {
             lanes.spawn_on(FetchLane { shared: Arc::clone(&shared), number }.run(), runtime.handle());
@@ -206,9 +212,9 @@ impl WorkerBuilder {
         let mut places = JoinSet::new();
         for _ in 0..concurrency {
             // What handlers do there can't hold up the lanes.
-            places.spawn_on(Place { shared: Arc::clone(&shared), finished: finished.clone() }.run(), &Handle::current());
+            places.spawn_on(Place { shared: Arc::clone(&shared), reports: reports.clone() }.run(), &Handle::current());
         }
-        let stale = runtime.spawn(give_back_stale(Arc::clone(&shared), finished.clone()));
+        let stale = runtime.spawn(give_back_stale(Arc::clone(&shared), reports.clone()));
         let health = self.health.map(|listening| runtime.spawn(listening.serve(Arc::clone(&shared))));
         shared.note(|_, _| ());
         Ok(RunningWorker {
@@ -217,7 +223,7 @@ impl WorkerBuilder {
             runtime: Some(runtime),
             state: shared.state.subscribe(),
             connected: shared.connected.subscribe(),
-            shared: Some((shared, finished)),
+            shared: Some((shared, reports)),
             lanes,
             places,
             acks,
@@ -260,7 +266,7 @@ impl RunningWorker {
     /// 3 s later, and what has is failed, so that another worker gets it; acks are flushed; END.
     pub async fn stop(mut self, timeout: Duration) {
         let begun = Instant::now();
-        let Some((shared, finished)) = self.shared.take() else { return };
+        let Some((shared, reports)) = self.shared.take() else { return };
         let (deadline, end) = (begun + timeout.saturating_sub(margin(timeout)), begun + timeout);
         let _ = shared.deadline.set(deadline);
         shared.advance_state(WorkerState::Terminate);
@@ -269,7 +275,7 @@ impl RunningWorker {
             let standing = shared.standing();
             tracing::info!(
                 phase = name, running = standing.running, waiting = standing.buffered, fetches = standing.fetches,
-                unacknowledged = shared.unreported.load(Ordering::Relaxed), after = ?begun.elapsed(), "shutdown"
+                unacknowledged = shared.unreported.all(), after = ?begun.elapsed(), "shutdown"
             );
         };
         phase("taking in what is on its way");
@@ -281,7 +287,7 @@ impl RunningWorker {
             self.places.abort_all();
             // One whose handler blocks does not end.
             let _ = timeout_at(deadline + margin(timeout) / 4, all_ended(&mut self.places)).await;
-            let _ = timeout_at(end, hand_over(&shared, &finished)).await;
+            let _ = timeout_at(end, hand_over(&shared, &reports)).await;
         }
         self.lanes.abort_all();
         all_ended(&mut self.lanes).await;
@@ -292,16 +298,16 @@ impl RunningWorker {
             tracing::warn!(fetches = lost, "shutdown: these were not answered in time; what they bring comes when its reservation ends");
         }
         phase("flushing acks");
-        drop(finished);
-        if timeout_at(end, &mut self.acks).await.is_err() {
-            let reports = shared.unreported.load(Ordering::Relaxed);
+        drop(reports);
+        if timeout_at(end, all_ended(&mut self.acks)).await.is_err() {
+            let reports = shared.unreported.all();
             if reports > 0 {
                 tracing::warn!(
                     reports,
                     "shutdown: the last reports could not be delivered; their jobs run again when their reservations end"
                 );
             }
-            self.acks.abort();
+            self.acks.abort_all();
         }
         if let Some(health) = self.health.take() {
             health.abort();
@@ -312,7 +318,7 @@ impl RunningWorker {
 
 impl Drop for RunningWorker {
     fn drop(&mut self) {
-        self.acks.abort();
+        self.acks.abort_all();
         self.stale.abort();
         if let Some(health) = &self.health {
             health.abort();
@@ -334,18 +340,18 @@ async fn all_ended(parts: &mut JoinSet<()>) {
 }
 
 /// Has others run what is here and not done.
-async fn hand_over(shared: &Shared, finished: &mpsc::Sender<Finished>) {
+async fn hand_over(shared: &Shared, reports: &Reports) {
     for fetched in shared.running.take_all() {
         tracing::warn!(jid = %fetched.jid, "shutdown: the job did not finish in time and is failed");
         let failure = Failure::new("shutdown", "the worker was shut down before the job had finished");
-        let _ = finished.send(Finished { fetched, ending: Ending::Failed(failure), ended: Instant::now() }).await;
+        reports.send(Finished { fetched, ending: Ending::Failed(failure), ended: Instant::now() }).await;
     }
     let waiting = shared.buffer.take_all();
-    give_back(shared, finished, waiting).await;
+    give_back(shared, reports, waiting).await;
 }
 
 /// Pushes jobs again that were not run.
-async fn give_back(shared: &Shared, finished: &mpsc::Sender<Finished>, jobs: Vec<Buffered>) {
+async fn give_back(shared: &Shared, reports: &Reports, jobs: Vec<Buffered>) {
     shared.metrics.given_back.increment(jobs.len() as u64);
     shared.prefetch().taken(jobs.len(), false);
     for buffered in jobs {
@@ -354,21 +360,21 @@ async fn give_back(shared: &Shared, finished: &mpsc::Sender<Finished>, jobs: Vec
                 let reserved = Duration::from_secs(job.effective_reserve_for().into());
                 let fetched = Fetched { jid: job.jid.clone(), reserved_until: buffered.came + reserved };
                 let ending = Ending::later(job, GIVEN_BACK_FOR);
-                let _ = finished.send(Finished { fetched, ending, ended: Instant::now() }).await;
+                reports.send(Finished { fetched, ending, ended: Instant::now() }).await;
             }
             Err(error) => tracing::warn!(%error, "a job that can't be read was not given back"),
         }
     }
 }
 
-async fn give_back_stale(shared: Arc<Shared>, finished: mpsc::Sender<Finished>) {
+async fn give_back_stale(shared: Arc<Shared>, reports: Reports) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let Some(before) = Instant::now().checked_sub(STALE_AFTER) else { continue };
         let stale = shared.buffer.take_older_than(before);
         if !stale.is_empty() {
             tracing::warn!(jobs = stale.len(), "jobs waited too long for a place to run and are given back");
-            give_back(&shared, &finished, stale).await;
+            give_back(&shared, &reports, stale).await;
             shared.note(|_, _| ());
         }
     }
