@@ -149,7 +149,10 @@ impl Prefetch {
     /// that has something to do now.
     pub(crate) fn grant(&mut self, unacknowledged: usize, now: Instant, mut wake: impl FnMut(usize)) {
         let mut room = self.room(unacknowledged, now);
-        let depth = self.limits.depth;
+        // Nearby another lane is there at once, and what is deep takes long to end.
+        let is_near = self.round_trip.seconds(now).is_none_or(|round_trip| round_trip < AT_ONCE.as_secs_f64());
+        let has_more = self.lanes.iter().any(|lane| !lane.connected);
+        let depth = if is_near && has_more { 1 } else { self.limits.depth };
         let most = |lane: &Lane| match lane.flow {
             Flow::Flowing => depth,
             Flow::Waiting => 1,
@@ -490,6 +493,21 @@ mod tests {
         let (most, rate) = run(&mut prefetch, Duration::from_millis(1), 5);
         assert!(most <= 15 + 1000, "{most}");
         assert!(rate > 0.9 * 49.0 * 13.0 / 0.1, "{rate}");
+    }
+
+    #[test]
+    fn nearby_no_lane_is_deep_while_there_can_be_another() {
+        let mut prefetch = prefetch(15);
+        let now = Instant::now();
+        send(&mut prefetch, now);
+        for lane in 0..15 {
+            prefetch.round_trip.distance = Some(0.001);
+            prefetch.brought_job(lane, now, now + Duration::from_millis(1));
+            prefetch.taken(1, true);
+            prefetch.ended(Some(Duration::from_micros(10)), now + Duration::from_millis(1));
+        }
+        let sent = send(&mut prefetch, now + Duration::from_millis(1));
+        assert_eq!((sent.iter().sum::<usize>(), sent.iter().max()), (30, Some(&1)));
     }
 
     #[test]

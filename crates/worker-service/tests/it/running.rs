@@ -9,7 +9,7 @@ use testkit::{WorkServer, WorkServerKind, eventually};
 use worker_service::{Failure, Job, Outcome, Worker, WorkerConfig};
 
 fn config(server: &WorkServer) -> WorkerConfig {
-    WorkerConfig { concurrency: 8, ..WorkerConfig::new(server.link()) }
+    WorkerConfig { concurrency: 8, shutdown_timeout: Duration::from_secs(10), ..WorkerConfig::new(server.link()) }
 }
 
 async fn push(server: &WorkServer, jobs: &[(&str, &str, i64)]) {
