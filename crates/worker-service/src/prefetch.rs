@@ -30,6 +30,8 @@ const RATE_OVER: Duration = Duration::from_millis(100);
 const RATE_COUNTS: Duration = Duration::from_secs(3);
 /// The shortest round trip of so long counts, and of as long before.
 const ROUND_TRIP_COUNTS: Duration = Duration::from_secs(30);
+/// As deep as a lane is nearby, while there can be another: the server finds the next FETCH when it has answered one.
+const NEAR_DEPTH: usize = 2;
 /// A FETCH that was answered this soon did not wait for a job, whatever the round trip.
 const AT_ONCE: Duration = Duration::from_millis(20);
 
@@ -152,7 +154,7 @@ impl Prefetch {
         // Nearby another lane is there at once, and what is deep takes long to end.
         let is_near = self.round_trip.seconds(now).is_none_or(|round_trip| round_trip < AT_ONCE.as_secs_f64());
         let has_more = self.lanes.iter().any(|lane| !lane.connected);
-        let depth = if is_near && has_more { 1 } else { self.limits.depth };
+        let depth = if is_near && has_more { self.limits.depth.min(NEAR_DEPTH) } else { self.limits.depth };
         let most = |lane: &Lane| match lane.flow {
             Flow::Flowing => depth,
             Flow::Waiting => 1,
@@ -496,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn nearby_no_lane_is_deep_while_there_can_be_another() {
+    fn nearby_no_lane_is_deeper_than_two_while_there_can_be_another() {
         let mut prefetch = prefetch(15);
         let now = Instant::now();
         send(&mut prefetch, now);
@@ -507,7 +509,7 @@ mod tests {
             prefetch.ended(Some(Duration::from_micros(10)), now + Duration::from_millis(1));
         }
         let sent = send(&mut prefetch, now + Duration::from_millis(1));
-        assert_eq!((sent.iter().sum::<usize>(), sent.iter().max()), (30, Some(&1)));
+        assert_eq!((sent.iter().sum::<usize>(), sent.iter().max()), (30, Some(&2)));
     }
 
     #[test]
