@@ -55,6 +55,7 @@
     add(holder, element('figcaption', chart.title), add(element('div'), canvas));
     add(document.querySelector('#' + chart.section + ' .charts'), holder);
     const isBars = typeof chart.axes === 'object';
+    const isTime = chart.axes === 'time';
     const labels = [];
     const datasets = chart.series.map((series, at) => {
       const color = series.is_baseline ? theirs : ours[at % ours.length];
@@ -66,7 +67,7 @@
         backgroundColor: color,
         borderDash: series.is_baseline ? [6, 4] : [],
         pointStyle: series.is_baseline ? 'rect' : 'circle',
-        pointRadius: 4,
+        pointRadius: isTime ? 0 : 4,
         borderWidth: isBars ? 0 : 2,
         base: isBars ? 1 : undefined,
       };
@@ -75,6 +76,8 @@
       ? axis(chart.x_label, 'linear', { min: -0.5, max: chart.axes.bars.names - 0.5, offset: false, grid: { display: false },
           afterBuildTicks: (scale) => { scale.ticks = labels.map((_, value) => ({ value })); },
           ticks: { autoSkip: false, maxRotation: 60, callback: (value) => labels[value] || '' } })
+      : isTime
+        ? axis(chart.x_label, 'linear', { min: 0 })
       : chart.axes === 'percentiles'
         ? axis(chart.x_label, 'linear', { min: 0, afterBuildTicks: (scale) => { scale.ticks = [0.30103, 1, 2, 3, 4, 5].filter((v) => v <= scale.max).map((value) => ({ value })); },
             ticks: { autoSkip: false, callback: percentile } })
@@ -88,18 +91,18 @@
         maintainAspectRatio: false,
         grouped: true,
         interaction: { mode: 'nearest', intersect: false },
-        scales: { x, y: axis(chart.y_label, 'logarithmic', Object.assign({}, plain, widened(decades(points.map((point) => point[1]).concat(isBars ? [1] : []))))) },
+        scales: { x, y: isTime ? axis(chart.y_label, 'linear', { min: 0 }) : axis(chart.y_label, 'logarithmic', Object.assign({}, plain, widened(decades(points.map((point) => point[1]).concat(isBars ? [1] : []))))) },
         plugins: {
           legend: { labels: { usePointStyle: true, pointStyleWidth: 24 } },
           tooltip: { callbacks: {
-            title: (items) => (items.length === 0 ? '' : isBars ? labels[items[0].parsed.x] : chart.axes === 'percentiles' ? percentile(items[0].parsed.x) : items[0].parsed.x.toPrecision(3) + ' ms'),
+            title: (items) => (items.length === 0 ? '' : isBars ? labels[items[0].parsed.x] : chart.axes === 'percentiles' ? percentile(items[0].parsed.x) : items[0].parsed.x.toPrecision(3) + (isTime ? ' s' : ' ms')),
             label: (item) => item.dataset.label + ': ' + Number(item.parsed.y.toPrecision(4)).toLocaleString('en') + ' ' + chart.y_label,
           } },
         },
       },
     });
   });
-  ['ratios', 'throughput', 'latency'].forEach((section) => {
+  ['ratios', 'throughput', 'latency', 'timelines'].forEach((section) => {
     const part = document.getElementById(section);
     if (!part.querySelector('figure')) part.remove();
   });

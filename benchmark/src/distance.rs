@@ -144,6 +144,24 @@ impl Distance {
         }
     }
 
+    /// Drops everything between the two sides, until [`Distance::restore`]. False where the benchmark did not make the link of packets.
+    pub(crate) fn cut(&self) -> bool {
+        match self {
+            Self::Namespaces(link) => {
+                link.cut();
+                true
+            }
+            Self::Proxy { .. } | Self::Given => false,
+        }
+    }
+
+    /// Ends a cut.
+    pub(crate) fn restore(&self) {
+        if let Self::Namespaces(link) = self {
+            link.restore();
+        }
+    }
+
     /// Begins to watch the emulator for one measurement.
     pub(crate) fn watch(&self) {
         if let Self::Namespaces(link) = self {

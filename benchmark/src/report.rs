@@ -132,6 +132,9 @@ pub(crate) struct Run {
     /// What became of jobs while workers came and went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) chaos: Option<Chaos>,
+    /// What happened when, where the link was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeline: Option<Timeline>,
     /// Of all jobs, those that the worker with the fewest has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) least_share: Option<f64>,
@@ -156,6 +159,33 @@ pub(crate) struct Run {
     pub(crate) failures: Vec<String>,
     /// Why this run does not count: the emulator was not sound. It was measured again.
     pub(crate) void: Vec<String>,
+}
+
+/// Jobs a second over a time in which the link was cut.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Timeline {
+    /// How long each step is, in seconds.
+    pub(crate) step_seconds: f64,
+    pub(crate) jobs_per_second: Vec<f64>,
+    /// When the link was cut, and when it was whole again, in seconds.
+    pub(crate) cut: (f64, f64),
+    /// How long after that four fifths of the rate before were reached again, in seconds; `None` where they were not.
+    pub(crate) resumed_seconds: Option<f64>,
+    /// Jobs that the work server has reserved for nobody.
+    pub(crate) stranded: u64,
+}
+
+impl Timeline {
+    /// Finds out when the rate before the cut was reached again.
+    pub(crate) fn find_resumed(&mut self) {
+        let at = |seconds: f64| (seconds / self.step_seconds) as usize;
+        let before = self.jobs_per_second.get(..at(self.cut.0)).unwrap_or_default();
+        let Some(before) = Spread::of(before.iter().copied()).map(|spread| spread.median) else { return };
+        let first = at(self.cut.1);
+        let after = self.jobs_per_second.get(first..).unwrap_or_default();
+        let resumed = after.iter().position(|rate| *rate >= 0.8 * before);
+        self.resumed_seconds = resumed.map(|steps| (first + steps + 1) as f64 * self.step_seconds - self.cut.1);
+    }
 }
 
 /// What became of all jobs of a run, warm-up included.

@@ -96,6 +96,7 @@ impl Plan {
                 | Kind::Idle { .. }
                 | Kind::EndToEnd { .. } => parameters.duration,
                 Kind::Ending { times, dry, .. } => Duration::from_secs(if dry { 30 } else { 5 }) * u32::try_from(times).unwrap_or(u32::MAX),
+                Kind::Cut { lasts, .. } => lasts + Duration::from_secs(35),
                 Kind::Chaos { lasts, .. } => lasts + Duration::from_secs(200),
                 Kind::Sharing { workers, concurrency, jobs, takes } => {
                     takes * u32::try_from(jobs / (workers * concurrency).max(1) as u64).unwrap_or(u32::MAX)
@@ -110,6 +111,7 @@ impl Plan {
                 | Kind::Sharing { .. }
                 | Kind::Ending { .. }
                 | Kind::Chaos { .. }
+                | Kind::Cut { .. }
                 | Kind::EndToEnd { .. }
                 | Kind::Enqueue { .. }
                 | Kind::AfterReady { .. }
@@ -250,6 +252,7 @@ fn measure(plan: &Plan, stack: &mut Stack, scenario: &Scenario, via: Via, queue:
         }
         Kind::Ending { concurrency, times, dry } => endings::endings(stack, queue, concurrency, times, dry),
         Kind::Chaos { workers, concurrency, lasts } => endings::chaos(stack, queue, workers, concurrency, lasts),
+        Kind::Cut { concurrency, takes, lasts } => working::cut(parameters, stack, queue, concurrency, takes, lasts),
         Kind::EndToEnd { per_second, concurrency } => working::end_to_end(parameters, stack, via, queue, per_second, concurrency),
     }
 }

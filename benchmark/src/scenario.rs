@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Ending { concurrency: usize, times: usize, dry: bool },
     /// Workers come and go while jobs come.
     Chaos { workers: usize, concurrency: usize, lasts: Duration },
+    /// The link is cut for a while under a worker.
+    Cut { concurrency: usize, takes: Duration, lasts: Duration },
     /// Jobs are posted at a rate and run.
     EndToEnd { per_second: f64, concurrency: usize },
 }
@@ -170,7 +172,7 @@ impl Scenario {
             }
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
-            Kind::Idle { .. } | Kind::Sharing { .. } | Kind::Ending { .. } | Kind::Chaos { .. } => &[Via::Worker],
+            Kind::Idle { .. } | Kind::Sharing { .. } | Kind::Ending { .. } | Kind::Chaos { .. } | Kind::Cut { .. } => &[Via::Worker],
             Kind::EndToEnd { .. } => &[Via::Http, Via::Crate],
         }
     }

@@ -15,12 +15,16 @@ const WIRELESS: &str = "wireless-10";
 const LOADED: &str = "ends-under-load";
 const DRY: &str = "ends-when-dry";
 const CHAOS: &str = "chaos";
+const CUTS: [(&str, u64); 3] = [("cut-5s", 5), ("cut-30s", 30), ("cut-5min", 300)];
 
+/// A cut is noticed, and a connection made anew, within so many seconds after its end: what TCP sends again may come later than that.
+const RESUMED_WITHIN: f64 = 15.0;
 /// A worker's time to end, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
 
 fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
-    via == Via::Worker && matches!((network, scenario), (WAN, LOADED | DRY) | (WIRELESS, CHAOS))
+    let is_cut = CUTS.iter().any(|(name, _)| *name == scenario);
+    via == Via::Worker && (matches!((network, scenario), (WAN, LOADED | DRY) | (WIRELESS, CHAOS)) || (network == WAN && is_cut))
 }
 
 pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
@@ -44,6 +48,11 @@ pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
             Kind::Chaos { workers: 20, concurrency: 2, lasts: Duration::from_secs(300) },
         ),
     ];
+    plan.scenarios.extend(CUTS.iter().map(|(name, seconds)| {
+        let (takes, lasts) = (Duration::from_millis(10), Duration::from_secs(*seconds));
+        let title = format!("the link is cut for {seconds} s under a worker with concurrency 20 and jobs of 10 ms");
+        Scenario { name: (*name).into(), title, kind: Kind::Cut { concurrency: 20, takes, lasts }, focus: Focus::Duration }
+    }));
     // Each is many in itself.
     plan.parameters.repetitions = 1;
     plan.pick = Some(is_wanted);
@@ -60,7 +69,14 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
     let longest = |scenario: &str| run(WAN, scenario).map(|run| run.latency.max_us as f64 / 1e6);
     let chaos =
         |of: fn(&crate::runner::Chaos) -> u64| run(WIRELESS, CHAOS).and_then(|run| run.chaos.as_ref()).map(|chaos| of(chaos) as f64);
-    vec![
+    let mut checks: Vec<Check> = CUTS
+        .iter()
+        .map(|(scenario, seconds)| {
+            let resumed = run(WAN, scenario).and_then(|run| run.timeline.as_ref()?.resumed_seconds);
+            Check::at_most(&format!("a cut of {seconds} s: until jobs run as before, s"), resumed, RESUMED_WITHIN)
+        })
+        .collect();
+    checks.extend([
         Check::at_most("under full load, 50 times: the longest until the worker had ended, s", longest(LOADED), SHUTDOWN_SECONDS as f64),
         Check::at_most("after the queue ran dry, 20 times: the longest, s", longest(DRY), SHUTDOWN_SECONDS as f64),
         Check::at_least("chaos: workers killed", chaos(|chaos| chaos.killed), 100.0),
@@ -68,5 +84,6 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         Check::at_least("chaos: second runs", chaos(|chaos| chaos.second_runs), 0.0),
         Check::at_least("chaos: runs that a kill cut short, among those of jobs that are retried", chaos(|chaos| chaos.cut_short), 0.0),
         Check::at_least("chaos: jobs that may not be retried and were lost with a killed worker", chaos(|chaos| chaos.lost_once_only), 0.0),
-    ]
+    ]);
+    checks
 }

@@ -245,6 +245,9 @@ pub(crate) struct WorkerQuestion {
     pub(crate) to_us: u64,
 }
 
+/// How long each step of a timeline is, in microseconds.
+pub(crate) const BIN_US: u64 = 250_000;
+
 /// What a worker has run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct WorkerReport {
@@ -264,6 +267,8 @@ pub(crate) struct WorkerReport {
     pub(crate) held: u64,
     /// When the last run ended.
     pub(crate) last_end_us: u64,
+    /// Runs that ended in each [`BIN_US`] of the span.
+    pub(crate) timeline: Vec<u64>,
 }
 
 /// What an attendant is asked to do, on the work server's side.

@@ -11,7 +11,7 @@ use worker_service::{Job, QueueOrder, Worker, WorkerConfig};
 use super::Channel;
 use super::attendant::ASKS_FOR_WAIT;
 use super::clock::{micros, now_us};
-use super::order::{Event, Via, WorkerOrder, WorkerQuestion, WorkerReport};
+use super::order::{BIN_US, Event, Via, WorkerOrder, WorkerQuestion, WorkerReport};
 use super::poster::{TIMED, connected};
 use super::run_log::RunLog;
 use super::seen::Seen;
@@ -19,6 +19,9 @@ use crate::measure::Latencies;
 
 /// How often the connections being made are looked at.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// Steps of a timeline at the most: of longer ones there is no chart.
+const TIMELINE_MAX: usize = 4000;
 
 /// One run of a job.
 #[derive(Debug, Clone, Copy)]
@@ -155,6 +158,11 @@ fn report(runs: &[Run], from_us: u64, to_us: u64) -> WorkerReport {
         report.handler_seconds += within as f64 / 1e6;
         if (from_us..to_us).contains(&run.end_us) {
             report.counted += 1;
+            let bin = ((run.end_us - from_us) / BIN_US) as usize;
+            if bin < TIMELINE_MAX {
+                report.timeline.resize(report.timeline.len().max(bin + 1), 0);
+                report.timeline.get_mut(bin).into_iter().for_each(|jobs| *jobs += 1);
+            }
             // Not those of the warm-up that ended late.
             if run.posted_us >= from_us.max(1) {
                 latencies.record(run.end_us.saturating_sub(run.posted_us));

@@ -27,6 +27,7 @@ pub(crate) enum Section {
     Ratios,
     Throughput,
     Latency,
+    Timelines,
 }
 
 /// How values become places.
@@ -37,6 +38,8 @@ pub(crate) enum Axes {
     LogLog,
     /// Percentiles, the last nines spread out, against a logarithmic axis.
     Percentiles,
+    /// Seconds against a rate, both as they are.
+    Time,
     /// A bar for each name in `names`, logarithmic; the x of a point is the name's place.
     Bars { names: u32 },
 }
@@ -76,7 +79,29 @@ pub(crate) fn of(report: &Report) -> Vec<Chart> {
             }
         }
     }
+    charts.extend(report.figures.iter().filter_map(timeline));
     charts
+}
+
+/// Jobs a second before, during and after a cut of the link.
+fn timeline(figure: &Figure) -> Option<Chart> {
+    let timeline = figure.runs.iter().find(|run| run.is_sound())?.timeline.as_ref()?;
+    let points = timeline.jobs_per_second.iter().enumerate().map(|(step, rate)| (step as f64 * timeline.step_seconds, *rate));
+    let most = timeline.jobs_per_second.iter().copied().fold(0.0, f64::max);
+    let (from, to) = timeline.cut;
+    let line = |name: &str, points: Vec<(f64, f64)>, is_baseline| Series { name: name.into(), is_baseline, labels: Vec::new(), points };
+    Some(Chart {
+        id: format!("timeline-{}-{}", figure.scenario, figure.network),
+        section: Section::Timelines,
+        title: format!("{} · {}: {}", figure.network, figure.scenario, figure.title),
+        x_label: "seconds".into(),
+        y_label: "jobs a second".into(),
+        axes: Axes::Time,
+        series: vec![
+            line(label(figure.via), points.collect(), false),
+            line("the link is cut", vec![(from, 0.0), (from, most), (to, most), (to, 0.0)], true),
+        ],
+    })
 }
 
 /// Each scenario once, in the order measured.

@@ -8,9 +8,9 @@ use super::watch::{Watch, note_link};
 use crate::distance::Side;
 use crate::measure::Latency;
 use crate::part::clock::now_us;
-use crate::part::order::{Attend, Attended, Event, Order, Shape, Trickle, Via, WorkerOrder, WorkerQuestion, WorkerReport};
+use crate::part::order::{Attend, Attended, BIN_US, Event, Order, Shape, Trickle, Via, WorkerOrder, WorkerQuestion, WorkerReport};
 use crate::process::Part;
-use crate::report::{Counts, Run};
+use crate::report::{Counts, Run, Timeline};
 use crate::scenario::{Mix, Pace, Parameters};
 use crate::stack::{Stack, ready};
 
@@ -245,6 +245,65 @@ pub(super) fn sharing(
     note_link(stack, &mut run);
     note_runs(stack, &mut run, &ran, jobs, 0)?;
     started.into_iter().for_each(|worker| stack.end_worker(worker));
+    stack.clear_away(queue)?;
+    Ok(run)
+}
+
+/// Before the link is cut.
+const BEFORE_CUT: Duration = Duration::from_secs(8);
+/// After it is whole again.
+const AFTER_CUT: Duration = Duration::from_secs(25);
+
+/// The link is cut for a while under a worker with enough to do.
+pub(super) fn cut(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    concurrency: usize,
+    takes: Duration,
+    lasts: Duration,
+) -> anyhow::Result<Run> {
+    let rate = concurrency as f64 / takes.as_secs_f64().max(1e-6);
+    let count = (rate * (parameters.warm_up + BEFORE_CUT + AFTER_CUT).as_secs_f64() * 1.2) as u64;
+    stack.attend(&Attend::Fill { queue: queue.into(), count, takes: vec![takes] })?;
+    stack.distance.watch();
+    let mut worker = start_worker(stack, Via::Worker, queue, concurrency)?;
+    std::thread::sleep(parameters.warm_up);
+    let from = now_us();
+    std::thread::sleep(BEFORE_CUT);
+    anyhow::ensure!(stack.distance.cut(), "only an emulated link can be cut");
+    let cut_from = now_us();
+    std::thread::sleep(lasts);
+    stack.distance.restore();
+    let cut_to = now_us();
+    std::thread::sleep(AFTER_CUT);
+    let to = now_us();
+    let ran = ask(&mut worker, from, to)?;
+    settle(stack, &mut worker, queue, count)?;
+    let whole = ask(&mut worker, 0, 0)?;
+    let stranded = stack.unacknowledged()?;
+    let left = stack.queue_size(queue)?;
+    let seconds = |us: u64| (us - from) as f64 / 1e6;
+    let step_seconds = BIN_US as f64 / 1e6;
+    let mut timeline = Timeline {
+        step_seconds,
+        jobs_per_second: ran.timeline.iter().map(|jobs| *jobs as f64 / step_seconds).collect(),
+        cut: (seconds(cut_from), seconds(cut_to)),
+        resumed_seconds: None,
+        stranded,
+    };
+    timeline.find_resumed();
+    let mut run = Run { jobs: ran.counted, seconds: seconds(to), timeline: Some(timeline), ..Run::default() };
+    run.jobs_per_second = per_second(run.jobs, run.seconds);
+    run.counts = Counts { stored: count, arrived: whole.runs + left, distinct: Some(whole.distinct + left), ..Counts::default() };
+    if whole.runs > whole.distinct {
+        run.failures.push(format!("{} jobs were run twice by this worker", whole.runs - whole.distinct));
+    }
+    if whole.distinct + left + stranded < count {
+        run.failures.push(format!("{} jobs were lost", count - whole.distinct - left - stranded));
+    }
+    note_link(stack, &mut run);
+    stack.end_worker(worker);
     stack.clear_away(queue)?;
     Ok(run)
 }
