@@ -8,6 +8,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// An answer, read whole.
@@ -65,4 +66,16 @@ pub async fn post(address: SocketAddr, path: &str, json: impl Into<Bytes>) -> st
 /// Gets, on a connection of its own.
 pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
     Client::connect(address).await?.send(Method::GET, path, &[], "").await
+}
+
+/// One GET of what is text; the answer with its head.
+///
+/// # Errors
+/// Where the server can't be reached or stops in mid-answer.
+pub async fn get_text(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").as_bytes()).await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
 }

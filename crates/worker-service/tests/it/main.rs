@@ -4,6 +4,7 @@
 mod again;
 mod binary;
 mod compressed;
+mod metrics;
 mod quirks;
 mod running;
 mod shutdown;
