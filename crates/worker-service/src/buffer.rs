@@ -56,19 +56,18 @@ impl Buffer {
         }
     }
 
-    /// Takes out those that came before this.
-    pub(crate) fn take_older_than(&self, came: Instant) -> Vec<Buffered> {
-        let mut jobs = self.jobs();
-        let mut taken = Vec::new();
-        while jobs.front().is_some_and(|job| job.came < came) {
-            taken.extend(jobs.pop_front());
-        }
-        taken
+    /// Whether the first came before this.
+    pub(crate) fn is_older_than(&self, came: Instant) -> bool {
+        self.jobs().front().is_some_and(|job| job.came < came)
     }
 
-    /// Takes all out.
-    pub(crate) fn take_all(&self) -> Vec<Buffered> {
-        self.jobs().drain(..).collect()
+    /// Takes the first out.
+    pub(crate) fn take(&self) -> Option<Buffered> {
+        self.jobs().pop_front()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.jobs().len()
     }
 
     /// Nothing more comes: each of so many places ends once it finds nothing.

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::prefetch::Prefetch;
 use crate::shared::Shared;
 
 /// A lane on which a FETCH is out and that brings nothing for so long is dead: a FETCH takes 2.1 s at the most, and a lost packet is sent again
@@ -26,8 +27,8 @@ pub(crate) struct FetchLane {
 enum Left {
     /// The worker is to end, and nothing is on its way.
     Ending,
-    /// It is broken, or of no more use.
-    Connection(String),
+    /// It is broken, or of no more use; so many FETCHes had gone out unanswered.
+    Connection(String, usize),
 }
 
 impl FetchLane {
@@ -50,10 +51,10 @@ impl FetchLane {
                     let distance = connection.distance();
                     self.shared.note(|prefetch, _| prefetch.connected(self.number, distance));
                     let left = self.serve(&connection, &identity.wid, &mut backoff).await;
-                    let out = self.shared.note(|prefetch, _| prefetch.disconnected(self.number));
+                    self.shared.note(|prefetch, _| prefetch.disconnected(self.number));
                     match left {
                         Left::Ending => return connection.close().await,
-                        Left::Connection(why) => {
+                        Left::Connection(why, out) => {
                             if out > 0 {
                                 self.shared.metrics.stranded.increment(out as u64);
                                 self.shared.suspicion.notify_one();
@@ -104,7 +105,7 @@ impl FetchLane {
             }
             if out.is_empty() {
                 if !is_ours {
-                    return Left::Connection("it belongs to a worker id that is no longer ours".into());
+                    return Left::Connection("it belongs to a worker id that is no longer ours".into(), 0);
                 }
                 if self.shared.is_terminating() {
                     return Left::Ending;
@@ -114,14 +115,16 @@ impl FetchLane {
             tokio::select! {
                 reply = next_reply(&mut out) => {
                     if let Some(lost) = self.take_in(reply, &mut out, backoff) {
-                        return Left::Connection(lost.to_string());
+                        let others = out.iter_mut().filter_map(|(_, pending)| pending.now_or_never());
+                        let sent = usize::from(lost.sent) + others.filter(|reply| reply.as_ref().is_err_and(|lost| lost.sent)).count();
+                        return Left::Connection(lost.to_string(), sent);
                     }
                 }
                 () = self.notified() => {}
                 () = until(paused_until) => self.shared.note(|prefetch, _| prefetch.pause_ended(self.number)),
                 () = self.shared.terminating(), if out.is_empty() => {}
                 _ = identity.changed(), if is_ours => {}
-                cause = connection.until_ended(), if out.is_empty() => return Left::Connection(cause.to_string()),
+                cause = connection.until_ended(), if out.is_empty() => return Left::Connection(cause.to_string(), 0),
             }
         }
     }
@@ -135,6 +138,10 @@ impl FetchLane {
     ) -> Option<Lost> {
         let mut bodies = Vec::new();
         let mut trouble = None;
+        let mut refused = |prefetch: &mut Prefetch, now: Instant, why: String| {
+            prefetch.was_refused(self.number, now + backoff.next());
+            trouble = Some(why);
+        };
         let mut next = Some(first);
         let lost = self.shared.note(|prefetch, now| {
             while let Some((sent, reply)) = next.take() {
@@ -144,12 +151,11 @@ impl FetchLane {
                         bodies.push(body);
                     }
                     Ok(Reply::Nothing) => prefetch.brought_nothing(self.number, now),
-                    Ok(Reply::Error(text)) => trouble = Some(text),
-                    Ok(Reply::Simple(text)) => trouble = Some(format!("unexpected answer to FETCH: {}", String::from_utf8_lossy(&text))),
+                    Ok(Reply::Error(text)) => refused(prefetch, now, text),
+                    Ok(Reply::Simple(text)) => {
+                        refused(prefetch, now, format!("unexpected answer to FETCH: {}", String::from_utf8_lossy(&text)));
+                    }
                     Err(lost) => return Some(lost),
-                }
-                if trouble.is_some() {
-                    prefetch.was_refused(self.number, now + backoff.next());
                 }
                 next = out.front_mut().and_then(|(sent, pending)| pending.now_or_never().map(|reply| (*sent, reply)));
                 if next.is_some() {

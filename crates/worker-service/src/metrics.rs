@@ -56,7 +56,7 @@ impl TypeMetrics {
             Ending::Done => &self.done,
             Ending::Failed(_) => &self.failed,
             Ending::FailedForGood(_) => &self.failed_for_good,
-            Ending::Later(_) => &self.later,
+            Ending::Later(..) => &self.later,
         };
         counter.increment(1);
     }

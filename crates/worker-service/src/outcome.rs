@@ -15,7 +15,8 @@ pub enum Outcome {
     Failed(Failure),
     /// It failed and will never go better: the job goes to the dead set at once.
     FailedForGood(Failure),
-    /// It is not time for it yet: the job is run again after this, and no retry is burned. The server counts it as processed all the same.
+    /// It is not time for it yet: the job is run again after this, 3 s at the least, and no retry is burned. The server counts it as processed all
+    /// the same.
     Later(Duration),
 }
 
@@ -25,17 +26,19 @@ pub(crate) enum Ending {
     Done,
     Failed(Failure),
     FailedForGood(Failure),
-    /// The line that pushes the job again, due later, and goes out before its ACK.
-    Later(Vec<u8>),
+    /// The job is pushed again as it was, its failure record too, due so much later; and then acknowledged.
+    Later(Box<Job>, Duration),
 }
 
-impl Ending {
-    /// The job again, as it was, its failure record too; due so much later.
-    pub(crate) fn later(mut job: Job, after: Duration) -> Self {
-        job.at = Some(Timestamp::now().plus(after).to_string());
-        job.enqueued_at = None;
-        Self::Later(Command::PushBulk(vec![job]).to_line())
-    }
+/// A job that is pushed again is not due before this: until then the ACK of the first has arrived, so nobody has both.
+pub(crate) const LATER_AT_LEAST: Duration = Duration::from_secs(3);
+/// A century: later than that nothing can be said in RFC 3339.
+const LATER_AT_MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The push of such a job.
+pub(crate) fn push_later(job: &Job, after: Duration) -> Vec<u8> {
+    let at = Timestamp::now().plus(after.clamp(LATER_AT_LEAST, LATER_AT_MOST));
+    Command::PushBulk(vec![Job { at: Some(at.to_string()), enqueued_at: None, ..job.clone() }]).to_line()
 }
 
 /// Why a run failed, as the work server keeps it.

@@ -16,8 +16,6 @@ use crate::reports::Reports;
 use crate::running_jobs::Fetched;
 use crate::shared::Shared;
 
-/// What was fetched and not run is due again after this: until then its ACK has arrived, so nobody gets both.
-pub(crate) const GIVEN_BACK_FOR: Duration = Duration::from_secs(3);
 /// A job's time ends so long before its reservation, a twelfth of it at the most, so that its FAIL arrives within it.
 const FAIL_AHEAD: Duration = Duration::from_secs(5);
 /// The shortest time for which any job is reserved.
@@ -43,32 +41,30 @@ impl Place {
 
     /// Runs a job, or says why not.
     async fn take(&self, buffered: Buffered) -> Option<Duration> {
-        let job = match Job::parse(&buffered.body) {
-            Ok(job) if !job.jid.is_empty() => job,
-            Ok(_) => return self.nonsense("it has no id").await,
-            Err(error) => return self.unreadable(&buffered, &error.to_string()).await,
+        let Some((fetched, known)) = known(&self.shared, &buffered) else {
+            tokio::time::sleep(NONSENSE_PAUSE).await;
+            return None;
         };
-        let reserved = Duration::from_secs(job.effective_reserve_for().into());
-        let fetched = Fetched { jid: job.jid.clone(), reserved_until: buffered.came + reserved };
-        if self.shared.unconfirmed.is_done(&job) {
-            tracing::info!(jid = %job.jid, "this worker has done this job already, and says so again");
-            self.report(fetched, Ending::Done).await;
-            return None;
-        }
-        if !self.has_time() {
-            self.shared.metrics.given_back.increment(1);
-            self.report(fetched, Ending::later(job, GIVEN_BACK_FOR)).await;
-            return None;
-        }
+        let reserved_until = fetched.reserved_until;
         let number = self.shared.running.begin(fetched);
         let begun = Instant::now();
-        let limit = buffered.came + reserved - FAIL_AHEAD.min(reserved / 12);
-        let (ending, ran) = run(&self.shared, job, &buffered, limit).await;
+        let (ending, ran) = match known {
+            Known::Ended(ending) => (ending, false),
+            Known::Job(job) if !self.has_time() => (given_back(&self.shared, job), false),
+            Known::Job(job) => {
+                let reserved = Duration::from_secs(job.effective_reserve_for().into());
+                let limit = reserved_until - FAIL_AHEAD.min(reserved / 12);
+                run(&self.shared, *job, &buffered, limit).await
+            }
+        };
+        let took = begun.elapsed();
+        self.shared.running.ended(number, ending);
+        let permit = self.reports.reserve().await;
         // Somebody else may have reported it: the deadline of a shutdown.
-        if let Some(fetched) = self.shared.running.take(number) {
-            self.report(fetched, ending).await;
+        if let (Some(permit), Some((fetched, Some(ending)))) = (permit, self.shared.running.take(number)) {
+            permit.send(Finished { fetched, ending, ended: Instant::now() });
         }
-        ran.then(|| begun.elapsed())
+        ran.then_some(took)
     }
 
     /// False where the worker is to end and jobs take longer than what is left.
@@ -77,28 +73,41 @@ impl Place {
         let takes = self.shared.prefetch().service().unwrap_or_default();
         Instant::now() + takes * 2 < *deadline
     }
+}
 
-    async fn report(&self, fetched: Fetched, ending: Ending) {
-        let finished = Finished { fetched, ending, ended: Instant::now() };
-        self.reports.send(finished).await;
-    }
+/// What is known of a fetched job before it is run.
+pub(crate) enum Known {
+    Job(Box<Job>),
+    /// It is not to be run: what is to be told of it.
+    Ended(Ending),
+}
 
-    async fn unreadable(&self, buffered: &Buffered, error: &str) -> Option<Duration> {
-        let value = serde_json::from_slice::<serde_json::Value>(&buffered.body).ok();
-        let jid = value.and_then(|job| Some(job.get("jid")?.as_str()?.to_owned())).filter(|jid| !jid.is_empty());
-        let Some(jid) = jid else { return self.nonsense(error).await };
-        let why = format!("the work server sent a job that can't be read: {error}");
-        self.shared.note_fetch(Some(&why));
-        let fetched = Fetched { jid, reserved_until: buffered.came + SHORTEST_RESERVATION };
-        self.report(fetched, Ending::Failed(Failure::new("unreadable_job", why))).await;
-        None
-    }
+/// Reads a job as it came; `None` where it has no id, so that nothing can be told of it.
+pub(crate) fn known(shared: &Shared, buffered: &Buffered) -> Option<(Fetched, Known)> {
+    let fetched = |jid: &str, reserved: Duration| Fetched { jid: jid.into(), reserved_until: buffered.came + reserved };
+    let why = match Job::parse(&buffered.body) {
+        Ok(job) if !job.jid.is_empty() => {
+            let fetched = fetched(&job.jid, Duration::from_secs(job.effective_reserve_for().into()));
+            if shared.unconfirmed.is_done(&job) {
+                tracing::info!(jid = %job.jid, "this worker has done this job already, and says so again");
+                return Some((fetched, Known::Ended(Ending::Done)));
+            }
+            return Some((fetched, Known::Job(Box::new(job))));
+        }
+        Ok(_) => "it has no id".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let why = format!("the work server sent a job that can't be read: {why}");
+    shared.note_fetch(Some(&why));
+    let value = serde_json::from_slice::<serde_json::Value>(&buffered.body).ok()?;
+    let jid = value.get("jid")?.as_str().filter(|jid| !jid.is_empty())?;
+    Some((fetched(jid, SHORTEST_RESERVATION), Known::Ended(Ending::Failed(Failure::new("unreadable_job", why)))))
+}
 
-    async fn nonsense(&self, error: &str) -> Option<Duration> {
-        self.shared.note_fetch(Some(&format!("the work server sent a job that can't be read: {error}")));
-        tokio::time::sleep(NONSENSE_PAUSE).await;
-        None
-    }
+/// A job that was not run, for others.
+pub(crate) fn given_back(shared: &Shared, job: Box<Job>) -> Ending {
+    shared.metrics.given_back.increment(1);
+    Ending::Later(job, Duration::ZERO)
 }
 
 /// Runs one job; the second is true where a handler has run.
@@ -119,7 +128,8 @@ async fn run(shared: &Shared, mut job: Job, buffered: &Buffered, limit: Instant)
         (Ok(()), Some(registered)) => {
             ran = true;
             let begun = Instant::now();
-            let deadline = registered.limit.map_or(limit, |own| limit.min(begun + own));
+            let own = registered.limit.and_then(|own| begun.checked_add(own));
+            let deadline = own.map_or(limit, |own| limit.min(own));
             let cancelled = shared.shutdown.child_token();
             let attempt = job.failure.as_ref().map_or(1, |failure| u32::try_from(failure.retry_count.saturating_add(2)).unwrap_or(1));
             let context = JobContext { attempt, deadline, cancelled: cancelled.clone() };
@@ -152,8 +162,10 @@ async fn run(shared: &Shared, mut job: Job, buffered: &Buffered, limit: Instant)
         Outcome::Later(after) => {
             tracing::debug!(%jid, job_type = %job_type(), ?after, "job is to run later");
             // It was read before, so it can be read again.
-            Job::parse(&buffered.body)
-                .map_or_else(|error| Ending::Failed(Failure::new("unreadable_job", error.to_string())), |job| Ending::later(job, after))
+            Job::parse(&buffered.body).map_or_else(
+                |error| Ending::Failed(Failure::new("unreadable_job", error.to_string())),
+                |job| Ending::Later(Box::new(job), after),
+            )
         }
     };
     metrics.ended(&ending);

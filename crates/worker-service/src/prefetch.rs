@@ -62,8 +62,10 @@ enum Flow {
     Flowing,
     /// Not known, or jobs come one by one.
     Waiting,
-    /// There was nothing: the next FETCH goes out then.
+    /// There was nothing: the next FETCH goes out then, or when a job has come anywhere.
     Paused(Instant),
+    /// The server could not: the next FETCH goes out then.
+    Refused(Instant),
 }
 
 #[derive(Debug, Clone)]
@@ -158,7 +160,7 @@ impl Prefetch {
         let most = |lane: &Lane| match lane.flow {
             Flow::Flowing => depth,
             Flow::Waiting => 1,
-            Flow::Paused(_) => 0,
+            Flow::Paused(_) | Flow::Refused(_) => 0,
         };
         let mut more_wanted = false;
         while room > 0 {
@@ -204,13 +206,12 @@ impl Prefetch {
         }
     }
 
-    /// The lane has no connection any more, or must not use it. Returns how many FETCHes were out.
-    pub(crate) fn disconnected(&mut self, lane: usize) -> usize {
-        let Some(lane) = self.lanes.get_mut(lane) else { return 0 };
-        let out = lane.fetches - lane.granted;
-        self.fetches -= lane.fetches;
-        (lane.connected, lane.fetches, lane.granted) = (false, 0, 0);
-        out
+    /// The lane has no connection any more.
+    pub(crate) fn disconnected(&mut self, lane: usize) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            self.fetches -= lane.fetches;
+            (lane.connected, lane.fetches, lane.granted) = (false, 0, 0);
+        }
     }
 
     /// No further FETCH on this lane; those that are out are still answered.
@@ -258,7 +259,7 @@ impl Prefetch {
 
     /// A FETCH was answered with an error: the lane pauses.
     pub(crate) fn was_refused(&mut self, lane: usize, until: Instant) {
-        self.answered(lane, Flow::Paused(until), until);
+        self.answered(lane, Flow::Refused(until), until);
     }
 
     fn answered(&mut self, lane: usize, flow: Flow, now: Instant) {
@@ -272,7 +273,7 @@ impl Prefetch {
     /// Until when this lane pauses.
     pub(crate) fn paused_until(&self, lane: usize) -> Option<Instant> {
         match self.lanes.get(lane)?.flow {
-            Flow::Paused(until) => Some(until),
+            Flow::Paused(until) | Flow::Refused(until) => Some(until),
             Flow::Flowing | Flow::Waiting => None,
         }
     }
@@ -301,6 +302,11 @@ impl Prefetch {
             let over = RATE_OVER.max(self.round_trip.seconds(now).map_or(Duration::ZERO, Duration::from_secs_f64));
             self.rate.note(over, now);
         }
+    }
+
+    /// Jobs take at least so long, though none has ended to show it.
+    pub(crate) fn takes_at_least(&mut self, time: Duration) {
+        self.service = Some(self.service.map_or(time.as_secs_f64(), |service| service.max(time.as_secs_f64())));
     }
 
     /// Nothing more is to be fetched. FETCHes that were granted and not sent are taken back.
@@ -577,10 +583,24 @@ mod tests {
     fn a_lane_that_is_lost_gives_back_what_was_out() {
         let mut prefetch = prefetch(3);
         send(&mut prefetch, Instant::now());
-        assert_eq!(prefetch.disconnected(1), 1);
+        prefetch.disconnected(1);
         assert_eq!(prefetch.standing().fetches, 2);
         prefetch.stop();
         assert!(send(&mut prefetch, Instant::now()).iter().all(|count| *count == 0));
+    }
+
+    #[test]
+    fn a_lane_that_was_refused_pauses_though_others_have_jobs() {
+        let mut prefetch = prefetch(3);
+        let now = Instant::now();
+        send(&mut prefetch, now);
+        prefetch.was_refused(1, now + Duration::from_secs(1));
+        prefetch.brought_job(0, now, now);
+        assert_eq!(prefetch.paused_until(1), Some(now + Duration::from_secs(1)));
+        prefetch.taken(1, true);
+        prefetch.ended(None, now);
+        prefetch.pause_ended(1);
+        assert_eq!(send(&mut prefetch, now + Duration::from_secs(1)).get(1), Some(&1));
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The jobs that are being run, so that what is unfinished at the deadline can be failed. Whoever takes a run out of
-//! here reports it: its own end, or the deadline. Never both.
+//! The jobs that places are busy with, so that the deadline of a shutdown can report what they have not. Whoever takes a job out of here reports
+//! it: its place, or the deadline. Never both.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
+
+use crate::outcome::Ending;
 
 /// A job that was fetched: what is needed to report on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,36 +18,50 @@ pub(crate) struct Fetched {
 
 #[derive(Debug, Default)]
 pub(crate) struct RunningJobs {
-    runs: Mutex<Runs>,
+    jobs: Mutex<Jobs>,
 }
 
 #[derive(Debug, Default)]
-struct Runs {
+struct Jobs {
     last_number: u64,
-    jobs: HashMap<u64, Fetched>,
+    /// With how it ended, where it has and this is not told yet.
+    jobs: HashMap<u64, (Fetched, Option<Ending>)>,
 }
 
 impl RunningJobs {
-    fn runs(&self) -> std::sync::MutexGuard<'_, Runs> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn jobs(&self) -> std::sync::MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a run, and returns its number.
+    /// Notes a job, and returns its number.
     pub(crate) fn begin(&self, job: Fetched) -> u64 {
-        let mut runs = self.runs();
-        runs.last_number += 1;
-        let number = runs.last_number;
-        runs.jobs.insert(number, job);
+        let mut jobs = self.jobs();
+        jobs.last_number += 1;
+        let number = jobs.last_number;
+        jobs.jobs.insert(number, (job, None));
         number
     }
 
-    /// Takes a run out; `None` where somebody else has reported it.
-    pub(crate) fn take(&self, number: u64) -> Option<Fetched> {
-        self.runs().jobs.remove(&number)
+    /// Notes how it ended; whoever takes it out tells.
+    pub(crate) fn ended(&self, number: u64, ending: Ending) {
+        if let Some((_, ended)) = self.jobs().jobs.get_mut(&number) {
+            *ended = Some(ending);
+        }
     }
 
-    /// Takes all out.
-    pub(crate) fn take_all(&self) -> Vec<Fetched> {
-        self.runs().jobs.drain().map(|(_, job)| job).collect()
+    /// Takes a job out; `None` where somebody else has.
+    pub(crate) fn take(&self, number: u64) -> Option<(Fetched, Option<Ending>)> {
+        self.jobs().jobs.remove(&number)
+    }
+
+    /// Takes any out.
+    pub(crate) fn take_any(&self) -> Option<(Fetched, Option<Ending>)> {
+        let mut jobs = self.jobs();
+        let number = *jobs.jobs.keys().next()?;
+        jobs.jobs.remove(&number)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.jobs().jobs.len()
     }
 }

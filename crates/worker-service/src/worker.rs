@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::ack_lane::{AckLane, Finished};
-use crate::buffer::{Buffer, Buffered};
+use crate::buffer::Buffer;
 use crate::builtin;
 use crate::config::WorkerConfig;
 use crate::context::JobContext;
@@ -25,13 +25,15 @@ use crate::health;
 use crate::metrics::{Metrics, TypeMetrics};
 use crate::outcome::{Ending, Failure, IntoOutcome};
 use crate::panics;
-use crate::place::{GIVEN_BACK_FOR, Place};
+use crate::place::{Known, Place, given_back, known};
 use crate::prefetch::{Limits, Prefetch};
 use crate::reports::{Reports, Unreported};
-use crate::running_jobs::{Fetched, RunningJobs};
+use crate::running_jobs::RunningJobs;
 use crate::shared::{Registered, Shared, new_wid};
 use crate::unconfirmed::Unconfirmed;
 
+/// The longest that a worker may be given to end.
+const STOP_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// Of so many connections one is for acks, and of this many times that another.
 const CONNECTIONS_PER_ACK_LANE: usize = 12;
 const ACK_LANES_MAX: usize = 4;
@@ -203,7 +205,8 @@ impl WorkerBuilder {
         );
         let mut acks = JoinSet::new();
         for (number, end) in ends.into_iter().enumerate() {
-            acks.spawn_on(AckLane::new(Arc::clone(&shared), number, end).run(), runtime.handle());
+            let lane = AckLane::new(Arc::clone(&shared), number, end, reports.first());
+            acks.spawn_on(lane.run(), runtime.handle());
         }
         let mut lanes = JoinSet::new();
         for number in 0..limits.lanes {
@@ -266,6 +269,7 @@ impl RunningWorker {
     /// 3 s later, and what has is failed, so that another worker gets it; acks are flushed; END.
     pub async fn stop(mut self, timeout: Duration) {
         let begun = Instant::now();
+        let timeout = timeout.min(STOP_MAX);
         let Some((shared, reports)) = self.shared.take() else { return };
         let (deadline, end) = (begun + timeout.saturating_sub(margin(timeout)), begun + timeout);
         let _ = shared.deadline.set(deadline);
@@ -287,12 +291,15 @@ impl RunningWorker {
             self.places.abort_all();
             // One whose handler blocks does not end.
             let _ = timeout_at(deadline + margin(timeout) / 4, all_ended(&mut self.places)).await;
-            let _ = timeout_at(end, hand_over(&shared, &reports)).await;
         }
         self.lanes.abort_all();
         all_ended(&mut self.lanes).await;
         self.stale.abort();
         let _ = (&mut self.stale).await;
+        if timeout_at(end, hand_over(&shared, &reports)).await.is_err() {
+            let jobs = shared.running.len() + shared.buffer.len();
+            tracing::warn!(jobs, "shutdown: these could not be reported; they run again when their reservations end");
+        }
         let lost = shared.standing().fetches;
         if lost > 0 {
             tracing::warn!(fetches = lost, "shutdown: these were not answered in time; what they bring comes when its reservation ends");
@@ -339,44 +346,50 @@ async fn all_ended(parts: &mut JoinSet<()>) {
     while parts.join_next().await.is_some() {}
 }
 
-/// Has others run what is here and not done.
+/// Has others run what is here and not done. Cancel safe: what has not been handed over is still here.
 async fn hand_over(shared: &Shared, reports: &Reports) {
-    for fetched in shared.running.take_all() {
-        tracing::warn!(jid = %fetched.jid, "shutdown: the job did not finish in time and is failed");
-        let failure = Failure::new("shutdown", "the worker was shut down before the job had finished");
-        reports.send(Finished { fetched, ending: Ending::Failed(failure), ended: Instant::now() }).await;
+    while shared.running.len() > 0 {
+        let Some(permit) = reports.reserve().await else { return };
+        let Some((fetched, ended)) = shared.running.take_any() else { break };
+        let ending = ended.unwrap_or_else(|| {
+            tracing::warn!(jid = %fetched.jid, "shutdown: the job did not finish in time and is failed");
+            Ending::Failed(Failure::new("shutdown", "the worker was shut down before the job had finished"))
+        });
+        permit.send(Finished { fetched, ending, ended: Instant::now() });
     }
-    let waiting = shared.buffer.take_all();
-    give_back(shared, reports, waiting).await;
+    give_back(shared, reports, |_| true).await;
 }
 
-/// Pushes jobs again that were not run.
-async fn give_back(shared: &Shared, reports: &Reports, jobs: Vec<Buffered>) {
-    shared.metrics.given_back.increment(jobs.len() as u64);
-    shared.prefetch().taken(jobs.len(), false);
-    for buffered in jobs {
-        match Job::parse(&buffered.body) {
-            Ok(job) => {
-                let reserved = Duration::from_secs(job.effective_reserve_for().into());
-                let fetched = Fetched { jid: job.jid.clone(), reserved_until: buffered.came + reserved };
-                let ending = Ending::later(job, GIVEN_BACK_FOR);
-                reports.send(Finished { fetched, ending, ended: Instant::now() }).await;
-            }
-            Err(error) => tracing::warn!(%error, "a job that can't be read was not given back"),
-        }
+/// Pushes jobs again that were not run, from the first on, as long as this says so. Returns how many. Cancel safe, as [`hand_over`] is.
+async fn give_back(shared: &Shared, reports: &Reports, more: impl Fn(&Buffer) -> bool) -> usize {
+    let mut jobs = 0;
+    while shared.buffer.len() > 0 && more(&shared.buffer) {
+        let Some(permit) = reports.reserve().await else { break };
+        let Some(buffered) = shared.buffer.take() else { break };
+        shared.prefetch().taken(1, false);
+        jobs += 1;
+        let Some((fetched, known)) = known(shared, &buffered) else { continue };
+        let ending = match known {
+            Known::Job(job) => given_back(shared, job),
+            Known::Ended(ending) => ending,
+        };
+        permit.send(Finished { fetched, ending, ended: Instant::now() });
     }
+    jobs
 }
 
 async fn give_back_stale(shared: Arc<Shared>, reports: Reports) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let Some(before) = Instant::now().checked_sub(STALE_AFTER) else { continue };
-        let stale = shared.buffer.take_older_than(before);
-        if !stale.is_empty() {
-            tracing::warn!(jobs = stale.len(), "jobs waited too long for a place to run and are given back");
-            give_back(&shared, &reports, stale).await;
-            shared.note(|_, _| ());
+        if !shared.buffer.is_older_than(before) {
+            continue;
         }
+        // Nothing more is fetched ahead until jobs end sooner than that.
+        shared.prefetch().takes_at_least(STALE_AFTER);
+        let jobs = give_back(&shared, &reports, |buffer| buffer.is_older_than(before)).await;
+        tracing::warn!(jobs, "jobs waited too long for a place to run and are given back");
+        shared.note(|_, _| ());
     }
 }
 

@@ -205,6 +205,48 @@ async fn errors_and_nonsense_to_a_fetch_do_not_stop_the_worker() {
 }
 
 #[tokio::test]
+async fn an_error_and_a_job_in_one_write_are_told_apart_and_the_lane_goes_on() {
+    let server = Quirky::start(|_, mut session| async move {
+        session.welcome().await;
+        let mut fetches = 0;
+        while let Some(line) = session.line().await {
+            if !line.starts_with("FETCH") {
+                session.send("+OK\r\n").await;
+                continue;
+            }
+            fetches += 1;
+            let job = format!(r#"{{"jid":"job-{fetches:08}","jobtype":"t","args":[],"retry":1}}"#);
+            let job = format!("${}\r\n{job}\r\n", job.len());
+            match fetches {
+                // Jobs that take no time make it fetch ahead: two FETCHes are out on the only lane.
+                1..=30 | 33..=40 => session.send(&job).await,
+                31 => {}
+                32 => session.send(&format!("-ERR cannot add element in the working set: context deadline exceeded\r\n{job}")).await,
+                _ => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    session.send("$-1\r\n").await;
+                }
+            }
+        }
+    })
+    .await;
+    let (told, mut ran) = mpsc::unbounded_channel();
+    let link = faktory_link::LinkConfig { max_connections: 2, ..server.link() };
+    let worker = Worker::builder(WorkerConfig { concurrency: 1, ..WorkerConfig::new(link) })
+        .register_fn("t", move |job: Job| {
+            let _ = told.send(job.jid);
+            async {}
+        })
+        .start()
+        .unwrap();
+    for number in (1..=30).chain(32..=40) {
+        let jid = tokio::time::timeout(Duration::from_secs(30), ran.recv()).await.unwrap().unwrap();
+        assert_eq!(jid, format!("job-{number:08}"));
+    }
+    worker.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn a_silent_work_server_is_left_and_found_again() {
     let server = Quirky::start(|number, mut session| async move {
         session.welcome().await;
