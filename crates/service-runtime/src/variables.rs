@@ -55,7 +55,11 @@ pub static VARIABLES: &[Variable] = &[
         "default",
         "queues to work on, comma-separated, in strict order; with weights (`critical*5,default*3,bulk`) each is first that often",
     ),
-    variable("WORKER_MAX_FETCH_LANES", "64", "connections for fetches; never more than FAKTORY_MAX_CONNECTIONS less those for acks, one in twelve"),
+    variable(
+        "WORKER_MAX_FETCH_LANES",
+        "64",
+        "connections for fetches; never more than FAKTORY_MAX_CONNECTIONS less those for acks, one in twelve",
+    ),
     variable("WORKER_MAX_PREFETCH", "1000", "jobs fetched ahead of a place to run; 0: none"),
     variable("WORKER_JOB_TIMEOUT", "", "a job that runs longer fails; its `reserve_for` ends it in any case"),
     variable("WORKER_POLL_INTERVAL_MS", "100", "pause after an empty fetch, for all fetchers but one"),

@@ -17,6 +17,7 @@ mod outcome;
 mod panics;
 mod place;
 mod prefetch;
+mod report;
 mod reports;
 mod running_jobs;
 mod shared;

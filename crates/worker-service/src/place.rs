@@ -7,11 +7,11 @@ use faktory_wire::Job;
 use job_types::UnpackError;
 use tokio::time::{Instant, timeout_at};
 
-use crate::ack_lane::Finished;
 use crate::buffer::Buffered;
 use crate::context::JobContext;
 use crate::outcome::{Ending, Failure, Outcome};
 use crate::panics::Caught;
+use crate::report::Finished;
 use crate::reports::Reports;
 use crate::running_jobs::Fetched;
 use crate::shared::Shared;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::ack_lane::Tracked;
+use crate::report::Tracked;
 
 /// Reports on their way to one ack lane; a run waits while there are more.
 const QUEUE: usize = 1024;
@@ -147,8 +147,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::ack_lane::Finished;
     use crate::outcome::Ending;
+    use crate::report::Finished;
     use crate::running_jobs::Fetched;
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::ack_lane::{AckLane, Finished};
+use crate::ack_lane::AckLane;
 use crate::buffer::Buffer;
 use crate::builtin;
 use crate::config::WorkerConfig;
@@ -27,6 +27,7 @@ use crate::outcome::{Ending, Failure, IntoOutcome};
 use crate::panics;
 use crate::place::{Known, Place, given_back, known};
 use crate::prefetch::{Limits, Prefetch};
+use crate::report::Finished;
 use crate::reports::{Reports, Unreported};
 use crate::running_jobs::RunningJobs;
 use crate::shared::{Registered, Shared, new_wid};
