@@ -30,7 +30,8 @@ const RATE_OVER: Duration = Duration::from_millis(100);
 const RATE_COUNTS: Duration = Duration::from_secs(3);
 /// The shortest round trip of so long counts, and of as long before.
 const ROUND_TRIP_COUNTS: Duration = Duration::from_secs(30);
-/// As deep as a lane is nearby, while there can be another: the server finds the next FETCH when it has answered one.
+/// As deep as a lane is nearby: the server finds the next FETCH when it has answered one, and after the queue has run dry a worker ends within
+/// two empty FETCHes.
 const NEAR_DEPTH: usize = 2;
 /// A FETCH that was answered this soon did not wait for a job, whatever the round trip.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -153,10 +154,9 @@ impl Prefetch {
     /// that has something to do now.
     pub(crate) fn grant(&mut self, unacknowledged: usize, now: Instant, mut wake: impl FnMut(usize)) {
         let mut room = self.room(unacknowledged, now);
-        // Nearby another lane is there at once, and what is deep takes long to end.
-        let is_near = self.round_trip.seconds(now).is_none_or(|round_trip| round_trip < AT_ONCE.as_secs_f64());
-        let has_more = self.lanes.iter().any(|lane| !lane.connected);
-        let depth = if is_near && has_more { self.limits.depth.min(NEAR_DEPTH) } else { self.limits.depth };
+        // Nearby, lanes in number are enough, and a worker with deep ones takes long to end. A busy server is no long way.
+        let is_near = self.round_trip.distance.is_none_or(|distance| distance < AT_ONCE.as_secs_f64());
+        let depth = if is_near { self.limits.depth.min(NEAR_DEPTH) } else { self.limits.depth };
         let most = |lane: &Lane| match lane.flow {
             Flow::Flowing => depth,
             Flow::Waiting => 1,
@@ -441,18 +441,22 @@ mod tests {
     }
 
     /// Connects every lane that is wanted.
-    fn connect(prefetch: &mut Prefetch) {
+    fn connect(prefetch: &mut Prefetch, way: Duration) {
         for lane in 0..prefetch.lanes.len() {
             if prefetch.is_wanted(lane) && !prefetch.lanes[lane].connected {
-                prefetch.connected(lane, FAR);
+                prefetch.connected(lane, way);
             }
         }
     }
 
     /// Grants, sends and connects; returns the FETCHes by lane.
     fn send(prefetch: &mut Prefetch, now: Instant) -> Vec<usize> {
+        send_at(prefetch, now, FAR)
+    }
+
+    fn send_at(prefetch: &mut Prefetch, now: Instant, way: Duration) -> Vec<usize> {
         prefetch.grant(0, now, |_| ());
-        connect(prefetch);
+        connect(prefetch, way);
         prefetch.grant(0, now, |_| ());
         (0..prefetch.lanes.len()).map(|lane| prefetch.take_granted(lane)).collect()
     }
@@ -460,6 +464,11 @@ mod tests {
     /// A server with jobs at once, a way of 100 ms, and jobs that take so long: returns the most that was held, and the jobs run a second, at
     /// the end.
     fn run(prefetch: &mut Prefetch, service: Duration, seconds: u64) -> (usize, f64) {
+        run_at(prefetch, service, seconds, FAR)
+    }
+
+    /// The same over a way of this length.
+    fn run_at(prefetch: &mut Prefetch, service: Duration, seconds: u64, way: Duration) -> (usize, f64) {
         let begun = Instant::now();
         let concurrency = prefetch.limits.concurrency;
         let (mut coming, mut running, mut most, mut ended) = (std::collections::VecDeque::new(), std::collections::VecDeque::new(), 0, 0);
@@ -470,7 +479,7 @@ mod tests {
                 prefetch.ended(Some(service), now);
                 ended += usize::from(tick >= (seconds - 2) * 1000);
             }
-            while coming.front().is_some_and(|(_, sent)| *sent + FAR <= now) {
+            while coming.front().is_some_and(|(_, sent)| *sent + way <= now) {
                 let (lane, sent) = coming.pop_front().unwrap();
                 prefetch.brought_job(lane, sent, now);
             }
@@ -478,7 +487,7 @@ mod tests {
                 prefetch.taken(1, true);
                 running.push_back(now + service);
             }
-            for (lane, count) in send(prefetch, now).into_iter().enumerate() {
+            for (lane, count) in send_at(prefetch, now, way).into_iter().enumerate() {
                 coming.extend((0..count).map(|_| (lane, now)));
             }
             let standing = prefetch.standing();
@@ -504,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn nearby_no_lane_is_deeper_than_two_while_there_can_be_another() {
+    fn nearby_no_lane_is_deeper_than_two() {
         let mut prefetch = prefetch(15);
         let now = Instant::now();
         send(&mut prefetch, now);
@@ -516,6 +525,10 @@ mod tests {
         }
         let sent = send(&mut prefetch, now + Duration::from_millis(1));
         assert_eq!((sent.iter().sum::<usize>(), sent.iter().max()), (30, Some(&2)));
+        // Nor where there can be no more lanes, however much there is to do and however long the server takes.
+        let mut many = self::prefetch(200);
+        let (_, rate) = run_at(&mut many, Duration::from_millis(1), 3, Duration::from_millis(1));
+        assert!(rate > 10_000.0 && many.lanes.iter().all(|lane| lane.fetches <= 2), "{rate}");
     }
 
     #[test]
