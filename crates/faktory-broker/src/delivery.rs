@@ -46,10 +46,10 @@ impl Delivery {
         self.on_the_way.is_empty()
     }
 
-    /// The jobs that did not arrive whole, oldest first.
+    /// The jobs that did not arrive whole, or whose arrival has not been acknowledged, oldest first.
     pub(crate) fn undelivered(mut self, stream: &TcpStream) -> Vec<Reservation> {
         self.forget_arrived(unacknowledged(stream));
-        self.on_the_way.into_iter().map(|(_, reservation)| reservation).collect()
+        self.on_the_way.into_iter().map(|(_, reservation)| reservation.perhaps_arrived()).collect()
     }
 }
 

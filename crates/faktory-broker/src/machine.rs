@@ -52,6 +52,15 @@ pub struct Now {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reservation {
     slot: Slot,
+    /// The reply was on its way when the connection ended: nobody knows whether it arrived.
+    may_have_arrived: bool,
+}
+
+impl Reservation {
+    /// The same for a reply that may have arrived after all.
+    pub(crate) const fn perhaps_arrived(self) -> Self {
+        Self { may_have_arrived: true, ..self }
+    }
 }
 
 /// What the machine wants said or done on a connection. Replies of one connection stand in the order of its commands.

@@ -91,16 +91,19 @@ impl Machine {
         let slot = Slot { due, number: self.counters.number() };
         self.put_into(&mut edit, Place::Working, slot, entry);
         self.commit(store, edit)?;
-        Ok(Some((Reply::Bulk(Bytes::from(document(body, entry))), Reservation { slot })))
+        Ok(Some((Reply::Bulk(Bytes::from(document(body, entry))), Reservation { slot, may_have_arrived: false })))
     }
 
     /// Jobs whose replies could not be delivered go back to where they were, all before the next one is handed out;
-    /// nothing of this counts as a failure.
+    /// nothing of this counts as a failure. One that may have arrived and may be run only once stays reserved: it could be running.
     pub(super) fn give_back(&mut self, store: &mut dyn Store, now: Now, reservations: &[Reservation]) -> Result<(), StoreError> {
         let mut edit = Edit::default();
-        for Reservation { slot } in reservations {
+        for Reservation { slot, may_have_arrived } in reservations {
             let Some(bytes) = store.get(Table::Sets, &keys::set(Place::Working, *slot))? else { continue };
             let entry = Entry::decode(&bytes)?;
+            if *may_have_arrived && entry.retry == 0 {
+                continue;
+            }
             self.take_out(&mut edit, Place::Working, *slot, &entry);
             match self.queues.get_mut(entry.queue) {
                 Some(queue) => {

@@ -156,6 +156,26 @@ fn a_job_that_could_not_be_delivered_goes_back_to_the_front() {
 }
 
 #[test]
+fn a_job_that_may_be_run_only_once_and_may_have_arrived_stays_reserved() {
+    let mut world = World::new();
+    world.push("job-00000001", r#","retry":0"#);
+    world.push("job-00000002", r#","retry":1"#);
+    world.push("job-00000003", r#","retry":0"#);
+    for _ in 0..3 {
+        world.send(B, "FETCH default");
+    }
+    let mut reservations: Vec<_> = world.said.drain(..).filter_map(|(_, _, reservation)| reservation).collect();
+    for reservation in reservations.iter_mut().take(2) {
+        *reservation = reservation.perhaps_arrived();
+    }
+    world.machine.disconnect(&mut world.store, world.now, B, &reservations).unwrap();
+    world.collect();
+    assert_eq!([world.fetch().jid, world.fetch().jid], ["job-00000002", "job-00000003"]);
+    let info = world.info();
+    assert_eq!((info.faktory.total_enqueued, info.faktory.sets.working), (0, 3));
+}
+
+#[test]
 fn fetches_after_the_end_of_input_are_not_executed_but_other_commands_are() {
     let mut world = World::new();
     world.send(A, "FETCH default");
