@@ -10,7 +10,6 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::connection::sleep_until;
 use crate::error::{LinkError, Lost};
 use crate::observer::CommandTimes;
 use crate::outcome::{JobOutcome, NotSent};
@@ -217,4 +216,12 @@ fn not_sent(lost: &Lost) -> JobOutcome {
         _ => NotSent::Unreachable,
     };
     JobOutcome::NotSent(reason, lost.to_string())
+}
+
+/// Never where there is nothing to wait for.
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::lately::Lately;
+
 /// For so long the best rate counts.
 const RATE_COUNTS: Duration = Duration::from_secs(3);
 /// A server's own rate is looked at over so long, or a round trip if that is more.
@@ -96,37 +98,6 @@ impl Growth {
 
     const fn is_over(self) -> bool {
         self.looks_without >= FULL_AFTER
-    }
-}
-
-/// The greatest of late: the greatest of this period and of the last.
-#[derive(Debug)]
-struct Lately {
-    period: Duration,
-    since: Option<Instant>,
-    current: Option<f64>,
-    previous: Option<f64>,
-}
-
-impl Lately {
-    const fn new(period: Duration) -> Self {
-        Self { period, since: None, current: None, previous: None }
-    }
-
-    fn note(&mut self, value: f64, now: Instant) {
-        let since = *self.since.get_or_insert(now);
-        if now.duration_since(since) >= self.period {
-            self.previous = self.current.take();
-            self.since = Some(now);
-        }
-        self.current = Some(self.current.map_or(value, |greatest| greatest.max(value)));
-    }
-
-    fn greatest(&self) -> Option<f64> {
-        match (self.current, self.previous) {
-            (Some(current), Some(previous)) => Some(current.max(previous)),
-            (current, previous) => current.or(previous),
-        }
     }
 }
 
@@ -338,16 +309,5 @@ mod tests {
         assert_eq!(wait_after(&[19_800, 19_800]), Duration::ZERO);
         let wait = wait_after(&[19_800, 19_800, 19_800]).as_secs_f64();
         assert!((0.4..0.6).contains(&wait), "{wait}");
-    }
-
-    #[test]
-    fn what_was_the_best_is_forgotten() {
-        let mut lately = Lately::new(Duration::from_secs(3));
-        let begin = Instant::now();
-        lately.note(9.0, begin);
-        for second in 1..=7 {
-            lately.note(1.0, begin + Duration::from_secs(second));
-        }
-        assert_eq!(lately.greatest(), Some(1.0));
     }
 }

@@ -20,7 +20,7 @@ use crate::shared::Shared;
 const FAIL_AHEAD: Duration = Duration::from_secs(5);
 /// The shortest time for which any job is reserved.
 const SHORTEST_RESERVATION: Duration = Duration::from_secs(60);
-/// A job that does not say of which type it is and has no id: nothing can be told of it. Not too many of them at once.
+/// Nothing can be told of a job without an id; not too many of them at once.
 const NONSENSE_PAUSE: Duration = Duration::from_millis(100);
 
 /// One of as many as jobs may run at once.
@@ -33,7 +33,7 @@ impl Place {
     /// Runs one job after another until nothing more comes.
     pub(crate) async fn run(self) {
         while let Some(buffered) = self.shared.buffer.next().await {
-            self.shared.prefetch().taken(1, true);
+            self.shared.prefetch().begun();
             let took = self.take(buffered).await;
             self.shared.note(|prefetch, now| prefetch.ended(took, now));
         }

@@ -367,7 +367,7 @@ async fn give_back(shared: &Shared, reports: &Reports, more: impl Fn(&Buffer) ->
     while shared.buffer.len() > 0 && more(&shared.buffer) {
         let Some(permit) = reports.reserve().await else { break };
         let Some(buffered) = shared.buffer.take() else { break };
-        shared.prefetch().taken(1, false);
+        shared.prefetch().given_back();
         jobs += 1;
         let Some((fetched, known)) = known(shared, &buffered) else { continue };
         let ending = match known {

@@ -1,0 +1,190 @@
+//! The task behind a connection: writes what comes, reads replies, and ends it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use faktory_wire::{Command, Reply, ReplyDecoder};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::{Item, Line, Shared, Waiter};
+use crate::config::LinkConfig;
+use crate::connect::Dialled;
+use crate::error::{LinkError, Phase};
+
+/// Commands are put together up to this size before they are written.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// The task behind a connection.
+pub(super) struct Driver {
+    pub(super) shared: Arc<Shared>,
+    pub(super) config: LinkConfig,
+}
+
+impl Driver {
+    pub(super) async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Item>) {
+        let Dialled { mut stream, rest, .. } = dialled;
+        let (reader, writer) = stream.split();
+        let mut writing = std::pin::pin!(self.write(writer.as_ref(), queue));
+        let mut reading = std::pin::pin!(self.read(reader, rest));
+        let cause = tokio::select! {
+            cause = &mut writing => cause,
+            cause = &mut reading => cause,
+            // The cause is known already.
+            () = self.shared.given_up.notified() => LinkError::ClosedHere,
+        };
+        // While the queue is still held: who is dropped with it finds the cause.
+        self.shared.end(cause);
+    }
+
+    /// Writes until the connection fails; after the last sender has gone, until all is answered.
+    async fn write(&self, stream: &TcpStream, mut queue: mpsc::Receiver<Item>) -> LinkError {
+        let mut wire = Vec::new();
+        let mut finished: VecDeque<(u64, oneshot::Sender<()>)> = VecDeque::new();
+        let mut end = 0;
+        while let Some(first) = queue.recv().await {
+            let mut next = Some(first);
+            while let Some(item) = next {
+                for Line { bytes, reply, window } in item.lines {
+                    wire.extend_from_slice(&bytes);
+                    end += bytes.len() as u64;
+                    let waiter = Waiter { reply, end, since: Instant::now(), _window: window };
+                    self.shared.in_flight().waiters.push_back(waiter);
+                }
+                finished.push_back((end, item.written));
+                next = if wire.len() < WRITE_BYTES { queue.try_recv().ok() } else { None };
+            }
+            self.shared.sent.notify_one();
+            if let Err(cause) = self.write_all(stream, &wire, &mut finished).await {
+                return cause;
+            }
+            wire.clear();
+            if wire.capacity() > 4 * WRITE_BYTES {
+                wire = Vec::new();
+            }
+        }
+        self.drain(stream).await
+    }
+
+    async fn write_all(
+        &self,
+        stream: &TcpStream,
+        mut wire: &[u8],
+        finished: &mut VecDeque<(u64, oneshot::Sender<()>)>,
+    ) -> Result<(), LinkError> {
+        let failed = |source| LinkError::Io { phase: Phase::Write, source };
+        while !wire.is_empty() {
+            let limit = self.config.write_timeout;
+            match tokio::time::timeout(limit, stream.writable()).await {
+                Ok(ready) => ready.map_err(failed)?,
+                Err(_) => return Err(LinkError::Timeout { phase: Phase::Write, after: limit }),
+            }
+            match stream.try_write(wire) {
+                Ok(count) => {
+                    wire = wire.get(count..).unwrap_or_default();
+                    let written = {
+                        let mut in_flight = self.shared.in_flight();
+                        in_flight.written += count as u64;
+                        in_flight.written
+                    };
+                    while finished.front().is_some_and(|(end, _)| *end <= written) {
+                        if let Some((_, done)) = finished.pop_front() {
+                            let _ = done.send(());
+                        }
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing more is to be sent: waits for the last replies, then says END. The reader's deadlines bound it.
+    async fn drain(&self, stream: &TcpStream) -> LinkError {
+        loop {
+            let idle = self.shared.idle.notified();
+            if self.shared.in_flight().waiters.is_empty() {
+                break;
+            }
+            idle.await;
+        }
+        let _ = self.write_all(stream, &Command::End.to_line(), &mut VecDeque::new()).await;
+        LinkError::ClosedHere
+    }
+
+    /// Reads replies until the connection fails.
+    async fn read(&self, mut stream: ReadHalf<'_>, mut buffer: BytesMut) -> LinkError {
+        let mut decoder = ReplyDecoder::new(self.config.reply_limit);
+        let limit = self.config.read_timeout;
+        // Set anew only where it goes off too early: deadlines only ever move on.
+        let mut alarm = std::pin::pin!(tokio::time::sleep(limit));
+        loop {
+            loop {
+                match decoder.decode(&mut buffer) {
+                    Ok(Some(reply)) => {
+                        if let Err(cause) = self.deliver(reply) {
+                            return cause;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => return error.into(),
+                }
+            }
+            if !buffer.is_empty() {
+                // Faktory writes a reply in three pieces: the others are there by the time that everybody else has had his turn.
+                tokio::task::yield_now().await;
+            }
+            if buffer.capacity() - buffer.len() < 4 << 10 {
+                buffer.reserve(16 << 10);
+            }
+            let due = self.shared.in_flight().waiters.front().map(|waiter| waiter.since + limit);
+            // Reading by poll, not by readiness: a read that did not fill the buffer needs no second one to learn that there is no more.
+            let read = tokio::select! {
+                read = stream.read_buf(&mut buffer) => read,
+                // Something was sent where nothing was in flight: there is a deadline now.
+                () = self.shared.sent.notified(), if due.is_none() => continue,
+                () = &mut alarm, if due.is_some() => match due {
+                    Some(due) if due > Instant::now() => {
+                        alarm.as_mut().reset(due);
+                        continue;
+                    }
+                    _ => return LinkError::Timeout { phase: Phase::Reply, after: limit },
+                },
+            };
+            match read {
+                Ok(0) => return LinkError::Closed(Phase::Reply),
+                Ok(_) => {}
+                Err(source) => return LinkError::Io { phase: Phase::Reply, source },
+            }
+        }
+    }
+
+    /// Hands a reply to the oldest waiter.
+    fn deliver(&self, reply: Reply) -> Result<(), LinkError> {
+        let mut in_flight = self.shared.in_flight();
+        match in_flight.waiters.pop_front() {
+            Some(waiter) => {
+                // The next one's time starts now: the server carries out one command after another.
+                if let Some(next) = in_flight.waiters.front_mut() {
+                    next.since = Instant::now();
+                }
+                if in_flight.waiters.is_empty() {
+                    self.shared.idle.notify_one();
+                }
+                drop(in_flight);
+                let _ = waiter.reply.send(Ok(reply));
+                Ok(())
+            }
+            // Faktory tells a client that it is one too many after it has welcomed it.
+            None => Err(match reply {
+                Reply::Error(text) => LinkError::Refused(text.strip_prefix("ERR ").map_or(text.clone(), Into::into)),
+                other => LinkError::Unexpected(format!("{other:?} to no command")),
+            }),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a worker learns of the way and of its own rate.
+
+use std::time::Duration;
+
+use faktory_link::Lately;
+use tokio::time::Instant;
+
+/// The best rate of so long counts, and of as long before.
+const RATE_COUNTS: Duration = Duration::from_secs(3);
+/// The shortest round trip of so long counts, and of as long before.
+const ROUND_TRIP_COUNTS: Duration = Duration::from_secs(30);
+
+/// Runs that ended, a second.
+#[derive(Debug)]
+pub(super) struct Rate {
+    best: Lately,
+    since: Option<Instant>,
+    ended: u32,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self { best: Lately::new(RATE_COUNTS), since: None, ended: 0 }
+    }
+}
+
+impl Rate {
+    /// A run has ended; the rate is looked at over so long.
+    pub(super) fn note(&mut self, over: Duration, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        self.ended += 1;
+        let lasted = now.duration_since(since);
+        if lasted >= over {
+            self.best.note_afresh(f64::from(self.ended) / lasted.as_secs_f64(), now);
+            (self.since, self.ended) = (Some(now), 0);
+        }
+    }
+
+    /// The best of late.
+    pub(super) fn greatest(&self, now: Instant) -> f64 {
+        self.best.greatest_at(now).unwrap_or(0.0)
+    }
+}
+
+/// From a FETCH to the job that was there.
+#[derive(Debug)]
+pub(super) struct RoundTrip {
+    /// As its negative: the best is the shortest.
+    shortest: Lately,
+    smoothed: Option<f64>,
+    /// The shortest handshake of the connections there are.
+    distance: Option<f64>,
+}
+
+impl Default for RoundTrip {
+    fn default() -> Self {
+        Self { shortest: Lately::new(ROUND_TRIP_COUNTS), smoothed: None, distance: None }
+    }
+}
+
+impl RoundTrip {
+    /// A connection's handshake took so long; `is_only` where there is no other.
+    pub(super) fn note_distance(&mut self, distance: Duration, is_only: bool) {
+        let seen = distance.as_secs_f64();
+        // A handshake may have lost a packet.
+        self.distance = Some(self.distance.filter(|_| !is_only).map_or(seen, |known| known.min(seen)));
+    }
+
+    /// True where the way itself takes less than this, or is not known.
+    pub(super) fn is_shorter_than(&self, way: Duration) -> bool {
+        self.distance.is_none_or(|distance| distance < way.as_secs_f64())
+    }
+
+    pub(super) fn note(&mut self, took: f64, now: Instant) {
+        self.shortest.note_afresh(-took, now);
+        self.smoothed = Some(self.smoothed.map_or(took, |smoothed| smoothed + (took - smoothed) / 8.0));
+    }
+
+    /// The smoothed one, between the shortest and twice that: what a busy server adds is not the way's.
+    pub(super) fn seconds(&self, now: Instant) -> Option<f64> {
+        let shortest = self.shortest.greatest_at(now).map(|negative| -negative).or(self.distance)?;
+        Some(self.smoothed.map_or(shortest, |smoothed| smoothed.clamp(shortest, 2.0 * shortest)))
+    }
+}

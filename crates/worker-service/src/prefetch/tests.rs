@@ -1,0 +1,202 @@
+use super::*;
+
+const FAR: Duration = Duration::from_millis(100);
+
+fn prefetch(concurrency: usize) -> Prefetch {
+    Prefetch::new(Limits { concurrency, prefetch: 1000, lanes: 49, depth: 13 }, Duration::from_millis(100))
+}
+
+/// Connects every lane that is wanted.
+fn connect(prefetch: &mut Prefetch, way: Duration) {
+    for lane in 0..prefetch.lanes.len() {
+        if prefetch.is_wanted(lane) && !prefetch.lanes[lane].connected {
+            prefetch.connected(lane, way);
+        }
+    }
+}
+
+/// Grants, sends and connects; returns the FETCHes by lane.
+fn send(prefetch: &mut Prefetch, now: Instant) -> Vec<usize> {
+    send_at(prefetch, now, FAR)
+}
+
+fn send_at(prefetch: &mut Prefetch, now: Instant, way: Duration) -> Vec<usize> {
+    prefetch.grant(0, now, |_| ());
+    connect(prefetch, way);
+    prefetch.grant(0, now, |_| ());
+    (0..prefetch.lanes.len()).map(|lane| prefetch.take_granted(lane)).collect()
+}
+
+/// A server with jobs at once, a way of 100 ms, and jobs that take so long: returns the most that was held, and the jobs run a second, at
+/// the end.
+fn run(prefetch: &mut Prefetch, service: Duration, seconds: u64) -> (usize, f64) {
+    run_at(prefetch, service, seconds, FAR)
+}
+
+/// The same over a way of this length.
+fn run_at(prefetch: &mut Prefetch, service: Duration, seconds: u64, way: Duration) -> (usize, f64) {
+    let begun = Instant::now();
+    let concurrency = prefetch.limits.concurrency;
+    let (mut coming, mut running, mut most, mut ended) = (std::collections::VecDeque::new(), std::collections::VecDeque::new(), 0, 0);
+    for tick in 0..seconds * 1000 {
+        let now = begun + Duration::from_millis(tick);
+        while running.front().is_some_and(|end| *end <= now) {
+            running.pop_front();
+            prefetch.ended(Some(service), now);
+            ended += usize::from(tick >= (seconds - 2) * 1000);
+        }
+        while coming.front().is_some_and(|(_, sent)| *sent + way <= now) {
+            let (lane, sent) = coming.pop_front().unwrap();
+            prefetch.brought_job(lane, sent, now);
+        }
+        while running.len() < concurrency && prefetch.buffered > 0 {
+            prefetch.begun();
+            running.push_back(now + service);
+        }
+        for (lane, count) in send_at(prefetch, now, way).into_iter().enumerate() {
+            coming.extend((0..count).map(|_| (lane, now)));
+        }
+        let standing = prefetch.standing();
+        most = most.max(standing.running + standing.buffered + standing.fetches);
+    }
+    (most, ended as f64 / 2.0)
+}
+
+#[test]
+fn nothing_is_fetched_ahead_while_nothing_is_known() {
+    let mut prefetch = prefetch(10);
+    let sent = send(&mut prefetch, Instant::now());
+    assert_eq!(sent.iter().sum::<usize>(), 10);
+    assert!(sent.iter().all(|count| *count <= 1), "lanes before depth: {sent:?}");
+}
+
+#[test]
+fn short_jobs_far_away_fill_every_lane() {
+    let mut prefetch = prefetch(15);
+    let (most, rate) = run(&mut prefetch, Duration::from_millis(1), 5);
+    assert!(most <= 15 + 1000, "{most}");
+    assert!(rate > 0.9 * 49.0 * 13.0 / 0.1, "{rate}");
+}
+
+#[test]
+fn nearby_no_lane_is_deeper_than_two() {
+    let mut prefetch = prefetch(15);
+    let now = Instant::now();
+    send(&mut prefetch, now);
+    for lane in 0..15 {
+        prefetch.connected(lane, Duration::from_millis(1));
+        prefetch.brought_job(lane, now, now + Duration::from_millis(1));
+        prefetch.begun();
+        prefetch.ended(Some(Duration::from_micros(10)), now + Duration::from_millis(1));
+    }
+    let sent = send(&mut prefetch, now + Duration::from_millis(1));
+    assert_eq!((sent.iter().sum::<usize>(), sent.iter().max()), (30, Some(&2)));
+    // Nor where there can be no more lanes, however much there is to do and however long the server takes.
+    let mut many = self::prefetch(200);
+    let (_, rate) = run_at(&mut many, Duration::from_millis(1), 3, Duration::from_millis(1));
+    assert!(rate > 10_000.0 && many.lanes.iter().all(|lane| lane.fetches <= 2), "{rate}");
+}
+
+#[test]
+fn jobs_of_10_ms_keep_the_places_busy() {
+    let (most, rate) = run(&mut prefetch(20), Duration::from_millis(10), 5);
+    assert!(rate >= 0.97 * 2000.0, "{rate}");
+    assert!(most <= 20 + 500, "{most}");
+}
+
+#[test]
+fn jobs_of_a_second_are_hardly_fetched_ahead() {
+    let (most, rate) = run(&mut prefetch(10), Duration::from_secs(1), 20);
+    assert!(most <= 12, "{most}");
+    assert!(rate >= 9.5, "{rate}");
+}
+
+#[test]
+fn of_long_jobs_only_one_is_fetched_ahead() {
+    let (most, _) = run(&mut prefetch(20), Duration::from_secs(5), 30);
+    assert_eq!(most, 21);
+}
+
+#[test]
+fn what_is_not_acknowledged_counts_for_slow_jobs() {
+    let mut prefetch = prefetch(10);
+    run(&mut prefetch, Duration::from_secs(1), 5);
+    let (now, held) = (Instant::now() + Duration::from_secs(5), 0);
+    for lane in 0..49 {
+        prefetch.disconnected(lane);
+    }
+    prefetch.buffered = 0;
+    prefetch.running = held;
+    assert_eq!((prefetch.room(15, now), prefetch.room(0, now)), (5, 12));
+}
+
+#[test]
+fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
+    let mut prefetch = prefetch(15);
+    run(&mut prefetch, Duration::from_millis(1), 3);
+    let mut now = Instant::now() + Duration::from_secs(3);
+    // All that is out is answered with nothing, one every 2 s on each lane.
+    while prefetch.standing().fetches > 0 {
+        now += EMPTY_FETCH;
+        for lane in 0..49 {
+            if prefetch.lanes[lane].fetches > 0 {
+                prefetch.brought_nothing(lane, now);
+            }
+        }
+        prefetch.grant(0, now, |_| ());
+        assert!(prefetch.lanes.iter().skip(1).all(|lane| lane.granted == 0));
+        if prefetch.standing().fetches == 1 {
+            break;
+        }
+    }
+    assert_eq!((prefetch.lanes[0].fetches, prefetch.take_granted(0)), (1, 1), "the first waits at the server");
+    assert!(prefetch.paused_until(7).is_some());
+    // A job comes: the pauses are over, and one that came alone makes no lane deep.
+    prefetch.brought_job(0, now, now + Duration::from_secs(1));
+    assert_eq!(prefetch.paused_until(7), None);
+    let sent = send(&mut prefetch, now + Duration::from_secs(1));
+    assert!(sent.iter().all(|count| *count <= 1), "{sent:?}");
+}
+
+#[test]
+fn a_lane_that_is_lost_gives_back_what_was_out() {
+    let mut prefetch = prefetch(3);
+    send(&mut prefetch, Instant::now());
+    prefetch.disconnected(1);
+    assert_eq!(prefetch.standing().fetches, 2);
+    prefetch.stop();
+    assert!(send(&mut prefetch, Instant::now()).iter().all(|count| *count == 0));
+}
+
+#[test]
+fn a_lane_that_was_refused_pauses_though_others_have_jobs() {
+    let mut prefetch = prefetch(3);
+    let now = Instant::now();
+    send(&mut prefetch, now);
+    prefetch.was_refused(1, now + Duration::from_secs(1));
+    prefetch.brought_job(0, now, now);
+    assert_eq!(prefetch.paused_until(1), Some(now + Duration::from_secs(1)));
+    prefetch.begun();
+    prefetch.ended(None, now);
+    prefetch.pause_ended(1);
+    assert_eq!(send(&mut prefetch, now + Duration::from_secs(1)).get(1), Some(&1));
+}
+
+#[test]
+fn a_lane_is_as_deep_as_a_shutdown_has_time_for() {
+    assert_eq!(Limits::depth_within(Duration::from_secs(28)), 13);
+    assert_eq!(Limits::depth_within(Duration::from_secs(1)), 1);
+}
+
+#[test]
+fn a_handshake_that_lost_a_packet_is_no_long_way() {
+    let mut prefetch = prefetch(15);
+    prefetch.connected(0, Duration::from_millis(1));
+    prefetch.connected(1, Duration::from_secs(1));
+    assert!(prefetch.round_trip.is_shorter_than(AT_ONCE));
+    // All are made anew, over a way that has changed.
+    prefetch.disconnected(0);
+    prefetch.disconnected(1);
+    prefetch.connected(0, FAR);
+    assert!(!prefetch.round_trip.is_shorter_than(AT_ONCE));
+}
