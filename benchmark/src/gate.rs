@@ -9,9 +9,10 @@ use anyhow::bail;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 
+use crate::measure::Spread;
 use crate::network;
 use crate::part::order::Via;
-use crate::report::{Report, Summary};
+use crate::report::{Report, Run, Summary};
 use crate::runner::Plan;
 use crate::scenario;
 
@@ -56,6 +57,16 @@ fn long_enough(report: &Report, repetitions: f64, seconds: f64) -> Vec<Check> {
         Check::at_least("measurements of each figure", Some(parameters.repetitions as f64), repetitions),
         Check::at_least("seconds of each", Some(parameters.duration.as_secs_f64()), seconds),
     ]
+}
+
+/// The median of the ratios of one figure to another, where runs of one repetition are compared. A figure is named by network, scenario and way.
+fn paired(report: &Report, one: (&str, &str, Via), other: (&str, &str, Via), ratio: impl Fn(&Run, &Run) -> f64) -> Option<f64> {
+    let (one, other) = (report.figure(one.0, one.1, one.2)?, report.figure(other.0, other.1, other.2)?);
+    let of = |run: &Run| {
+        let same = |other: &&Run| other.is_sound() && other.repetition == run.repetition;
+        other.runs.iter().find(same).map(|other| ratio(run, other))
+    };
+    Spread::of(one.runs.iter().filter(|run| run.is_sound()).filter_map(of)).map(|spread| spread.median)
 }
 
 /// All gates.

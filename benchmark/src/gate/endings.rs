@@ -19,6 +19,10 @@ const CUTS: [(&str, u64); 3] = [("cut-5s", 5), ("cut-30s", 30), ("cut-5min", 300
 
 /// A cut is noticed, and a connection made anew, within so many seconds after its end: what TCP sends again may come later than that.
 const RESUMED_WITHIN: f64 = 15.0;
+/// Places of a worker that comes and goes: a kill cuts no more runs short.
+const CHAOS_CONCURRENCY: usize = 2;
+/// What a killed worker had at the most: its places, and as many jobs again that had ended and were not acknowledged, or had not begun.
+const HELD_AT_MOST: f64 = 2.0 * CHAOS_CONCURRENCY as f64;
 /// A worker's time to end, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
 
@@ -45,7 +49,7 @@ pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
         scenario(
             CHAOS,
             "20 workers of concurrency 2 come and go for five minutes",
-            Kind::Chaos { workers: 20, concurrency: 2, lasts: Duration::from_secs(300) },
+            Kind::Chaos { workers: 20, concurrency: CHAOS_CONCURRENCY, lasts: Duration::from_secs(300) },
         ),
     ];
     plan.scenarios.extend(CUTS.iter().map(|(name, seconds)| {
@@ -69,6 +73,7 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
     let longest = |scenario: &str| run(WAN, scenario).map(|run| run.latency.max_us as f64 / 1e6);
     let chaos =
         |of: fn(&crate::runner::Chaos) -> u64| run(WIRELESS, CHAOS).and_then(|run| run.chaos.as_ref()).map(|chaos| of(chaos) as f64);
+    let each_kill = |of: fn(&crate::runner::Chaos) -> u64| chaos(of).zip(chaos(|chaos| chaos.killed)).map(|(jobs, kills)| jobs / kills);
     let mut checks: Vec<Check> = CUTS
         .iter()
         .map(|(scenario, seconds)| {
@@ -81,9 +86,13 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         Check::at_most("after the queue ran dry, 20 times: the longest, s", longest(DRY), SHUTDOWN_SECONDS as f64),
         Check::at_least("chaos: workers killed", chaos(|chaos| chaos.killed), 100.0),
         Check::at_least("chaos: jobs", chaos(|chaos| chaos.jobs), 50_000.0),
-        Check::at_least("chaos: second runs", chaos(|chaos| chaos.second_runs), 0.0),
-        Check::at_least("chaos: runs that a kill cut short, among those of jobs that are retried", chaos(|chaos| chaos.cut_short), 0.0),
-        Check::at_least("chaos: jobs that may not be retried and were lost with a killed worker", chaos(|chaos| chaos.lost_once_only), 0.0),
+        Check::at_most("chaos: runs that a kill cut short, for each kill", each_kill(|chaos| chaos.cut_short), CHAOS_CONCURRENCY as f64),
+        Check::at_most("chaos: second runs, for each kill", each_kill(|chaos| chaos.second_runs), HELD_AT_MOST),
+        Check::at_most(
+            "chaos: jobs that may not be retried and were lost, for each kill",
+            each_kill(|chaos| chaos.lost_once_only),
+            HELD_AT_MOST,
+        ),
     ]);
     checks
 }

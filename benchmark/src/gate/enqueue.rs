@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Check;
+use super::{Check, long_enough, paired};
 use crate::network::{self, Network};
 use crate::part::order::Via;
 use crate::report::{Report, Summary};
@@ -116,15 +116,7 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
     let figure = |network: &str, scenario: &str, via| -> Option<&Summary> { report.figure(network, scenario, via)?.summary.as_ref() };
     let rate = |network: &str, scenario: &str, via| figure(network, scenario, via).map(|summary| summary.jobs_per_second.median);
     let ratio = |one: Option<f64>, other: Option<f64>| Some(one? / other?);
-    // Pairs of one repetition are compared, and the median of their ratios counts.
-    let paired = |far: (&str, &str, Via), near: (&str, &str, Via)| {
-        let (far, near) = (report.figure(far.0, far.1, far.2)?, report.figure(near.0, near.1, near.2)?);
-        let of = |far: &crate::report::Run| {
-            let same = |near: &&crate::report::Run| near.is_sound() && near.repetition == far.repetition;
-            near.runs.iter().find(same).map(|near| far.jobs_per_second / near.jobs_per_second)
-        };
-        crate::measure::Spread::of(far.runs.iter().filter(|run| run.is_sound()).filter_map(of)).map(|spread| spread.median)
-    };
+    let paired = |far, near| paired(report, far, near, |far, near| far.jobs_per_second / near.jobs_per_second);
     let round_trip_ms =
         |name: &str| report.networks.iter().find(|network| network.network.name == name).map(|network| network.round_trip_ms);
     let far_us = round_trip_ms(WAN_SINGLES).or_else(|| round_trip_ms(WAN)).map(|ms| ms * 1e3);
@@ -136,7 +128,7 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
     let open = figure(WAN_SINGLES, OPEN, Via::Http);
     let processor =
         |via, process: &str| figure(NONE, SUSTAINED, via).and_then(|summary| summary.processor_us_per_job.get(process).copied());
-    let mut checks = super::long_enough(report, 5.0, 20.0);
+    let mut checks = long_enough(report, 5.0, 20.0);
     checks.extend([
         Check::at_least(
             "floor: near, batches of 100: API against the bare link",

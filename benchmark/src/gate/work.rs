@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Check, long_enough};
+use super::{Check, long_enough, paired};
 use crate::network::{self, Network};
 use crate::part::order::Via;
 use crate::report::{Report, Run, Summary};
@@ -85,40 +85,32 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         figure.into_iter().flat_map(|figure| figure.runs.iter()).filter(|run| run.is_sound())
     };
     let figure = |network: &str, scenario: &str, via| -> Option<&Summary> { report.figure(network, scenario, via)?.summary.as_ref() };
-    // Pairs of one repetition are compared, and the median of their ratios counts.
-    let paired = |one: (&str, &str, Via), other: (&str, &str, Via), of: fn(&Run) -> f64| {
-        let ratios = runs(one.0, one.1, one.2).filter_map(|run| {
-            let same = runs(other.0, other.1, other.2).find(|other| other.repetition == run.repetition)?;
-            Some(of(run) / of(same))
-        });
-        crate::measure::Spread::of(ratios).map(|spread| spread.median)
+    let rate = |one: &Run, other: &Run| one.jobs_per_second / other.jobs_per_second;
+    let up_to_enough = |far: &Run, near: &Run| far.jobs_per_second / near.jobs_per_second.min(NEAR_COUNTS);
+    let processor = |one: &Run, other: &Run| {
+        let of = |run: &Run| run.processor_us_per_job.get("worker").copied().unwrap_or(f64::NAN);
+        of(one) / of(other)
     };
-    let rate = |run: &Run| run.jobs_per_second;
-    let processor = |run: &Run| run.processor_us_per_job.get("worker").copied().unwrap_or(f64::NAN);
     let share = |network: &str, scenario: &str| figure(network, scenario, Via::Worker).and_then(|summary| summary.handler_share);
     let most = |scenario: &str, of: fn(&Run) -> Option<u64>| runs(WAN, scenario, Via::Worker).filter_map(of).max().map(|most| most as f64);
     let round_trip_us = report.networks.iter().find(|network| network.network.name == WAN).map(|network| network.round_trip_ms * 1e3);
     let idle = figure(WAN, IDLE, Via::Worker).map(|summary| summary.p50_us.median);
-    let far_of_near = runs(WAN, NOOP, Via::Worker).filter_map(|far| {
-        let near = runs(NONE, NOOP, Via::Worker).find(|near| near.repetition == far.repetition)?;
-        Some(far.jobs_per_second / near.jobs_per_second.min(NEAR_COUNTS))
-    });
     let least_share = runs(WAN, SHARING, Via::Worker).filter_map(|run| run.least_share);
     let mut checks = long_enough(report, 3.0, 20.0);
     checks.extend([
         Check::at_least(
             "no-op jobs, 100 ms: against the crate's worker",
-            paired((WAN, NOOP, Via::Worker), (WAN, NOOP, Via::Crate), rate),
+            paired(report, (WAN, NOOP, Via::Worker), (WAN, NOOP, Via::Crate), rate),
             60.0,
         ),
         Check::at_least(
             "the same against its own figure without delay, up to 5,000 jobs/s",
-            crate::measure::Spread::of(far_of_near).map(|spread| spread.median),
+            paired(report, (WAN, NOOP, Via::Worker), (NONE, NOOP, Via::Worker), up_to_enough),
             0.8,
         ),
         Check::at_least(
             "the same with .env.wan: against the crate's worker",
-            paired((WAN_PROFILE, NOOP, Via::Worker), (WAN, NOOP, Via::Crate), rate),
+            paired(report, (WAN_PROFILE, NOOP, Via::Worker), (WAN, NOOP, Via::Crate), rate),
             30.0,
         ),
         Check::at_least("jobs of 10 ms, 100 ms: handlers' share", share(WAN, SHORT), 0.9),
@@ -142,7 +134,7 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         Check::at_least("two workers: share of the one with fewer jobs", least_share.reduce(f64::min), 0.4),
         Check::at_most(
             "processor time per no-op job without delay: against the crate's worker",
-            paired((NONE, NOOP, Via::Worker), (NONE, NOOP, Via::Crate), processor),
+            paired(report, (NONE, NOOP, Via::Worker), (NONE, NOOP, Via::Crate), processor),
             1.0,
         ),
     ]);

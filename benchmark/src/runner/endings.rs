@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::distance::Side;
+use super::watch::note_link;
+use super::working::launch_worker;
 use crate::measure::Latencies;
-use crate::part::order::{Attend, Order, Trickle, Via, WorkerOrder};
+use crate::part::order::{Attend, Trickle, Via};
 use crate::part::run_log::{RunLog, Times};
 use crate::process::Part;
 use crate::report::{Counts, Run};
@@ -32,16 +33,7 @@ const FLOW: f64 = 200.0;
 const DRAINED_WITHIN: Duration = Duration::from_secs(900);
 
 fn start(stack: &Stack, queue: &str, concurrency: usize, log: &Path) -> anyhow::Result<Part> {
-    let order = WorkerOrder {
-        via: Via::Worker,
-        server: stack.server.clone(),
-        connections: stack.connections,
-        queue: queue.into(),
-        concurrency,
-        shutdown_timeout: stack.shutdown_timeout,
-        log: Some(log.into()),
-    };
-    Part::start(&stack.distance, Side::Near, &Order::Worker(order))
+    launch_worker(stack, Via::Worker, queue, concurrency, Some(log))
 }
 
 /// So many times a worker is told to end: under full load, or a second after its queue ran dry while a few jobs still come. The latency is from
@@ -102,7 +94,7 @@ pub(super) fn endings(stack: &mut Stack, queue: &str, concurrency: usize, times:
     }
     run.seconds = begun.elapsed().as_secs_f64();
     run.latency = latencies.summary();
-    super::watch::note_link(stack, &mut run);
+    note_link(stack, &mut run);
     Ok(run)
 }
 
@@ -157,7 +149,7 @@ pub(super) fn chaos(stack: &mut Stack, queue: &str, workers: usize, concurrency:
     let mut run = Run { jobs: jobs.len() as u64, seconds: begun.elapsed().as_secs_f64(), ..Run::default() };
     run.chaos = Some(judge(&jobs, count, may_be_lost, &mut run.failures));
     run.chaos = run.chaos.map(|chaos| Chaos { killed, ended, ..chaos });
-    super::watch::note_link(stack, &mut run);
+    note_link(stack, &mut run);
     drop((running, leaving));
     stack.clear_away(queue)?;
     Ok(run)

@@ -1,5 +1,6 @@
 //! Jobs are run.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
@@ -27,14 +28,37 @@ const LOOK_AT_RESERVED: Duration = Duration::from_millis(20);
 
 /// Starts a worker and waits until it works with all its connections.
 fn start_worker(stack: &Stack, via: Via, queue: &str, concurrency: usize) -> anyhow::Result<Part> {
-    let via = if via.is_baseline() { Via::Crate } else { Via::Worker };
-    let (server, connections, shutdown_timeout) = (stack.server.clone(), stack.connections, stack.shutdown_timeout);
-    let order = WorkerOrder { via, server, connections, queue: queue.into(), concurrency, shutdown_timeout, log: None };
-    let worker = Part::start(&stack.distance, Side::Near, &Order::Worker(order))?;
+    let worker = launch_worker(stack, via, queue, concurrency, None)?;
     ready(&worker)?;
     // The last connection's own handshakes.
     std::thread::sleep(stack.round_trip.unwrap_or_default() * 3);
     Ok(worker)
+}
+
+/// Starts a worker, and waits for nothing.
+pub(super) fn launch_worker(stack: &Stack, via: Via, queue: &str, concurrency: usize, log: Option<&Path>) -> anyhow::Result<Part> {
+    let order = WorkerOrder {
+        via: if via.is_baseline() { Via::Crate } else { Via::Worker },
+        server: stack.server.clone(),
+        connections: stack.connections,
+        queue: queue.into(),
+        concurrency,
+        shutdown_timeout: stack.shutdown_timeout,
+        log: log.map(Into::into),
+    };
+    Part::start(&stack.distance, Side::Near, &Order::Worker(order))
+}
+
+/// Waits until so many different jobs have been run, and asks about a span then; gives up after a while.
+fn until_run(worker: &mut Part, from_us: u64, to_us: u64, jobs: u64) -> anyhow::Result<WorkerReport> {
+    let give_up = Instant::now() + SETTLES_WITHIN;
+    loop {
+        let ran = ask(worker, from_us, to_us)?;
+        if ran.distinct >= jobs || Instant::now() > give_up {
+            return Ok(ran);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn ask(worker: &mut Part, from_us: u64, to_us: u64) -> anyhow::Result<WorkerReport> {
@@ -168,14 +192,7 @@ pub(super) fn end_to_end(
     let shape = Shape::Timed { takes: Duration::ZERO };
     let order = load_order(parameters, stack, via, queue, shape, 1, Pace::PerSecond(rate));
     let (loaded, watch, after, began) = load(stack, order, &[("worker", worker.id())])?;
-    let give_up = Instant::now() + SETTLES_WITHIN;
-    let ran = loop {
-        let ran = ask(&mut worker, began, u64::MAX)?;
-        if ran.distinct >= loaded.stored || Instant::now() > give_up {
-            break ran;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let ran = until_run(&mut worker, began, u64::MAX, loaded.stored)?;
     let mut run = loaded_run(&loaded);
     note_link(stack, &mut run);
     run.jobs = ran.counted;
@@ -200,7 +217,7 @@ pub(super) fn idle(parameters: &Parameters, stack: &mut Stack, queue: &str, conc
     let apart = parameters.duration.div_f64(jobs.max(1) as f64);
     let trickle = Trickle { queue: queue.into(), first: 0, count: jobs, apart, takes: Vec::new(), retries: Vec::new() };
     stack.attend(&Attend::Trickle(trickle))?;
-    let ran = until_run(stack, &mut worker, jobs)?;
+    let ran = until_run(&mut worker, 0, 0, jobs)?;
     let mut run = Run { jobs: ran.distinct, seconds: begun.elapsed().as_secs_f64(), latency: ran.waited.clone(), ..Run::default() };
     run.jobs_per_second = per_second(run.jobs, run.seconds);
     note_link(stack, &mut run);
@@ -306,15 +323,4 @@ pub(super) fn cut(
     stack.end_worker(worker);
     stack.clear_away(queue)?;
     Ok(run)
-}
-
-fn until_run(stack: &Stack, worker: &mut Part, jobs: u64) -> anyhow::Result<WorkerReport> {
-    let give_up = Instant::now() + SETTLES_WITHIN + stack.round_trip.unwrap_or_default();
-    loop {
-        let ran = ask(worker, 0, 0)?;
-        if ran.distinct >= jobs || Instant::now() > give_up {
-            return Ok(ran);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
