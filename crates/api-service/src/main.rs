@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use api_service::{Api, ApiConfig};
+use api_service::{Api, ApiConfig, ApiError};
 use clap::Parser;
 use service_runtime::{Role, Termination};
 
@@ -28,7 +28,11 @@ async fn main() -> ExitCode {
     };
     let result = async {
         let mut termination = Termination::listen()?;
-        let api = Api::start(ApiConfig::from_settings(&settings)).await?;
+        let started = Api::start(ApiConfig::from_settings(&settings)).await;
+        let api = started.map_err(|error| match &error {
+            ApiError::Bind { .. } => anyhow::Error::new(error).context("BIND_ADDR says where the API listens"),
+            ApiError::Pool(_) => error.into(),
+        })?;
         let signal = termination.signal().await;
         tracing::info!(signal, "ending; a second signal ends at once");
         termination.unless_again(api.stop(settings.shutdown_timeout)).await?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Parser;
 use service_runtime::{Role, Termination};
 use worker_service::{Worker, WorkerConfig};
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         let mut termination = Termination::listen()?;
         let worker = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
-        let mut worker = worker.serve_health(settings.worker.bind).await?.start()?;
+        let mut worker =
+            worker.serve_health(settings.worker.bind).await.context("WORKER_BIND_ADDR says where the worker answers /health")?.start()?;
         tokio::select! {
             signal = termination.signal() => tracing::info!(signal, "ending; a second signal ends at once"),
             () = worker.told_to_terminate() => tracing::info!("the work server told this worker to end"),
