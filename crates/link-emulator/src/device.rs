@@ -16,10 +16,14 @@ const MTU: u16 = 1500;
 
 pub(crate) fn open(namespace: &Namespace, address: Ipv4Addr) -> io::Result<SyncDevice> {
     namespace.run(|| {
-        let device = DeviceBuilder::new().name(NAME).mtu(MTU).ipv4(address, 24, None).build_sync()?;
+        let device = DeviceBuilder::new().name(NAME).mtu(MTU).ipv4(address, 24, None).enable(false).build_sync()?;
         device.set_nonblocking(true)?;
+        // Without an address of IPv6 the kernel does not ask for routers: what the link counts is what the user sends. A kernel
+        // without IPv6 refuses, and does not ask either.
+        let _ = ip(&["link", "set", NAME, "addrgenmode", "none"]);
         // Not by the ioctl of netdevice(7), which the root of a user namespace may not use.
         ip(&["link", "set", NAME, "txqueuelen", QUEUE])?;
+        device.enabled(true)?;
         Ok(device)
     })?
 }

@@ -1,6 +1,6 @@
 //! Both namespaces, and the relay between them.
 
-use std::io::{self, PipeWriter};
+use std::io::{self, PipeWriter, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +21,8 @@ const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// Where the far side listens for a moment, to see which congestion control the kernel uses.
 const PROBE_PORT: u16 = 9;
+/// Its end arrives within microseconds; this only keeps a broken link from holding up the start.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a link is started with.
 #[derive(Debug, Clone, PartialEq)]
@@ -301,5 +303,14 @@ fn read_congestion(near: &Namespace, far: &Namespace) -> io::Result<CongestionCo
         let name = SockRef::from(stream).tcp_congestion()?;
         io::Result::Ok(String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned())
     };
-    Ok(CongestionControl { near: name(&near_end)?, far: name(&far_end)? })
+    let congestion = CongestionControl { near: name(&near_end)?, far: name(&far_end)? };
+    // Closed by a reset, which nobody answers: once the other end has it, nothing of this connection is under way, and so
+    // nothing of it is counted with what the user sends.
+    SockRef::from(&near_end).set_linger(Some(Duration::ZERO))?;
+    drop(near_end);
+    far_end.set_read_timeout(Some(PROBE_TIMEOUT))?;
+    match (&far_end).read(&mut [0]) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Err(error),
+        _ => Ok(congestion),
+    }
 }

@@ -68,6 +68,17 @@ fn the_round_trip_is_the_sum_of_both_delays() {
 }
 
 #[test]
+fn only_what_is_sent_is_counted() {
+    for _ in 0..20 {
+        let Some(link) = start(LinkConfig::both_ways(Settings { delay: ms(1), loss: 1.0, ..Settings::default() })) else { return };
+        std::thread::sleep(ms(20));
+        for direction in [Direction::NearToFar, Direction::FarToNear] {
+            assert_eq!(link.counters(direction).lost, 0, "{direction:?}");
+        }
+    }
+}
+
+#[test]
 fn a_stream_goes_at_the_rate_and_no_faster() {
     let settings = Settings { delay: ms(5), rate: Some(20_000_000), ..Settings::default() };
     let Some(link) = start(LinkConfig { near_congestion: Some("cubic".into()), ..LinkConfig::both_ways(settings) }) else { return };
