@@ -21,6 +21,9 @@ use self::pace::{Rate, RoundTrip};
 pub(crate) const EMPTY_FETCH: Duration = Duration::from_millis(2100);
 /// Round trips' worth of jobs that are fetched ahead: one is under way, and the other shows whether there is more.
 const ROUND_TRIPS: f64 = 2.0;
+/// A fourth of what is fetched ahead is asked for together, as far as one lane takes it: in one write, where each would have its own (33 µs of
+/// processor time a job that does nothing against 38).
+const TOGETHER: usize = 4;
 /// Jobs that take so many round trips are long: waiting for the next one costs a twentieth, and nothing but one is fetched ahead.
 const LONG: f64 = 20.0;
 /// For jobs that take so many round trips, what the server has reserved for this worker is kept under twice its places.
@@ -133,7 +136,7 @@ impl Prefetch {
         } else {
             jobs
         };
-        jobs.ceil() as usize
+        (jobs.ceil() as usize).min(self.limits.prefetch)
     }
 
     /// FETCHes that may be sent now, lanes aside.
@@ -142,7 +145,7 @@ impl Prefetch {
             return 0;
         }
         let held = self.running + self.buffered + self.fetches;
-        let target = self.limits.concurrency + self.ahead(now).min(self.limits.prefetch);
+        let target = self.limits.concurrency + self.ahead(now);
         // Where the server takes no acks, it is given no reason for more.
         if unacknowledged > UNACKNOWLEDGED * target + UNACKNOWLEDGED_AT_LEAST {
             return 0;
@@ -158,6 +161,10 @@ impl Prefetch {
         let mut room = self.room(unacknowledged, now);
         // Nearby, lanes in number are enough, and a worker with deep ones takes long to end. A busy server is no long way.
         let depth = if self.round_trip.is_shorter_than(AT_ONCE) { self.limits.depth.min(NEAR_DEPTH) } else { self.limits.depth };
+        let together = (self.ahead(now) / TOGETHER).clamp(1, depth);
+        if room < together {
+            return;
+        }
         let most = |lane: &Lane| match lane.flow {
             Flow::Flowing => depth,
             Flow::Waiting => 1,
@@ -174,10 +181,11 @@ impl Prefetch {
             let Some(fewest) = fewest else { break };
             for (number, lane) in self.lanes.iter_mut().enumerate() {
                 if room > 0 && lane.fetches == fewest && can_take(lane) {
-                    lane.fetches += 1;
-                    lane.granted += 1;
-                    self.fetches += 1;
-                    room -= 1;
+                    let fetches = together.min(room).min(most(lane) - lane.fetches);
+                    lane.fetches += fetches;
+                    lane.granted += fetches;
+                    self.fetches += fetches;
+                    room -= fetches;
                     wake(number);
                 }
             }
@@ -322,6 +330,11 @@ impl Prefetch {
             lane.fetches -= lane.granted;
             lane.granted = 0;
         }
+    }
+
+    /// Runs that ended, a second, at the best of late.
+    pub(crate) fn rate(&self, now: Instant) -> f64 {
+        self.rate.greatest(now)
     }
 
     pub(crate) fn service(&self) -> Option<Duration> {

@@ -1,6 +1,7 @@
 //! What the parts of one worker share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::prefetch::{Prefetch, Standing};
 use crate::reports::Unreported;
 use crate::running_jobs::RunningJobs;
 use crate::unconfirmed::Unconfirmed;
+use crate::worker::REST;
 
 /// What is registered for a job type.
 pub(crate) struct Registered {
@@ -55,6 +57,8 @@ pub(crate) struct Shared {
     /// When what runs is failed and what does not is given back; set when the worker is to end.
     pub(crate) deadline: OnceLock<Instant>,
     pub(crate) metrics: Metrics,
+    /// Jobs end so fast that the lanes' thread may rest in between.
+    pub(crate) is_busy: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -92,6 +96,7 @@ impl Shared {
         let mut prefetch = self.prefetch();
         let result = change(&mut prefetch, now);
         prefetch.grant(self.unreported.all(), now, |lane| self.wake(lane));
+        self.is_busy.store(prefetch.rate(now) * REST.as_secs_f64() >= 1.0, Ordering::Relaxed);
         result
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ const STOP_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// Of so many connections one is for acks, and of this many times that another.
 const CONNECTIONS_PER_ACK_LANE: usize = 12;
 const ACK_LANES_MAX: usize = 4;
+/// Where jobs end faster than one in this time, the lanes' thread rests for as long before it waits for more: woken for every packet it takes
+/// half as much processor time again (52 µs a job that does nothing against 33, on a Faktory that answers 6,000 a second), and
+/// takes some of it from the server where both are on one machine. What a network adapter does with its interrupts.
+pub(crate) const REST: Duration = Duration::from_micros(500);
 /// A job that has waited for a place for so long is given back: jobs take longer than they did, and its reservation runs. A quarter of the
 /// shortest.
 const STALE_AFTER: Duration = Duration::from_secs(15);
@@ -163,7 +168,15 @@ impl WorkerBuilder {
     /// Outside of a tokio runtime.
     pub fn start(self) -> std::io::Result<RunningWorker> {
         panics::install_hook();
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("worker-lanes").enable_all().build()?;
+        let is_busy = Arc::new(AtomicBool::new(false));
+        let rests = Arc::clone(&is_busy);
+        let rest = move || {
+            if rests.load(Ordering::Relaxed) {
+                std::thread::sleep(REST);
+            }
+        };
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).thread_name("worker-lanes").enable_all().on_thread_park(rest).build()?;
         let config = self.config;
         let identity = WorkerIdentity { wid: new_wid(), hostname: hostname(), labels: config.labels.clone() };
         let ack_lanes = (config.link.max_connections / CONNECTIONS_PER_ACK_LANE).clamp(1, ACK_LANES_MAX);
@@ -198,6 +211,7 @@ impl WorkerBuilder {
             shutdown: CancellationToken::new(),
             deadline: OnceLock::new(),
             metrics: Metrics::new(),
+            is_busy,
             config,
         });
         tracing::info!(

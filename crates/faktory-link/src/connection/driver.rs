@@ -135,10 +135,6 @@ impl Driver {
                     Err(error) => return error.into(),
                 }
             }
-            if !buffer.is_empty() {
-                // Faktory writes a reply in three pieces: the others are there by the time that everybody else has had his turn.
-                tokio::task::yield_now().await;
-            }
             if buffer.capacity() - buffer.len() < 4 << 10 {
                 buffer.reserve(16 << 10);
             }

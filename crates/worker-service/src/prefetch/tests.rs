@@ -79,6 +79,32 @@ fn short_jobs_far_away_fill_every_lane() {
 }
 
 #[test]
+fn fetches_go_out_together_where_many_jobs_are_fetched_ahead() {
+    let mut many = prefetch(20);
+    run(&mut many, Duration::from_millis(10), 5);
+    let now = Instant::now() + Duration::from_secs(5);
+    let running = many.running;
+    let sent: Vec<usize> = (0..running)
+        .map(|_| {
+            many.ended(Some(Duration::from_millis(10)), now);
+            send(&mut many, now).iter().sum()
+        })
+        .collect();
+    assert!(running > 10 && sent.iter().all(|sent| *sent == 0 || *sent >= 13), "{sent:?}");
+    assert!(sent.iter().any(|sent| *sent > 0), "{sent:?}");
+}
+
+#[test]
+fn a_small_cap_holds_nothing_up() {
+    for cap in [0, 1, 3] {
+        let mut few = prefetch(1);
+        few.limits.prefetch = cap;
+        let (most, rate) = run(&mut few, Duration::from_millis(1), 5);
+        assert!(most == 1 + cap && rate >= 9.0, "{cap}: {most} held, {rate} a second");
+    }
+}
+
+#[test]
 fn nearby_no_lane_is_deeper_than_two() {
     let mut prefetch = prefetch(15);
     let now = Instant::now();
