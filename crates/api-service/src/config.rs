@@ -6,11 +6,15 @@ use std::time::Duration;
 use faktory_link::LinkConfig;
 use service_runtime::{LinkSettings, Settings};
 
+use crate::access::AccessConfig;
+
 /// Where the API listens, what it allows, and which work server it uses.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
     /// Where it listens; port 0 picks a free one.
     pub bind: SocketAddr,
+    /// Who is let in.
+    pub access: AccessConfig,
     /// Every request has ended by then.
     pub request_timeout: Duration,
     /// A body may pause for so long.
@@ -33,6 +37,7 @@ impl ApiConfig {
     pub fn new(link: LinkConfig) -> Self {
         Self {
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            access: AccessConfig::default(),
             request_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(10),
             max_body_bytes: 16 << 20,
@@ -49,6 +54,7 @@ impl ApiConfig {
         let api = &settings.api;
         Self {
             bind: api.bind,
+            access: AccessConfig { keys: api.keys.clone(), hosts: api.allowed_hosts.clone() },
             request_timeout: api.request_timeout,
             max_body_bytes: api.max_body_bytes,
             max_batch_jobs: api.max_batch_jobs,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod answer;
 mod batch_body;
 mod body;
@@ -18,5 +19,6 @@ mod server;
 mod state;
 mod stream;
 
+pub use access::AccessConfig;
 pub use config::{ApiConfig, link_config};
 pub use server::{Api, ApiError};

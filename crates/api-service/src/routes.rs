@@ -5,14 +5,15 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
+use service_runtime::Scope;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
-use crate::{body, health, jobs, metrics, request_id, stream};
+use crate::{access, body, health, jobs, metrics, request_id, stream};
 
 /// Answers from so many bytes on are compressed, where the client asks for it and they can be long.
 const COMPRESS_FROM: u64 = 1024;
@@ -22,16 +23,19 @@ fn compression() -> CompressionLayer<SizeAbove> {
 }
 
 pub(crate) fn router(state: SharedState) -> Router {
+    let for_scope = |scope, route: MethodRouter<SharedState>| route.route_layer(from_fn_with_state((state.clone(), scope), access::layer));
     Router::new()
-        .route("/jobs", post(jobs::one))
-        .route("/jobs/batch", post(jobs::batch).layer(compression()))
-        .route("/jobs/stream", post(stream::stream))
-        .route("/jobs/{operation}", post(jobs::operation))
+        .route("/jobs", for_scope(Scope::Post, post(jobs::one)))
+        .route("/jobs/batch", for_scope(Scope::Post, post(jobs::batch).layer(compression())))
+        .route("/jobs/stream", for_scope(Scope::Post, post(stream::stream)))
+        .route("/jobs/{operation}", for_scope(Scope::Post, post(jobs::operation)))
+        // Without a key: orchestrators ask, and the answers say nothing of jobs.
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
-        .route("/metrics", get(metrics::scrape).layer(compression()))
+        .route("/metrics", for_scope(Scope::Read, get(metrics::scrape).layer(compression())))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(SharedState::clone(&state), access::origin_layer))
         .layer(from_fn_with_state(SharedState::clone(&state), metrics::layer))
         // The last one is the outermost: a panic's answer has a request id too.
         .layer(CatchPanicLayer::custom(panicked))

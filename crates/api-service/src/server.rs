@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::access::{self, Access};
 use crate::body::BUDGET_BYTES;
 use crate::budget::Budget;
 use crate::config::ApiConfig;
@@ -56,6 +57,7 @@ pub struct Api {
     pool: LinkPool,
     probing: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    reload: JoinHandle<()>,
     serving: JoinHandle<()>,
 }
 
@@ -79,13 +81,15 @@ impl Api {
             metrics,
             queues: QueueNames::new(config.max_queues),
             ending: watch::Sender::new(Ending::No),
+            access: Access::new(&config.access, address),
             config,
         });
         let probing = tokio::spawn(health::probe(Arc::clone(&state), pool.clone()));
         let upkeep = tokio::spawn(service_runtime::metrics::upkeep());
+        let reload = tokio::spawn(access::reload(Arc::clone(&state)));
         let serving = tokio::spawn(serve(listener, Arc::clone(&state)));
         tracing::info!(%address, "the API listens");
-        Ok(Self { address, state, pool, probing, upkeep, serving })
+        Ok(Self { address, state, pool, probing, upkeep, reload, serving })
     }
 
     /// Where it listens.
@@ -106,6 +110,7 @@ impl Api {
         }
         self.probing.abort();
         self.upkeep.abort();
+        self.reload.abort();
         self.state.streams.end().await;
         let _ = tokio::time::timeout(LAST_WORDS, self.state.pusher.close()).await;
         self.pool.close();

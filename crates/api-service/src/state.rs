@@ -8,6 +8,7 @@ use faktory_link::{JobOutcome, Pusher};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::health::Health;
@@ -29,6 +30,7 @@ pub(crate) enum Ending {
 
 pub(crate) struct State {
     pub(crate) config: ApiConfig,
+    pub(crate) access: Access,
     pub(crate) pusher: Pusher,
     pub(crate) health: Health,
     pub(crate) queues: QueueNames,

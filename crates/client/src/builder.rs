@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
 /// A client of one API. Cheap to clone; clones share connections.
@@ -22,15 +23,19 @@ pub enum BuildError {
     /// The address is none.
     #[error("the API's address {0:?} must look like http://host:port")]
     Address(String),
+    /// The key has characters that no header may have.
+    #[error("the key has characters that no HTTP header may have")]
+    Key,
     /// The HTTP library can't start.
     #[error("failed to make an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
 }
 
 /// A client in the making.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Builder {
     address: String,
+    key: Option<String>,
     connect_timeout: Duration,
     timeout: Duration,
     attempts: u32,
@@ -54,6 +59,7 @@ impl Client {
     pub fn builder(address: &str) -> Builder {
         Builder {
             address: address.into(),
+            key: None,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(65),
             attempts: 5,
@@ -65,7 +71,23 @@ impl Client {
     }
 }
 
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("address", &self.address)
+            .field("key", &self.key.as_ref().map(|_| "[redacted]"))
+            .finish_non_exhaustive()
+    }
+}
+
 impl Builder {
+    /// The key that the API asks for, where it has keys; it needs the scope `post`.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
     /// For the TCP connection; 10 s without.
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -128,7 +150,14 @@ impl Builder {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
+        let mut headers = HeaderMap::new();
+        if let Some(key) = &self.key {
+            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| BuildError::Key)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
         let http = reqwest::Client::builder()
+            .default_headers(headers)
             .connect_timeout(self.connect_timeout)
             .timeout(self.timeout)
             .tcp_nodelay(true)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config_error::Problem;
 use crate::environment::Environment;
+use crate::keys::Keys;
 use crate::logs::LogFormat;
 use crate::parse;
 use crate::queue_order::QueueOrder;
@@ -95,6 +96,30 @@ impl Check {
         }
     }
 
+    /// The keys, where they are configured. Without any, only this machine is let in, unless that is asked for.
+    pub(crate) fn keys(&mut self, file: Option<String>, bind: SocketAddr, open: Option<String>, role: Role) -> Option<(PathBuf, Keys)> {
+        let may_be_open = self.value("API_ALLOW_UNAUTHENTICATED", open, parse::yes_or_no);
+        let Some(path) = file else {
+            if role.runs_api() && !bind.ip().is_loopback() && !may_be_open {
+                self.fault(
+                    "BIND_ADDR",
+                    "is reached from other machines, where anybody could post: set API_KEYS_FILE to a file of keys (`work-factory key new NAME --scope post` makes them), or API_ALLOW_UNAUTHENTICATED=true",
+                );
+            }
+            return None;
+        };
+        // The path is not repeated, as with passwords.
+        let read = std::fs::read_to_string(&path).map_err(|error| format!("must name a file that can be read: {error}"));
+        match read.and_then(|text| Keys::parse(&text).map_err(|fault| format!("must name a file of keys; {fault}"))) {
+            Ok(keys) if keys.is_empty() => {
+                self.fault("API_KEYS_FILE", "must name a file with a key; `work-factory key new NAME --scope post` makes one");
+            }
+            Ok(keys) => return Some((PathBuf::from(path), keys)),
+            Err(detail) => self.fault("API_KEYS_FILE", &detail),
+        }
+        None
+    }
+
     pub(crate) fn data_dir(&mut self, text: Option<String>, role: Role, work_server_is_set: bool) -> Option<PathBuf> {
         use etcetera::BaseStrategy;
         let folder = text.map(PathBuf::from).or_else(|| Some(etcetera::choose_base_strategy().ok()?.data_dir().join("work-factory")));
@@ -124,11 +149,13 @@ macro_rules! placeholder {
 placeholder! {
     Duration: Duration::ZERO,
     usize: 0,
+    bool: false,
+    Vec<String>: Vec::new(),
     u32: 0,
     QueueOrder: QueueOrder::strict([""]),
     String: String::new(),
     LogFormat: LogFormat::Text,
-    SocketAddr: SocketAddr::from(([0, 0, 0, 0], 0)),
+    SocketAddr: SocketAddr::from(([127, 0, 0, 1], 0)),
 }
 
 /// The first line of a file. The path is not repeated: who sets a password where its file is meant would read it in the log.

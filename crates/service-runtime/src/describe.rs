@@ -25,10 +25,12 @@ impl Settings {
                 link.breaker_open
             ));
         }
-        if matches!(role, Role::All | Role::Api) {
+        if role.runs_api() {
             parts.push(format!(
-                "api_bind={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={} compress_from={}",
+                "api_bind={} keys={} allowed_hosts={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={} compress_from={}",
                 api.bind,
+                api.keys.as_ref().map_or_else(|| "none".to_owned(), |(_, keys)| keys.len().to_string()),
+                if api.allowed_hosts.is_empty() { "none".to_owned() } else { api.allowed_hosts.join(",") },
                 api.request_timeout,
                 api.max_body_bytes,
                 api.max_batch_jobs,

@@ -4,6 +4,7 @@ mod check;
 mod config_error;
 mod describe;
 mod environment;
+mod keys;
 mod logs;
 pub mod metrics;
 mod parse;
@@ -14,10 +15,12 @@ mod settings;
 mod shutdown;
 mod start;
 mod variables;
+mod watched;
 mod work_server_url;
 
 pub use config_error::{ConfigError, Problem};
 pub use environment::Environment;
+pub use keys::{Key, Keys, Scope};
 pub use logs::LogFormat;
 pub use queue_order::QueueOrder;
 pub use role::Role;
@@ -26,4 +29,5 @@ pub use settings::{ApiSettings, BrokerSettings, LinkSettings, Loaded, Settings, 
 pub use shutdown::{EndedAtOnce, Termination};
 pub use start::{CONFIG_EXIT_CODE, report, start};
 pub use variables::{VARIABLES, Variable, markdown_table};
+pub use watched::{Contents, LOOK_EVERY, Watched};
 pub use work_server_url::WorkServerUrl;

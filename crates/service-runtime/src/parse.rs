@@ -61,6 +61,21 @@ pub(crate) fn congestion(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("the name of a TCP congestion control, such as cubic or bbr".into()) }
 }
 
+pub(crate) fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "true or false".to_owned())
+}
+
+/// Names of hosts, without ports.
+pub(crate) fn hosts(text: &str) -> Result<Vec<String>, String> {
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().all(|name| is_name(name)) {
+        Ok(names)
+    } else {
+        Err("names or addresses without ports, comma-separated, such as jobs.example,10.0.0.5".into())
+    }
+}
+
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     text.parse().map_err(|_| "an address and a port, such as 127.0.0.1:3000, 0.0.0.0:3000 or [::1]:3000".to_owned())

@@ -14,6 +14,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// True where the API runs.
+    #[must_use]
+    pub const fn runs_api(self) -> bool {
+        matches!(self, Self::All | Self::Api)
+    }
+
     /// True where a worker runs.
     #[must_use]
     pub const fn runs_worker(self) -> bool {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::check::Check;
 use crate::config_error::{ConfigError, Problem, unknown_variables};
 use crate::environment::Environment;
+use crate::keys::Keys;
 use crate::logs::{self, LogFormat};
 use crate::parse;
 use crate::queue_order::QueueOrder;
@@ -69,6 +70,10 @@ pub struct LinkSettings {
 pub struct ApiSettings {
     /// Where it listens.
     pub bind: SocketAddr,
+    /// The keys, and the file that has them; everybody may post where `None`.
+    pub keys: Option<(PathBuf, Keys)>,
+    /// Names under which an API without keys is reached.
+    pub allowed_hosts: Vec<String>,
     /// Every request has ended by then.
     pub request_timeout: Duration,
     /// The largest body, in bytes.
@@ -136,6 +141,9 @@ pub(crate) struct Texts {
     pub(crate) faktory_breaker_failures: Option<String>,
     pub(crate) faktory_breaker_open: Option<String>,
     pub(crate) bind_addr: Option<String>,
+    pub(crate) api_keys_file: Option<String>,
+    pub(crate) api_allow_unauthenticated: Option<String>,
+    pub(crate) api_allowed_hosts: Option<String>,
     pub(crate) api_request_timeout: Option<String>,
     pub(crate) api_max_body_bytes: Option<String>,
     pub(crate) api_max_batch_jobs: Option<String>,
@@ -173,10 +181,16 @@ impl Settings {
         });
         let link = check.link(&texts, environment, role);
         let link_is_set = link.url_is_set;
+        let api_bind = check.value("BIND_ADDR", texts.bind_addr, parse::address);
+        let keys = check.keys(texts.api_keys_file, api_bind, texts.api_allow_unauthenticated, role);
         let settings = Self {
             link,
             api: ApiSettings {
-                bind: check.value("BIND_ADDR", texts.bind_addr, parse::address),
+                bind: api_bind,
+                keys,
+                allowed_hosts: texts
+                    .api_allowed_hosts
+                    .map_or_else(Vec::new, |text| check.value("API_ALLOWED_HOSTS", Some(text), parse::hosts)),
                 request_timeout: check.value("API_REQUEST_TIMEOUT", texts.api_request_timeout, parse::duration),
                 max_body_bytes: check.value("API_MAX_BODY_BYTES", texts.api_max_body_bytes, |text| parse::bytes(text, 1 << 30)),
                 max_batch_jobs: check.value("API_MAX_BATCH_JOBS", texts.api_max_batch_jobs, |text| parse::count(text, 1_000_000)),
@@ -301,6 +315,29 @@ mod tests {
         assert!(load(&[("FAKTORY_PASSWORD_FILE", file), ("FAKTORY_URL", "tcp://:x@y")], Role::All).is_err());
         let mistaken = load(&[("FAKTORY_PASSWORD_FILE", "geheim123")], Role::All).unwrap_err();
         assert!(!mistaken.to_string().contains("geheim123"));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_is_let_in_without_keys_unless_that_is_asked_for() {
+        for role in [Role::All, Role::Api] {
+            let error = load(&[("BIND_ADDR", "0.0.0.0:3000")], role).unwrap_err();
+            let detail = &error.problems[0].detail;
+            assert!(detail.contains("API_KEYS_FILE") && detail.contains("API_ALLOW_UNAUTHENTICATED=true"), "{detail}");
+        }
+        assert!(load(&[("BIND_ADDR", "0.0.0.0:3000")], Role::Worker).is_ok());
+        assert!(load(&[("BIND_ADDR", "0.0.0.0:3000"), ("API_ALLOW_UNAUTHENTICATED", "true")], Role::Api).is_ok());
+        assert!(load(&[("BIND_ADDR", "[::1]:3000"), ("API_ALLOWED_HOSTS", "a.example, b")], Role::Api).is_ok());
+        let path = std::env::temp_dir().join(format!("wf-keys-{}", std::process::id()));
+        let file = path.to_str().unwrap();
+        for (text, says) in [("", "a file with a key"), ("ci post geheim", "line 1: ")] {
+            std::fs::write(&path, text).unwrap();
+            let error = load(&[("API_KEYS_FILE", file)], Role::Api).unwrap_err();
+            assert!(error.to_string().contains(says) && !error.to_string().contains("geheim"), "{error}");
+        }
+        std::fs::write(&path, crate::Key::new("ci", [crate::Scope::Post]).unwrap().1.line()).unwrap();
+        let loaded = load(&[("BIND_ADDR", "0.0.0.0:3000"), ("API_KEYS_FILE", file)], Role::Api).unwrap();
+        assert_eq!(loaded.settings.api.keys.unwrap().1.len(), 1);
         std::fs::remove_file(path).unwrap();
     }
 

@@ -40,6 +40,13 @@ pub static VARIABLES: &[Variable] = &[
     variable("FAKTORY_BREAKER_FAILURES", "5", "failures of the link one after another that open the circuit; 0: it never opens"),
     variable("FAKTORY_BREAKER_OPEN", "1s", "time until the work server is tried again while the circuit is open"),
     variable("BIND_ADDR", "127.0.0.1:3000", "where the API listens"),
+    variable(
+        "API_KEYS_FILE",
+        "",
+        "the keys that callers must send; read again when it changes. Without, everybody who reaches the port may post",
+    ),
+    variable("API_ALLOW_UNAUTHENTICATED", "false", "`true`: listen beyond this machine without keys"),
+    variable("API_ALLOWED_HOSTS", "", "names under which an API without keys is reached, comma-separated, beside those of this machine"),
     variable("API_REQUEST_TIMEOUT", "60s", "every request has ended by then"),
     variable("API_MAX_BODY_BYTES", "16MiB", "the largest body"),
     variable("API_MAX_BATCH_JOBS", "10000", "the most jobs in one batch"),

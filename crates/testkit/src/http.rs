@@ -74,7 +74,7 @@ pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
 /// Where the server can't be reached or stops in mid-answer.
 pub async fn get_text(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").as_bytes()).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").as_bytes()).await?;
     let mut text = String::new();
     stream.read_to_string(&mut text).await?;
     Ok(text)

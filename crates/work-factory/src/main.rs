@@ -1,6 +1,7 @@
 //! Work Factory in one process. `up`, the default, is broker, API and worker together; each can also run alone.
 
 mod faults;
+mod keys;
 mod parts;
 mod screen;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use service_runtime::{Role, Settings, Termination};
 
+use keys::KeyCommand;
 use parts::Running;
 
 /// Post jobs over HTTP, run them on workers, keep them in a durable work server.
@@ -30,7 +32,7 @@ struct Arguments {
     env_file: Option<PathBuf>,
 }
 
-#[derive(Subcommand, Clone, Copy)]
+#[derive(Subcommand)]
 enum Command {
     /// Broker, API and worker in one process (the default); without the broker where FAKTORY_URL is set
     Up,
@@ -40,17 +42,9 @@ enum Command {
     Api,
     /// A worker alone, for the work server at FAKTORY_URL
     Worker,
-}
-
-impl Command {
-    const fn role(self) -> Role {
-        match self {
-            Self::Up => Role::All,
-            Self::Broker => Role::Broker,
-            Self::Api => Role::Api,
-            Self::Worker => Role::Worker,
-        }
-    }
+    /// Keys to the API
+    #[command(subcommand)]
+    Key(KeyCommand),
 }
 
 #[global_allocator]
@@ -58,7 +52,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let role = arguments.command.unwrap_or(Command::Up).role();
+    let role = match arguments.command {
+        None | Some(Command::Up) => Role::All,
+        Some(Command::Broker) => Role::Broker,
+        Some(Command::Api) => Role::Api,
+        Some(Command::Worker) => Role::Worker,
+        Some(Command::Key(command)) => {
+            return match keys::run(command) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => service_runtime::report(error.as_ref()).into(),
+            };
+        }
+    };
     let settings = match service_runtime::start(role, arguments.env_file.as_deref()) {
         Ok(settings) => settings,
         Err(error) => return service_runtime::report(&error).into(),

@@ -1,6 +1,7 @@
 //! The API over real sockets, with the broker or a scripted server behind it.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod access;
 mod bad_input;
 mod binary;
 mod breaker;

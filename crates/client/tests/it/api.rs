@@ -77,3 +77,22 @@ async fn many_tasks_share_a_client() {
     }
     assert_eq!(ids.len(), 200);
 }
+
+#[tokio::test]
+async fn a_key_is_sent_where_there_is_one_and_its_lack_is_told() {
+    let server = WorkServer::broker().await;
+    let (secret, key) = service_runtime::Key::new("ci", [service_runtime::Scope::Post]).unwrap();
+    let keys = service_runtime::Keys::parse(&key.line()).unwrap();
+    let access = api_service::AccessConfig { keys: Some(("nowhere".into(), keys)), ..api_service::AccessConfig::default() };
+    let api = TestApi::start_with(api_service::ApiConfig { access, ..api_service::ApiConfig::new(server.link()) }).await;
+    api.ready().await;
+    let builder = Client::builder(&format!("http://{}", api.address()));
+    let client = builder.clone().key(secret.reveal()).build().unwrap();
+    client.post(&add(1)).await.unwrap();
+    assert!(!format!("{client:?} {builder:?}").contains(secret.reveal()));
+    for (client, code) in [(builder.clone().build(), "key_missing"), (builder.clone().key("wf_other").build(), "key_unknown")] {
+        let error = client.unwrap().post(&add(1)).await.unwrap_err();
+        assert!(matches!(&error, PostError::Refused(problem) if problem.code == code), "{error}");
+    }
+    assert!(builder.key("two\nlines").build().is_err());
+}

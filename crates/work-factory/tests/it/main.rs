@@ -4,5 +4,6 @@
 mod binary;
 mod crash;
 mod end_to_end;
+mod keys;
 mod profiles;
 mod readme;

@@ -1,0 +1,155 @@
+//! Who is let in: attempts without a key, with a wrong one, with too small a scope, under another name, from another origin.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use api_service::{AccessConfig, ApiConfig};
+use hyper::Method;
+use service_runtime::{Key, Keys, Scope};
+use testkit::{TestApi, WorkServer, eventually, http};
+
+const JOB: &str = r#"{"a":1,"b":2}"#;
+
+/// A file with one more key, whose secret is returned.
+fn add_key(file: &Path, name: &str, scopes: &[Scope]) -> String {
+    let (secret, key) = Key::new(name, scopes.iter().copied()).unwrap();
+    let there = std::fs::read_to_string(file).unwrap_or_default();
+    std::fs::write(file, format!("{there}{}\n", key.line())).unwrap();
+    secret.reveal().to_owned()
+}
+
+/// An API that reads its keys from this file.
+async fn with_keys(server: &WorkServer, file: &Path) -> TestApi {
+    let keys = Keys::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let access = AccessConfig { keys: Some((file.to_owned(), keys)), ..AccessConfig::default() };
+    let api = TestApi::start_with(ApiConfig { access, ..ApiConfig::new(server.link()) }).await;
+    api.ready().await;
+    api
+}
+
+/// What is answered: status, code, and the header with which a key is asked for.
+async fn attempt(address: SocketAddr, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+    let mut all = vec![("content-type", "application/json")];
+    all.extend(headers);
+    let body = if method == Method::POST { JOB } else { "" };
+    let answer = http::Client::connect(address).await.unwrap().send(method, path, &all, body).await.unwrap();
+    let asks = answer.headers.get("www-authenticate").map_or("", |value| value.to_str().unwrap());
+    let code = answer.body.get("code").and_then(|code| code.as_str()).unwrap_or_default();
+    (answer.status.as_u16(), code.to_owned(), asks.to_owned())
+}
+
+#[tokio::test]
+async fn every_attempt_has_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let post = format!("Bearer {}", add_key(&file, "poster", &[Scope::Post]));
+    let read = format!("Bearer {}", add_key(&file, "reader", &[Scope::Read]));
+    let wrong = format!("Bearer {}", Key::new("x", [Scope::Post]).unwrap().0.reveal());
+    let server = WorkServer::broker().await;
+    let api = with_keys(&server, &file).await;
+    let address = api.address();
+    let (none, other) = (r#"Bearer realm="work-factory""#, r#"Bearer realm="work-factory", error="invalid_token""#);
+    let scope = |scope: &str| format!(r#"Bearer realm="work-factory", error="insufficient_scope", scope="{scope}""#);
+    for (what, method, path, key, expected) in [
+        ("no key", Method::POST, "/jobs/add", None, (401, "key_missing", none.to_owned())),
+        ("no key, a batch", Method::POST, "/jobs/batch", None, (401, "key_missing", none.to_owned())),
+        ("no key, a stream", Method::POST, "/jobs/stream", None, (401, "key_missing", none.to_owned())),
+        ("no key, figures", Method::GET, "/metrics", None, (401, "key_missing", none.to_owned())),
+        ("no key by Basic", Method::POST, "/jobs/add", Some("Basic eDp5"), (401, "key_missing", none.to_owned())),
+        ("a wrong key", Method::POST, "/jobs/add", Some(wrong.as_str()), (401, "key_unknown", other.to_owned())),
+        ("too small a scope", Method::POST, "/jobs/add", Some(&read), (403, "scope_missing", scope("post"))),
+        ("too small a scope", Method::GET, "/metrics", Some(&post), (403, "scope_missing", scope("read"))),
+        ("the right key", Method::POST, "/jobs/add", Some(&post), (202, "", String::new())),
+        ("the right key", Method::GET, "/metrics", Some(&read), (200, "", String::new())),
+        ("health needs none", Method::GET, "/health", None, (200, "", String::new())),
+        ("ready needs none", Method::GET, "/ready", None, (200, "", String::new())),
+        ("no such path", Method::POST, "/nothing", None, (404, "not_found", String::new())),
+    ] {
+        let headers: Vec<_> = key.map(|key| ("authorization", key)).into_iter().collect();
+        let (status, code, asks) = attempt(address, method, path, &headers).await;
+        println!("{what:20} {path:12} {status} {code} {asks}");
+        assert_eq!((status, code.as_str(), asks), expected, "{what}");
+    }
+    // A page of another origin has no key, so neither its name nor its origin matters here.
+    let answer = attempt(address, Method::POST, "/jobs/add", &[("origin", "http://evil.example"), ("authorization", &post)]).await;
+    assert_eq!(answer.0, 202);
+}
+
+#[tokio::test]
+async fn without_keys_pages_of_other_origins_and_other_names_are_refused() {
+    let server = WorkServer::broker().await;
+    let api = TestApi::start(server.link()).await;
+    let address = api.address();
+    let own = format!("http://localhost:{}", address.port());
+    for (what, headers, expected) in [
+        ("curl", vec![("host", "localhost")], (202, "")),
+        ("its own page", vec![("host", &own["http://".len()..]), ("origin", own.as_str())], (202, "")),
+        ("a page of another origin", vec![("host", "localhost"), ("origin", "http://evil.example")], (403, "origin_not_allowed")),
+        ("a page without origin", vec![("host", "localhost"), ("origin", "null")], (403, "origin_not_allowed")),
+        ("a name made to point here", vec![("host", "evil.example")], (403, "host_not_allowed")),
+    ] {
+        let (status, code, _) = attempt_as(address, "/jobs/add", &headers).await;
+        println!("{what:28} {status} {code}");
+        assert_eq!((status, code.as_str()), expected, "{what}");
+    }
+    let (status, code, _) = attempt_as(address, "/metrics", &[("host", "evil.example")]).await;
+    assert_eq!((status, code.as_str()), (403, "host_not_allowed"));
+}
+
+/// The same with a `Host` of one's own.
+async fn attempt_as(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (method, body) = if path == "/metrics" { ("GET", "") } else { ("POST", JOB) };
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\n{head}connection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    (status, body.get("code").and_then(|code| code.as_str()).unwrap_or_default().to_owned(), head.to_owned())
+}
+
+#[tokio::test]
+async fn keys_are_read_again_without_a_restart_and_a_faulty_file_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let first = format!("Bearer {}", add_key(&file, "first", &[Scope::Post]));
+    let server = WorkServer::broker().await;
+    let api = with_keys(&server, &file).await;
+    let address = api.address();
+    let status = |key: String| async move { attempt(address, Method::POST, "/jobs/add", &[("authorization", &key)]).await.0 };
+    let becomes = |key: &str, expected: u16| {
+        let key = key.to_owned();
+        async move {
+            eventually("the keys are read again", Duration::from_secs(10), || {
+                let key = key.clone();
+                async move { (status(key).await == expected).then_some(()) }
+            })
+            .await;
+        }
+    };
+    let second = format!("Bearer {}", add_key(&file, "second", &[Scope::Post]));
+    becomes(&second, 202).await;
+    assert_eq!(status(first.clone()).await, 202);
+
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "half a li").unwrap();
+    tokio::time::sleep(2 * service_runtime::LOOK_EVERY).await;
+    assert_eq!(status(first.clone()).await, 202, "a faulty file changes nothing");
+
+    let line = good.lines().find(|line| line.starts_with("second")).unwrap();
+    std::fs::write(&file, format!("{line}\n")).unwrap();
+    becomes(&first, 401).await;
+    assert_eq!(status(second.clone()).await, 202);
+
+    // Nobody is let in where every key was taken out.
+    std::fs::write(&file, "").unwrap();
+    becomes(&second, 401).await;
+}

@@ -1,0 +1,222 @@
+//! Keys to the API: who may do what. A file has a line for each; of a key itself only the SHA-256 is kept.
+//!
+//! A key is 256 random bits, so that a plain hash is enough: there is nothing to guess, and a slow hash would only let strangers keep the
+//! API busy.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRngCore;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::secret::Secret;
+
+/// What keys begin with, so that people and scanners of leaked secrets know one when they see it.
+const MARK: &str = "wf_";
+/// Bytes of a key beside its mark.
+const RANDOM: usize = 32;
+const HASH: &str = "sha256:";
+const NAME_MAX: usize = 64;
+
+/// What a key is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// To post jobs.
+    Post,
+    /// To read figures.
+    Read,
+    /// To manage queues and sets.
+    Manage,
+}
+
+impl Scope {
+    const ALL: [Self; 3] = [Self::Post, Self::Read, Self::Manage];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Read => "read",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| "post, read or manage".into())
+    }
+}
+
+/// The name and the scopes of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Who has it.
+    pub name: String,
+    /// What it is good for.
+    pub scopes: BTreeSet<Scope>,
+    hash: [u8; 32],
+}
+
+impl Key {
+    /// A new key of this name: the secret, which is nowhere kept, and what is.
+    ///
+    /// # Errors
+    /// Where the name is not 1 to 64 letters, digits, `.`, `_` or `-`, there is no scope, or the system has no random numbers.
+    pub fn new(name: &str, scopes: impl IntoIterator<Item = Scope>) -> Result<(Secret, Self), String> {
+        check_name(name)?;
+        let scopes: BTreeSet<Scope> = scopes.into_iter().collect();
+        if scopes.is_empty() {
+            return Err("a key needs a scope: post, read or manage".into());
+        }
+        let mut random = [0; RANDOM];
+        rand::rngs::OsRng.try_fill_bytes(&mut random).map_err(|error| format!("the system gives no random numbers: {error}"))?;
+        let secret = format!("{MARK}{}", URL_SAFE_NO_PAD.encode(random));
+        let hash = Sha256::digest(&secret).into();
+        Ok((Secret::new(secret), Self { name: name.into(), scopes, hash }))
+    }
+
+    /// Its line in a file of keys.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
+        let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{} {} {HASH}{hash}", self.name, scopes.join(","))
+    }
+}
+
+impl FromStr for Key {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let accepted = || "a line is: NAME SCOPES sha256:HASH, as `work-factory key new` writes it".to_owned();
+        let parts: Vec<&str> = line.split_whitespace().collect();
+        let [name, scopes, hash] = parts.as_slice() else { return Err(accepted()) };
+        check_name(name)?;
+        let scopes = scopes.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|known| format!("a scope is {known}"))?;
+        let hash = hash.strip_prefix(HASH).and_then(unhex).ok_or_else(accepted)?;
+        Ok(Self { name: (*name).into(), scopes, hash })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let fits = (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if fits { Ok(()) } else { Err(format!("a key's name is 1 to {NAME_MAX} letters, digits, dots, underscores or hyphens")) }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 2 * bytes.len() || !text.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Every key there is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keys(Vec<Key>);
+
+impl Keys {
+    /// Reads a file's text: a key a line, empty lines and those that begin with `#` aside.
+    ///
+    /// # Errors
+    /// With the number of the first line that is none, and what is accepted; never with what stands there.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut keys: Vec<Key> = Vec::new();
+        for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let key: Key = line.parse().map_err(|detail| format!("line {number}: {detail}"))?;
+            if keys.iter().any(|other| other.name == key.name) {
+                return Err(format!("line {number}: a key of this name stands above"));
+            }
+            keys.push(key);
+        }
+        Ok(Self(keys))
+    }
+
+    /// The key that this is, if it is one. Takes as long for a wrong one as for a right one.
+    #[must_use]
+    pub fn find(&self, presented: &str) -> Option<&Key> {
+        let hash: [u8; 32] = Sha256::digest(presented).into();
+        let mut found = None;
+        for key in &self.0 {
+            if bool::from(key.hash.ct_eq(&hash)) {
+                found = Some(key);
+            }
+        }
+        found
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True where there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True where there is one of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|key| key.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_is_found_by_its_secret_alone() {
+        let (secret, key) = Key::new("ci", [Scope::Read, Scope::Post]).unwrap();
+        let (other, _) = Key::new("ci", [Scope::Post]).unwrap();
+        let line = key.line();
+        assert!(line.starts_with("ci post,read sha256:") && !line.contains(secret.reveal()), "{line}");
+        let keys = Keys::parse(&format!("# ours\n\n  {line}\n")).unwrap();
+        assert_eq!(keys.find(secret.reveal()), Some(&key));
+        assert!(secret.reveal().starts_with("wf_") && secret.reveal().len() == 46);
+        for wrong in [other.reveal(), "", "wf_", line.as_str(), "ci"] {
+            assert_eq!(keys.find(wrong), None);
+        }
+    }
+
+    #[test]
+    fn a_faulty_line_is_told_by_its_number_and_not_repeated() {
+        let good = Key::new("a", [Scope::Post]).unwrap().1.line();
+        let hash = good.split(' ').next_back().unwrap();
+        for (line, says) in [
+            ("wf_secret".to_owned(), "NAME SCOPES"),
+            (format!("b post,fly {hash}"), "post, read or manage"),
+            (format!("b/c post {hash}"), "a key's name"),
+            ("b post sha256:wf_secret".to_owned(), "sha256:HASH"),
+            (good.clone(), "of this name"),
+        ] {
+            let error = Keys::parse(&format!("{good}\n{line}\n")).unwrap_err();
+            assert!(error.starts_with("line 2: ") && error.contains(says) && !error.contains("secret"), "{error}");
+        }
+        assert!(Keys::parse("# none\n").unwrap().is_empty());
+        assert!(Key::new("no spaces", [Scope::Post]).is_err() && Key::new("a", []).is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! `work-factory key new`: makes a key to the API.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use service_runtime::{Key, Keys, Scope};
+
+#[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key, and show it this once: only its hash is kept
+    New {
+        /// Who gets it: letters, digits, dots, underscores, hyphens
+        name: String,
+        /// What it is good for: post, read, manage; several with commas
+        #[arg(long = "scope", value_name = "SCOPES", value_delimiter = ',', required = true)]
+        scopes: Vec<Scope>,
+        /// The file of keys, which is made where it is not there; without, the line for it is shown
+        #[arg(long, value_name = "PATH", env = "API_KEYS_FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// The key goes to standard output, alone; what there is to say about it to standard error.
+pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
+    let KeyCommand::New { name, scopes, file } = command;
+    let (secret, key) = Key::new(&name, scopes).map_err(anyhow::Error::msg)?;
+    let advice = match &file {
+        Some(path) => {
+            add(path, &key).with_context(|| format!("failed to add the key to {}", path.display()))?;
+            format!("added to {}; an API that reads this file knows the key within a second", path.display())
+        }
+        None => format!("add this line to the file that API_KEYS_FILE names:\n{}", key.line()),
+    };
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "The key follows, and is shown this once. {advice}");
+    std::io::stdout().lock().write_all(format!("{}\n", secret.reveal()).as_bytes()).context("failed to show the key")
+}
+
+/// Adds a line, in one write, so that whoever reads meanwhile sees it whole or not at all.
+fn add(path: &Path, key: &Key) -> anyhow::Result<()> {
+    let there = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    if Keys::parse(&there).map_err(anyhow::Error::msg)?.has(&key.name) {
+        bail!("there is a key named {} already: take another name, or delete its line", key.name);
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let begin = if there.is_empty() || there.ends_with('\n') { "" } else { "\n" };
+    options.open(path)?.write_all(format!("{begin}{}\n", key.line()).as_bytes())?;
+    Ok(())
+}
