@@ -1,10 +1,11 @@
 //! What the API is started with.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_link::LinkConfig;
-use service_runtime::{LinkSettings, Settings};
+use faktory_link::{LinkConfig, Tls};
+use service_runtime::{LinkSettings, ServerTls, Settings};
 
 use crate::access::AccessConfig;
 
@@ -13,6 +14,8 @@ use crate::access::AccessConfig;
 pub struct ApiConfig {
     /// Where it listens; port 0 picks a free one.
     pub bind: SocketAddr,
+    /// Its certificate; plain HTTP where `None`.
+    pub tls: Option<ServerTls>,
     /// Who is let in.
     pub access: AccessConfig,
     /// Every request has ended by then.
@@ -37,6 +40,7 @@ impl ApiConfig {
     pub fn new(link: LinkConfig) -> Self {
         Self {
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
             access: AccessConfig::default(),
             request_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(10),
@@ -54,6 +58,7 @@ impl ApiConfig {
         let api = &settings.api;
         Self {
             bind: api.bind,
+            tls: api.tls.clone(),
             access: AccessConfig { keys: api.keys.clone(), hosts: api.allowed_hosts.clone() },
             request_timeout: api.request_timeout,
             max_body_bytes: api.max_body_bytes,
@@ -69,6 +74,7 @@ impl ApiConfig {
 #[must_use]
 pub fn link_config(settings: &LinkSettings) -> LinkConfig {
     LinkConfig {
+        tls: settings.tls.as_ref().map(|tls| Tls { config: Arc::clone(&tls.config), server_name: tls.server_name.clone() }),
         password: settings.url.password.as_ref().map(|password| password.reveal().to_owned()),
         connect_timeout: settings.connection_timeout,
         read_timeout: settings.read_timeout,

@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use crate::access::{self, Access};
 use crate::body::BUDGET_BYTES;
@@ -86,7 +87,7 @@ impl Api {
         });
         let probing = tokio::spawn(health::probe(Arc::clone(&state), pool.clone()));
         let upkeep = tokio::spawn(service_runtime::metrics::upkeep());
-        let reload = tokio::spawn(access::reload(Arc::clone(&state)));
+        let reload = tokio::spawn(reload(Arc::clone(&state)));
         let serving = tokio::spawn(serve(listener, Arc::clone(&state)));
         tracing::info!(%address, "the API listens");
         Ok(Self { address, state, pool, probing, upkeep, reload, serving })
@@ -118,6 +119,16 @@ impl Api {
     }
 }
 
+/// Follows the files of keys and certificates.
+async fn reload(state: SharedState) {
+    let certificate = async {
+        if let Some(tls) = state.config.tls.clone() {
+            tls.reload("API_TLS_CERT_FILE").await;
+        }
+    };
+    tokio::join!(certificate, access::reload(Arc::clone(&state)));
+}
+
 /// Serves until the end has begun, then until the last connection is done.
 async fn serve(listener: TcpListener, state: SharedState) {
     let graceful = GracefulShutdown::new();
@@ -125,6 +136,7 @@ async fn serve(listener: TcpListener, state: SharedState) {
     let mut connections = JoinSet::new();
     let mut ending = state.ending.subscribe();
     let service = TowerToHyperService::new(routes::router(Arc::clone(&state)));
+    let tls = state.config.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config(&[b"http/1.1"])));
     loop {
         let accepted = tokio::select! {
             _ = ending.wait_for(|ending| *ending != Ending::No) => break,
@@ -138,9 +150,17 @@ async fn serve(listener: TcpListener, state: SharedState) {
         }
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service.clone()));
+        let (service, watcher, tls) = (service.clone(), graceful.watcher(), tls.clone());
         connections.spawn(async move {
-            if let Err(error) = connection.await {
+            let result = match tls {
+                None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
+                Some(tls) => match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
+                    Ok(Err(error)) => return tracing::debug!(%error, "a client failed to agree on TLS"),
+                    Err(_) => return tracing::debug!("a client took too long to agree on TLS"),
+                },
+            };
+            if let Err(error) = result {
                 tracing::debug!(%error, "a client's connection ended badly");
             }
             drop(place);

@@ -1,8 +1,12 @@
 //! The client and how it is made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 /// A client of one API. Cheap to clone; clones share connections.
@@ -21,8 +25,11 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The address is none.
-    #[error("the API's address {0:?} must look like http://host:port")]
+    #[error("the API's address {0:?} must look like http://host:port or https://host:port")]
     Address(String),
+    /// The authorities' certificates can't be used.
+    #[error("the authorities must be certificates in PEM: {0}")]
+    Authorities(String),
     /// The key has characters that no header may have.
     #[error("the key has characters that no HTTP header may have")]
     Key,
@@ -36,6 +43,7 @@ pub enum BuildError {
 pub struct Builder {
     address: String,
     key: Option<String>,
+    authorities: Option<Vec<u8>>,
     connect_timeout: Duration,
     timeout: Duration,
     attempts: u32,
@@ -49,7 +57,7 @@ impl Client {
     /// A client with the defaults of [`Builder`].
     ///
     /// # Errors
-    /// Where `address` is not `http://host:port`.
+    /// Where `address` is not `http://host:port` or `https://host:port`.
     pub fn new(address: &str) -> Result<Self, BuildError> {
         Self::builder(address).build()
     }
@@ -60,6 +68,7 @@ impl Client {
         Builder {
             address: address.into(),
             key: None,
+            authorities: None,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(65),
             attempts: 5,
@@ -85,6 +94,13 @@ impl Builder {
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// With `https://`: trusts these authorities (PEM) instead of the system's.
+    #[must_use]
+    pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities = Some(pem.into());
         self
     }
 
@@ -140,11 +156,11 @@ impl Builder {
     /// The client.
     ///
     /// # Errors
-    /// Where the address is not `http://host:port`.
+    /// Where the address is not `http://host:port` or `https://host:port`, or key or authorities can't be used.
     pub fn build(self) -> Result<Client, BuildError> {
         let wrong = || BuildError::Address(self.address.clone());
         let mut base = Url::parse(&self.address).map_err(|_| wrong())?;
-        if base.scheme() != "http" || base.host().is_none() || base.query().is_some() {
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() || base.query().is_some() {
             return Err(wrong());
         }
         if !base.path().ends_with('/') {
@@ -157,6 +173,7 @@ impl Builder {
             headers.insert(AUTHORIZATION, value);
         }
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(self.authorities.as_deref())?)
             .default_headers(headers)
             .connect_timeout(self.connect_timeout)
             .timeout(self.timeout)
@@ -180,4 +197,25 @@ impl Builder {
             chunks_in_flight: self.chunks_in_flight,
         })
     }
+}
+
+/// Who is trusted. Cryptography is ring's, chosen here and not for the whole process.
+fn tls(authorities: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        Some(pem) => {
+            let failed = |error: &dyn std::fmt::Display| BuildError::Authorities(error.to_string());
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(failed(&"there is none"));
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| BuildError::Authorities(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio_rustls::rustls::ServerConfig;
 
 /// Where a broker listens, where it stores, and what it allows.
 #[derive(Clone)]
@@ -14,6 +17,8 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// The password that clients must know, where there is one.
     pub password: Option<String>,
+    /// How TLS is spoken; not at all where `None`.
+    pub tls: Option<Arc<ServerConfig>>,
     /// Connections at a time; one more is told so and closed. Faktory's limit.
     pub max_connections: usize,
     /// Bytes in one command. A longer one is answered with an error and ends its connection.
@@ -32,6 +37,7 @@ impl BrokerConfig {
             bind,
             data_dir,
             password: None,
+            tls: None,
             max_connections: 2000,
             max_line_bytes: 64 << 20,
             max_queues: 100_000,

@@ -1,18 +1,26 @@
 //! One client's connection: handshake, lines in, replies out, and what was not delivered when it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use faktory_wire::{Command, CommandError, Greeting, Hello, LineDecoder, Reply, password_hash};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 use crate::config::BrokerConfig;
 use crate::core::{Event, Outgoing};
 use crate::delivery::Delivery;
 use crate::machine::ConnectionId;
+use crate::shared_io::SharedIo;
+
+/// Both directions of a connection by TLS.
+type Halves<'a> = (ReadHalf<TlsStream<SharedIo<'a>>>, WriteHalf<TlsStream<SharedIo<'a>>>);
 
 /// What a client may have unanswered: a command costs 1, one more for every 64 KiB, and those whose answers can be large 8.
 const UNANSWERED_MAX: u32 = 1024;
@@ -42,85 +50,123 @@ enum InputEnd {
 
 impl Connection {
     /// Serves the client until the end. Never fails: what goes wrong is the client's.
-    pub(crate) async fn serve(mut self) {
+    pub(crate) async fn serve(self) {
+        let written = AtomicU64::new(0);
+        let io = SharedIo { stream: &self.stream, written: &written };
+        match &self.config.tls {
+            None => self.serve_over(io, io, io).await,
+            Some(tls) => {
+                if let Some((reader, writer)) = self.accept_tls(tls, io).await {
+                    self.serve_over(reader, writer, io).await;
+                }
+            }
+        }
+    }
+
+    async fn accept_tls<'a>(&self, tls: &Arc<ServerConfig>, io: SharedIo<'a>) -> Option<Halves<'a>> {
+        let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(io);
+        match tokio::time::timeout(self.config.handshake_timeout, accepting).await {
+            Ok(Ok(stream)) => Some(tokio::io::split(stream)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a client failed to agree on TLS");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    async fn serve_over(&self, mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + Unpin, io: SharedIo<'_>) {
         let mut buffer = BytesMut::with_capacity(8 << 10);
-        let greeted = tokio::time::timeout(self.config.handshake_timeout, self.handshake(&mut buffer)).await;
+        let greeting = self.handshake(&mut reader, &mut writer, &mut buffer);
+        let greeted = tokio::time::timeout(self.config.handshake_timeout, greeting).await;
         let Ok(Some(hello)) = greeted else { return };
         let (sender, receiver) = mpsc::channel(UNANSWERED_MAX as usize + 8);
         let opened = Event::Opened { connection: self.id, hello: Box::new(hello), replies: sender };
         if self.core.send_async(opened).await.is_ok() {
-            self.converse(buffer, receiver).await;
+            self.converse(reader, writer, io, buffer, receiver).await;
         }
     }
 
     /// Too many connections are told so only after their HELLO, as with Faktory: clients read one reply to it.
-    pub(crate) async fn refuse(mut self, connections: usize) {
+    pub(crate) async fn refuse(self, connections: usize) {
+        let written = AtomicU64::new(0);
+        let io = SharedIo { stream: &self.stream, written: &written };
+        match &self.config.tls {
+            None => self.refuse_over(io, io, connections).await,
+            Some(tls) => {
+                if let Some((reader, writer)) = self.accept_tls(tls, io).await {
+                    self.refuse_over(reader, writer, connections).await;
+                }
+            }
+        }
+    }
+
+    async fn refuse_over(&self, mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + Unpin, connections: usize) {
         let mut buffer = BytesMut::new();
-        let greeted = tokio::time::timeout(self.config.handshake_timeout, self.handshake(&mut buffer)).await;
-        if let Ok(Some(_)) = greeted {
+        let greeting = self.handshake(&mut reader, &mut writer, &mut buffer);
+        if let Ok(Some(_)) = tokio::time::timeout(self.config.handshake_timeout, greeting).await {
             let reply = Reply::error(format!("too many connections: {connections}"));
-            self.send_and_close(&reply).await;
+            send_and_close(&mut reader, &mut writer, &reply).await;
         }
     }
 
     /// Greets, and reads who the client is; `None` where it is to be left.
-    async fn handshake(&mut self, buffer: &mut BytesMut) -> Option<Hello> {
+    async fn handshake(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+        buffer: &mut BytesMut,
+    ) -> Option<Hello> {
         let asked = self.config.password.is_some().then(|| (fastrand::u32(4000..8096), format!("{:x}", fastrand::u64(..) >> 1)));
         let (iterations, salt) = asked.clone().unzip();
         let mut wire = Vec::new();
         Greeting { v: 2, iterations, salt }.encode(&mut wire);
-        self.stream.write_all(&wire).await.ok()?;
+        send(writer, &wire).await.ok()?;
 
         let mut decoder = LineDecoder::new(FIRST_LINE_MAX);
         let line = loop {
             match decoder.decode(buffer) {
                 Ok(Some(line)) => break line,
                 Ok(None) => {}
-                Err(error) => return self.leave(&error.to_string()).await,
+                Err(error) => return leave(reader, writer, &error.to_string()).await,
             }
-            if self.stream.read_buf(buffer).await.ok()? == 0 {
+            if reader.read_buf(buffer).await.ok()? == 0 {
                 return None;
             }
         };
         let hello = match Hello::parse(&line) {
             Ok(hello) => hello,
-            Err(error) => return self.leave(&error.to_string()).await,
+            Err(error) => return leave(reader, writer, &error.to_string()).await,
         };
         if let (Some(password), Some((iterations, salt))) = (self.config.password.clone(), asked) {
             // Milliseconds of hashing: not on a thread that serves others.
             let expected = tokio::task::spawn_blocking(move || password_hash(&password, &salt, iterations)).await.ok()?;
             if !same(expected.as_bytes(), hello.pwdhash.as_deref().unwrap_or_default().as_bytes()) {
-                return self.leave("Invalid password").await;
+                return leave(reader, writer, "Invalid password").await;
             }
         }
         let mut wire = Vec::new();
         Reply::OK.encode(&mut wire);
-        self.stream.write_all(&wire).await.ok()?;
+        send(writer, &wire).await.ok()?;
         Some(hello)
     }
 
-    async fn leave(&mut self, why: &str) -> Option<Hello> {
-        self.send_and_close(&Reply::error(why)).await;
-        None
-    }
-
-    async fn send_and_close(&mut self, reply: &Reply) {
-        let mut wire = Vec::new();
-        reply.encode(&mut wire);
-        if self.stream.write_all(&wire).await.is_ok() && self.stream.shutdown().await.is_ok() {
-            let _ = tokio::time::timeout(Duration::from_millis(500), discard(&mut self.stream)).await;
-        }
-    }
-
-    async fn converse(mut self, buffer: BytesMut, mut replies: mpsc::Receiver<Outgoing>) {
+    async fn converse(
+        &self,
+        mut reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+        io: SharedIo<'_>,
+        buffer: BytesMut,
+        mut replies: mpsc::Receiver<Outgoing>,
+    ) {
         let window = Arc::new(Semaphore::new(UNANSWERED_MAX as usize));
         // Permits travel beside the commands, in their order, and are released as the answers are written.
         let (unanswered, mut answered) = mpsc::channel(UNANSWERED_MAX as usize);
-        let mut delivery = Delivery::default();
+        let mut delivery = Delivery::new(io, self.config.tls.is_none());
         let (id, core) = (self.id, self.core.clone());
         let (input_ended, all_written) = {
-            let mut reading = std::pin::pin!(read_lines(&self, buffer, &window, unanswered));
-            let mut writing = std::pin::pin!(write_replies(&self.stream, &mut replies, &mut answered, &mut delivery));
+            let mut reading = std::pin::pin!(read_lines(self, &mut reader, buffer, &window, unanswered));
+            let mut writing = std::pin::pin!(write_replies(&mut writer, &mut replies, &mut answered, &mut delivery));
             tokio::select! {
                 input = &mut reading => match input {
                     // What was asked for is still answered.
@@ -131,7 +177,7 @@ impl Connection {
             }
         };
         if all_written {
-            self.farewell(input_ended, &mut delivery).await;
+            farewell(&mut reader, &mut writer, io.stream, input_ended, &mut delivery).await;
         }
         // From here on the core can't send any more; what it has sent and was not written did not arrive.
         replies.close();
@@ -141,32 +187,56 @@ impl Connection {
                 unsent.push(reservation);
             }
         }
-        let mut undelivered = delivery.undelivered(&self.stream);
+        let mut undelivered = delivery.undelivered();
         undelivered.append(&mut unsent);
         let _ = core.send_async(Event::Closed { connection: id, undelivered }).await;
     }
+}
 
-    /// Everything has been written: says so, and sees to it that it arrives.
-    async fn farewell(&mut self, input_ended: bool, delivery: &mut Delivery) {
-        if self.stream.shutdown().await.is_err() {
+/// Everything has been written: says so, and sees to it that it arrives.
+async fn farewell(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    stream: &TcpStream,
+    input_ended: bool,
+    delivery: &mut Delivery<'_>,
+) {
+    if writer.shutdown().await.is_err() {
+        return;
+    }
+    let arrive = async {
+        if !input_ended && discard(reader).await.is_err() {
             return;
         }
-        let arrive = async {
-            if !input_ended && discard(&mut self.stream).await.is_err() {
-                return;
-            }
-            let mut pause = Duration::from_millis(1);
-            while !delivery.all_arrived(&self.stream) && matches!(self.stream.take_error(), Ok(None)) {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
-            }
-        };
-        let _ = tokio::time::timeout(FAREWELL, arrive).await;
+        let mut pause = Duration::from_millis(1);
+        while !delivery.all_arrived() && matches!(stream.take_error(), Ok(None)) {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    };
+    let _ = tokio::time::timeout(FAREWELL, arrive).await;
+}
+
+async fn leave(reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin), why: &str) -> Option<Hello> {
+    send_and_close(reader, writer, &Reply::error(why)).await;
+    None
+}
+
+async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
+}
+
+async fn send_and_close(reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin), reply: &Reply) {
+    let mut wire = Vec::new();
+    reply.encode(&mut wire);
+    if send(writer, &wire).await.is_ok() && writer.shutdown().await.is_ok() {
+        let _ = tokio::time::timeout(Duration::from_millis(500), discard(reader)).await;
     }
 }
 
 /// Reads to the end and forgets. Closing with unread bytes would reset the connection and take the last answers with it.
-async fn discard(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
     let mut sink = [0; 4096];
     while stream.read(&mut sink).await? > 0 {}
     Ok(())
@@ -179,6 +249,7 @@ fn same(left: &[u8], right: &[u8]) -> bool {
 
 async fn read_lines(
     connection: &Connection,
+    reader: &mut (impl AsyncRead + Unpin),
     mut buffer: BytesMut,
     window: &Arc<Semaphore>,
     unanswered: mpsc::Sender<OwnedSemaphorePermit>,
@@ -216,7 +287,7 @@ async fn read_lines(
         if buffer.capacity() - buffer.len() < 4 << 10 {
             buffer.reserve(16 << 10);
         }
-        match read_some(&connection.stream, &mut buffer).await {
+        match reader.read_buf(&mut buffer).await {
             Ok(0) => {
                 let ended = Event::InputEnded { connection: id };
                 let end = Event::Request { connection: id, request: Ok(Command::End) };
@@ -229,23 +300,12 @@ async fn read_lines(
     }
 }
 
-/// Reads through a shared reference, so that reading and writing can go on side by side on an undivided stream.
-async fn read_some(stream: &TcpStream, buffer: &mut BytesMut) -> std::io::Result<usize> {
-    loop {
-        stream.readable().await?;
-        match stream.try_read_buf(buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            result => return result,
-        }
-    }
-}
-
 /// Writes answers, as many at a time as there are; true where the core said that it was the last.
 async fn write_replies(
-    stream: &TcpStream,
+    writer: &mut (impl AsyncWrite + Unpin),
     replies: &mut mpsc::Receiver<Outgoing>,
     answered: &mut mpsc::Receiver<OwnedSemaphorePermit>,
-    delivery: &mut Delivery,
+    delivery: &mut Delivery<'_>,
 ) -> bool {
     let mut wire = Vec::new();
     let mut permits = Vec::new();
@@ -269,7 +329,7 @@ async fn write_replies(
             }
             next = if wire.len() < WRITE_BYTES { replies.try_recv().ok() } else { None };
         }
-        if write_all(stream, &wire, delivery).await.is_err() {
+        if write_all(writer, &wire, delivery).await.is_err() {
             return false;
         }
         wire.clear();
@@ -283,18 +343,16 @@ async fn write_replies(
     }
 }
 
-async fn write_all(stream: &TcpStream, mut wire: &[u8], delivery: &mut Delivery) -> std::io::Result<()> {
+async fn write_all(writer: &mut (impl AsyncWrite + Unpin), mut wire: &[u8], delivery: &mut Delivery<'_>) -> std::io::Result<()> {
     while !wire.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(wire) {
-            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                delivery.wrote(count, stream);
-                wire = wire.get(count..).unwrap_or_default();
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        let count = writer.write(wire).await?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
         }
+        delivery.wrote();
+        wire = wire.get(count..).unwrap_or_default();
     }
+    writer.flush().await?;
+    delivery.flushed();
     Ok(())
 }

@@ -6,6 +6,7 @@ mod core;
 mod delivery;
 mod machine;
 mod server;
+mod shared_io;
 mod store;
 
 pub use config::BrokerConfig;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::observer::Observer;
+use crate::stream::Tls;
 
 /// Where the work server is, and how long and how much is waited for it.
 #[derive(Clone)]
@@ -13,6 +14,8 @@ pub struct LinkConfig {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// How TLS is spoken; not at all where `None`.
+    pub tls: Option<Tls>,
     /// The password, where the server asks for one.
     pub password: Option<String>,
     /// For each of: a free place in the pool, the TCP connection, the handshake.
@@ -54,6 +57,7 @@ impl LinkConfig {
         Self {
             host: host.into(),
             port,
+            tls: None,
             password: None,
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(30),
@@ -78,6 +82,7 @@ impl fmt::Debug for LinkConfig {
         f.debug_struct("LinkConfig")
             .field("host", &self.host)
             .field("port", &self.port)
+            .field("tls", &self.tls)
             .field("password", &self.password.as_ref().map(|_| "[redacted]"))
             .field("max_connections", &self.max_connections)
             .finish_non_exhaustive()

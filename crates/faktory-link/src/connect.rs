@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,11 @@ use faktory_wire::{Command, Greeting, Hello, Reply, ReplyDecoder, password_hash}
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
 
 use crate::config::{LinkConfig, WorkerIdentity};
 use crate::error::{LinkError, Phase};
+use crate::stream::Stream;
 
 /// A greeting is tens of bytes.
 const HANDSHAKE_REPLY_MAX: usize = 16 << 10;
@@ -27,7 +30,7 @@ static REFUSED_SAID: AtomicBool = AtomicBool::new(false);
 
 /// A connection after its handshake; `rest` is what came behind it already.
 pub(crate) struct Dialled {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) rest: BytesMut,
     /// How long TCP's handshake took.
     pub(crate) distance: Duration,
@@ -42,6 +45,13 @@ pub(crate) async fn dial(config: &LinkConfig, identity: Option<&WorkerIdentity>,
         std::io::ErrorKind::TimedOut => LinkError::Timeout { phase: Phase::Connect, after: limit },
         _ => LinkError::Io { phase: Phase::Connect, source },
     })?;
+    let stream = match &config.tls {
+        None => Stream::Plain(stream),
+        Some(tls) => {
+            let connecting = TlsConnector::from(Arc::clone(&tls.config)).connect(tls.server_name.clone(), stream);
+            Stream::Tls(Box::new(within(limit, Phase::Tls, connecting).await?))
+        }
+    };
     let (stream, rest) = tokio::time::timeout(limit, handshake(config, identity, probe, stream))
         .await
         .unwrap_or(Err(LinkError::Timeout { phase: Phase::Handshake, after: limit }))?;
@@ -114,13 +124,13 @@ async fn handshake(
     config: &LinkConfig,
     identity: Option<&WorkerIdentity>,
     probe: bool,
-    mut stream: TcpStream,
-) -> Result<(TcpStream, BytesMut), LinkError> {
+    mut stream: Stream,
+) -> Result<(Stream, BytesMut), LinkError> {
     let failed = |source| LinkError::Io { phase: Phase::Handshake, source };
     let mut hello = hello(identity);
     // Without a password nothing in the greeting is needed: HELLO goes ahead of it and saves a round trip.
     if config.password.is_none() {
-        stream.write_all(&lines(&hello, probe)).await.map_err(failed)?;
+        send(&mut stream, &lines(&hello, probe)).await.map_err(failed)?;
     }
     let mut replies = Replies { decoder: ReplyDecoder::new(HANDSHAKE_REPLY_MAX), buffer: BytesMut::with_capacity(4 << 10) };
     let greeting = match replies.next(&mut stream).await? {
@@ -135,9 +145,9 @@ async fn handshake(
             // Milliseconds of hashing: not on a thread that serves others.
             let hash = tokio::task::spawn_blocking(move || password_hash(&password, &salt, iterations)).await;
             hello.pwdhash = Some(hash.map_err(|error| LinkError::Unexpected(error.to_string()))?);
-            stream.write_all(&lines(&hello, probe)).await.map_err(failed)?;
+            send(&mut stream, &lines(&hello, probe)).await.map_err(failed)?;
         }
-        (None, Some(_)) => stream.write_all(&lines(&hello, probe)).await.map_err(failed)?,
+        (None, Some(_)) => send(&mut stream, &lines(&hello, probe)).await.map_err(failed)?,
         (None, None) => {}
     }
     match replies.next(&mut stream).await? {
@@ -153,6 +163,12 @@ async fn handshake(
         }
     }
     Ok((stream, replies.buffer))
+}
+
+async fn send(stream: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    // TLS may keep bytes back.
+    stream.flush().await
 }
 
 fn refused(text: String) -> LinkError {
@@ -185,7 +201,7 @@ struct Replies {
 }
 
 impl Replies {
-    async fn next(&mut self, stream: &mut TcpStream) -> Result<Reply, LinkError> {
+    async fn next(&mut self, stream: &mut Stream) -> Result<Reply, LinkError> {
         loop {
             if let Some(reply) = self.decoder.decode(&mut self.buffer)? {
                 return Ok(reply);

@@ -16,6 +16,8 @@ pub enum Phase {
     Resolve,
     /// The TCP connection.
     Connect,
+    /// TLS: keys and certificates.
+    Tls,
     /// Greeting and HELLO.
     Handshake,
     /// The system taking a command's bytes.
@@ -30,6 +32,7 @@ impl fmt::Display for Phase {
             Self::Pool => "pool",
             Self::Resolve => "resolve",
             Self::Connect => "connect",
+            Self::Tls => "TLS",
             Self::Handshake => "handshake",
             Self::Write => "write",
             Self::Reply => "reply",

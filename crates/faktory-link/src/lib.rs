@@ -15,6 +15,7 @@ mod push_batch;
 mod pusher;
 mod queue;
 mod standing_queue;
+mod stream;
 
 pub use breaker::BreakerState;
 pub use config::{LinkConfig, WorkerIdentity};
@@ -26,3 +27,4 @@ pub use outcome::{EncodedJob, JobOutcome, NotSent};
 pub use pool::{LinkPool, PoolFailure, Pooled};
 pub use pusher::{LinkStatus, Pusher, Room};
 pub use queue::Source;
+pub use stream::Tls;

@@ -13,6 +13,7 @@ use crate::queue_order::QueueOrder;
 use crate::role::Role;
 use crate::secret::Secret;
 use crate::settings::{LinkSettings, Texts};
+use crate::tls::{self, ClientFiles, ClientTls, ServerTls};
 use crate::variables::default_of;
 use crate::work_server_url::WorkServerUrl;
 
@@ -50,7 +51,7 @@ impl Check {
         let text = text.unwrap_or_else(|| default_of("FAKTORY_URL").into());
         let mut url = WorkServerUrl::parse(&text).unwrap_or_else(|accepted| {
             self.fault(source, &format!("must be {accepted}"));
-            WorkServerUrl { host: String::new(), port: 0, password: None }
+            WorkServerUrl { host: String::new(), port: 0, is_tls: false, password: None }
         });
         if let Some(path) = &texts.faktory_password_file {
             match (&url.password, read_secret(path)) {
@@ -66,8 +67,10 @@ impl Check {
             }
             Ok(timeout)
         });
+        let tls = if role == Role::Broker { None } else { self.client_tls(texts, &url) };
         LinkSettings {
             url,
+            tls,
             url_is_set,
             read_timeout,
             max_connections: self.value("FAKTORY_MAX_CONNECTIONS", texts.faktory_max_connections.clone(), |text| parse::count(text, 1900)),
@@ -82,6 +85,54 @@ impl Check {
             breaker_failures: self.value("FAKTORY_BREAKER_FAILURES", texts.faktory_breaker_failures.clone(), parse::count_or_none),
             breaker_open: self.value("FAKTORY_BREAKER_OPEN", texts.faktory_breaker_open.clone(), parse::duration),
         }
+    }
+
+    /// How TLS is spoken to the work server, where it is.
+    fn client_tls(&mut self, texts: &Texts, url: &WorkServerUrl) -> Option<ClientTls> {
+        let files = [
+            ("FAKTORY_TLS_CA_FILE", &texts.faktory_tls_ca_file),
+            ("FAKTORY_TLS_CERT_FILE", &texts.faktory_tls_cert_file),
+            ("FAKTORY_TLS_KEY_FILE", &texts.faktory_tls_key_file),
+            ("FAKTORY_TLS_SERVER_NAME", &texts.faktory_tls_server_name),
+        ];
+        if !url.is_tls {
+            for (name, _) in files.iter().filter(|(_, text)| text.is_some()) {
+                self.fault(name, "has no effect unless FAKTORY_URL begins with tcp+tls://");
+            }
+            return None;
+        }
+        let identity = self.pair(
+            "FAKTORY_TLS_CERT_FILE",
+            texts.faktory_tls_cert_file.as_ref(),
+            "FAKTORY_TLS_KEY_FILE",
+            texts.faktory_tls_key_file.as_ref(),
+        );
+        let files = ClientFiles { ca: texts.faktory_tls_ca_file.as_ref().map(PathBuf::from), identity };
+        let server_name = texts.faktory_tls_server_name.as_ref().unwrap_or(&url.host);
+        tls::client(&files, server_name).map_err(|(variable, detail)| self.fault(variable, &detail)).ok()
+    }
+
+    /// The certificate and the key of a server, where it speaks TLS.
+    pub(crate) fn server_tls(
+        &mut self,
+        (certificate_name, certificate): (&str, Option<String>),
+        (key_name, key): (&str, Option<String>),
+    ) -> Option<ServerTls> {
+        let (certificate, key) = self.pair(certificate_name, certificate.as_ref(), key_name, key.as_ref())?;
+        let fault =
+            |(is_certificate, detail): (bool, String)| self.fault(if is_certificate { certificate_name } else { key_name }, &detail);
+        ServerTls::load(&certificate, &key).map_err(fault).ok()
+    }
+
+    /// Two files, or none.
+    fn pair(&mut self, one_name: &str, one: Option<&String>, other_name: &str, other: Option<&String>) -> Option<(PathBuf, PathBuf)> {
+        match (one, other) {
+            (Some(one), Some(other)) => return Some((one.into(), other.into())),
+            (Some(_), None) => self.fault(other_name, &format!("must be set together with {one_name}")),
+            (None, Some(_)) => self.fault(one_name, &format!("must be set together with {other_name}")),
+            (None, None) => {}
+        }
+        None
     }
 
     pub(crate) fn secret(&mut self, name: &str, text: Option<String>, file_name: &str, file: Option<String>) -> Option<Secret> {

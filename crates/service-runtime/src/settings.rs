@@ -16,6 +16,7 @@ use crate::parse;
 use crate::queue_order::QueueOrder;
 use crate::role::Role;
 use crate::secret::Secret;
+use crate::tls::{ClientTls, ServerTls};
 use crate::variables::VARIABLES;
 use crate::work_server_url::WorkServerUrl;
 
@@ -43,6 +44,8 @@ pub struct Settings {
 pub struct LinkSettings {
     /// Where it is.
     pub url: WorkServerUrl,
+    /// How TLS is spoken to it; not at all where `None`.
+    pub tls: Option<ClientTls>,
     /// True where the URL was set and is not the default.
     pub url_is_set: bool,
     /// Connections at the most.
@@ -70,6 +73,8 @@ pub struct LinkSettings {
 pub struct ApiSettings {
     /// Where it listens.
     pub bind: SocketAddr,
+    /// Its certificate; plain HTTP where `None`.
+    pub tls: Option<ServerTls>,
     /// The keys, and the file that has them; everybody may post where `None`.
     pub keys: Option<(PathBuf, Keys)>,
     /// Names under which an API without keys is reached.
@@ -112,6 +117,8 @@ pub struct BrokerSettings {
     pub bind: SocketAddr,
     /// Where it stores; `None` only where nothing is set and the user has no data folder.
     pub data_dir: Option<PathBuf>,
+    /// Its certificate; no TLS where `None`.
+    pub tls: Option<ServerTls>,
     /// Its password.
     pub password: Option<Secret>,
 }
@@ -131,6 +138,10 @@ pub(crate) struct Texts {
     pub(crate) faktory_url: Option<String>,
     pub(crate) faktory_password_file: Option<String>,
     pub(crate) faktory_provider: Option<String>,
+    pub(crate) faktory_tls_ca_file: Option<String>,
+    pub(crate) faktory_tls_server_name: Option<String>,
+    pub(crate) faktory_tls_cert_file: Option<String>,
+    pub(crate) faktory_tls_key_file: Option<String>,
     pub(crate) faktory_max_connections: Option<String>,
     pub(crate) faktory_connection_timeout: Option<String>,
     pub(crate) faktory_read_timeout: Option<String>,
@@ -141,6 +152,8 @@ pub(crate) struct Texts {
     pub(crate) faktory_breaker_failures: Option<String>,
     pub(crate) faktory_breaker_open: Option<String>,
     pub(crate) bind_addr: Option<String>,
+    pub(crate) api_tls_cert_file: Option<String>,
+    pub(crate) api_tls_key_file: Option<String>,
     pub(crate) api_keys_file: Option<String>,
     pub(crate) api_allow_unauthenticated: Option<String>,
     pub(crate) api_allowed_hosts: Option<String>,
@@ -158,6 +171,8 @@ pub(crate) struct Texts {
     pub(crate) worker_bind_addr: Option<String>,
     pub(crate) broker_bind_addr: Option<String>,
     pub(crate) broker_data_dir: Option<String>,
+    pub(crate) broker_tls_cert_file: Option<String>,
+    pub(crate) broker_tls_key_file: Option<String>,
     pub(crate) broker_password: Option<String>,
     pub(crate) broker_password_file: Option<String>,
     pub(crate) shutdown_timeout: Option<String>,
@@ -187,6 +202,7 @@ impl Settings {
             link,
             api: ApiSettings {
                 bind: api_bind,
+                tls: check.server_tls(("API_TLS_CERT_FILE", texts.api_tls_cert_file), ("API_TLS_KEY_FILE", texts.api_tls_key_file)),
                 keys,
                 allowed_hosts: texts
                     .api_allowed_hosts
@@ -212,6 +228,8 @@ impl Settings {
             broker: BrokerSettings {
                 bind: check.value("BROKER_BIND_ADDR", texts.broker_bind_addr, parse::address),
                 data_dir: check.data_dir(texts.broker_data_dir, role, link_is_set),
+                tls: check
+                    .server_tls(("BROKER_TLS_CERT_FILE", texts.broker_tls_cert_file), ("BROKER_TLS_KEY_FILE", texts.broker_tls_key_file)),
                 password: check.secret("BROKER_PASSWORD", texts.broker_password, "BROKER_PASSWORD_FILE", texts.broker_password_file),
             },
             shutdown_timeout: check.value("SHUTDOWN_TIMEOUT", texts.shutdown_timeout, parse::duration),

@@ -1,4 +1,4 @@
-//! Where the work server is: `tcp://:password@host:port`.
+//! Where the work server is: `tcp://:password@host:port`, or `tcp+tls://…`.
 
 use std::fmt;
 
@@ -17,6 +17,8 @@ pub struct WorkServerUrl {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// True where TLS is spoken.
+    pub is_tls: bool,
     /// The password, where there is one.
     pub password: Option<Secret>,
 }
@@ -28,15 +30,15 @@ impl WorkServerUrl {
     /// Where it is no such URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let accepted = || {
-            "a URL such as tcp://127.0.0.1:7419 or tcp://:password@host:7419 (special characters of the password percent-encoded)"
+            "a URL such as tcp://127.0.0.1:7419, tcp://:password@host:7419 or tcp+tls://:password@host:7419 (special characters of the password percent-encoded)"
                 .to_owned()
         };
         let url = Url::parse(text).map_err(|_| accepted())?;
-        match url.scheme() {
-            "tcp" => {}
-            "tcp+tls" => return Err("a tcp:// URL; this version can't speak TLS to a work server yet".into()),
+        let is_tls = match url.scheme() {
+            "tcp" => false,
+            "tcp+tls" => true,
             _ => return Err(accepted()),
-        }
+        };
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(accepted)?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return Err(accepted());
@@ -49,17 +51,18 @@ impl WorkServerUrl {
                 Some(Secret::new(decoded.into_owned()))
             }
         };
-        Ok(Self { host, port: url.port().unwrap_or(DEFAULT_PORT), password })
+        Ok(Self { host, port: url.port().unwrap_or(DEFAULT_PORT), is_tls, password })
     }
 }
 
 impl fmt::Display for WorkServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secret = if self.password.is_some() { ":[redacted]@" } else { "" };
+        let scheme = if self.is_tls { "tcp+tls" } else { "tcp" };
         if self.host.contains(':') {
-            write!(f, "tcp://{secret}[{}]:{}", self.host, self.port)
+            write!(f, "{scheme}://{secret}[{}]:{}", self.host, self.port)
         } else {
-            write!(f, "tcp://{secret}{}:{}", self.host, self.port)
+            write!(f, "{scheme}://{secret}{}:{}", self.host, self.port)
         }
     }
 }
@@ -76,6 +79,7 @@ mod tests {
         assert_eq!(url.to_string(), "tcp://:[redacted]@faktory.example:7777");
         assert!(!format!("{url:?}").contains("p@ss"));
         assert_eq!(WorkServerUrl::parse("tcp://localhost").unwrap().to_string(), "tcp://localhost:7419");
+        assert_eq!(WorkServerUrl::parse("tcp+tls://:x@host").unwrap().to_string(), "tcp+tls://:[redacted]@host:7419");
         assert_eq!(WorkServerUrl::parse("tcp://[::1]:7419").unwrap().to_string(), "tcp://[::1]:7419");
     }
 
@@ -85,7 +89,7 @@ mod tests {
             "",
             "faktory:7419",
             "http://:secret@host",
-            "tcp+tls://:secret@host",
+            "tls://:secret@host",
             "tcp://:secret@",
             "tcp://:secret@host:99999",
             "tcp://:secret@host/path",

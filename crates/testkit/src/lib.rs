@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on is to say so at once")]
 
 mod api;
+mod certificates;
 pub mod http;
 mod process;
 mod quirky;
@@ -10,6 +11,7 @@ mod wire_client;
 mod work_server;
 
 pub use api::TestApi;
+pub use certificates::Authority;
 pub use process::{TestProcess, eventually};
 pub use quirky::{Quirky, Session};
 pub use wire_client::WireClient;

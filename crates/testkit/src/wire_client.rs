@@ -5,15 +5,26 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use faktory_wire::{Greeting, Info, Job, Reply, ReplyDecoder};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::{SockRef, Socket};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::certificates::Authority;
 
 /// Longer than anything a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a connection is read from and written to.
+trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
+
 /// One connection.
 pub struct WireClient {
-    stream: TcpStream,
+    stream: Box<dyn Bytes>,
+    /// Below it.
+    socket: Socket,
     decoder: ReplyDecoder,
     buffer: BytesMut,
     /// What the server greeted with.
@@ -25,7 +36,12 @@ impl WireClient {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, decoder: ReplyDecoder::new(1 << 30), buffer: BytesMut::new(), greeting: None }
+        let socket = SockRef::from(&stream).try_clone().unwrap();
+        Self::over(Box::new(stream), socket)
+    }
+
+    fn over(stream: Box<dyn Bytes>, socket: Socket) -> Self {
+        Self { stream, socket, decoder: ReplyDecoder::new(1 << 30), buffer: BytesMut::new(), greeting: None }
     }
 
     /// Connects and says HELLO, without a worker id.
@@ -36,10 +52,24 @@ impl WireClient {
         client
     }
 
+    /// The same, by TLS.
+    pub async fn connect_tls(address: SocketAddr, authority: &Authority) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let socket = SockRef::from(&stream).try_clone().unwrap();
+        let tls = authority.link_tls("127.0.0.1");
+        let stream = TlsConnector::from(tls.config).connect(tls.server_name, stream).await.unwrap();
+        let mut client = Self::over(Box::new(stream), socket);
+        client.read().await.unwrap();
+        assert_eq!(client.ask(r#"HELLO {"v":2}"#).await, Reply::OK);
+        client
+    }
+
     /// Sends bytes as they are.
     pub async fn send_raw(&mut self, bytes: &[u8]) {
         // A server that has closed may refuse them; the reply to come tells.
         let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
     }
 
     /// Sends a line.
@@ -98,6 +128,6 @@ impl WireClient {
     /// Ends the connection with a reset: what is on its way to us is refused.
     pub fn reset(self) {
         // Zero linger makes close send a reset.
-        self.stream.set_zero_linger().unwrap();
+        self.socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::certificates::Authority;
 use crate::process::eventually;
 use crate::wire_client::WireClient;
 
@@ -40,6 +41,8 @@ fn faktory_bin() -> Option<PathBuf> {
 pub struct WorkServer {
     kind: WorkServerKind,
     password: Option<String>,
+    /// Who vouches for it, where it speaks TLS.
+    authority: Option<Authority>,
     folder: TempDir,
     address: SocketAddr,
     running: Option<Running>,
@@ -61,11 +64,26 @@ impl WorkServer {
         Self::start(WorkServerKind::Broker).await
     }
 
+    /// Starts the broker, which speaks TLS.
+    pub async fn broker_with_tls() -> Self {
+        Self::start_as(WorkServerKind::Broker, None, Some(Authority::new())).await
+    }
+
     /// Starts one with this password, or none.
     pub async fn start_with(kind: WorkServerKind, password: Option<&str>) -> Self {
+        Self::start_as(kind, password, None).await
+    }
+
+    async fn start_as(kind: WorkServerKind, password: Option<&str>, authority: Option<Authority>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut server =
-            Self { kind, password: password.map(Into::into), folder, address: SocketAddr::from(([127, 0, 0, 1], 0)), running: None };
+        let mut server = Self {
+            kind,
+            password: password.map(Into::into),
+            authority,
+            folder,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            running: None,
+        };
         server.run().await;
         server
     }
@@ -79,12 +97,16 @@ impl WorkServer {
     /// A link configuration for it.
     #[must_use]
     pub fn link(&self) -> LinkConfig {
-        LinkConfig { password: self.password.clone(), ..LinkConfig::new(self.address.ip().to_string(), self.address.port()) }
+        let tls = self.authority.as_ref().map(|authority| authority.link_tls("127.0.0.1"));
+        LinkConfig { password: self.password.clone(), tls, ..LinkConfig::new(self.address.ip().to_string(), self.address.port()) }
     }
 
     /// A client that has said HELLO without a worker id.
     pub async fn client(&self) -> WireClient {
-        WireClient::connect(self.address).await
+        match &self.authority {
+            None => WireClient::connect(self.address).await,
+            Some(authority) => WireClient::connect_tls(self.address, authority).await,
+        }
     }
 
     /// Ends it in order, and starts it again on the same data and address.
@@ -112,6 +134,10 @@ impl WorkServer {
             WorkServerKind::Broker => {
                 let mut config = BrokerConfig::new(self.address, self.folder.path().to_owned());
                 config.password = self.password.clone();
+                config.tls = self.authority.as_ref().map(|authority| {
+                    let (certificate, key) = authority.certify("broker", &["127.0.0.1", "localhost"]);
+                    service_runtime::ServerTls::load(&certificate, &key).unwrap().config(&[])
+                });
                 let broker = Broker::start(config).await.unwrap();
                 self.address = broker.address();
                 Running::Broker(broker)

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use api_service::{Api, ApiConfig};
 use faktory_broker::{Broker, BrokerConfig, BrokerError};
-use service_runtime::{Role, Settings, WorkServerUrl};
+use service_runtime::{Role, ServerTls, Settings, WorkServerUrl};
+use tokio::task::JoinHandle;
 use worker_service::{RunningWorker, Worker, WorkerConfig};
 
 use crate::faults;
@@ -16,6 +17,8 @@ pub(crate) struct Running {
     pub(crate) broker: Option<Broker>,
     pub(crate) api: Option<Api>,
     pub(crate) worker: Option<RunningWorker>,
+    /// Follows the files of the broker's certificate.
+    certificate: Option<JoinHandle<()>>,
     /// The work server that API and worker use.
     pub(crate) work_server: WorkServerUrl,
 }
@@ -28,8 +31,11 @@ impl Running {
         if let Some(broker) = &broker {
             let address = reachable(broker.address());
             let password = settings.broker.password.clone();
-            settings.link.url = WorkServerUrl { host: address.ip().to_string(), port: address.port(), password };
+            settings.link.url =
+                WorkServerUrl { host: address.ip().to_string(), port: address.port(), is_tls: settings.broker.tls.is_some(), password };
+            settings.link.tls = settings.broker.tls.as_ref().map(ServerTls::own_client);
         }
+        let certificate = broker.as_ref().and(settings.broker.tls.clone()).map(|tls| tokio::spawn(tls.reload("BROKER_TLS_CERT_FILE")));
         let api = match role {
             Role::All | Role::Api => Some(Api::start(ApiConfig::from_settings(&settings)).await.map_err(faults::of_api)?),
             Role::Worker | Role::Broker => None,
@@ -41,7 +47,7 @@ impl Running {
             }
             Role::Api | Role::Broker => None,
         };
-        Ok(Self { broker, api, worker, work_server: settings.link.url })
+        Ok(Self { broker, api, worker, certificate, work_server: settings.link.url })
     }
 
     /// Waits until there is nothing left to run for: the broker has failed (with its error), or a worker that runs alone
@@ -87,6 +93,9 @@ impl Running {
             }
         };
         tokio::join!(api, worker);
+        if let Some(certificate) = self.certificate {
+            certificate.abort();
+        }
         match self.broker {
             Some(broker) => broker.stop().await,
             None => Ok(()),
@@ -98,6 +107,7 @@ async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
     let broker = &settings.broker;
     let data_dir = broker.data_dir.clone().context("BROKER_DATA_DIR must be set, because the user's data folder can't be found")?;
     let mut config = BrokerConfig::new(broker.bind, data_dir);
+    config.tls = broker.tls.as_ref().map(|tls| tls.config(&[]));
     config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());
     Broker::start(config).await.map_err(faults::of_broker)
 }

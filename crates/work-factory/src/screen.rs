@@ -16,19 +16,21 @@ pub(crate) fn show(running: &Running, settings: &Settings) {
 fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(out, "Work Factory {}\n", env!("CARGO_PKG_VERSION"))?;
+    let scheme = if settings.api.tls.is_some() { "https" } else { "http" };
     if let Some(api) = &running.api {
-        writeln!(out, "  API      http://{}", api.address())?;
+        writeln!(out, "  API      {scheme}://{}", api.address())?;
     }
+    let broker_scheme = if settings.broker.tls.is_some() { "tcp+tls" } else { "tcp" };
     match &running.broker {
         Some(broker) => {
-            writeln!(out, "  broker   tcp://{} (embedded)", broker.address())?;
+            writeln!(out, "  broker   {broker_scheme}://{} (embedded)", broker.address())?;
             writeln!(out, "  data     {}", broker.data_dir().display())?;
         }
         None => writeln!(out, "  Faktory  {}", running.work_server)?,
     }
     if let (Some(broker), None) = (&running.broker, &running.api) {
         let password = if settings.broker.password.is_some() { ":PASSWORD@" } else { "" };
-        writeln!(out, "\nAPI and workers use it with FAKTORY_URL=tcp://{password}{}", broker.address())?;
+        writeln!(out, "\nAPI and workers use it with FAKTORY_URL={broker_scheme}://{password}{}", broker.address())?;
     }
     if running.worker.is_some() {
         let worker = &settings.worker;
@@ -36,7 +38,13 @@ fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::
     }
     if let Some(api) = &running.api {
         let job = "{\"a\":1,\"b\":2}";
-        writeln!(out, "\nTry it:\n  curl -H 'content-type: application/json' -d '{job}' http://{}/jobs/add", api.address())?;
+        let key = if settings.api.keys.is_some() { " -H \"authorization: Bearer $KEY\"" } else { "" };
+        let authority = if settings.api.tls.is_some() { " --cacert CA.pem" } else { "" };
+        writeln!(
+            out,
+            "\nTry it:\n  curl{key}{authority} -H 'content-type: application/json' -d '{job}' {scheme}://{}/jobs/add",
+            api.address()
+        )?;
     }
     writeln!(out, "\nCtrl-C ends it.")?;
     Ok(out)

@@ -1,8 +1,9 @@
 //! What a worker is started with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_link::LinkConfig;
+use faktory_link::{LinkConfig, Tls};
 use service_runtime::{LinkSettings, QueueOrder, Settings};
 
 /// Which queues a worker works on, how much at once, and which work server it uses.
@@ -70,6 +71,7 @@ impl WorkerConfig {
 #[must_use]
 pub fn link_config(settings: &LinkSettings) -> LinkConfig {
     LinkConfig {
+        tls: settings.tls.as_ref().map(|tls| Tls { config: Arc::clone(&tls.config), server_name: tls.server_name.clone() }),
         password: settings.url.password.as_ref().map(|password| password.reveal().to_owned()),
         connect_timeout: settings.connection_timeout,
         read_timeout: settings.read_timeout,

@@ -96,3 +96,19 @@ async fn a_key_is_sent_where_there_is_one_and_its_lack_is_told() {
     }
     assert!(builder.key("two\nlines").build().is_err());
 }
+
+#[tokio::test]
+async fn an_api_that_speaks_tls_is_reached_where_it_is_vouched_for() {
+    let server = WorkServer::broker().await;
+    let (authority, stranger) = (testkit::Authority::new(), testkit::Authority::new());
+    let (certificate, key) = authority.certify("api", &["127.0.0.1"]);
+    let tls = Some(service_runtime::ServerTls::load(&certificate, &key).unwrap());
+    let api = TestApi::start_with(api_service::ApiConfig { tls, ..api_service::ApiConfig::new(server.link()) }).await;
+    let builder = Client::builder(&format!("https://{}", api.address())).attempts(20);
+    let client = builder.clone().authorities(std::fs::read(authority.file()).unwrap()).build().unwrap();
+    client.post(&add(1)).await.unwrap();
+    let client = builder.clone().attempts(1).authorities(std::fs::read(stranger.file()).unwrap()).build().unwrap();
+    let error = client.post(&add(1)).await.unwrap_err();
+    assert!(matches!(&error, PostError::NotStored(why) if why.contains("UnknownIssuer")), "{error}");
+    assert!(builder.authorities("nonsense").build().is_err());
+}

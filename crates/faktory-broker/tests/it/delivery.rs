@@ -7,7 +7,15 @@ use testkit::{WorkServer, eventually};
 
 #[tokio::test]
 async fn a_job_sent_into_a_reset_connection_is_offered_again_at_once() {
-    let server = WorkServer::broker().await;
+    resets(WorkServer::broker().await).await;
+}
+
+#[tokio::test]
+async fn a_job_sent_into_a_reset_connection_by_tls_is_offered_again_at_once() {
+    resets(WorkServer::broker_with_tls().await).await;
+}
+
+async fn resets(server: WorkServer) {
     let mut pusher = server.client().await;
     let mut dying = server.client().await;
     dying.send("FETCH default").await;
@@ -40,7 +48,12 @@ async fn a_job_sent_into_a_reset_connection_is_offered_again_at_once() {
 
 #[tokio::test]
 async fn pipelined_fetches_of_a_closed_connection_are_not_executed() {
-    let server = WorkServer::broker().await;
+    for server in [WorkServer::broker().await, WorkServer::broker_with_tls().await] {
+        half_closes(server).await;
+    }
+}
+
+async fn half_closes(server: WorkServer) {
     let mut pusher = server.client().await;
     let mut closing = server.client().await;
     for _ in 0..20 {
@@ -57,7 +70,12 @@ async fn pipelined_fetches_of_a_closed_connection_are_not_executed() {
 
 #[tokio::test]
 async fn a_job_fetched_and_read_by_a_client_that_leaves_stays_reserved() {
-    let server = WorkServer::broker().await;
+    for server in [WorkServer::broker().await, WorkServer::broker_with_tls().await] {
+        leaves(server).await;
+    }
+}
+
+async fn leaves(server: WorkServer) {
     let mut pusher = server.client().await;
     pusher.ask(r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#).await;
     let mut leaving = server.client().await;

@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use faktory_wire::{Command, Reply, ReplyDecoder};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
-use tokio::net::tcp::ReadHalf;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -15,6 +14,7 @@ use super::{Item, Line, Shared, Waiter};
 use crate::config::LinkConfig;
 use crate::connect::Dialled;
 use crate::error::{LinkError, Phase};
+use crate::stream::Stream;
 
 /// Commands are put together up to this size before they are written.
 const WRITE_BYTES: usize = 256 << 10;
@@ -27,9 +27,27 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Item>) {
-        let Dialled { mut stream, rest, .. } = dialled;
-        let (reader, writer) = stream.split();
-        let mut writing = std::pin::pin!(self.write(writer.as_ref(), queue));
+        let Dialled { stream, rest, .. } = dialled;
+        match stream {
+            Stream::Plain(mut stream) => {
+                let (reader, writer) = stream.split();
+                self.run_over(reader, writer, rest, queue).await;
+            }
+            Stream::Tls(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                self.run_over(reader, writer, rest, queue).await;
+            }
+        }
+    }
+
+    async fn run_over(
+        self,
+        reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+        rest: BytesMut,
+        queue: mpsc::Receiver<Item>,
+    ) {
+        let mut writing = std::pin::pin!(self.write(&mut writer, queue));
         let mut reading = std::pin::pin!(self.read(reader, rest));
         let cause = tokio::select! {
             cause = &mut writing => cause,
@@ -42,7 +60,7 @@ impl Driver {
     }
 
     /// Writes until the connection fails; after the last sender has gone, until all is answered.
-    async fn write(&self, stream: &TcpStream, mut queue: mpsc::Receiver<Item>) -> LinkError {
+    async fn write(&self, stream: &mut (impl AsyncWrite + Unpin), mut queue: mpsc::Receiver<Item>) -> LinkError {
         let mut wire = Vec::new();
         let mut finished: VecDeque<(u64, oneshot::Sender<()>)> = VecDeque::new();
         let mut end = 0;
@@ -72,40 +90,42 @@ impl Driver {
 
     async fn write_all(
         &self,
-        stream: &TcpStream,
+        stream: &mut (impl AsyncWrite + Unpin),
         mut wire: &[u8],
         finished: &mut VecDeque<(u64, oneshot::Sender<()>)>,
     ) -> Result<(), LinkError> {
-        let failed = |source| LinkError::Io { phase: Phase::Write, source };
+        let limit = self.config.write_timeout;
         while !wire.is_empty() {
-            let limit = self.config.write_timeout;
-            match tokio::time::timeout(limit, stream.writable()).await {
-                Ok(ready) => ready.map_err(failed)?,
-                Err(_) => return Err(LinkError::Timeout { phase: Phase::Write, after: limit }),
+            let count = self.within(limit, stream.write(wire)).await?;
+            if count == 0 {
+                return Err(LinkError::Io { phase: Phase::Write, source: std::io::ErrorKind::WriteZero.into() });
             }
-            match stream.try_write(wire) {
-                Ok(count) => {
-                    wire = wire.get(count..).unwrap_or_default();
-                    let written = {
-                        let mut in_flight = self.shared.in_flight();
-                        in_flight.written += count as u64;
-                        in_flight.written
-                    };
-                    while finished.front().is_some_and(|(end, _)| *end <= written) {
-                        if let Some((_, done)) = finished.pop_front() {
-                            let _ = done.send(());
-                        }
-                    }
+            wire = wire.get(count..).unwrap_or_default();
+            // What TLS keeps back may have gone out, so it counts.
+            let written = {
+                let mut in_flight = self.shared.in_flight();
+                in_flight.written += count as u64;
+                in_flight.written
+            };
+            self.within(limit, stream.flush()).await?;
+            while finished.front().is_some_and(|(end, _)| *end <= written) {
+                if let Some((_, done)) = finished.pop_front() {
+                    let _ = done.send(());
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(failed(error)),
             }
         }
         Ok(())
     }
 
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = std::io::Result<T>>) -> Result<T, LinkError> {
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result.map_err(|source| LinkError::Io { phase: Phase::Write, source }),
+            Err(_) => Err(LinkError::Timeout { phase: Phase::Write, after: limit }),
+        }
+    }
+
     /// Nothing more is to be sent: waits for the last replies, then says END. The reader's deadlines bound it.
-    async fn drain(&self, stream: &TcpStream) -> LinkError {
+    async fn drain(&self, stream: &mut (impl AsyncWrite + Unpin)) -> LinkError {
         loop {
             let idle = self.shared.idle.notified();
             if self.shared.in_flight().waiters.is_empty() {
@@ -118,7 +138,7 @@ impl Driver {
     }
 
     /// Reads replies until the connection fails.
-    async fn read(&self, mut stream: ReadHalf<'_>, mut buffer: BytesMut) -> LinkError {
+    async fn read(&self, mut stream: impl AsyncRead + Unpin, mut buffer: BytesMut) -> LinkError {
         let mut decoder = ReplyDecoder::new(self.config.reply_limit);
         let limit = self.config.read_timeout;
         // Set anew only where it goes off too early: deadlines only ever move on.

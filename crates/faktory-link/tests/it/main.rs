@@ -4,3 +4,4 @@
 mod broker;
 mod pipelining;
 mod quirks;
+mod tls;

@@ -7,3 +7,4 @@ mod end_to_end;
 mod keys;
 mod profiles;
 mod readme;
+mod tls;

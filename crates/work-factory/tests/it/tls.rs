@@ -1,0 +1,150 @@
+//! TLS from end to end, with the binaries: HTTPS in front, `tcp+tls://` behind.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use testkit::{Authority, TestProcess, eventually};
+use tokio::process::Command;
+
+use crate::binary::{command, start};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Posts a job by curl, which checks the certificate as any client does; what it printed, and whether it was content.
+async fn post(address: SocketAddr, authority: &Path) -> (bool, String) {
+    let url = format!("https://localhost:{}/jobs/add", address.port());
+    let arguments = ["-sS", "--fail-with-body", "--max-time", "20", "--cacert", text(authority), "--json", r#"{"a":1,"b":2}"#, &url];
+    let output = Command::new("curl").args(arguments).stdin(Stdio::null()).output().await.unwrap();
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+async fn posts(address: SocketAddr, authority: &Path) {
+    let last = std::cell::RefCell::new(String::new());
+    let try_it = || async {
+        let (is_content, said) = post(address, authority).await;
+        last.replace(said);
+        is_content.then_some(())
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(20), eventually("a job is posted", Duration::from_secs(30), try_it))
+        .await
+        .map_err(|_| panic!("{}", last.borrow()));
+}
+
+/// The address that the broker tells.
+async fn broker_address(process: &TestProcess) -> SocketAddr {
+    process.address_on("  broker ").await
+}
+
+#[tokio::test]
+async fn every_part_speaks_tls_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let ca = authority.file();
+    let (certificate, key) = authority.certify("server", &["localhost"]);
+    let (certificate, key) = (text(&certificate), text(&key));
+    let tls = [("BROKER_TLS_CERT_FILE", certificate), ("BROKER_TLS_KEY_FILE", key), ("BROKER_PASSWORD", "planted-secret-5150")];
+    let mut broker = command(&["broker"], folder.path(), &tls);
+    let url = format!("tcp+tls://:planted-secret-5150@localhost:{}", broker_address(&broker).await.port());
+    let link = [("FAKTORY_URL", url.as_str()), ("FAKTORY_TLS_CA_FILE", text(&ca)), ("RUST_LOG", "debug")];
+    let mut api = command(&["api"], folder.path(), &[&link[..], &[("API_TLS_CERT_FILE", certificate), ("API_TLS_KEY_FILE", key)]].concat());
+    let mut worker = command(&["worker"], folder.path(), &link);
+    let address = api.address_on("  API ").await;
+    posts(address, &ca).await;
+    worker.line_with("result=3").await;
+
+    let stranger = Authority::new();
+    let (is_content, said) = post(address, &stranger.file()).await;
+    assert!(!is_content && said.contains("certificate"), "{said}");
+    for process in [&mut worker, &mut api, &mut broker] {
+        process.signal("TERM").await;
+        assert_eq!(process.exit_code().await, Some(0), "{}", process.output());
+        assert!(!process.output().contains("planted-secret-5150") && !process.output().contains("PRIVATE KEY"));
+    }
+}
+
+#[tokio::test]
+async fn one_process_speaks_tls_to_itself_and_a_renewed_certificate_is_used_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (Authority::new(), Authority::new());
+    let (certificate, key) = old.certify("server", &["localhost"]);
+    let (cert_file, key_file) = (text(&certificate), text(&key));
+    let variables = [
+        ("BROKER_TLS_CERT_FILE", cert_file),
+        ("BROKER_TLS_KEY_FILE", key_file),
+        ("API_TLS_CERT_FILE", cert_file),
+        ("API_TLS_KEY_FILE", key_file),
+    ];
+    let process = start(folder.path(), &variables);
+    let address = process.address_on("  API ").await;
+    posts(address, &old.file()).await;
+    process.line_with("result=3").await;
+    assert!(!post(address, &new.file()).await.0);
+
+    // Half of the renewal: the key does not go with the certificate, so nothing changes.
+    let half = new.certify("half", &["localhost"]);
+    std::fs::copy(&half.1, &key).unwrap();
+    process.line_with("failed to read the certificate and its key again").await;
+    posts(address, &old.file()).await;
+
+    new.certify_to(&certificate, &key, &["localhost"]);
+    posts(address, &new.file()).await;
+    assert!(!post(address, &old.file()).await.0);
+}
+
+#[tokio::test]
+async fn a_work_server_that_is_not_vouched_for_is_named_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let (certificate, key) = authority.certify("server", &["broker.example"]);
+    let tls = [("BROKER_TLS_CERT_FILE", text(&certificate)), ("BROKER_TLS_KEY_FILE", text(&key))];
+    let broker = command(&["broker"], folder.path(), &tls);
+    let url = format!("tcp+tls://127.0.0.1:{}", broker_address(&broker).await.port());
+    let stranger = Authority::new();
+    let (ca, other) = (authority.file(), stranger.file());
+    let mut link = vec![("FAKTORY_URL", url.as_str()), ("FAKTORY_TLS_CA_FILE", text(&other))];
+    let worker = command(&["worker"], folder.path(), &link);
+    worker.line_with("UnknownIssuer").await;
+    link[1] = ("FAKTORY_TLS_CA_FILE", text(&ca));
+    let worker = command(&["worker"], folder.path(), &link);
+    worker.line_with("broker.example").await;
+    link.push(("FAKTORY_TLS_SERVER_NAME", "broker.example"));
+    let worker = command(&["worker"], folder.path(), &link);
+    worker.line_with("connected to the work server").await;
+}
+
+#[tokio::test]
+async fn faulty_files_are_told_with_their_variable_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let (certificate, key) = authority.certify("one", &["localhost"]);
+    let (_, other_key) = authority.certify("other", &["localhost"]);
+    let (certificate, key, other_key) = (text(&certificate), text(&key), text(&other_key));
+    let url = ("FAKTORY_URL", "tcp+tls://localhost:1");
+    for (variables, says) in [
+        (vec![("API_TLS_CERT_FILE", certificate)], "API_TLS_KEY_FILE: must be set together with API_TLS_CERT_FILE"),
+        (vec![("API_TLS_CERT_FILE", key), ("API_TLS_KEY_FILE", key)], "API_TLS_CERT_FILE: must name a PEM file with a certificate"),
+        (
+            vec![("API_TLS_CERT_FILE", certificate), ("API_TLS_KEY_FILE", certificate)],
+            "API_TLS_KEY_FILE: must name a PEM file with a private key",
+        ),
+        (vec![("API_TLS_CERT_FILE", certificate), ("API_TLS_KEY_FILE", other_key)], "API_TLS_KEY_FILE: does not go with the certificate"),
+        (vec![("FAKTORY_TLS_CA_FILE", certificate)], "FAKTORY_TLS_CA_FILE: has no effect unless FAKTORY_URL begins with tcp+tls://"),
+        (vec![url, ("FAKTORY_TLS_CA_FILE", "/nowhere")], "FAKTORY_TLS_CA_FILE: must name a file that can be read"),
+        (
+            vec![url, ("FAKTORY_TLS_CA_FILE", certificate), ("FAKTORY_TLS_CERT_FILE", certificate), ("FAKTORY_TLS_KEY_FILE", other_key)],
+            "FAKTORY_TLS_KEY_FILE: does not go with the certificate",
+        ),
+        (
+            vec![url, ("FAKTORY_TLS_CA_FILE", certificate), ("FAKTORY_TLS_SERVER_NAME", "no name")],
+            "FAKTORY_TLS_SERVER_NAME: must be a name",
+        ),
+    ] {
+        let mut process = start(folder.path(), &variables);
+        assert_eq!(process.exit_code().await, Some(64), "{variables:?}: {}", process.output());
+        assert!(process.output().contains(says), "{says}: {}", process.output());
+    }
+}
