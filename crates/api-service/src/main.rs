@@ -14,6 +14,9 @@ struct Arguments {
     /// Read variables from this file; those set in the environment win
     #[arg(long, value_name = "PATH")]
     env_file: Option<PathBuf>,
+    /// Ask the one that runs with the same environment whether it lives, and end with 0 where it does
+    #[arg(long)]
+    healthcheck: bool,
 }
 
 #[global_allocator]
@@ -22,6 +25,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.healthcheck {
+        return match service_runtime::healthcheck(Role::Api, arguments.env_file.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => service_runtime::report(error.as_ref()).into(),
+        };
+    }
     let settings = match service_runtime::start(Role::Api, arguments.env_file.as_deref()) {
         Ok(settings) => settings,
         Err(error) => return service_runtime::report(&error).into(),

@@ -4,6 +4,7 @@ mod check;
 mod config_error;
 mod describe;
 mod environment;
+mod healthcheck;
 mod keys;
 mod logs;
 pub mod metrics;
@@ -21,6 +22,7 @@ mod work_server_url;
 
 pub use config_error::{ConfigError, Problem};
 pub use environment::Environment;
+pub use healthcheck::healthcheck;
 pub use keys::{Key, Keys, Scope};
 pub use logs::LogFormat;
 pub use queue_order::QueueOrder;

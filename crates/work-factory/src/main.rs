@@ -30,6 +30,9 @@ struct Arguments {
     /// Read variables from this file; those set in the environment win
     #[arg(long, value_name = "PATH", global = true)]
     env_file: Option<PathBuf>,
+    /// Ask the one that runs with the same command and environment whether it lives, and end with 0 where it does
+    #[arg(long, global = true)]
+    healthcheck: bool,
 }
 
 #[derive(Subcommand)]
@@ -64,6 +67,12 @@ fn main() -> ExitCode {
             };
         }
     };
+    if arguments.healthcheck {
+        return match service_runtime::healthcheck(role, arguments.env_file.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => service_runtime::report(error.as_ref()).into(),
+        };
+    }
     let settings = match service_runtime::start(role, arguments.env_file.as_deref()) {
         Ok(settings) => settings,
         Err(error) => return service_runtime::report(&error).into(),

@@ -4,6 +4,7 @@
 mod binary;
 mod crash;
 mod end_to_end;
+mod healthcheck;
 mod keys;
 mod profiles;
 mod readme;
