@@ -16,11 +16,14 @@ struct Arguments {
 enum Task {
     /// Formatting, lints and documentation with warnings denied, and all tests
     Test,
+    /// Images built and both compose files brought up with a Docker daemon of its own; Debian, as root
+    Compose,
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Test => test(),
+        Task::Compose => compose(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +45,15 @@ fn test() -> anyhow::Result<()> {
     cargo("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     cargo("documentation", &["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     cargo("tests", &["test", "--workspace", "--locked"], &[])
+}
+
+fn compose() -> anyhow::Result<()> {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/compose-test.sh");
+    let status = Command::new("bash").arg(&script).status().with_context(|| format!("failed to run {}", script.display()))?;
+    if !status.success() {
+        bail!("compose: see above");
+    }
+    Ok(())
 }
 
 /// The files of the typed jobs are named by a macro, which `cargo fmt` does not look into.

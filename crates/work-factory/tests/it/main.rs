@@ -3,6 +3,7 @@
 
 mod binary;
 mod crash;
+mod deploy;
 mod end_to_end;
 mod healthcheck;
 mod keys;
