@@ -18,12 +18,15 @@ enum Task {
     Test,
     /// Images built and both compose files brought up with a Docker daemon of its own; Debian, as root
     Compose,
+    /// The Kubernetes manifests against the published schemas; Python and Go
+    Manifests,
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Test => test(),
-        Task::Compose => compose(),
+        Task::Compose => script("deploy/compose-test.sh"),
+        Task::Manifests => script("deploy/kubernetes/check.sh"),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,11 +50,11 @@ fn test() -> anyhow::Result<()> {
     cargo("tests", &["test", "--workspace", "--locked"], &[])
 }
 
-fn compose() -> anyhow::Result<()> {
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/compose-test.sh");
-    let status = Command::new("bash").arg(&script).status().with_context(|| format!("failed to run {}", script.display()))?;
+fn script(path: &str) -> anyhow::Result<()> {
+    let path_here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    let status = Command::new("bash").arg(path_here).status().with_context(|| format!("failed to run {path}"))?;
     if !status.success() {
-        bail!("compose: see above");
+        bail!("{path} failed: see above");
     }
     Ok(())
 }
