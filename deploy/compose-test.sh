@@ -27,7 +27,7 @@ compose() { docker-compose --env-file .env.local "$@"; }
 remote() { FAKTORY_URL=tcp://$FAKTORY_PUBLISH:$FAKTORY_PUBLISH_PORT TLS_FOLDER=$work/secrets docker-compose -p wf-remote -f docker-compose.worker.yml --env-file .env.wan "$@"; }
 finish() {
   code=$?
-  [ $code = 0 ] || compose logs --tail 20 2>/dev/null | tail -60 || true
+  [ $code = 0 ] || { tail -20 "$work/compose.log"; compose logs --tail 20 2>/dev/null | tail -60; } || true
   remote down -v --remove-orphans >/dev/null 2>&1 || true
   compose down -v --remove-orphans >/dev/null 2>&1 || true
   if [ -f "$work/pid" ]; then
@@ -78,12 +78,17 @@ cat >"$work/stand-in/faktory" <<'EOF'
 export BROKER_BIND_ADDR=0.0.0.0:7419 BROKER_DATA_DIR=/var/lib/faktory/db BROKER_PASSWORD_FILE=$FAKTORY_PASSWORD
 exec /usr/local/bin/work-factory broker
 EOF
-chmod +x "$work/stand-in/faktory"
+# Debian's busybox has no `nc -z`, Alpine's has.
+cat >"$work/stand-in/nc" <<'EOF'
+#!/bin/busybox sh
+BROKER_BIND_ADDR=$2:$3 exec /usr/local/bin/work-factory broker --healthcheck
+EOF
+chmod +x "$work/stand-in/faktory" "$work/stand-in/nc"
 cat >"$work/stand-in/Dockerfile" <<'EOF'
 FROM work-factory
-USER root
+USER 0
 COPY busybox /bin/busybox
-COPY busybox /bin/nc
+COPY nc /bin/nc
 COPY faktory /faktory
 ENTRYPOINT []
 EOF
@@ -112,7 +117,7 @@ until_done() { # number, and how logs are read
 }
 
 say "docker-compose.yml with two workers"
-compose up -d --no-build --scale worker=2 >/dev/null 2>&1
+compose up -d --no-build --scale worker=2 >>"$work/compose.log" 2>&1
 until_ready "$PUBLISH_PORT"
 [ "$(curl -s -o /dev/null -w '%{http_code}' --json '{"a":1,"b":2}' "http://127.0.0.1:$PUBLISH_PORT/jobs/add")" = 401 ] || fail "a job was taken without a key"
 post "$PUBLISH_PORT" 100
@@ -132,8 +137,8 @@ post "$PUBLISH_PORT" 100
 until_done 200 compose
 
 say "docker-compose.worker.yml, as on another machine"
-compose up -d --no-build --scale worker=0 >/dev/null 2>&1
-remote up -d --no-build >/dev/null 2>&1
+compose up -d --no-build --scale worker=0 >>"$work/compose.log" 2>&1
+remote up -d --no-build >>"$work/compose.log" 2>&1
 post "$PUBLISH_PORT" 100
 until_done 100 remote
 remote config -q && ! FAKTORY_URL='' docker-compose -f docker-compose.worker.yml config -q 2>/dev/null || fail "FAKTORY_URL is not required"
@@ -148,17 +153,17 @@ say "secrets appear in no output"
 for secret in planted-secret-5150 "$key"; do ! grep -qF -- "$secret" "$work/output" || fail "a secret is in the output"; done
 
 say "everything is taken down"
-remote down -v >/dev/null 2>&1
+remote down -v >>"$work/compose.log" 2>&1
 begun=$SECONDS
-compose down -v >/dev/null 2>&1
+compose down -v >>"$work/compose.log" 2>&1
 [ -z "$(docker ps -aq)" ] || fail "containers are left"
 echo "down after $((SECONDS - begun)) s"
 
 say "the embedded broker instead of Faktory"
-compose up -d --no-build embedded >/dev/null 2>&1
+compose up -d --no-build embedded >>"$work/compose.log" 2>&1
 [ "$(docker ps -q | wc -l)" = 1 ] || fail "more than one container runs"
 until_ready "$PUBLISH_PORT"
 post "$PUBLISH_PORT" 100
 until_done 100 compose --profile embedded
-compose --profile embedded down -v >/dev/null 2>&1
+compose --profile embedded down -v >>"$work/compose.log" 2>&1
 say "all is well"
