@@ -97,9 +97,9 @@ docker build --quiet -t faktory-stand-in "$work/stand-in" >/dev/null
 say "secrets"
 mkdir "$SECRETS"
 echo "planted-secret-5150" >"$SECRETS/faktory_password"
-docker run --rm -v "$SECRETS:/secrets" --user 0 work-factory key new ci --scope post,read --file /secrets/api_keys >"$work/key" 2>/dev/null
+docker run --rm -v "$SECRETS:/secrets" --user "$(id -u):$(id -g)" work-factory key new ci --scope post,read --file /secrets/api_keys >"$work/key" 2>/dev/null
 key=$(cat "$work/key")
-chmod 644 "$SECRETS"/*
+chmod 644 "$SECRETS/faktory_password" "$SECRETS/api_keys"
 
 post() { # port, number of jobs
   printf '{"operation":"add","a":%d,"b":1}\n' $(seq "$2") | paste -sd, | sed 's/.*/{"jobs":[&]}/' \

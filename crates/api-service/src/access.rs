@@ -73,7 +73,8 @@ impl Access {
             return Err(Problem::new(Code::HostNotAllowed, detail));
         }
         if let Some(origin) = headers.get(header::ORIGIN).map(text)
-            && origin.split_once("://").map(|(_, authority)| authority) != host.as_deref()
+            && (origin.split_once("://").map(|(_, authority)| authority) != host.as_deref()
+                || self.hosts.is_none() && !host.as_deref().is_some_and(is_address))
         {
             let detail = "this API has no keys (API_KEYS_FILE), so it takes nothing from pages of other origins";
             return Err(Problem::new(Code::OriginNotAllowed, detail));
@@ -82,12 +83,22 @@ impl Access {
     }
 }
 
-/// True for this machine's own names, and for those that are named.
-fn is_ours(authority: &str, named: &[String]) -> bool {
-    let host = match authority.strip_prefix('[') {
+/// True for an address, which no page can have made to point here, and for this machine's own name.
+fn is_address(authority: &str) -> bool {
+    let host = host_of(authority);
+    host == "localhost" || host.parse::<IpAddr>().is_ok()
+}
+
+fn host_of(authority: &str) -> &str {
+    match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
-    };
+    }
+}
+
+/// True for this machine's own names, and for those that are named.
+fn is_ours(authority: &str, named: &[String]) -> bool {
+    let host = host_of(authority);
     let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     is_loopback || host == "localhost" || named.iter().any(|named| named == host)
 }
@@ -138,7 +149,7 @@ pub(crate) async fn layer(Extract((state, scope)): Extract<(SharedState, Scope)>
     response
 }
 
-/// The layer of all routes that keeps pages of other origins out.
+/// The layer that keeps pages of other origins out, of all routes but those for health: orchestrators ask there under names of their own.
 pub(crate) async fn origin_layer(Extract(state): Extract<SharedState>, request: Request, next: Next) -> Response {
     match state.access.check_origin(request.headers()) {
         Ok(()) => next.run(request).await,
@@ -152,6 +163,8 @@ pub(crate) async fn reload(state: SharedState) {
     let mut watched = Watched::new([path.as_path()]);
     loop {
         let read = match watched.changed().await.first() {
+            // Being written just now, as a rule. Who wants to let nobody in leaves a line that begins with #.
+            Some(Ok(bytes)) if bytes.is_empty() => Err("the file is empty".into()),
             Some(Ok(bytes)) => std::str::from_utf8(bytes).map_err(|error| error.to_string()).and_then(Keys::parse),
             Some(Err(why)) => Err(why.clone()),
             None => return,
@@ -193,6 +206,9 @@ mod tests {
         }
         assert!(access.check_origin(&headers(&[])).is_ok(), "HTTP/1.0, and no browser");
         assert!(open("10.0.0.1:3000", &[]).check_origin(&headers(&[("host", "api:3000")])).is_ok());
+        let rebound = headers(&[("host", "evil.example:3000"), ("origin", "http://evil.example:3000")]);
+        assert!(open("0.0.0.0:3000", &[]).check_origin(&rebound).is_err(), "a name made to point here");
+        assert!(open("0.0.0.0:3000", &["evil.example"]).check_origin(&rebound).is_ok());
         assert!(open("10.0.0.1:3000", &["api"]).check_origin(&headers(&[("host", "evil.example")])).is_err());
     }
 

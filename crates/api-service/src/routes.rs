@@ -29,13 +29,13 @@ pub(crate) fn router(state: SharedState) -> Router {
         .route("/jobs/batch", for_scope(Scope::Post, post(jobs::batch).layer(compression())))
         .route("/jobs/stream", for_scope(Scope::Post, post(stream::stream)))
         .route("/jobs/{operation}", for_scope(Scope::Post, post(jobs::operation)))
-        // Without a key: orchestrators ask, and the answers say nothing of jobs.
+        .route("/metrics", for_scope(Scope::Read, get(metrics::scrape).layer(compression())))
+        .layer(from_fn_with_state(SharedState::clone(&state), access::origin_layer))
+        // Below that layer's reach, and without a key: orchestrators ask, by names of their own, and the answers say nothing of jobs.
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
-        .route("/metrics", for_scope(Scope::Read, get(metrics::scrape).layer(compression())))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(SharedState::clone(&state), access::origin_layer))
         .layer(from_fn_with_state(SharedState::clone(&state), metrics::layer))
         // The last one is the outermost: a panic's answer has a request id too.
         .layer(CatchPanicLayer::custom(panicked))

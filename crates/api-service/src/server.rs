@@ -151,14 +151,22 @@ async fn serve(listener: TcpListener, state: SharedState) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
         let (service, watcher, tls) = (service.clone(), graceful.watcher(), tls.clone());
+        let mut ending = state.ending.subscribe();
         connections.spawn(async move {
             let result = match tls {
                 None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
-                Some(tls) => match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
-                    Ok(Err(error)) => return tracing::debug!(%error, "a client failed to agree on TLS"),
-                    Err(_) => return tracing::debug!("a client took too long to agree on TLS"),
-                },
+                Some(tls) => {
+                    let agreed = tokio::select! {
+                        agreed = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)) => agreed,
+                        // Nothing has been asked for yet.
+                        _ = ending.wait_for(|ending| *ending != Ending::No) => return,
+                    };
+                    match agreed {
+                        Ok(Ok(stream)) => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
+                        Ok(Err(error)) => return tracing::debug!(%error, "a client failed to agree on TLS"),
+                        Err(_) => return tracing::debug!("a client took too long to agree on TLS"),
+                    }
+                }
             };
             if let Err(error) = result {
                 tracing::debug!(%error, "a client's connection ended badly");

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 async fn scrape(api: &TestApi) -> String {
     let mut stream = TcpStream::connect(api.address()).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     text
@@ -33,7 +33,8 @@ async fn jobs_whose_client_left_count_as_unknown() {
     for (path, content_type) in [("/jobs", "application/json"), ("/jobs/stream", "application/x-ndjson")] {
         let body = "{\"operation\":\"add\",\"a\":1,\"b\":2}\n";
         let mut stream = TcpStream::connect(api.address()).await.unwrap();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all((head + body).as_bytes()).await.unwrap();
         eventually("the job is under way", Duration::from_secs(20), || async { (value(&api, IN_FLIGHT).await > 0.0).then_some(()) }).await;
         let before = value(&api, UNKNOWN).await;

@@ -30,6 +30,8 @@ const LARGE_ANSWER_COST: u32 = 8;
 const WRITE_BYTES: usize = 64 << 10;
 /// How long it is waited for a client that was told to go, and for the last answers to arrive.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long it is waited for a client that is told why it must go.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 const FIRST_LINE_MAX: usize = 64 << 10;
 
 /// A connection that was accepted.
@@ -201,10 +203,11 @@ async fn farewell(
     input_ended: bool,
     delivery: &mut Delivery<'_>,
 ) {
-    if writer.shutdown().await.is_err() {
-        return;
-    }
     let arrive = async {
+        // By TLS a last word is written, which waits where the client reads nothing.
+        if writer.shutdown().await.is_err() {
+            return;
+        }
         if !input_ended && discard(reader).await.is_err() {
             return;
         }
@@ -230,16 +233,27 @@ async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::
 async fn send_and_close(reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin), reply: &Reply) {
     let mut wire = Vec::new();
     reply.encode(&mut wire);
-    if send(writer, &wire).await.is_ok() && writer.shutdown().await.is_ok() {
-        let _ = tokio::time::timeout(Duration::from_millis(500), discard(reader)).await;
-    }
+    let last_words = async {
+        if send(writer, &wire).await.is_ok() && writer.shutdown().await.is_ok() {
+            let _ = discard(reader).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
 }
 
 /// Reads to the end and forgets. Closing with unread bytes would reset the connection and take the last answers with it.
 async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
     let mut sink = [0; 4096];
-    while stream.read(&mut sink).await? > 0 {}
+    while read(stream.read(&mut sink).await)? > 0 {}
     Ok(())
+}
+
+/// Many close a connection by TLS without a word of TLS: that is an end as good as any, since commands are whole lines.
+fn read(result: std::io::Result<usize>) -> std::io::Result<usize> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+        result => result,
+    }
 }
 
 /// Compares in a time that does not tell where the difference is.
@@ -287,7 +301,7 @@ async fn read_lines(
         if buffer.capacity() - buffer.len() < 4 << 10 {
             buffer.reserve(16 << 10);
         }
-        match reader.read_buf(&mut buffer).await {
+        match read(reader.read_buf(&mut buffer).await) {
             Ok(0) => {
                 let ended = Event::InputEnded { connection: id };
                 let end = Event::Request { connection: id, request: Ok(Command::End) };

@@ -149,7 +149,10 @@ async fn keys_are_read_again_without_a_restart_and_a_faulty_file_changes_nothing
     becomes(&first, 401).await;
     assert_eq!(status(second.clone()).await, 202);
 
-    // Nobody is let in where every key was taken out.
+    // Nobody is let in where every key was taken out; a file without anything is being written.
     std::fs::write(&file, "").unwrap();
+    tokio::time::sleep(2 * service_runtime::LOOK_EVERY).await;
+    assert_eq!(status(second.clone()).await, 202);
+    std::fs::write(&file, "# none\n").unwrap();
     becomes(&second, 401).await;
 }

@@ -20,8 +20,9 @@ impl Stream {
     /// Begins a request whose body has so many bytes.
     async fn begin(api: &TestApi, bytes: usize) -> Self {
         let mut stream = TcpStream::connect(api.address()).await.unwrap();
-        let head =
-            format!("POST /jobs/stream HTTP/1.0\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: {bytes}\r\n\r\n");
+        let head = format!(
+            "POST /jobs/stream HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {bytes}\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         Self { stream: BufReader::new(stream) }
     }

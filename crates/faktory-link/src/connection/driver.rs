@@ -96,7 +96,16 @@ impl Driver {
     ) -> Result<(), LinkError> {
         let limit = self.config.write_timeout;
         while !wire.is_empty() {
-            let count = self.within(limit, stream.write(wire)).await?;
+            let count = match self.within(limit, stream.write(wire)).await {
+                Ok(count) => count,
+                Err(cause) => {
+                    if self.config.tls.is_some() {
+                        // One write by TLS is several to the system, of which the first may have gone out.
+                        self.shared.in_flight().written += wire.len() as u64;
+                    }
+                    return Err(cause);
+                }
+            };
             if count == 0 {
                 return Err(LinkError::Io { phase: Phase::Write, source: std::io::ErrorKind::WriteZero.into() });
             }
@@ -133,7 +142,10 @@ impl Driver {
             }
             idle.await;
         }
-        let _ = self.write_all(stream, &Command::End.to_line(), &mut VecDeque::new()).await;
+        if self.write_all(stream, &Command::End.to_line(), &mut VecDeque::new()).await.is_ok() {
+            // By TLS the other side is told that this is the end, and no accident.
+            let _ = self.within(self.config.write_timeout, stream.shutdown()).await;
+        }
         LinkError::ClosedHere
     }
 
