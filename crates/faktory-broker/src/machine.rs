@@ -6,6 +6,7 @@ mod backoff;
 mod connections;
 mod fetch;
 mod finish;
+mod given_back;
 mod glob;
 mod info;
 mod keys;
@@ -27,6 +28,7 @@ use faktory_wire::{Command, CommandError, Hello, Reply, Timestamp};
 
 use crate::store::{Batch, Store, StoreError, Table};
 use connections::{Connections, State};
+use given_back::GivenBack;
 use keys::{Place, Slot};
 use mutate::Mutating;
 use queues::Queues;
@@ -96,6 +98,8 @@ pub struct Machine {
     waiting: Waiting,
     timers: Timers,
     mutations: VecDeque<Mutating>,
+    /// Jobs in queues again that may be running somewhere.
+    given_back: GivenBack,
     /// Removed queues whose jobs are still to be deleted.
     trash: VecDeque<queues::Trash>,
     /// Connections that may have a command to run.
@@ -157,6 +161,7 @@ impl Machine {
             waiting: Waiting::default(),
             timers: Timers::default(),
             mutations: VecDeque::new(),
+            given_back: GivenBack::default(),
             trash: queues::load_trash(store)?,
             runnable: VecDeque::new(),
             outputs: Vec::new(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::connections::State;
 use super::keys::{self, Place, Slot};
 use super::records::Entry;
-use super::{ConnectionId, Edit, Machine, Now, Reservation};
+use super::{ConnectionId, Edit, Machine, Now, Reservation, given_back};
 use crate::store::{Store, StoreError, Table};
 
 /// A reservation ends so long after its time: an ACK that is on its way then still counts. Faktory looks every 15 s.
@@ -79,6 +79,7 @@ impl Machine {
         position: u64,
         entry: &Entry,
     ) -> Result<Option<(Reply, Reservation)>, StoreError> {
+        self.given_back.forget(entry.id, entry.job);
         let mut edit = Edit::default();
         edit.touch(queue);
         edit.batch.delete(Table::Queued, keys::queued(queue, position));
@@ -109,6 +110,9 @@ impl Machine {
                 Some(queue) => {
                     edit.touch(entry.queue);
                     edit.batch.put(Table::Queued, keys::queued(entry.queue, entry.position), entry.encode());
+                    if *may_have_arrived {
+                        self.given_back.note(entry.id, given_back::Place { queue: entry.queue, position: entry.position, job: entry.job });
+                    }
                     queue.put_back(entry.position, entry);
                 }
                 None => self.enqueue(store, &mut edit, now, entry)?,

@@ -7,7 +7,7 @@ use faktory_wire::{FailReport, Failure, Reply};
 use super::backoff::backoff;
 use super::keys::{self, Place, Slot};
 use super::records::Entry;
-use super::{Edit, Machine, Now};
+use super::{Edit, Machine, Now, given_back};
 use crate::store::{Store, StoreError, Table};
 
 /// A dead job is kept for this long.
@@ -23,8 +23,25 @@ impl Machine {
             self.counters.processed += 1;
             self.unsynced = true;
             self.commit(store, edit)?;
+        } else if let Some(place) = self.given_back.take(keys::id_hash(jid)) {
+            self.ack_queued(store, place)?;
         }
         Ok(Reply::OK)
+    }
+
+    /// The job was put back because nobody knew whether it had arrived. It had, and is done.
+    fn ack_queued(&mut self, store: &mut dyn Store, place: given_back::Place) -> Result<(), StoreError> {
+        let key = keys::queued(place.queue, place.position);
+        let Some(entry) = store.get(Table::Queued, &key)?.map(|bytes| Entry::decode(&bytes)).transpose()? else { return Ok(()) };
+        let Some(queue) = self.queues.get_mut(place.queue).filter(|_| entry.job == place.job) else { return Ok(()) };
+        queue.take_out(place.position);
+        let mut edit = Edit::default();
+        edit.touch(place.queue);
+        edit.batch.delete(Table::Queued, key);
+        edit.batch.delete(Table::Bodies, keys::body(entry.job));
+        self.counters.processed += 1;
+        self.unsynced = true;
+        self.commit(store, edit)
     }
 
     pub(super) fn fail(&mut self, store: &mut dyn Store, now: Now, report: FailReport) -> Result<Reply, StoreError> {

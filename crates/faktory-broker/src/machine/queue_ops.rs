@@ -105,6 +105,7 @@ impl Machine {
         store.sync()?;
         empty(store)?;
         self.queues.clear();
+        self.given_back.clear();
         self.trash.clear();
         self.timers.clear();
         self.unsynced = true;

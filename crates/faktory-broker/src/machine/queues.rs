@@ -58,6 +58,14 @@ impl Queue {
         }
     }
 
+    /// A job is taken out from where it is; the caller deletes it from the store.
+    pub(super) fn take_out(&mut self, position: u64) {
+        self.length = self.length.saturating_sub(1);
+        if let Ok(index) = self.ready.binary_search_by_key(&position, |(other, _)| *other) {
+            self.ready.remove(index);
+        }
+    }
+
     /// Takes the first job out; the caller deletes it from the store.
     pub(super) fn take_first(&mut self, store: &dyn Store, id: u32) -> Result<Option<(u64, Entry)>, StoreError> {
         if self.ready.is_empty() && self.length > 0 {

@@ -485,6 +485,38 @@ fn undelivered_jobs_are_all_back_before_the_next_is_handed_out() {
     assert_eq!(World::job(&world.said.remove(0).1).jid, "job-00000001");
 }
 
+#[test]
+fn an_ack_for_a_job_that_was_put_back_and_had_arrived_ends_it() {
+    let mut world = World::new();
+    let cut = ConnectionId(11);
+    world.connect(cut, None);
+    for number in 1..=3 {
+        world.push(&format!("job-0000000{number}"), "");
+    }
+    for _ in 1..=3 {
+        world.send(cut, "FETCH default");
+    }
+    let reservations: Vec<_> =
+        world.said.drain(..).filter_map(|(_, _, reservation)| reservation.map(Reservation::perhaps_arrived)).collect();
+    world.machine.disconnect(&mut world.store, world.now, cut, &reservations).unwrap();
+    world.collect();
+    assert_eq!(world.info().faktory.total_enqueued, 3);
+    assert_eq!(world.ask(r#"ACK {"jid":"job-00000002"}"#), Reply::OK);
+    check_tables(&world, "after the ACK");
+    assert_eq!((world.info().faktory.total_enqueued, world.info().faktory.total_processed), (2, 1));
+    // Another of the same id, and one that was handed out again, are not what the ACK is for.
+    assert_eq!(World::job(&world.ask("FETCH default")).jid, "job-00000001");
+    world.push("job-00000002", "");
+    assert_eq!(world.ask(r#"ACK {"jid":"job-00000002"}"#), Reply::OK);
+    assert_eq!(world.info().faktory.total_enqueued, 2);
+    assert_eq!(world.ask(r#"ACK {"jid":"job-00000001"}"#), Reply::OK);
+    assert_eq!((world.info().faktory.total_processed, world.info().faktory.sets.working), (2, 0));
+    for expected in ["job-00000003", "job-00000002"] {
+        assert_eq!(World::job(&world.ask("FETCH default")).jid, expected);
+    }
+    check_tables(&world, "at the end");
+}
+
 /// What the tables hold, counted; what the counters say must be the same.
 fn check_tables(world: &World, context: &str) {
     let count = |table, prefix: u8| world.store.range(table, &[prefix], &[prefix + 1], usize::MAX).unwrap().len() as u64;

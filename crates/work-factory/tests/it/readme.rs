@@ -3,6 +3,7 @@
 //! Every `curl` line of the README is run against the program, with the port replaced by a free one; what the README
 //! shows as the answer's status is what must come.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -82,11 +83,13 @@ fn the_commands_that_are_not_run_here_are_those_of_the_gate() {
 #[test]
 fn paths_that_documents_mention_exist() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "benchmark/README.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "benchmark/README.md", "docs/deployment.md"] {
         let text = std::fs::read_to_string(format!("{root}/{document}")).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
             let is_path = quoted.starts_with("crates/")
                 || quoted.starts_with("benchmark/")
+                || quoted.starts_with("deploy/")
+                || quoted.starts_with("docs/")
                 || quoted.starts_with(".env.")
                 || quoted.starts_with(".ci/");
             // The README's example of a file that its reader makes.
@@ -97,4 +100,42 @@ fn paths_that_documents_mention_exist() {
             }
         }
     }
+}
+
+/// What the README says of a job type of one's own, done in a copy of the crate: a file and a line, and it runs.
+#[test]
+fn the_job_of_the_readme_is_a_file_and_a_line() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |name: &str| {
+        let copied = std::process::Command::new("cp").arg("-r").arg(root.join(name)).arg(folder.path().join(name)).status();
+        assert!(copied.unwrap().success(), "{name}");
+    };
+    std::fs::create_dir(folder.path().join("crates")).unwrap();
+    ["Cargo.toml", "Cargo.lock", "crates/job-types", "crates/faktory-wire"].into_iter().for_each(copy);
+    // A workspace of these two alone.
+    let manifest = folder.path().join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let text = text.lines().filter(|line| !line.starts_with("default-members")).map(|line| match line.starts_with("members") {
+        true => "members = [\"crates/job-types\", \"crates/faktory-wire\"]",
+        false => line,
+    });
+    std::fs::write(&manifest, text.collect::<Vec<_>>().join("\n")).unwrap();
+    let (_, code) = README.split_once("```rust\n").unwrap();
+    let code = code.split("```").next().unwrap();
+    let run = "#[cfg(test)]\n#[test]\nfn runs() {\n    let job = Power { base: Finite::new(2.0).unwrap(), exponent: Finite::new(10.0).unwrap() };\n    assert_eq!(job.run().unwrap(), \"1024\");\n    assert!(crate::find(\"power\").is_some());\n}\n";
+    std::fs::write(folder.path().join("crates/job-types/src/jobs/power.rs"), format!("{code}\n{run}")).unwrap();
+    let list = folder.path().join("crates/job-types/src/jobs.rs");
+    let text = std::fs::read_to_string(&list).unwrap();
+    assert!(README.contains("the line `power::Power,` in the list"));
+    std::fs::write(&list, text.replace("jobs! {\n", "jobs! {\n    power::Power,\n")).unwrap();
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["test", "--offline", "--lib", "-p", "job-types", "power"])
+        .current_dir(folder.path())
+        .env("CARGO_TARGET_DIR", root.join("target/readme"))
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
