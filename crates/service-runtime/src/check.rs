@@ -171,6 +171,17 @@ impl Check {
         None
     }
 
+    /// A broker that others reach has a password, unless it is asked for that it has none.
+    pub(crate) fn broker_access(&mut self, bind: SocketAddr, has_password: bool, open: Option<String>, runs: bool) {
+        let may_be_open = self.value("BROKER_ALLOW_UNAUTHENTICATED", open, parse::yes_or_no);
+        if runs && !bind.ip().is_loopback() && !has_password && !may_be_open {
+            self.fault(
+                "BROKER_BIND_ADDR",
+                "is reached from other machines, where anybody could post and take jobs: set BROKER_PASSWORD_FILE (or BROKER_PASSWORD), or BROKER_ALLOW_UNAUTHENTICATED=true",
+            );
+        }
+    }
+
     pub(crate) fn data_dir(&mut self, text: Option<String>, role: Role, work_server_is_set: bool) -> Option<PathBuf> {
         use etcetera::BaseStrategy;
         let folder = text.map(PathBuf::from).or_else(|| Some(etcetera::choose_base_strategy().ok()?.data_dir().join("work-factory")));

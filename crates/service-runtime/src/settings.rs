@@ -171,6 +171,7 @@ pub(crate) struct Texts {
     pub(crate) worker_bind_addr: Option<String>,
     pub(crate) broker_bind_addr: Option<String>,
     pub(crate) broker_data_dir: Option<String>,
+    pub(crate) broker_allow_unauthenticated: Option<String>,
     pub(crate) broker_tls_cert_file: Option<String>,
     pub(crate) broker_tls_key_file: Option<String>,
     pub(crate) broker_password: Option<String>,
@@ -198,6 +199,10 @@ impl Settings {
         let link_is_set = link.url_is_set;
         let api_bind = check.value("BIND_ADDR", texts.bind_addr, parse::address);
         let keys = check.keys(texts.api_keys_file, api_bind, texts.api_allow_unauthenticated, role);
+        let broker_bind = check.value("BROKER_BIND_ADDR", texts.broker_bind_addr, parse::address);
+        let has_password = texts.broker_password.is_some() || texts.broker_password_file.is_some();
+        let runs_broker = role == Role::Broker || (role == Role::All && !link_is_set);
+        check.broker_access(broker_bind, has_password, texts.broker_allow_unauthenticated, runs_broker);
         let settings = Self {
             link,
             api: ApiSettings {
@@ -226,7 +231,7 @@ impl Settings {
                 bind: texts.worker_bind_addr.map(|text| check.value("WORKER_BIND_ADDR", Some(text), parse::address)),
             },
             broker: BrokerSettings {
-                bind: check.value("BROKER_BIND_ADDR", texts.broker_bind_addr, parse::address),
+                bind: broker_bind,
                 data_dir: check.data_dir(texts.broker_data_dir, role, link_is_set),
                 tls: check
                     .server_tls(("BROKER_TLS_CERT_FILE", texts.broker_tls_cert_file), ("BROKER_TLS_KEY_FILE", texts.broker_tls_key_file)),
@@ -346,6 +351,14 @@ mod tests {
             assert!(detail.contains("API_KEYS_FILE") && detail.contains("API_ALLOW_UNAUTHENTICATED=true"), "{detail}");
         }
         assert!(load(&[("BIND_ADDR", "0.0.0.0:3000")], Role::Worker).is_ok());
+        let broker = ("BROKER_BIND_ADDR", "0.0.0.0:7419");
+        for role in [Role::All, Role::Broker] {
+            let error = load(&[broker], role).unwrap_err();
+            assert!(error.problems[0].detail.contains("BROKER_PASSWORD_FILE"), "{error}");
+        }
+        assert!(load(&[broker, ("FAKTORY_URL", "tcp://elsewhere")], Role::All).is_ok(), "no broker is started");
+        assert!(load(&[broker, ("BROKER_PASSWORD", "x")], Role::Broker).is_ok());
+        assert!(load(&[broker, ("BROKER_ALLOW_UNAUTHENTICATED", "true")], Role::Broker).is_ok());
         assert!(load(&[("BIND_ADDR", "0.0.0.0:3000"), ("API_ALLOW_UNAUTHENTICATED", "true")], Role::Api).is_ok());
         assert!(load(&[("BIND_ADDR", "[::1]:3000"), ("API_ALLOWED_HOSTS", "a.example, b")], Role::Api).is_ok());
         let path = std::env::temp_dir().join(format!("wf-keys-{}", std::process::id()));

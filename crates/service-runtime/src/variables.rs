@@ -83,6 +83,7 @@ pub static VARIABLES: &[Variable] = &[
     variable("WORKER_BIND_ADDR", "", "where a worker answers `/health`, `/ready` and `/metrics`; nowhere where not set"),
     variable("BROKER_BIND_ADDR", "127.0.0.1:7419", "where the embedded broker listens"),
     variable("BROKER_DATA_DIR", "", "where it stores; the user's data folder where not set"),
+    variable("BROKER_ALLOW_UNAUTHENTICATED", "false", "`true`: listen beyond this machine without a password"),
     variable("BROKER_TLS_CERT_FILE", "", "its certificate (PEM): TLS only, `tcp+tls://`; read again when it changes"),
     variable("BROKER_TLS_KEY_FILE", "", "its key (PEM)"),
     variable("BROKER_PASSWORD", "", "its password; none where not set"),

@@ -20,7 +20,7 @@ const OF_COMPOSE: [&str; 8] =
 /// Faktory's own.
 const OF_FAKTORY: &str = "FAKTORY_PASSWORD";
 /// What docker-compose.yml leaves out, since it has it in another way.
-const NOT_IN_COMPOSE: [&str; 14] = [
+const NOT_IN_COMPOSE: [&str; 15] = [
     // The work server and its password are given.
     "FAKTORY_PROVIDER",
     // Inside of one machine there is no TLS to the work server; a proxy or docker-compose.override.yml gives the API its own.
@@ -35,6 +35,7 @@ const NOT_IN_COMPOSE: [&str; 14] = [
     "API_ALLOWED_HOSTS",
     // The embedded broker is used by its own process alone.
     "BROKER_BIND_ADDR",
+    "BROKER_ALLOW_UNAUTHENTICATED",
     "BROKER_TLS_CERT_FILE",
     "BROKER_TLS_KEY_FILE",
     "BROKER_PASSWORD",
