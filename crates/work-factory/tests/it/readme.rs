@@ -83,7 +83,7 @@ fn the_commands_that_are_not_run_here_are_those_of_the_gate() {
 #[test]
 fn paths_that_documents_mention_exist() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "benchmark/README.md", "docs/deployment.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "benchmark/README.md", "docs/deployment.md", "docs/tuning.md"] {
         let text = std::fs::read_to_string(format!("{root}/{document}")).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
             let is_path = quoted.starts_with("crates/")
@@ -138,4 +138,18 @@ fn the_job_of_the_readme_is_a_file_and_a_line() {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn the_guide_to_tuning_has_every_variable_and_no_others() {
+    let guide = include_str!("../../../../docs/tuning.md");
+    let rows = guide.lines().filter(|line| line.starts_with("| `"));
+    let named: Vec<&str> = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    let known: Vec<&str> = service_runtime::VARIABLES.iter().map(|variable| variable.name).collect();
+    for name in &known {
+        assert!(named.contains(name), "docs/tuning.md says nothing of {name}");
+    }
+    for name in named {
+        assert!(known.contains(&name), "docs/tuning.md: there is no {name}");
+    }
 }
