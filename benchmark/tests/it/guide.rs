@@ -7,17 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use link_emulator::{Link, LinkConfig, Namespace, Settings};
-use service_runtime::{Key, Scope};
 
 use crate::skip;
 
 const GUIDE: &str = include_str!("../../../docs/deployment.md");
-const SECRET: &str = "planted-secret-5150";
 
 /// What is between the machines of a profile: milliseconds each way, jitter, loss.
 const DISTANCES: [(&str, u64, u64, f64); 4] = [("local", 0, 0, 0.0), ("lan", 1, 0, 0.0), ("wan", 50, 0, 0.0), ("wireless", 50, 25, 0.01)];
 
-/// The guide's commands for two machines: the last `sh` lines of its part on networks.
+/// The guide's commands for two machines: the `sh` lines of its part on networks.
 fn commands() -> Vec<&'static str> {
     let (_, part) = GUIDE.split_once("\n## LAN, WAN, wireless\n").unwrap();
     let part = part.split("\n## ").next().unwrap();
@@ -83,7 +81,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn two_machines_by_the_guide_with_each_profile() {
     let commands = commands();
-    let [broker, api, worker, post] = commands.as_slice() else { panic!("{commands:?}") };
+    let [folder_line, password_line, key_line, broker, api, worker, post] = commands.as_slice() else { panic!("{commands:?}") };
     for (profile, delay, jitter, loss) in DISTANCES {
         let settings = Settings { delay: Duration::from_millis(delay), jitter: Duration::from_millis(jitter), loss, ..Settings::default() };
         let link = match Link::start(LinkConfig::both_ways(settings)) {
@@ -92,10 +90,19 @@ fn two_machines_by_the_guide_with_each_profile() {
         };
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        std::fs::create_dir(folder.join("secrets")).unwrap();
-        std::fs::write(folder.join("secrets/faktory_password"), format!("{SECRET}\n")).unwrap();
-        let (key, kept) = Key::new("me", [Scope::Post]).unwrap();
-        std::fs::write(folder.join("secrets/api_keys"), kept.line()).unwrap();
+        let key = Command::new("bash")
+            .args([
+                "-c",
+                &format!("set -e\n{folder_line}\n{password_line}\n{key_line}\necho $KEY")
+                    .replace("cargo run --release --", "\"$WORK_FACTORY\""),
+            ])
+            .current_dir(folder)
+            .env("WORK_FACTORY", binary())
+            .output()
+            .unwrap();
+        let key = String::from_utf8(key.stdout).unwrap().trim().to_owned();
+        let password = std::fs::read_to_string(folder.join("secrets/faktory_password")).unwrap();
+        assert!(key.starts_with("wf_") && password.len() == 32, "{key}");
         let name = format!(".env.{profile}");
         std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&name), folder.join(&name)).unwrap();
         let here = |command: &str| {
@@ -110,12 +117,12 @@ fn two_machines_by_the_guide_with_each_profile() {
         until("the worker is connected", || worker.said().contains("connected to the work server"));
         let mut bash = Command::new("bash");
         bash.args(["-c", &here(post).replace("curl ", "curl -sS --fail-with-body --retry 20 --retry-connrefused --retry-delay 1 ")]);
-        bash.env("KEY", key.reveal()).stdin(Stdio::null()).stdout(Stdio::piped());
+        bash.env("KEY", &key).stdin(Stdio::null()).stdout(Stdio::piped());
         let posted = link.near().spawn(bash).unwrap().wait_with_output().unwrap();
         assert!(posted.status.success(), "{profile}: {}{}", String::from_utf8_lossy(&posted.stdout), api.said());
         until("the job is done", || worker.said().contains("result=3"));
         let said = [broker.said(), api.said(), worker.said()].concat();
-        assert!(!said.contains(SECRET) && !said.contains(key.reveal()), "{profile}");
+        assert!(!said.contains(&password) && !said.contains(&key), "{profile}");
         for running in [worker, api, broker] {
             assert!(running.end(), "{profile}: {said}");
         }

@@ -163,8 +163,6 @@ pub(crate) async fn reload(state: SharedState) {
     let mut watched = Watched::new([path.as_path()]);
     loop {
         let read = match watched.changed().await.first() {
-            // Being written just now, as a rule. Who wants to let nobody in leaves a line that begins with #.
-            Some(Ok(bytes)) if bytes.is_empty() => Err("the file is empty".into()),
             Some(Ok(bytes)) => std::str::from_utf8(bytes).map_err(|error| error.to_string()).and_then(Keys::parse),
             Some(Err(why)) => Err(why.clone()),
             None => return,
@@ -173,7 +171,11 @@ pub(crate) async fn reload(state: SharedState) {
             Ok(read) => {
                 let mut current = keys.write().unwrap_or_else(PoisonError::into_inner);
                 if **current != read {
-                    tracing::info!(keys = read.len(), "the keys have changed (API_KEYS_FILE)");
+                    if read.is_empty() {
+                        tracing::warn!("no key is left: nobody is let in (API_KEYS_FILE)");
+                    } else {
+                        tracing::info!(keys = read.len(), "the keys have changed (API_KEYS_FILE)");
+                    }
                     *current = Arc::new(read);
                 }
             }

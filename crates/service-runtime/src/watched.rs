@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How often files are looked at. They are read whole, a few kilobytes, so that no change escapes: not one within the granularity of
 /// a file's time, and not one by a link, as Kubernetes has it.
-pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What stands in a file, or why it can't be read.
 pub type Contents = Result<Vec<u8>, String>;
@@ -14,6 +14,9 @@ pub type Contents = Result<Vec<u8>, String>;
 #[derive(Debug)]
 pub struct Watched {
     paths: Vec<PathBuf>,
+    /// What was told last.
+    told: Vec<Contents>,
+    /// What was seen last.
     seen: Vec<Contents>,
 }
 
@@ -21,11 +24,11 @@ impl Watched {
     /// Nothing has been seen of them yet.
     #[must_use]
     pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
-        Self { paths: paths.into_iter().map(Path::to_owned).collect(), seen: Vec::new() }
+        Self { paths: paths.into_iter().map(Path::to_owned).collect(), told: Vec::new(), seen: Vec::new() }
     }
 
-    /// Resolves with what stands in the files, in their order, when that is not what it was the last time; the first time within
-    /// [`LOOK_EVERY`]. Cancel safe.
+    /// Resolves with what stands in the files, in their order, when that is not what it was the last time, and has been so for two looks: what
+    /// is just being written is not told. The first time within two [`LOOK_EVERY`]. Cancel safe.
     pub async fn changed(&mut self) -> &[Contents] {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -33,9 +36,11 @@ impl Watched {
             // Reading a file may block.
             let read = move || paths.iter().map(|path| std::fs::read(path).map_err(|error| error.to_string())).collect::<Vec<_>>();
             let Ok(now) = tokio::task::spawn_blocking(read).await else { return std::future::pending().await };
-            if now != self.seen {
-                self.seen = now;
-                return &self.seen;
+            let is_settled = now == self.seen;
+            self.seen = now;
+            if is_settled && self.seen != self.told {
+                self.told.clone_from(&self.seen);
+                return &self.told;
             }
         }
     }

@@ -141,7 +141,7 @@ async fn keys_are_read_again_without_a_restart_and_a_faulty_file_changes_nothing
 
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, "half a li").unwrap();
-    tokio::time::sleep(2 * service_runtime::LOOK_EVERY).await;
+    tokio::time::sleep(4 * service_runtime::LOOK_EVERY).await;
     assert_eq!(status(first.clone()).await, 202, "a faulty file changes nothing");
 
     let line = good.lines().find(|line| line.starts_with("second")).unwrap();
@@ -149,10 +149,7 @@ async fn keys_are_read_again_without_a_restart_and_a_faulty_file_changes_nothing
     becomes(&first, 401).await;
     assert_eq!(status(second.clone()).await, 202);
 
-    // Nobody is let in where every key was taken out; a file without anything is being written.
+    // Nobody is let in where every key was taken out.
     std::fs::write(&file, "").unwrap();
-    tokio::time::sleep(2 * service_runtime::LOOK_EVERY).await;
-    assert_eq!(status(second.clone()).await, 202);
-    std::fs::write(&file, "# none\n").unwrap();
     becomes(&second, 401).await;
 }

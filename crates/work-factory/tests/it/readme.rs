@@ -74,7 +74,8 @@ fn the_commands_that_are_not_run_here_are_those_of_the_gate() {
     let others: Vec<String> = commands().into_iter().filter(|command| !command.contains("curl ")).collect();
     for command in &others {
         // Each is run elsewhere in these tests (the commands and profiles, by binary), or is the gate itself.
-        let known = ["cargo run --release", "cargo xtask test", "cargo build --release --workspace"];
+        let known = ["cargo run --release", "cargo xtask test", "cargo build --release --workspace", "openssl req"];
+        let command = command.strip_prefix("KEY=$(").unwrap_or(command);
         let bare = command.split(' ').filter(|word| !word.starts_with("FAKTORY_URL=")).collect::<Vec<_>>().join(" ");
         assert!(known.iter().any(|start| bare.starts_with(start)), "nobody runs {command:?}");
     }
@@ -152,4 +153,18 @@ fn the_guide_to_tuning_has_every_variable_and_no_others() {
     for name in named {
         assert!(known.contains(&name), "docs/tuning.md: there is no {name}");
     }
+}
+
+/// The README's certificate, made by its command, is one that the services take.
+#[tokio::test]
+async fn the_certificate_of_the_readme_is_made_and_taken() {
+    if Command::new("openssl").arg("version").output().await.is_err() {
+        return println!("SKIPPED: openssl is missing");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let command = commands().into_iter().find(|command| command.starts_with("openssl ")).unwrap();
+    let output = Command::new("bash").args(["-c", &command]).current_dir(folder.path()).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let loaded = service_runtime::ServerTls::load(&folder.path().join("server.pem"), &folder.path().join("server.key"));
+    assert!(loaded.is_ok(), "{loaded:?}");
 }
