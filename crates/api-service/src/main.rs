@@ -26,10 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.healthcheck {
-        return match service_runtime::healthcheck(Role::Api, arguments.env_file.as_deref()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => service_runtime::report(error.as_ref()).into(),
-        };
+        return service_runtime::healthcheck(Role::Api, arguments.env_file.as_deref()).into();
     }
     let settings = match service_runtime::start(Role::Api, arguments.env_file.as_deref()) {
         Ok(settings) => settings,

@@ -53,13 +53,22 @@ enum InputEnd {
 impl Connection {
     /// Serves the client until the end. Never fails: what goes wrong is the client's.
     pub(crate) async fn serve(self) {
+        self.meet(None).await;
+    }
+
+    /// Too many connections are told so only after their HELLO, as with Faktory: clients read one reply to it.
+    pub(crate) async fn refuse(self, connections: usize) {
+        self.meet(Some(connections)).await;
+    }
+
+    async fn meet(self, too_many: Option<usize>) {
         let written = AtomicU64::new(0);
         let io = SharedIo { stream: &self.stream, written: &written };
         match &self.config.tls {
-            None => self.serve_over(io, io, io).await,
+            None => self.meet_over(io, io, io, too_many).await,
             Some(tls) => {
                 if let Some((reader, writer)) = self.accept_tls(tls, io).await {
-                    self.serve_over(reader, writer, io).await;
+                    self.meet_over(reader, writer, io, too_many).await;
                 }
             }
         }
@@ -77,38 +86,25 @@ impl Connection {
         }
     }
 
-    async fn serve_over(&self, mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + Unpin, io: SharedIo<'_>) {
+    async fn meet_over(
+        &self,
+        mut reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+        io: SharedIo<'_>,
+        too_many: Option<usize>,
+    ) {
         let mut buffer = BytesMut::with_capacity(8 << 10);
         let greeting = self.handshake(&mut reader, &mut writer, &mut buffer);
         let greeted = tokio::time::timeout(self.config.handshake_timeout, greeting).await;
         let Ok(Some(hello)) = greeted else { return };
+        if let Some(connections) = too_many {
+            let reply = Reply::error(format!("too many connections: {connections}"));
+            return send_and_close(&mut reader, &mut writer, &reply).await;
+        }
         let (sender, receiver) = mpsc::channel(UNANSWERED_MAX as usize + 8);
         let opened = Event::Opened { connection: self.id, hello: Box::new(hello), replies: sender };
         if self.core.send_async(opened).await.is_ok() {
             self.converse(reader, writer, io, buffer, receiver).await;
-        }
-    }
-
-    /// Too many connections are told so only after their HELLO, as with Faktory: clients read one reply to it.
-    pub(crate) async fn refuse(self, connections: usize) {
-        let written = AtomicU64::new(0);
-        let io = SharedIo { stream: &self.stream, written: &written };
-        match &self.config.tls {
-            None => self.refuse_over(io, io, connections).await,
-            Some(tls) => {
-                if let Some((reader, writer)) = self.accept_tls(tls, io).await {
-                    self.refuse_over(reader, writer, connections).await;
-                }
-            }
-        }
-    }
-
-    async fn refuse_over(&self, mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + Unpin, connections: usize) {
-        let mut buffer = BytesMut::new();
-        let greeting = self.handshake(&mut reader, &mut writer, &mut buffer);
-        if let Ok(Some(_)) = tokio::time::timeout(self.config.handshake_timeout, greeting).await {
-            let reply = Reply::error(format!("too many connections: {connections}"));
-            send_and_close(&mut reader, &mut writer, &reply).await;
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod connections;
+mod edit;
 mod fetch;
 mod finish;
 mod given_back;
@@ -21,13 +22,14 @@ mod tests;
 mod waiting;
 mod workers;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use faktory_wire::{Command, CommandError, Hello, Reply, Timestamp};
 
 use crate::store::{Batch, Store, StoreError, Table};
 use connections::{Connections, State};
+use edit::Edit;
 use given_back::GivenBack;
 use keys::{Place, Slot};
 use mutate::Mutating;
@@ -111,19 +113,6 @@ pub struct Machine {
     shutting_down: bool,
     /// True where something was written since the last sync that an answer promises.
     unsynced: bool,
-}
-
-/// Changes being put together for one atomic write.
-#[derive(Default)]
-struct Edit {
-    batch: Batch,
-    queues: BTreeSet<u32>,
-}
-
-impl Edit {
-    fn touch(&mut self, queue: u32) {
-        self.queues.insert(queue);
-    }
 }
 
 impl Machine {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::environment::Environment;
 use crate::parse;
 use crate::role::Role;
+use crate::start::report;
 use crate::tls;
 use crate::variables::default_of;
 
@@ -19,9 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// the configuration only the address counts and whether there is TLS: what is wrong in a file that the process has read long ago is no reason
 /// to end it.
 ///
-/// # Errors
-/// With the reason for which it is not taken to be healthy.
-pub fn healthcheck(role: Role, env_file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+/// Returns the exit code: 0 where it lives, else 1, and the reason has been told.
+#[must_use]
+pub fn healthcheck(role: Role, env_file: Option<&Path>) -> u8 {
+    match check(role, env_file) {
+        Ok(()) => 0,
+        Err(error) => report(error.as_ref()),
+    }
+}
+
+fn check(role: Role, env_file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
     let (bind, tls) = match role {
         Role::All | Role::Api => ("BIND_ADDR", Some("API_TLS_CERT_FILE")),
         Role::Worker => ("WORKER_BIND_ADDR", None),

@@ -68,10 +68,7 @@ fn main() -> ExitCode {
         }
     };
     if arguments.healthcheck {
-        return match service_runtime::healthcheck(role, arguments.env_file.as_deref()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => service_runtime::report(error.as_ref()).into(),
-        };
+        return service_runtime::healthcheck(role, arguments.env_file.as_deref()).into();
     }
     let settings = match service_runtime::start(role, arguments.env_file.as_deref()) {
         Ok(settings) => settings,

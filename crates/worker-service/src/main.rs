@@ -27,10 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.healthcheck {
-        return match service_runtime::healthcheck(Role::Worker, arguments.env_file.as_deref()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => service_runtime::report(error.as_ref()).into(),
-        };
+        return service_runtime::healthcheck(Role::Worker, arguments.env_file.as_deref()).into();
     }
     let settings = match service_runtime::start(Role::Worker, arguments.env_file.as_deref()) {
         Ok(settings) => settings,

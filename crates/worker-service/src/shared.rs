@@ -15,12 +15,12 @@ use crate::buffer::{Buffer, Buffered};
 use crate::config::WorkerConfig;
 use crate::fetch_line::FetchLine;
 use crate::handler::Handler;
+use crate::lanes_runtime::REST;
 use crate::metrics::{Metrics, TypeMetrics};
 use crate::prefetch::{Prefetch, Standing};
 use crate::reports::Unreported;
 use crate::running_jobs::RunningJobs;
 use crate::unconfirmed::Unconfirmed;
-use crate::worker::REST;
 
 /// What is registered for a job type.
 pub(crate) struct Registered {

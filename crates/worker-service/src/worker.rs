@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use faktory_link::WorkerIdentity;
 use faktory_wire::{Job, WorkerState};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -21,14 +21,15 @@ use crate::config::WorkerConfig;
 use crate::context::JobContext;
 use crate::fetch_lane::FetchLane;
 use crate::fetch_line::FetchLine;
+use crate::giving_back::{give_back_stale, hand_over};
 use crate::handler::{AsyncHandler, BlockingHandler, Handler};
 use crate::health;
+use crate::lanes_runtime;
 use crate::metrics::{Metrics, TypeMetrics};
-use crate::outcome::{Ending, Failure, IntoOutcome};
+use crate::outcome::IntoOutcome;
 use crate::panics;
-use crate::place::{Known, Place, given_back, known};
+use crate::place::Place;
 use crate::prefetch::{Limits, Prefetch};
-use crate::report::Finished;
 use crate::reports::{Reports, Unreported};
 use crate::running_jobs::RunningJobs;
 use crate::shared::{Registered, Shared, new_wid};
@@ -39,13 +40,6 @@ const STOP_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// Of so many connections one is for acks, and of this many times that another.
 const CONNECTIONS_PER_ACK_LANE: usize = 12;
 const ACK_LANES_MAX: usize = 4;
-/// Where jobs end faster than one in this time, the lanes' thread rests for as long before it waits for more: woken for every packet it takes
-/// half as much processor time again (52 µs a job that does nothing against 33, on a Faktory that answers 6,000 a second), and
-/// takes some of it from the server where both are on one machine. What a network adapter does with its interrupts.
-pub(crate) const REST: Duration = Duration::from_micros(500);
-/// A job that has waited for a place for so long is given back: jobs take longer than they did, and its reservation runs. A quarter of the
-/// shortest.
-const STALE_AFTER: Duration = Duration::from_secs(15);
 
 /// A worker that has not been started.
 pub struct Worker;
@@ -169,14 +163,7 @@ impl WorkerBuilder {
     pub fn start(self) -> std::io::Result<RunningWorker> {
         panics::install_hook();
         let is_busy = Arc::new(AtomicBool::new(false));
-        let rests = Arc::clone(&is_busy);
-        let rest = move || {
-            if rests.load(Ordering::Relaxed) {
-                std::thread::sleep(REST);
-            }
-        };
-        let mut runtime = Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).thread_name("worker-lanes").enable_all().on_thread_park(rest).build()?;
+        let runtime = lanes_runtime::build(Arc::clone(&is_busy))?;
         let config = self.config;
         let identity = WorkerIdentity { wid: new_wid(), hostname: hostname(), labels: config.labels.clone() };
         let ack_lanes = (config.link.max_connections / CONNECTIONS_PER_ACK_LANE).clamp(1, ACK_LANES_MAX);
@@ -359,53 +346,6 @@ fn margin(timeout: Duration) -> Duration {
 
 async fn all_ended(parts: &mut JoinSet<()>) {
     while parts.join_next().await.is_some() {}
-}
-
-/// Has others run what is here and not done. Cancel safe: what has not been handed over is still here.
-async fn hand_over(shared: &Shared, reports: &Reports) {
-    while shared.running.len() > 0 {
-        let Some(permit) = reports.reserve().await else { return };
-        let Some((fetched, ended)) = shared.running.take_any() else { break };
-        let ending = ended.unwrap_or_else(|| {
-            tracing::warn!(jid = %fetched.jid, "shutdown: the job did not finish in time and is failed");
-            Ending::Failed(Failure::new("shutdown", "the worker was shut down before the job had finished"))
-        });
-        permit.send(Finished { fetched, ending, ended: Instant::now() });
-    }
-    give_back(shared, reports, |_| true).await;
-}
-
-/// Pushes jobs again that were not run, from the first on, as long as this says so. Returns how many. Cancel safe, as [`hand_over`] is.
-async fn give_back(shared: &Shared, reports: &Reports, more: impl Fn(&Buffer) -> bool) -> usize {
-    let mut jobs = 0;
-    while shared.buffer.len() > 0 && more(&shared.buffer) {
-        let Some(permit) = reports.reserve().await else { break };
-        let Some(buffered) = shared.buffer.take() else { break };
-        shared.prefetch().given_back();
-        jobs += 1;
-        let Some((fetched, known)) = known(shared, &buffered) else { continue };
-        let ending = match known {
-            Known::Job(job) => given_back(shared, job),
-            Known::Ended(ending) => ending,
-        };
-        permit.send(Finished { fetched, ending, ended: Instant::now() });
-    }
-    jobs
-}
-
-async fn give_back_stale(shared: Arc<Shared>, reports: Reports) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let Some(before) = Instant::now().checked_sub(STALE_AFTER) else { continue };
-        if !shared.buffer.is_older_than(before) {
-            continue;
-        }
-        // Nothing more is fetched ahead until jobs end sooner than that.
-        shared.prefetch().takes_at_least(STALE_AFTER);
-        let jobs = give_back(&shared, &reports, |buffer| buffer.is_older_than(before)).await;
-        tracing::warn!(jobs, "jobs waited too long for a place to run and are given back");
-        shared.note(|_, _| ());
-    }
 }
 
 fn hostname() -> String {
