@@ -71,7 +71,7 @@ for target in work-factory api-service worker-service; do
 done
 docker images --format '{{.Repository}} {{.Size}}' | grep work-factory
 
-# The broker in Faktory's place.
+say "Faktory's image can't be pulled here: the broker stands in for it"
 mkdir "$work/stand-in" && cp "$(command -v busybox)" "$work/stand-in/busybox"
 cat >"$work/stand-in/faktory" <<'EOF'
 #!/bin/busybox sh
