@@ -185,7 +185,7 @@ impl Check {
     pub(crate) fn data_dir(&mut self, text: Option<String>, role: Role, work_server_is_set: bool) -> Option<PathBuf> {
         use etcetera::BaseStrategy;
         let folder = text.map(PathBuf::from).or_else(|| Some(etcetera::choose_base_strategy().ok()?.data_dir().join("work-factory")));
-        let is_needed = role == Role::Broker || (role == Role::All && !work_server_is_set);
+        let is_needed = role.runs_broker(work_server_is_set);
         if folder.is_none() && is_needed {
             self.fault("BROKER_DATA_DIR", "must be set, because the user's data folder can't be found");
         }

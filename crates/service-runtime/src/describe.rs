@@ -8,7 +8,7 @@ impl Settings {
     #[must_use]
     pub fn describe(&self, role: Role) -> String {
         let Self { link, api, worker, broker, shutdown_timeout, log_filter, log_format } = self;
-        let with_broker = role == Role::Broker || (role == Role::All && !link.url_is_set);
+        let with_broker = role.runs_broker(link.url_is_set);
         let mut parts = Vec::new();
         if role != Role::Broker {
             let url = if with_broker { "the embedded broker".to_owned() } else { link.url.to_string() };

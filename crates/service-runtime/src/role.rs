@@ -20,6 +20,12 @@ impl Role {
         matches!(self, Self::All | Self::Api)
     }
 
+    /// True where the embedded broker runs; it does not beside a work server that is named.
+    #[must_use]
+    pub const fn runs_broker(self, work_server_is_set: bool) -> bool {
+        matches!(self, Self::Broker) || (matches!(self, Self::All) && !work_server_is_set)
+    }
+
     /// True where a worker runs.
     #[must_use]
     pub const fn runs_worker(self) -> bool {

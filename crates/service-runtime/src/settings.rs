@@ -201,8 +201,7 @@ impl Settings {
         let keys = check.keys(texts.api_keys_file, api_bind, texts.api_allow_unauthenticated, role);
         let broker_bind = check.value("BROKER_BIND_ADDR", texts.broker_bind_addr, parse::address);
         let has_password = texts.broker_password.is_some() || texts.broker_password_file.is_some();
-        let runs_broker = role == Role::Broker || (role == Role::All && !link_is_set);
-        check.broker_access(broker_bind, has_password, texts.broker_allow_unauthenticated, runs_broker);
+        check.broker_access(broker_bind, has_password, texts.broker_allow_unauthenticated, role.runs_broker(link_is_set));
         let settings = Self {
             link,
             api: ApiSettings {

@@ -26,7 +26,7 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) async fn start(role: Role, settings: &Settings) -> anyhow::Result<Self> {
         let mut settings = settings.clone();
-        let with_broker = role == Role::Broker || (role == Role::All && !settings.link.url_is_set);
+        let with_broker = role.runs_broker(settings.link.url_is_set);
         let broker = if with_broker { Some(start_broker(&settings).await?) } else { None };
         if let Some(broker) = &broker {
             let address = reachable(broker.address());
