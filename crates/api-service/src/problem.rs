@@ -15,6 +15,7 @@ use crate::request_id;
 /// The closed set of problems: what happened, as a word that stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Code {
+    TlsNeeded,
     MalformedJson,
     MalformedEncoding,
     IdempotencyNotSupported,
@@ -47,6 +48,7 @@ impl Code {
     /// The word, the status, and a title for people.
     const fn about(self) -> (&'static str, StatusCode, &'static str) {
         match self {
+            Self::TlsNeeded => ("tls_needed", StatusCode::BAD_REQUEST, "This port speaks HTTPS"),
             Self::MalformedJson => ("malformed_json", StatusCode::BAD_REQUEST, "The body is not JSON"),
             Self::MalformedEncoding => ("malformed_encoding", StatusCode::BAD_REQUEST, "The body is not encoded as announced"),
             Self::IdempotencyNotSupported => ("idempotency_not_supported", StatusCode::BAD_REQUEST, "Idempotency-Key is not supported"),

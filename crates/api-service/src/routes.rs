@@ -43,6 +43,16 @@ pub(crate) fn router(state: SharedState) -> Router {
         .with_state(state)
 }
 
+/// What a client meets that comes without TLS where TLS is spoken.
+pub(crate) fn without_tls() -> Router {
+    Router::new().fallback(tls_needed).layer(from_fn(request_id::layer))
+}
+
+async fn tls_needed(request: Request) -> Problem {
+    let problem = Problem::new(Code::TlsNeeded, "this port speaks HTTPS: its URL begins with https://, not http://");
+    body::refuse(request, problem).await.closing()
+}
+
 async fn not_found(request: Request) -> Problem {
     let known =
         "known paths: POST /jobs, POST /jobs/{operation}, POST /jobs/batch, POST /jobs/stream, GET /health, GET /ready, GET /metrics";

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::access::{self, Access};
 use crate::body::BUDGET_BYTES;
@@ -143,7 +144,7 @@ async fn serve(listener: TcpListener, state: SharedState) {
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &places) => accepted,
         };
-        let Some((stream, place)) = accepted else { continue };
+        let Some((stream, client, place)) = accepted else { continue };
         if let Err(error) = prepare(&stream, state.config.request_timeout) {
             tracing::debug!(%error, "failed to prepare a connection");
             continue;
@@ -157,14 +158,18 @@ async fn serve(listener: TcpListener, state: SharedState) {
                 None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
                 Some(tls) => {
                     let agreed = tokio::select! {
-                        agreed = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)) => agreed,
+                        agreed = tokio::time::timeout(HEAD_TIMEOUT, accept_tls(&tls, stream)) => agreed,
                         // Nothing has been asked for yet.
                         _ = ending.wait_for(|ending| *ending != Ending::No) => return,
                     };
                     match agreed {
-                        Ok(Ok(stream)) => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
-                        Ok(Err(error)) => return tracing::debug!(%error, "a client failed to agree on TLS"),
-                        Err(_) => return tracing::debug!("a client took too long to agree on TLS"),
+                        Ok(Ok(Begun::Tls(stream))) => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
+                        Ok(Ok(Begun::Plainly(stream))) => {
+                            let service = TowerToHyperService::new(routes::without_tls());
+                            watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await
+                        }
+                        Ok(Err(error)) => return tracing::info!(%client, %error, "a client failed to agree on TLS"),
+                        Err(_) => return tracing::debug!(%client, "a client took too long to agree on TLS"),
                     }
                 }
             };
@@ -179,10 +184,26 @@ async fn serve(listener: TcpListener, state: SharedState) {
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+/// How a client began, where TLS is spoken.
+enum Begun {
+    Tls(Box<TlsStream<TcpStream>>),
+    /// With a request in the clear, which is still to be read.
+    Plainly(TcpStream),
+}
+
+async fn accept_tls(tls: &TlsAcceptor, stream: TcpStream) -> std::io::Result<Begun> {
+    let mut first = [0];
+    // Methods are letters (RFC 9110, 9.1); TLS begins with 22 (RFC 8446, 5.1).
+    if stream.peek(&mut first).await? == 1 && first.iter().all(u8::is_ascii_alphabetic) {
+        return Ok(Begun::Plainly(stream));
+    }
+    Ok(Begun::Tls(Box::new(tls.accept(stream).await?)))
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, client)) => Some((stream, client, place)),
         Err(error) => {
             // Out of file descriptors, mostly: others have to go first.
             tracing::warn!(%error, "failed to accept a connection");

@@ -79,7 +79,8 @@ impl Connection {
         match tokio::time::timeout(self.config.handshake_timeout, accepting).await {
             Ok(Ok(stream)) => Some(tokio::io::split(stream)),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a client failed to agree on TLS");
+                let client = self.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+                tracing::info!(client, %error, "a client failed to agree on TLS");
                 None
             }
             Err(_) => None,

@@ -1,6 +1,7 @@
 //! Making a connection: socket options, TCP, greeting, HELLO; each with its deadline.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::Error as TlsError;
 
 use crate::config::{LinkConfig, WorkerIdentity};
 use crate::error::{LinkError, Phase};
@@ -42,14 +44,14 @@ pub(crate) async fn dial(config: &LinkConfig, identity: Option<&WorkerIdentity>,
     let resolve = tokio::net::lookup_host((config.host.as_str(), config.port));
     let addresses: Vec<SocketAddr> = within(limit, Phase::Resolve, resolve).await?.collect();
     let (stream, distance) = connect_first(config, &addresses).await.map_err(|source| match source.kind() {
-        std::io::ErrorKind::TimedOut => LinkError::Timeout { phase: Phase::Connect, after: limit },
+        ErrorKind::TimedOut => LinkError::Timeout { phase: Phase::Connect, after: limit },
         _ => LinkError::Io { phase: Phase::Connect, source },
     })?;
     let stream = match &config.tls {
         None => Stream::Plain(stream),
         Some(tls) => {
             let connecting = TlsConnector::from(Arc::clone(&tls.config)).connect(tls.server_name.clone(), stream);
-            Stream::Tls(Box::new(within(limit, Phase::Tls, connecting).await?))
+            Stream::Tls(Box::new(within(limit, Phase::Tls, connecting).await.map_err(speaks_no_tls)?))
         }
     };
     let (stream, rest) = tokio::time::timeout(limit, handshake(config, identity, probe, stream))
@@ -65,15 +67,24 @@ async fn within<T>(limit: Duration, phase: Phase, work: impl Future<Output = std
     }
 }
 
+/// A greeting in place of TLS's first answer.
+fn speaks_no_tls(error: LinkError) -> LinkError {
+    let of_tls = |source: &std::io::Error| source.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()).cloned();
+    match &error {
+        LinkError::Io { source, .. } if matches!(of_tls(source), Some(TlsError::InvalidMessage(_))) => LinkError::SpeaksNoTls,
+        _ => error,
+    }
+}
+
 /// Tries the addresses in turn, each with its share of the time; the last failure is the one reported.
 async fn connect_first(config: &LinkConfig, addresses: &[SocketAddr]) -> std::io::Result<(TcpStream, Duration)> {
-    let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
+    let mut failure = std::io::Error::new(ErrorKind::NotFound, "the host has no address");
     let share = config.connect_timeout / u32::try_from(addresses.len()).unwrap_or(1).max(1);
     for address in addresses {
         match tokio::time::timeout(share, connect(config, *address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => failure = error,
-            Err(_) => failure = std::io::ErrorKind::TimedOut.into(),
+            Err(_) => failure = ErrorKind::TimedOut.into(),
         }
     }
     Err(failure)
@@ -111,7 +122,7 @@ fn choose_congestion(config: &LinkConfig, socket: &Socket) {
     #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
     let result: std::io::Result<()> = {
         let _ = socket;
-        Err(std::io::ErrorKind::Unsupported.into())
+        Err(ErrorKind::Unsupported.into())
     };
     if let Err(error) = result
         && !REFUSED_SAID.swap(true, Ordering::Relaxed)
@@ -133,7 +144,7 @@ async fn handshake(
         send(&mut stream, &lines(&hello, probe)).await.map_err(failed)?;
     }
     let mut replies = Replies { decoder: ReplyDecoder::new(HANDSHAKE_REPLY_MAX), buffer: BytesMut::with_capacity(4 << 10) };
-    let greeting = match replies.next(&mut stream).await? {
+    let greeting = match replies.next(&mut stream).await.map_err(|error| replies.speaks_tls(error, &stream))? {
         Reply::Simple(text) => Greeting::parse(&text).map_err(|error| LinkError::Unexpected(error.to_string()))?,
         Reply::Error(text) => return Err(refused(text)),
         other => return Err(LinkError::Unexpected(format!("{other:?}"))),
@@ -201,6 +212,20 @@ struct Replies {
 }
 
 impl Replies {
+    /// What a server that speaks TLS does to a client that does not: an alert, or the end.
+    fn speaks_tls(&self, error: LinkError, stream: &Stream) -> LinkError {
+        /// The first byte of an alert and of a handshake (RFC 8446, 5.1).
+        const RECORDS: [u8; 2] = [21, 22];
+        match (stream, self.buffer.first()) {
+            (Stream::Plain(_), Some(first)) if RECORDS.contains(first) => LinkError::SpeaksTls,
+            (Stream::Plain(_), None) if matches!(error, LinkError::Closed(_)) => LinkError::NoGreeting,
+            (Stream::Plain(_), None) if matches!(&error, LinkError::Io { source, .. } if source.kind() == ErrorKind::ConnectionReset) => {
+                LinkError::NoGreeting
+            }
+            _ => error,
+        }
+    }
+
     async fn next(&mut self, stream: &mut Stream) -> Result<Reply, LinkError> {
         loop {
             if let Some(reply) = self.decoder.decode(&mut self.buffer)? {

@@ -52,7 +52,7 @@ pub enum LinkError {
         after: Duration,
     },
     /// The system reports a failure.
-    #[error("{phase} failed: {source}")]
+    #[error("{phase} failed: {source}{}", tls_advice(.source))]
     Io {
         /// What was being done.
         phase: Phase,
@@ -62,6 +62,15 @@ pub enum LinkError {
     /// The server closed the connection.
     #[error("the work server closed the connection ({0})")]
     Closed(Phase),
+    /// The server closed a connection without TLS before it said anything: those that speak TLS do.
+    #[error("the work server closed the connection before its greeting; one that speaks TLS is reached by tcp+tls://")]
+    NoGreeting,
+    /// What came on a connection without TLS is TLS.
+    #[error("the work server speaks TLS: it is reached by tcp+tls://")]
+    SpeaksTls,
+    /// What came in answer to the beginning of TLS is not TLS.
+    #[error("the work server does not speak TLS: it is reached by tcp://")]
+    SpeaksNoTls,
     /// The server does not want this client, and says why.
     #[error("the work server refused the connection: {0}")]
     Refused(String),
@@ -77,6 +86,19 @@ pub enum LinkError {
     /// We closed the connection ourselves.
     #[error("the connection was closed on this side")]
     ClosedHere,
+}
+
+/// What in the configuration has to do with a failure of TLS.
+fn tls_advice(source: &io::Error) -> &'static str {
+    use tokio_rustls::rustls::{AlertDescription as Alert, CertificateError as Fault, Error};
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(Fault::UnknownIssuer)) => " (FAKTORY_TLS_CA_FILE says who may vouch for the work server)",
+        Some(Error::InvalidCertificate(Fault::NotValidForName | Fault::NotValidForNameContext { .. })) => {
+            " (FAKTORY_TLS_SERVER_NAME says whose certificate is expected, where that is not the URL's host)"
+        }
+        Some(Error::AlertReceived(Alert::CertificateRequired)) => " (FAKTORY_TLS_CERT_FILE and FAKTORY_TLS_KEY_FILE are shown to it)",
+        _ => "",
+    }
 }
 
 /// A command without a reply.

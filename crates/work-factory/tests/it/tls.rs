@@ -59,6 +59,11 @@ async fn every_part_speaks_tls_to_the_next() {
     let stranger = Authority::new();
     let (is_content, said) = post(address, &stranger.file()).await;
     assert!(!is_content && said.contains("certificate"), "{said}");
+    api.line_with("a client failed to agree on TLS").await;
+    let url = format!("http://localhost:{}/jobs/add", address.port());
+    let in_the_clear = Command::new("curl").args(["-sS", "-i", "--json", r#"{"a":1,"b":2}"#, &url]).output().await.unwrap();
+    let said = String::from_utf8_lossy(&in_the_clear.stdout);
+    assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("tls_needed") && said.contains("begins with https://"), "{said}");
     for process in [&mut worker, &mut api, &mut broker] {
         process.signal("TERM").await;
         assert_eq!(process.exit_code().await, Some(0), "{}", process.output());
