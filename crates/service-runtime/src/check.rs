@@ -53,7 +53,7 @@ impl Check {
             self.fault(source, &format!("must be {accepted}"));
             WorkServerUrl { host: String::new(), port: 0, is_tls: false, password: None }
         });
-        if let Some(path) = &texts.faktory_password_file {
+        if let Some(path) = texts.faktory_password_file.as_ref().filter(|_| role != Role::Broker) {
             match (&url.password, read_secret(path)) {
                 (Some(_), _) => self.fault("FAKTORY_PASSWORD_FILE", "must not be set where the URL has a password already"),
                 (None, Ok(password)) => url.password = Some(password),

@@ -13,7 +13,7 @@ impl Settings {
         if role != Role::Broker {
             let url = if with_broker { "the embedded broker".to_owned() } else { link.url.to_string() };
             parts.push(format!(
-                "work_server={url} tls={} max_connections={} connection_timeout={:?} read_timeout={:?} write_timeout={:?} keepalive={:?}/{:?} congestion={} breaker={}/{:?}",
+                "work_server={url} work_server_tls={} max_connections={} connection_timeout={:?} read_timeout={:?} write_timeout={:?} keepalive={:?}/{:?} congestion={} breaker={}/{:?}",
                 link.tls.as_ref().map_or_else(|| "none".to_owned(), |tls| tls.server_name.to_str().into_owned()),
                 link.max_connections,
                 link.connection_timeout,
@@ -28,7 +28,7 @@ impl Settings {
         }
         if role.runs_api() {
             parts.push(format!(
-                "api_bind={} tls={} keys={} allowed_hosts={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={} compress_from={}",
+                "api_bind={} api_tls={} keys={} allowed_hosts={} request_timeout={:?} max_body_bytes={} max_batch_jobs={} max_queues={} compress_from={}",
                 api.bind,
                 if api.tls.is_some() { "own certificate" } else { "none" },
                 api.keys.as_ref().map_or_else(|| "none".to_owned(), |(_, keys)| keys.len().to_string()),
@@ -56,7 +56,7 @@ impl Settings {
             let folder = broker.data_dir.as_deref().map_or_else(|| "none".into(), |folder| folder.display().to_string());
             let password = if broker.password.is_some() { "[redacted]" } else { "none" };
             parts.push(format!(
-                "broker_bind={} data_dir={folder} tls={} broker_password={password}",
+                "broker_bind={} data_dir={folder} broker_tls={} broker_password={password}",
                 broker.bind,
                 if broker.tls.is_some() { "own certificate" } else { "none" }
             ));

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config_error::{ConfigError, Problem};
 use crate::environment::Environment;
 use crate::parse;
 use crate::role::Role;
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// the configuration only the address counts and whether there is TLS: what is wrong in a file that the process has read long ago is no reason
 /// to end it.
 ///
-/// Returns the exit code: 0 where it lives, else 1, and the reason has been told.
+/// Returns the exit code: 0 where it lives, 64 where the configuration does not say where it answers, else 1; the reason has been told.
 #[must_use]
 pub fn healthcheck(role: Role, env_file: Option<&Path>) -> u8 {
     match check(role, env_file) {
@@ -38,9 +39,10 @@ fn check(role: Role, env_file: Option<&Path>) -> Result<(), Box<dyn std::error::
     let environment = Environment::of_process(env_file);
     let address = environment.variables.get(bind).map_or_else(|| default_of(bind), String::as_str);
     if address.is_empty() {
-        return Err(format!("{bind} must be set: that is where it answers").into());
+        return Err(faulty(bind, "must be set: that is where it answers"));
     }
-    let address = on_this_machine(parse::address(address.trim()).map_err(|accepted| format!("{bind}: must be {accepted}"))?);
+    let address = parse::address(address.trim()).map_err(|accepted| faulty(bind, &format!("must be {accepted}")))?;
+    let address = on_this_machine(address);
     let has_tls = tls.is_some_and(|name| environment.variables.contains_key(name));
     let (request, begins): (&[u8], _) = match role {
         Role::Broker => (b"", &b"+HI "[..]),
@@ -48,6 +50,10 @@ fn check(role: Role, env_file: Option<&Path>) -> Result<(), Box<dyn std::error::
     };
     let answer = ask(address, has_tls, request, begins.len()).map_err(|error| format!("{address}: {error}"))?;
     if answer == begins { Ok(()) } else { Err(format!("{address}: the answer begins with {:?}", String::from_utf8_lossy(&answer)).into()) }
+}
+
+fn faulty(variable: &str, detail: &str) -> Box<dyn std::error::Error> {
+    Box::new(ConfigError { problems: vec![Problem::new(variable, detail)], warnings: Vec::new() })
 }
 
 fn ask(address: SocketAddr, has_tls: bool, request: &[u8], length: usize) -> Result<Vec<u8>, Box<dyn std::error::Error>> {

@@ -198,7 +198,9 @@ impl Settings {
         let link = check.link(&texts, environment, role);
         let link_is_set = link.url_is_set;
         let api_bind = check.value("BIND_ADDR", texts.bind_addr, parse::address);
-        let keys = check.keys(texts.api_keys_file, api_bind, texts.api_allow_unauthenticated, role);
+        // Files are only read where they are needed: a worker starts beside an API's keys that it may not read.
+        let (of_api, of_broker) = (|_: &String| role.runs_api(), |_: &String| role.runs_broker(link_is_set));
+        let keys = check.keys(texts.api_keys_file.filter(of_api), api_bind, texts.api_allow_unauthenticated, role);
         let broker_bind = check.value("BROKER_BIND_ADDR", texts.broker_bind_addr, parse::address);
         let has_password = texts.broker_password.is_some() || texts.broker_password_file.is_some();
         check.broker_access(broker_bind, has_password, texts.broker_allow_unauthenticated, role.runs_broker(link_is_set));
@@ -206,7 +208,10 @@ impl Settings {
             link,
             api: ApiSettings {
                 bind: api_bind,
-                tls: check.server_tls(("API_TLS_CERT_FILE", texts.api_tls_cert_file), ("API_TLS_KEY_FILE", texts.api_tls_key_file)),
+                tls: check.server_tls(
+                    ("API_TLS_CERT_FILE", texts.api_tls_cert_file.filter(of_api)),
+                    ("API_TLS_KEY_FILE", texts.api_tls_key_file.filter(of_api)),
+                ),
                 keys,
                 allowed_hosts: texts
                     .api_allowed_hosts
@@ -232,9 +237,16 @@ impl Settings {
             broker: BrokerSettings {
                 bind: broker_bind,
                 data_dir: check.data_dir(texts.broker_data_dir, role, link_is_set),
-                tls: check
-                    .server_tls(("BROKER_TLS_CERT_FILE", texts.broker_tls_cert_file), ("BROKER_TLS_KEY_FILE", texts.broker_tls_key_file)),
-                password: check.secret("BROKER_PASSWORD", texts.broker_password, "BROKER_PASSWORD_FILE", texts.broker_password_file),
+                tls: check.server_tls(
+                    ("BROKER_TLS_CERT_FILE", texts.broker_tls_cert_file.filter(of_broker)),
+                    ("BROKER_TLS_KEY_FILE", texts.broker_tls_key_file.filter(of_broker)),
+                ),
+                password: check.secret(
+                    "BROKER_PASSWORD",
+                    texts.broker_password.filter(of_broker),
+                    "BROKER_PASSWORD_FILE",
+                    texts.broker_password_file.filter(of_broker),
+                ),
             },
             shutdown_timeout: check.value("SHUTDOWN_TIMEOUT", texts.shutdown_timeout, parse::duration),
             log_filter: check.value("RUST_LOG", texts.rust_log, logs::check_filter),
@@ -340,6 +352,23 @@ mod tests {
         let mistaken = load(&[("FAKTORY_PASSWORD_FILE", "geheim123")], Role::All).unwrap_err();
         assert!(!mistaken.to_string().contains("geheim123"));
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn files_are_read_only_where_they_are_needed() {
+        let nowhere = "/nowhere/at/all";
+        let (api, broker) = ((Role::Api, Role::Worker), (Role::Broker, Role::Api));
+        for (names, (needs, does_not)) in [
+            (&["API_KEYS_FILE"][..], api),
+            (&["API_TLS_CERT_FILE", "API_TLS_KEY_FILE"][..], api),
+            (&["BROKER_TLS_CERT_FILE", "BROKER_TLS_KEY_FILE"][..], broker),
+            (&["BROKER_PASSWORD_FILE"][..], broker),
+            (&["FAKTORY_PASSWORD_FILE"][..], (Role::Worker, Role::Broker)),
+        ] {
+            let pairs: Vec<_> = names.iter().map(|name| (*name, nowhere)).collect();
+            assert!(load(&pairs, needs).unwrap_err().to_string().contains(names[0]), "{names:?}");
+            assert!(load(&pairs, does_not).is_ok(), "{names:?}");
+        }
     }
 
     #[test]

@@ -50,6 +50,6 @@ async fn each_part_is_healthy_while_it_lives() {
     }
     let worker = [("FAKTORY_URL", "tcp://127.0.0.1:1")];
     let mut process: TestProcess = command(&["worker", "--healthcheck"], folder.path(), &worker);
-    assert_eq!(process.exit_code().await, Some(1));
+    assert_eq!(process.exit_code().await, Some(64));
     assert!(process.output().contains("WORKER_BIND_ADDR"), "{}", process.output());
 }
