@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::pace::{Rate, RoundTrip};
+use crate::lanes_runtime::REST;
 
 /// The longest that Faktory takes to answer a FETCH on an empty queue (measured: 2.0 to 2.1 s).
 pub(crate) const EMPTY_FETCH: Duration = Duration::from_millis(2100);
@@ -35,8 +36,8 @@ const UNACKNOWLEDGED_AT_LEAST: usize = 100;
 const SERVICE_WEIGHT: f64 = 1.0 / 16.0;
 /// The rate is looked at over so long, or a round trip if that is more.
 const RATE_OVER: Duration = Duration::from_millis(100);
-/// As deep as a lane is nearby: the server finds the next FETCH when it has answered one, and after the queue has run dry a worker ends within
-/// two empty FETCHes.
+/// As deep as a lane is nearby at the least: the server finds the next FETCH when it has answered one, and after the queue has run dry a worker
+/// ends within two empty FETCHes.
 const NEAR_DEPTH: usize = 2;
 /// A FETCH that was answered this soon did not wait for a job, whatever the round trip.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -155,12 +156,20 @@ impl Prefetch {
         if is_slow { room.min((2 * self.limits.concurrency).saturating_sub(held + unacknowledged)) } else { room }
     }
 
+    /// How deep a lane may be now. A worker with deep ones takes long to end, and nearby lanes in number are enough: there each is only as deep as
+    /// the rate asks for over the way itself, which a busy server does not lengthen.
+    fn depth(&self, now: Instant) -> usize {
+        let most = self.limits.depth;
+        let Some(way) = self.round_trip.way().map_or(Some(Duration::ZERO), |way| (way < AT_ONCE).then_some(way)) else { return most };
+        let under_way = ROUND_TRIPS * self.rate.greatest(now) * (way + REST).as_secs_f64();
+        ((under_way / self.lanes.len() as f64).ceil() as usize).max(NEAR_DEPTH).min(most)
+    }
+
     /// Gives FETCHes to lanes, the ones with the fewest first, and wants more lanes rather than deep ones. `wake` is called with each lane
     /// that has something to do now.
     pub(crate) fn grant(&mut self, unacknowledged: usize, now: Instant, mut wake: impl FnMut(usize)) {
         let mut room = self.room(unacknowledged, now);
-        // Nearby, lanes in number are enough, and a worker with deep ones takes long to end. A busy server is no long way.
-        let depth = if self.round_trip.is_shorter_than(AT_ONCE) { self.limits.depth.min(NEAR_DEPTH) } else { self.limits.depth };
+        let depth = self.depth(now);
         let together = (self.ahead(now) / TOGETHER).clamp(1, depth);
         if room < together {
             return;

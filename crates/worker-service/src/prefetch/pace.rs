@@ -66,9 +66,9 @@ impl RoundTrip {
         self.distance = Some(self.distance.filter(|_| !is_only).map_or(seen, |known| known.min(seen)));
     }
 
-    /// True where the way itself takes less than this, or is not known.
-    pub(super) fn is_shorter_than(&self, way: Duration) -> bool {
-        self.distance.is_none_or(|distance| distance < way.as_secs_f64())
+    /// The way itself, where it is known: what a server takes is not in it.
+    pub(super) fn way(&self) -> Option<Duration> {
+        self.distance.map(Duration::from_secs_f64)
     }
 
     pub(super) fn note(&mut self, took: f64, now: Instant) {
