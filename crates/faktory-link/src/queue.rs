@@ -216,7 +216,7 @@ impl Queue {
     }
 
     /// Takes what goes into the next command, where so many more connections are idle: each is to have its share of what
-    /// waits. Parts whose callers have given up are left out; the command may be empty.
+    /// waits and may leave. Parts whose callers have given up are left out; the command may be empty.
     pub(crate) fn gather(&self, idle: usize) -> (PushBatch, Sent) {
         let mut batch = PushBatch::default();
         let now = Instant::now();
@@ -225,7 +225,10 @@ impl Queue {
         let jobs = allowed.min(COMMAND_JOBS);
         // What one connection carries at once is not divided: more commands with less in each only cost processor time.
         let at_once = if inner.is_quiet_and_far() { PART_BYTES_QUIET } else { PART_BYTES };
-        let bytes = inner.bytes.div_ceil(idle + 1).clamp(at_once, COMMAND_BYTES);
+        // Of what waits, only as much as may leave: a fresh connection would send the whole share of a giant batch over several round trips, while
+        // the others have nothing.
+        let leaves = (inner.bytes as u64 * allowed.min(inner.jobs) as u64 / inner.jobs.max(1) as u64) as usize;
+        let bytes = leaves.div_ceil(idle + 1).clamp(at_once, COMMAND_BYTES);
         while let Some(mut caller) = inner.callers.pop_front() {
             let fits = caller.parts.front().is_none_or(|part| batch.has_room_for(part, jobs, bytes));
             if !fits {

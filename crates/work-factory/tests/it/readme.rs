@@ -81,6 +81,34 @@ fn the_commands_that_are_not_run_here_are_those_of_the_gate() {
     }
 }
 
+/// Every block of code in the documents: run by a test, or marked as one that needs what CI's machine lacks, or no code.
+#[test]
+fn every_block_of_code_is_run_or_marked() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Where `sh` stands in these, a test runs it: here, `benchmark/tests/it/readme.rs`, `benchmark/tests/it/guide.rs`.
+    let mut documents =
+        vec!["README.md", "benchmark/README.md", "docs/deployment.md"].into_iter().map(|name| (root.join(name), "sh")).collect::<Vec<_>>();
+    documents
+        .extend(["ARCHITECTURE.md", "CHANGELOG.md", "docs/tuning.md", "benchmark/results/README.md"].map(|name| (root.join(name), "")));
+    for entry in std::fs::read_dir(root.join("crates")).unwrap() {
+        let readme = entry.unwrap().path().join("README.md");
+        let library = readme.with_file_name("src/lib.rs");
+        if readme.exists() {
+            // Part of the crate's documentation, and so its examples are doctests.
+            let source = std::fs::read_to_string(library).unwrap();
+            assert!(source.starts_with("#![doc = include_str!(\"../README.md\")]"), "{}", readme.display());
+            documents.push((readme, "no_run"));
+        }
+    }
+    for (document, runs) in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for mark in text.lines().filter_map(|line| line.trim().strip_prefix("```")).step_by(2) {
+            let is_run = mark == runs || (runs == "no_run" && mark.is_empty()) || (document.ends_with("README.md") && mark == "rust");
+            assert!(is_run || ["console", "text", "json"].contains(&mark), "{}: nobody runs a block of {mark:?}", document.display());
+        }
+    }
+}
+
 #[test]
 fn paths_that_documents_mention_exist() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
