@@ -162,6 +162,13 @@ impl Distance {
         }
     }
 
+    /// Has the link forget silent flows, as a NAT does.
+    pub(crate) fn forget_idle_flows(&self, idle: Option<Duration>) {
+        if let Self::Namespaces(link) = self {
+            link.forget_idle_flows(idle);
+        }
+    }
+
     /// Begins to watch the emulator for one measurement.
     pub(crate) fn watch(&self) {
         if let Self::Namespaces(link) = self {

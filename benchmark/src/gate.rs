@@ -3,6 +3,7 @@
 mod endings;
 mod enqueue;
 mod overload;
+mod tuning;
 mod work;
 
 use anyhow::bail;
@@ -90,6 +91,7 @@ pub(crate) const ALL: &[Gate] = &[
         prepare: endings::prepare,
         checks: endings::checks,
     },
+    Gate { name: "tuning", title: "what docs/tuning.md says of each variable is so", prepare: tuning::prepare, checks: tuning::checks },
     Gate { name: "work", title: "a worker does not feel the distance", prepare: work::prepare, checks: work::checks },
 ];
 

@@ -1,5 +1,6 @@
 //! The networks that are measured over.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use link_emulator::Settings;
@@ -26,6 +27,12 @@ pub(crate) struct Network {
     /// Jobs a second that the work server is held back to, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) server_jobs_per_second: Option<f64>,
+    /// Silence after which a flow is forgotten, in seconds, as a NAT does, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forgets_after_seconds: Option<f64>,
+    /// The product's variables that API and worker are started with, beyond what a scenario needs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 impl Network {
@@ -39,6 +46,8 @@ impl Network {
             connections: None,
             shutdown_timeout_seconds: None,
             server_jobs_per_second: None,
+            forgets_after_seconds: None,
+            variables: BTreeMap::new(),
         }
     }
 
@@ -73,6 +82,23 @@ impl Network {
     pub(crate) fn with_slow_server(mut self, name: &str, jobs_per_second: f64) -> Self {
         self.title = format!("{}; the work server takes {jobs_per_second} jobs/s", self.title);
         (self.name, self.server_jobs_per_second) = (name.into(), Some(jobs_per_second));
+        self
+    }
+
+    /// The same under another name, with something in between that forgets silent flows.
+    pub(crate) fn with_forgetful_nat(mut self, name: &str, after: Duration) -> Self {
+        self.title = format!("{}; a NAT forgets after {after:?} of silence", self.title);
+        (self.name, self.forgets_after_seconds) = (name.into(), Some(after.as_secs_f64()));
+        self
+    }
+
+    /// The same with API and worker that are started with these variables, which its name tells.
+    pub(crate) fn with_variables<'a>(mut self, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        for (name, value) in variables {
+            self.name = format!("{} {name}={value}", self.name);
+            self.title = format!("{}; {name}={value}", self.title);
+            self.variables.insert(name.into(), value.into());
+        }
         self
     }
 

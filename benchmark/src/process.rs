@@ -42,8 +42,13 @@ impl Part {
             Order::Attendant(_) => "attendant",
         };
         let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
+        command.arg("part").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // What the user has set is not what is measured.
+        for variable in service_runtime::VARIABLES {
+            command.env_remove(variable.name);
+        }
         // Logs of every job would be measured too.
-        command.arg("part").env("RUST_LOG", "warn").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("RUST_LOG", "warn").envs(order.variables().into_iter().flatten());
         let mut child = distance.spawn(side, command).with_context(|| format!("failed to start the {name}"))?;
         let (sender, events) = channel();
         if let Some(out) = child.stdout.take() {

@@ -96,6 +96,12 @@ pub(crate) struct Summary {
     /// Bytes from the near side to the far side for each job, headers included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sent_bytes_per_job: Option<f64>,
+    /// Jobs of which nobody knows, where that is no failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unknown: Option<f64>,
+    /// How long after a cut of the link jobs went through as before, in seconds, where they did in all runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resumed_seconds: Option<f64>,
     /// 95th percentile of the latencies, in microseconds.
     #[serde(default)]
     pub(crate) p95_us: f64,
@@ -257,12 +263,24 @@ fn summary(runs: &[&Run]) -> Option<Summary> {
         refused_us: refused(|latency| latency.p50_us).zip(refused(|latency| latency.p99_us)),
         grew_bytes: Spread::of(runs.iter().filter_map(|run| run.grew_bytes)).map(|spread| spread.median),
         sent_bytes_per_job: Spread::of(runs.iter().filter_map(|run| run.sent_bytes_per_job())).map(|spread| spread.median),
+        unknown: runs
+            .iter()
+            .any(|run| run.counts.unknown > 0)
+            .then(|| spread(|run| run.counts.unknown as f64))
+            .flatten()
+            .map(|spread| spread.median),
+        resumed_seconds: resumed(runs),
         p95_us: spread(|run| run.latency.at(95.0) as f64).map_or(0.0, |spread| spread.median),
         cut_short: runs.iter().any(|run| run.cut_short),
         generator_late_p99_us: Spread::of(runs.iter().filter_map(|run| run.generator_late_p99_us.map(|us| us as f64)))
             .map(|spread| spread.median),
         looked_at_each: runs.iter().all(|run| run.counts.distinct.is_some()),
     })
+}
+
+fn resumed(runs: &[&Run]) -> Option<f64> {
+    let each: Option<Vec<f64>> = runs.iter().map(|run| run.timeline.as_ref()?.resumed_seconds).collect();
+    Spread::of(each?).map(|spread| spread.median)
 }
 
 impl Report {

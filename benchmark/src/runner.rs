@@ -94,7 +94,14 @@ impl Plan {
                 | Kind::Outage { .. }
                 | Kind::Work { .. }
                 | Kind::Idle { .. }
+                | Kind::Payloads { .. }
+                | Kind::Hanging { .. }
+                | Kind::Busy { .. }
                 | Kind::EndToEnd { .. } => parameters.duration,
+                Kind::Queues { jobs, .. } => Duration::from_secs(jobs / 50_000),
+                Kind::Posting { cut, .. } if cut.is_zero() => parameters.duration,
+                Kind::Posting { cut, .. } => trouble::BEFORE_CUT + cut + trouble::AFTER_CUT,
+                Kind::Silence { lasts, times } => lasts * times,
                 Kind::Ending { times, dry, .. } => Duration::from_secs(if dry { 30 } else { 5 }) * u32::try_from(times).unwrap_or(u32::MAX),
                 Kind::Cut { lasts, .. } => lasts + Duration::from_secs(35),
                 Kind::Chaos { lasts, .. } => lasts + Duration::from_secs(200),
@@ -112,6 +119,12 @@ impl Plan {
                 | Kind::Ending { .. }
                 | Kind::Chaos { .. }
                 | Kind::Cut { .. }
+                | Kind::Posting { .. }
+                | Kind::Silence { .. }
+                | Kind::Payloads { .. }
+                | Kind::Queues { .. }
+                | Kind::Hanging { .. }
+                | Kind::Busy { .. }
                 | Kind::EndToEnd { .. }
                 | Kind::Enqueue { .. }
                 | Kind::AfterReady { .. }
@@ -254,5 +267,11 @@ fn measure(plan: &Plan, stack: &mut Stack, scenario: &Scenario, via: Via, queue:
         Kind::Chaos { workers, concurrency, lasts } => endings::chaos(stack, queue, workers, concurrency, lasts),
         Kind::Cut { concurrency, takes, lasts } => working::cut(parameters, stack, queue, concurrency, takes, lasts),
         Kind::EndToEnd { per_second, concurrency } => working::end_to_end(parameters, stack, via, queue, per_second, concurrency),
+        Kind::Posting { clients, cut } => trouble::posting(parameters, stack, via, queue, clients, cut),
+        Kind::Silence { lasts, times } => trouble::silence(parameters, stack, via, queue, lasts, times),
+        Kind::Payloads { clients, batch } => posting::payloads(parameters, stack, queue, clients, batch),
+        Kind::Queues { jobs, queues } => posting::queues(parameters, stack, queue, jobs, queues),
+        Kind::Hanging { concurrency } => working::hanging(parameters, stack, queue, concurrency),
+        Kind::Busy { concurrency, takes } => working::busy(parameters, stack, queue, concurrency, takes),
     }
 }

@@ -55,6 +55,18 @@ pub(crate) enum Kind {
     Cut { concurrency: usize, takes: Duration, lasts: Duration },
     /// Jobs are posted at a rate and run.
     EndToEnd { per_second: f64, concurrency: usize },
+    /// So many clients post one job at a time, whatever becomes of it; the link is cut meanwhile for a while, or not at all.
+    Posting { clients: usize, cut: Duration },
+    /// One job, silence, another; so many times.
+    Silence { lasts: Duration, times: u32 },
+    /// Jobs with args of 10 KB are posted.
+    Payloads { clients: usize, batch: usize },
+    /// So many jobs are posted, into so many queues.
+    Queues { jobs: u64, queues: u64 },
+    /// Jobs of 10 ms are run, of which every twentieth never ends.
+    Hanging { concurrency: usize },
+    /// Jobs are run that use the processor for so long.
+    Busy { concurrency: usize, takes: Duration },
 }
 
 /// How requests follow each other.
@@ -170,10 +182,17 @@ impl Scenario {
             Kind::AfterReady { .. } | Kind::Overload { .. } | Kind::Outage { .. } | Kind::Enqueue { pace: Pace::Stream { .. }, .. } => {
                 &[Via::Http]
             }
+            Kind::Payloads { .. } | Kind::Queues { .. } => &[Via::Http],
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
-            Kind::Idle { .. } | Kind::Sharing { .. } | Kind::Ending { .. } | Kind::Chaos { .. } | Kind::Cut { .. } => &[Via::Worker],
-            Kind::EndToEnd { .. } => &[Via::Http, Via::Crate],
+            Kind::Idle { .. }
+            | Kind::Sharing { .. }
+            | Kind::Ending { .. }
+            | Kind::Chaos { .. }
+            | Kind::Cut { .. }
+            | Kind::Hanging { .. }
+            | Kind::Busy { .. } => &[Via::Worker],
+            Kind::EndToEnd { .. } | Kind::Posting { .. } | Kind::Silence { .. } => &[Via::Http, Via::Crate],
         }
     }
 }

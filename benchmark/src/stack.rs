@@ -1,5 +1,6 @@
 //! What is measured: a work server on the far side, an API and an attendant, with the distance in between. Or what runs already.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -54,6 +55,8 @@ pub(crate) struct Stack {
     pub(crate) connections: usize,
     /// What a worker has to end.
     pub(crate) shutdown_timeout: Duration,
+    /// The product's variables that API and worker are started with.
+    pub(crate) variables: BTreeMap<String, String>,
     // In the order in which they are to end.
     api_process: Option<Part>,
     attendant: Part,
@@ -76,6 +79,8 @@ impl Stack {
             ServerKind::Given { .. } => Distance::Given,
             ServerKind::Broker | ServerKind::Faktory(_) => Distance::make(network, congestion, seed, proxy_because)?,
         };
+        // Before the first connection: a NAT knows only those that it saw begin.
+        distance.forget_idle_flows(network.forgets_after_seconds.map(Duration::from_secs_f64));
         let order = match kind {
             ServerKind::Broker => Some(Order::Broker(BrokerOrder { bind: distance.far_bind()? })),
             ServerKind::Faktory(program) => Some(Order::Faktory(FaktoryOrder { bind: distance.far_bind()?, program: program.clone() })),
@@ -102,23 +107,37 @@ impl Stack {
             Attended::Version(version) => version,
             other => bail!("the attendant answered {other:?}"),
         };
+        let variables = variables(network, connections);
         let (api_process, api) = match kind {
             ServerKind::Given { api, .. } => (None, api.clone()),
             ServerKind::Broker | ServerKind::Faktory(_) => {
-                let (process, address) = start_api(&distance, &server, connections)?;
+                let (process, address) = start_api(&distance, &server, &variables)?;
                 (Some(process), Some(address))
             }
         };
         let round_trip = distance.round_trip(near);
         let shutdown_timeout = Duration::from_secs(network.shutdown_timeout_seconds.unwrap_or(30));
-        Ok(Self { shutdown_timeout, distance, server, api, version, round_trip, connections, api_process, attendant, brake, work_server })
+        Ok(Self {
+            shutdown_timeout,
+            variables,
+            distance,
+            server,
+            api,
+            version,
+            round_trip,
+            connections,
+            api_process,
+            attendant,
+            brake,
+            work_server,
+        })
     }
 
     /// Starts the API anew, and returns how long after its start it was ready: what the first requests meet is what counts then.
     pub(crate) fn restart_api(&mut self) -> anyhow::Result<Duration> {
         anyhow::ensure!(self.api_process.is_some(), "an API that is not the benchmark's own can't be started anew");
         self.api_process = None;
-        let (process, address) = start_api(&self.distance, &self.server, self.connections)?;
+        let (process, address) = start_api(&self.distance, &self.server, &self.variables)?;
         self.api = Some(address);
         let ready = match process.next(READY_WITHIN)? {
             Event::Serves { after_us } => Duration::from_micros(after_us),
@@ -256,8 +275,17 @@ fn resolve(server: &Server) -> anyhow::Result<SocketAddr> {
     addresses.next().with_context(|| format!("{server:?} has no address"))
 }
 
-fn start_api(distance: &Distance, server: &Server, connections: usize) -> anyhow::Result<(Part, String)> {
-    let order = ApiOrder { server: server.clone(), connections, began_us: now_us() };
+/// What API and worker are started with; what the network says comes last.
+fn variables(network: &Network, connections: usize) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::from([("FAKTORY_MAX_CONNECTIONS".to_owned(), connections.to_string())]);
+    variables.extend(network.variables.clone());
+    variables
+}
+
+fn start_api(distance: &Distance, server: &Server, variables: &BTreeMap<String, String>) -> anyhow::Result<(Part, String)> {
+    let mut variables = variables.clone();
+    variables.insert("BIND_ADDR".into(), "127.0.0.1:0".into());
+    let order = ApiOrder { server: server.clone(), variables, began_us: now_us() };
     let process = Part::start(distance, Side::Near, &Order::Api(order))?;
     let address = ready(&process)?.context("the API did not say where it listens")?;
     Ok((process, format!("http://{address}")))

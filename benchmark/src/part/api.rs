@@ -1,10 +1,11 @@
-//! The API as a process of its own, as the binary `api-service` starts it.
+//! The API as a process of its own, started as the binary `api-service` starts it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use api_service::{Api, ApiConfig};
 use client::Client;
+use service_runtime::Role;
 
 use super::Channel;
 use super::clock::now_us;
@@ -14,7 +15,9 @@ use super::order::{ApiOrder, Event};
 const ASK: Duration = Duration::from_millis(5);
 
 pub(crate) async fn run(order: ApiOrder, mut channel: Channel) -> anyhow::Result<()> {
-    let api = Api::start(ApiConfig::new(order.server.link(order.connections))).await?;
+    let mut config = ApiConfig::from_settings(&service_runtime::start(Role::Api, None)?);
+    config.link = order.server.reached_with(config.link);
+    let api = Api::start(config).await?;
     Channel::say(&Event::Ready(Some(api.address())));
     tokio::select! {
         () = until_ready(api.address()) => {

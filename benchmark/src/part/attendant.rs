@@ -31,6 +31,7 @@ pub(crate) async fn run(order: AttendantOrder, mut channel: Channel) -> anyhow::
             Attend::Trickle(order) => trickle(&connection, &order).await?,
             Attend::Drain { queue } => drain(&order.server, &connection, &queue).await?,
             Attend::Size { queue } => Attended::Size(size(&connection, &queue).await?),
+            Attend::SizeOfAll => Attended::Size(info(&connection).await?.faktory.queues.values().sum()),
             Attend::Pause { queue } => manage(&connection, QueueCommand::Pause(vec![queue])).await?,
             Attend::Remove { queue } => manage(&connection, QueueCommand::Remove(vec![queue])).await?,
             Attend::Flush => done(connection.ask(&Command::Flush).await?)?,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Channel;
 use super::clock::{micros, now_us};
-use super::order::{Event, LoadOrder, LoadReport, Pattern, Refused, Until};
+use super::order::{Event, LoadOrder, LoadReport, Pattern, Refused, Until, note_at};
 use super::poster::{Posted, Poster};
 use crate::measure::Latencies;
 
@@ -35,6 +35,7 @@ struct Tally {
     /// Of requests of which nothing was stored.
     refused: Latencies,
     reasons: Vec<String>,
+    timeline: Vec<u64>,
 }
 
 impl Tally {
@@ -51,6 +52,7 @@ impl Tally {
             each_us: Vec::new(),
             refused,
             reasons: Vec::new(),
+            timeline: Vec::new(),
         }
     }
 
@@ -106,6 +108,8 @@ impl Tally {
         self.reasons.dedup();
         self.generator_late.add(&other.generator_late);
         self.jobs += other.jobs;
+        self.timeline.resize(self.timeline.len().max(other.timeline.len()), 0);
+        self.timeline.iter_mut().zip(other.timeline).for_each(|(all, jobs)| *all += jobs);
         self.each_us.extend(other.each_us);
         self.each_us.truncate(EACH);
         self.stored += other.stored;
@@ -152,7 +156,11 @@ pub(crate) async fn run(order: LoadOrder, mut channel: Channel) -> anyhow::Resul
                 closed_for(&load, clients, order.warm_up, lasts, Announce::WhatCounts).await
             }
             Pattern::Closed { clients, until: Until::Jobs { count, at_most } } => {
-                let (warm_up, _) = closed_for(&load, clients, Duration::ZERO, order.warm_up, Announce::Nothing).await;
+                // Without one, what counts begins with the first request of all.
+                let warm_up = match order.warm_up {
+                    Duration::ZERO => Tally::new(),
+                    lasts => closed_for(&load, clients, Duration::ZERO, lasts, Announce::Nothing).await.0,
+                };
                 closed_count(&load, clients, count, at_most, warm_up).await
             }
             Pattern::Closed { until: Until::Streamed { count }, .. } => streamed(&load, count).await,
@@ -164,6 +172,7 @@ pub(crate) async fn run(order: LoadOrder, mut channel: Channel) -> anyhow::Resul
         () = channel.end() => anyhow::bail!("told to end"),
     };
     report.each_us.clone_from(&tally.each_us);
+    report.timeline.clone_from(&tally.timeline);
     report.jobs = tally.jobs;
     report.latency = tally.latencies.summary();
     report.refused = Refused { latency: tally.refused.summary(), reasons: tally.reasons };
@@ -191,6 +200,7 @@ async fn closed_for(load: &Arc<Load>, clients: usize, warm_up: Duration, lasts: 
                 let end = now_us();
                 if (from..to).contains(&end) {
                     tally.jobs += posted.stored;
+                    note_at(&mut tally.timeline, end - from, posted.stored);
                 }
                 // By its beginning: those that take longest end after the window, and are waited for.
                 if (from..to).contains(&begin) {

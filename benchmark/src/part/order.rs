@@ -1,5 +1,6 @@
 //! What parts are told, and what they tell.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,7 +65,12 @@ impl Server {
 
     /// For our own link.
     pub(crate) fn link(&self, connections: usize) -> LinkConfig {
-        LinkConfig { password: self.password.clone(), max_connections: connections, ..LinkConfig::new(self.host.clone(), self.port) }
+        LinkConfig { max_connections: connections, ..self.reached_with(LinkConfig::new("", 0)) }
+    }
+
+    /// For a link that is configured otherwise already.
+    pub(crate) fn reached_with(&self, link: LinkConfig) -> LinkConfig {
+        LinkConfig { host: self.host.clone(), port: self.port, password: self.password.clone(), ..link }
     }
 
     /// The same for a link that nobody probes: a circuit that opens would stay open.
@@ -77,6 +83,17 @@ impl Server {
         match &self.password {
             Some(password) => format!("tcp://:{password}@{}:{}", self.host, self.port),
             None => format!("tcp://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl Order {
+    /// The product's variables that the part is started with.
+    pub(crate) const fn variables(&self) -> Option<&BTreeMap<String, String>> {
+        match self {
+            Self::Api(order) => Some(&order.variables),
+            Self::Worker(order) => Some(&order.variables),
+            Self::Broker(_) | Self::Faktory(_) | Self::Brake(_) | Self::Load(_) | Self::Attendant(_) => None,
         }
     }
 }
@@ -103,7 +120,8 @@ pub(crate) struct BrakeOrder {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ApiOrder {
     pub(crate) server: Server,
-    pub(crate) connections: usize,
+    /// The product's variables that it is started with.
+    pub(crate) variables: BTreeMap<String, String>,
     /// When its process was started.
     pub(crate) began_us: u64,
 }
@@ -150,6 +168,8 @@ pub(crate) struct LoadOrder {
     /// Connections to the work server at the most, for the link and for the baseline.
     pub(crate) connections: usize,
     pub(crate) queue: String,
+    /// So many queues, whose names begin with that one's; 1: only that one.
+    pub(crate) queues: u64,
     pub(crate) shape: Shape,
     pub(crate) batch: usize,
     pub(crate) pattern: Pattern,
@@ -163,6 +183,8 @@ pub(crate) enum Shape {
     Add,
     /// For a worker of the benchmark: number, when it was to be posted, how long it takes.
     Timed { takes: Duration },
+    /// Args of 10 KB: a list of events, as the corpus of job-types has them.
+    Events,
 }
 
 /// When requests are made.
@@ -205,6 +227,9 @@ pub(crate) struct LoadReport {
     /// Of each of which nothing was.
     #[serde(default)]
     pub(crate) refused: Refused,
+    /// Jobs answered as stored in each [`BIN_US`] of what was measured, where that went by time.
+    #[serde(default)]
+    pub(crate) timeline: Vec<u64>,
     /// Of each request, where they are few.
     #[serde(default)]
     pub(crate) each_us: Vec<u64>,
@@ -228,11 +253,12 @@ pub(crate) struct LoadReport {
 pub(crate) struct WorkerOrder {
     pub(crate) via: Via,
     pub(crate) server: Server,
-    pub(crate) connections: usize,
     pub(crate) queue: String,
     pub(crate) concurrency: usize,
-    /// The time that it has to end: what it may fetch ahead on each connection depends on it.
-    pub(crate) shutdown_timeout: Duration,
+    /// The product's variables that ours is started with, queue and concurrency among them.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// Its handlers use the processor for as long as a job takes.
+    pub(crate) is_busy: bool,
     /// Where it notes what it runs, for those who outlive it; see [`RunLog`](super::run_log::RunLog).
     pub(crate) log: Option<PathBuf>,
 }
@@ -247,6 +273,17 @@ pub(crate) struct WorkerQuestion {
 
 /// How long each step of a timeline is, in microseconds.
 pub(crate) const BIN_US: u64 = 250_000;
+/// Steps of a timeline at the most: of longer ones there is no chart.
+const TIMELINE_MAX: usize = 4000;
+
+/// Notes jobs at a moment of a timeline, counted from its beginning.
+pub(crate) fn note_at(timeline: &mut Vec<u64>, us: u64, jobs: u64) {
+    let bin = (us / BIN_US) as usize;
+    if bin < TIMELINE_MAX {
+        timeline.resize(timeline.len().max(bin + 1), 0);
+        timeline.get_mut(bin).into_iter().for_each(|known| *known += jobs);
+    }
+}
 
 /// What a worker has run.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -261,6 +298,8 @@ pub(crate) struct WorkerReport {
     pub(crate) handler_seconds: f64,
     /// From when a job was to be posted to the end of its run, for runs that ended in the span.
     pub(crate) latency: Latency,
+    /// How long runs took that ended in the span.
+    pub(crate) took: Latency,
     /// From when the work server put a job into its queue to the beginning of its run, for jobs that ask for it.
     pub(crate) waited: Latency,
     /// The most jobs that it had fetched and not finished at any time.
@@ -282,6 +321,8 @@ pub(crate) enum Attend {
     Drain { queue: String },
     /// How many jobs are in a queue.
     Size { queue: String },
+    /// How many jobs are in all queues.
+    SizeOfAll,
     /// No fetches from it any more.
     Pause { queue: String },
     /// Remove it with all that is in it.

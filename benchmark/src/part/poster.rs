@@ -1,5 +1,6 @@
 //! The ways to post jobs: our client over HTTP, our link, and the faktory crate.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::ops::Range;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use faktory_link::{LinkPool, Pusher};
 use futures_util::future::try_join_all;
 use job_types::Finite;
 use job_types::jobs::Add;
+use serde_json::value::RawValue;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
@@ -18,6 +20,8 @@ use super::order::{LoadOrder, Shape, Via};
 
 /// The type of jobs that the benchmark's own workers run.
 pub(crate) const TIMED: &str = "benchmark_timed";
+/// The type of jobs that nobody runs, with args of some size.
+const EVENTS_TYPE: &str = "benchmark_events";
 /// The longest for one request.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest until the API is ready.
@@ -44,12 +48,18 @@ enum Way {
     },
 }
 
-/// Posts jobs of one shape into one queue.
+/// Posts jobs of one shape.
 pub(crate) struct Poster {
     way: Way,
     queue: String,
+    queues: u64,
     shape: Shape,
+    /// Args for those of the shape that has some, in turn.
+    events: Vec<Box<RawValue>>,
 }
+
+/// Lists of events, of about 10 KB each.
+const EVENTS: &str = include_str!("../../../crates/job-types/corpus/events-10KB.ndjson");
 
 impl Poster {
     pub(crate) async fn connect(order: &LoadOrder) -> anyhow::Result<Self> {
@@ -78,7 +88,11 @@ impl Poster {
                 Way::Crate { free: Semaphore::new(clients.len()), clients: Mutex::new(clients) }
             }
         };
-        Ok(Self { way, queue: order.queue.clone(), shape: order.shape })
+        let events = match order.shape {
+            Shape::Events => EVENTS.lines().map(serde_json::from_str).collect::<Result<_, _>>()?,
+            Shape::Add | Shape::Timed { .. } => Vec::new(),
+        };
+        Ok(Self { way, queue: order.queue.clone(), queues: order.queues.max(1), shape: order.shape, events })
     }
 
     /// Posts the jobs of these numbers in one request; `intended_us` is when that was to begin.
@@ -87,8 +101,9 @@ impl Poster {
             Way::Http(client) => self.post_http(client, numbers, intended_us).await,
             Way::Link(pusher) => {
                 let jobs = numbers.map(|number| match self.shape {
-                    Shape::Add => job("add", &self.queue, format!("[{number},1]")),
-                    Shape::Timed { takes } => timed_job(&self.queue, number, intended_us, takes),
+                    Shape::Add => job("add", &self.queue_of(number), format!("[{number},1]")),
+                    Shape::Timed { takes } => timed_job(&self.queue_of(number), number, intended_us, takes),
+                    Shape::Events => job(EVENTS_TYPE, &self.queue_of(number), self.events_of(number).map_or("[]", RawValue::get).into()),
                 });
                 let outcomes = pusher.push(jobs.collect(), Instant::now() + TIMEOUT).await;
                 let mut posted = Posted::default();
@@ -110,11 +125,20 @@ impl Poster {
                     numbers.for_each(|_| posted.not_stored("no connection is left".into()));
                     return posted;
                 };
-                let (posted, is_usable) = self.post_crate(&mut client, numbers, intended_us).await;
-                if is_usable {
-                    clients.lock().await.push(client);
+                // The crate has no limit of its own.
+                let count = numbers.end - numbers.start;
+                match tokio::time::timeout(TIMEOUT, self.post_crate(&mut client, numbers, intended_us)).await {
+                    Ok((posted, true)) => {
+                        clients.lock().await.push(client);
+                        posted
+                    }
+                    Ok((posted, false)) => posted,
+                    Err(_) => {
+                        let mut posted = Posted::default();
+                        (0..count).for_each(|_| posted.unknown(format!("no answer within {TIMEOUT:?}")));
+                        posted
+                    }
                 }
-                posted
             }
         }
     }
@@ -171,8 +195,20 @@ impl Poster {
         let job = match self.shape {
             Shape::Add => NewJob::typed(&Add { a: Finite::new(number as f64)?, b: Finite::new(1.0)? }),
             Shape::Timed { takes } => NewJob::raw(TIMED, &(number, intended_us, takes.as_micros() as u64)).ok()?,
+            Shape::Events => NewJob::raw(EVENTS_TYPE, self.events_of(number)?).ok()?,
         };
-        Some(on_queue(job, &self.queue))
+        Some(on_queue(job, &self.queue_of(number)))
+    }
+
+    fn events_of(&self, number: u64) -> Option<&RawValue> {
+        self.events.get(number as usize % self.events.len().max(1)).map(AsRef::as_ref)
+    }
+
+    fn queue_of(&self, number: u64) -> Cow<'_, str> {
+        match self.queues {
+            1 => Cow::Borrowed(&self.queue),
+            queues => Cow::Owned(format!("{}-{}", self.queue, number % queues)),
+        }
     }
 
     /// As the crate's documentation shows it: `enqueue` for one job, `enqueue_many` for several. False where the client is
@@ -184,8 +220,12 @@ impl Poster {
                 let job = match self.shape {
                     Shape::Add => faktory::Job::new("add", vec![number, 1]),
                     Shape::Timed { takes } => faktory::Job::new(TIMED, vec![number, intended_us, takes.as_micros() as u64]),
+                    Shape::Events => {
+                        let args = self.events_of(number).and_then(|args| serde_json::from_str::<Vec<serde_json::Value>>(args.get()).ok());
+                        faktory::Job::new(EVENTS_TYPE, args.unwrap_or_default())
+                    }
                 };
-                job.on_queue(&self.queue)
+                job.on_queue(self.queue_of(number))
             })
             .collect();
         let result = match (jobs.len(), jobs.pop()) {

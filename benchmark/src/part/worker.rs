@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faktory_wire::Timestamp;
+use service_runtime::Role;
 use tokio::signal::unix::{SignalKind, signal};
-use worker_service::{Job, QueueOrder, Worker, WorkerConfig};
+use worker_service::{Job, Worker, WorkerConfig};
 
 use super::Channel;
 use super::attendant::ASKS_FOR_WAIT;
 use super::clock::{micros, now_us};
-use super::order::{BIN_US, Event, Via, WorkerOrder, WorkerQuestion, WorkerReport};
+use super::order::{Event, Via, WorkerOrder, WorkerQuestion, WorkerReport, note_at};
 use super::poster::{TIMED, connected};
 use super::run_log::RunLog;
 use super::seen::Seen;
@@ -19,9 +20,6 @@ use crate::measure::Latencies;
 
 /// How often the connections being made are looked at.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// Steps of a timeline at the most: of longer ones there is no chart.
-const TIMELINE_MAX: usize = 4000;
 
 /// One run of a job.
 #[derive(Debug, Clone, Copy)]
@@ -59,15 +57,15 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
             }
         }
         Via::Worker | Via::Http | Via::Link => {
-            let mut config = WorkerConfig::new(order.server.link(order.connections));
-            config.queues = QueueOrder::strict([order.queue.clone()]);
-            config.concurrency = order.concurrency;
-            config.shutdown_timeout = order.shutdown_timeout;
+            let mut config = WorkerConfig::from_settings(&service_runtime::start(Role::Worker, None)?);
+            config.link = order.server.reached_with(config.link);
+            let shutdown_timeout = config.shutdown_timeout;
+            let runs_as = if order.is_busy { RunsAs::Busy } else { RunsAs::Asleep };
             let noted = Arc::clone(&runs);
             let log = order.log.as_deref().map(RunLog::open).transpose()?.map(Arc::new);
             let worker = Worker::builder(config).register_fn(TIMED, move |job: Job| {
                 let (runs, log) = (Arc::clone(&noted), log.clone());
-                async move { work(job.args_json(), || job.enqueued_at.as_deref(), &runs, log.as_deref()).await }
+                async move { work(job.args_json(), || job.enqueued_at.as_deref(), &runs, log.as_deref(), runs_as).await }
             });
             let mut terminated = signal(SignalKind::terminate())?;
             let mut worker = worker.start()?;
@@ -82,7 +80,7 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
             };
             tokio::select! {
                 () = answer(&mut channel, &runs, &most) => worker.stop(Duration::from_secs(5)).await,
-                _ = terminated.recv() => worker.stop(order.shutdown_timeout).await,
+                _ = terminated.recv() => worker.stop(shutdown_timeout).await,
                 () = look => {}
             }
         }
@@ -98,7 +96,21 @@ async fn answer(channel: &mut Channel, runs: &Runs, held: &AtomicU64) {
     }
 }
 
-async fn work<'a>(args: &str, enqueued_at: impl FnOnce() -> Option<&'a str>, runs: &Runs, log: Option<&RunLog>) -> Result<(), String> {
+/// What a job does for as long as it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunsAs {
+    Asleep,
+    /// It uses the processor, on a thread for such work.
+    Busy,
+}
+
+async fn work<'a>(
+    args: &str,
+    enqueued_at: impl FnOnce() -> Option<&'a str>,
+    runs: &Runs,
+    log: Option<&RunLog>,
+    runs_as: RunsAs,
+) -> Result<(), String> {
     let begin_us = now_us();
     // Faktory turns numbers into float64.
     let [number, posted_us, takes_us] = serde_json::from_str::<[f64; 3]>(args).map_err(|error| error.to_string())?.map(|arg| arg as u64);
@@ -106,14 +118,26 @@ async fn work<'a>(args: &str, enqueued_at: impl FnOnce() -> Option<&'a str>, run
     let waited = |since| micros(Timestamp::now().since(since));
     let asks = || enqueued_at().and_then(|text| Timestamp::parse(text).ok()).map(waited);
     let waited_us = if posted_us == ASKS_FOR_WAIT { asks() } else { None };
-    if takes_us > 0 {
-        tokio::time::sleep(Duration::from_micros(takes_us)).await;
+    let takes = Duration::from_micros(takes_us);
+    match runs_as {
+        RunsAs::Asleep if takes.is_zero() => {}
+        RunsAs::Asleep => tokio::time::sleep(takes).await,
+        RunsAs::Busy => tokio::task::spawn_blocking(move || use_processor(takes)).await.map_err(|error| error.to_string())?,
     }
     log.inspect(|log| log.ended(number));
     if let Ok(mut runs) = runs.lock() {
         runs.push(Run { number, posted_us, begin_us, end_us: now_us(), waited_us });
     }
     Ok(())
+}
+
+/// Uses so much of a processor's time, however long it takes to get that.
+fn use_processor(time: Duration) {
+    let used = || nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or(Duration::MAX);
+    let end = used().saturating_add(time);
+    while used() < end {
+        std::hint::spin_loop();
+    }
 }
 
 /// A worker as the crate's documentation shows it.
@@ -126,7 +150,7 @@ async fn crate_worker(order: &WorkerOrder, runs: Runs) -> anyhow::Result<impl Fu
             let runs = Arc::clone(&runs);
             async move {
                 let args = serde_json::Value::from(job.args().to_vec()).to_string();
-                work(&args, || None, &runs, None).await.map_err(std::io::Error::other)
+                work(&args, || None, &runs, None, RunsAs::Asleep).await.map_err(std::io::Error::other)
             }
         });
         async move { builder.connect_to(&url).await }
@@ -148,7 +172,7 @@ fn sockets() -> usize {
 }
 
 fn report(runs: &[Run], from_us: u64, to_us: u64) -> WorkerReport {
-    let (mut seen, mut latencies, mut waits) = (Seen::default(), Latencies::new(), Latencies::new());
+    let (mut seen, mut latencies, mut waits, mut took) = (Seen::default(), Latencies::new(), Latencies::new(), Latencies::new());
     let mut report = WorkerReport::default();
     for run in runs {
         seen.note(run.number);
@@ -158,11 +182,8 @@ fn report(runs: &[Run], from_us: u64, to_us: u64) -> WorkerReport {
         report.handler_seconds += within as f64 / 1e6;
         if (from_us..to_us).contains(&run.end_us) {
             report.counted += 1;
-            let bin = ((run.end_us - from_us) / BIN_US) as usize;
-            if bin < TIMELINE_MAX {
-                report.timeline.resize(report.timeline.len().max(bin + 1), 0);
-                report.timeline.get_mut(bin).into_iter().for_each(|jobs| *jobs += 1);
-            }
+            note_at(&mut report.timeline, run.end_us - from_us, 1);
+            took.record(run.end_us.saturating_sub(run.begin_us));
             // Not those of the warm-up that ended late.
             if run.posted_us >= from_us.max(1) {
                 latencies.record(run.end_us.saturating_sub(run.posted_us));
@@ -170,7 +191,7 @@ fn report(runs: &[Run], from_us: u64, to_us: u64) -> WorkerReport {
         }
     }
     (report.runs, report.distinct) = (seen.all(), seen.distinct());
-    (report.latency, report.waited) = (latencies.summary(), waits.summary());
+    (report.latency, report.waited, report.took) = (latencies.summary(), waits.summary(), took.summary());
     report
 }
 

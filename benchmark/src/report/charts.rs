@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::table::ratio;
-use super::{Figure, Report};
+use super::{Figure, MeasuredNetwork, Report};
 use crate::part::order::Via;
 use crate::scenario::Focus;
 
@@ -156,30 +156,43 @@ fn ratios(report: &Report) -> Option<Chart> {
     })
 }
 
+/// Jobs a second against the round trip; where networks differ in something else, a bar for each.
 fn throughput(report: &Report, scenario: &str, title: &str) -> Option<Chart> {
     let figures = || report.figures.iter().filter(|figure| figure.scenario == scenario);
+    let is_timeline = |figure: &Figure| figure.runs.iter().any(|run| run.timeline.is_some());
+    if figures().all(is_timeline) {
+        return None;
+    }
+    let networks: Vec<_> = report.networks.iter().filter(|one| figures().any(|figure| figure.network == one.network.name)).collect();
+    let link = |one: &MeasuredNetwork| (one.network.near_to_far, one.network.far_to_near);
+    let as_good = |one: &MeasuredNetwork| networks.iter().filter(|other| link(other) == link(one)).count();
+    let are_bars = networks.iter().any(|network| as_good(network) > 1);
     let mut series = Vec::new();
     for via in vias(figures()) {
-        let mut points: Vec<(f64, f64)> = report
-            .networks
-            .iter()
-            .filter_map(|network| {
-                let summary = report.figure(&network.network.name, scenario, via)?.summary.as_ref()?;
-                Some((network.round_trip_ms, summary.jobs_per_second.median))
-            })
-            .collect();
-        points.sort_by(|one, other| one.0.total_cmp(&other.0));
-        if !points.is_empty() {
-            series.push(Series { name: label(via).into(), is_baseline: via.is_baseline(), labels: Vec::new(), points });
+        let mut bars = Series { name: label(via).into(), is_baseline: via.is_baseline(), labels: Vec::new(), points: Vec::new() };
+        for (place, network) in networks.iter().enumerate() {
+            let summary = report.figure(&network.network.name, scenario, via).and_then(|figure| figure.summary.as_ref());
+            let Some(rate) = summary.map(|summary| summary.jobs_per_second.median).filter(|rate| *rate > 0.0) else { continue };
+            if are_bars {
+                bars.labels.push(network.network.name.clone());
+            }
+            bars.points.push((if are_bars { place as f64 } else { network.round_trip_ms }, rate));
+        }
+        if !are_bars {
+            bars.points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        }
+        if !bars.points.is_empty() {
+            series.push(bars);
         }
     }
+    let bars = || Axes::Bars { names: u32::try_from(networks.len()).unwrap_or(u32::MAX) };
     (!series.is_empty()).then(|| Chart {
         id: format!("throughput-{scenario}"),
         section: Section::Throughput,
         title: format!("{scenario}: {title}"),
-        x_label: "round trip, ms".into(),
+        x_label: if are_bars { "network" } else { "round trip, ms" }.into(),
         y_label: "jobs a second".into(),
-        axes: Axes::LogLog,
+        axes: if are_bars { bars() } else { Axes::LogLog },
         series,
     })
 }

@@ -66,7 +66,13 @@ fn row(report: &Report, figure: &Figure) -> Vec<String> {
         remarks.push("jobs counted, not looked at".into());
     }
     if let Some((median, p99)) = summary.refused_us {
-        remarks.push(format!("refused in {}, p99 {}", time(median), time(p99)));
+        remarks.push(format!("not stored: told in {}, p99 {}", time(median), time(p99)));
+    }
+    if let Some(unknown) = summary.unknown {
+        remarks.push(format!("{} jobs unknown", number(unknown)));
+    }
+    if let Some(seconds) = summary.resumed_seconds {
+        remarks.push(format!("as before {} after the cut", time(seconds * 1e6)));
     }
     if let Some(share) = summary.handler_share {
         remarks.push(format!("handlers {:.0} %", share * 100.0));

@@ -33,7 +33,7 @@ const FLOW: f64 = 200.0;
 const DRAINED_WITHIN: Duration = Duration::from_secs(900);
 
 fn start(stack: &Stack, queue: &str, concurrency: usize, log: &Path) -> anyhow::Result<Part> {
-    launch_worker(stack, Via::Worker, queue, concurrency, Some(log))
+    launch_worker(stack, Via::Worker, queue, concurrency, Some(log), false)
 }
 
 /// So many times a worker is told to end: under full load, or a second after its queue ran dry while a few jobs still come. The latency is from

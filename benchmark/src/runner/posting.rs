@@ -49,6 +49,7 @@ pub(super) fn load_order(
         // A baseline client more than there are callers would idle; our link may use all.
         connections: if via.is_baseline() { clients.min(stack.connections) } else { stack.connections },
         queue: queue.into(),
+        queues: 1,
         shape,
         batch,
         pattern,
@@ -84,6 +85,16 @@ pub(super) fn started(stack: &Stack, order: LoadOrder) -> anyhow::Result<Started
 impl Started {
     /// What counts is between the two usages.
     pub(super) fn finish(self, stack: &Stack, more: &[(&'static str, u32)]) -> anyhow::Result<(LoadReport, Watch, Usage, u64)> {
+        self.finish_with(stack, more, |_| ())
+    }
+
+    /// The same; something happens while it counts.
+    pub(super) fn finish_with(
+        self,
+        stack: &Stack,
+        more: &[(&'static str, u32)],
+        meanwhile: impl FnOnce(&Stack),
+    ) -> anyhow::Result<(LoadReport, Watch, Usage, u64)> {
         let Self { part, via, warm_up, lasts } = self;
         let mut processes = vec![("client", part.id())];
         processes.extend(more);
@@ -93,6 +104,7 @@ impl Started {
         }
         let began = now_us();
         let watch = Watch::begin(stack, via, &processes);
+        meanwhile(stack);
         match part.next(lasts + PATIENCE)? {
             Event::Measured => {}
             other => return part.unexpected(&other),
@@ -117,6 +129,39 @@ pub(super) fn enqueue(parameters: &Parameters, stack: &mut Stack, via: Via, queu
         run.grew_bytes = watch.grew(&after, "api");
     }
     arrivals(stack, queue, &mut run)?;
+    Ok(run)
+}
+
+/// Jobs with large args.
+pub(super) fn payloads(parameters: &Parameters, stack: &mut Stack, queue: &str, clients: usize, batch: usize) -> anyhow::Result<Run> {
+    stack.distance.watch();
+    let order = load_order(parameters, stack, Via::Http, queue, Shape::Events, batch, Pace::Clients(clients));
+    let (loaded, watch, after, _) = load(stack, order, &[])?;
+    let mut run = loaded_run(&loaded);
+    note_link(stack, &mut run);
+    watch.note(&after, &mut run);
+    run.counts.arrived = stack.queue_size(queue)?;
+    stack.clear_away(queue)?;
+    check_arrivals(&mut run);
+    Ok(run)
+}
+
+/// So many jobs in batches, into so many queues. What the processes' memory grew by is part of it.
+pub(super) fn queues(parameters: &Parameters, stack: &mut Stack, queue: &str, jobs: u64, queues: u64) -> anyhow::Result<Run> {
+    stack.distance.watch();
+    let pace = Pace::Jobs { clients: 8, count: jobs };
+    let order = LoadOrder { queues, warm_up: Duration::ZERO, ..load_order(parameters, stack, Via::Http, queue, Shape::Add, 100, pace) };
+    let (loaded, watch, after, _) = load(stack, order, &[])?;
+    let mut run = loaded_run(&loaded);
+    note_link(stack, &mut run);
+    watch.note(&after, &mut run);
+    run.grew_bytes = watch.grew(&after, "api");
+    match stack.attend(&Attend::SizeOfAll)? {
+        Attended::Size(size) => run.counts.arrived = size,
+        other => bail!("the attendant answered {other:?}"),
+    }
+    stack.clear_away(queue)?;
+    check_arrivals(&mut run);
     Ok(run)
 }
 

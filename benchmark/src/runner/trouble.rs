@@ -1,12 +1,12 @@
-//! More is posted than the work server takes, or there is no work server.
+//! More is posted than the work server takes, or there is no work server, or the link is cut, or forgets.
 
 use std::time::Duration;
 
 use super::posting::{arrivals, load, load_order, per_second, started};
 use super::watch::{Watch, note_link};
-use crate::part::order::{LoadOrder, LoadReport, Shape, Via};
+use crate::part::order::{BIN_US, LoadOrder, LoadReport, Shape, Via};
 use crate::processor::Usage;
-use crate::report::{Counts, Run};
+use crate::report::{Counts, Run, Timeline};
 use crate::scenario::{Pace, Parameters};
 use crate::stack::Stack;
 
@@ -39,6 +39,66 @@ pub(super) fn outage(parameters: &Parameters, stack: &mut Stack, queue: &str, cl
     Ok(run)
 }
 
+/// What is posted before the link is cut.
+pub(super) const BEFORE_CUT: Duration = Duration::from_secs(4);
+/// And after it is whole again.
+pub(super) const AFTER_CUT: Duration = Duration::from_secs(12);
+
+/// So many clients post, whatever becomes of it; the link is cut meanwhile, unless that lasts no time.
+pub(super) fn posting(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    via: Via,
+    queue: &str,
+    clients: usize,
+    cut: Duration,
+) -> anyhow::Result<Run> {
+    stack.distance.watch();
+    let duration = if cut.is_zero() { parameters.duration } else { BEFORE_CUT + cut + AFTER_CUT };
+    let parameters = Parameters { duration, ..parameters.clone() };
+    let order = load_order(&parameters, stack, via, queue, Shape::Add, 1, Pace::Clients(clients));
+    let mut was_cut = true;
+    let (loaded, watch, after, _) = started(stack, order)?.finish_with(stack, &[], |stack| {
+        if !cut.is_zero() {
+            std::thread::sleep(BEFORE_CUT);
+            was_cut = stack.distance.cut();
+            std::thread::sleep(cut);
+            stack.distance.restore();
+        }
+    })?;
+    anyhow::ensure!(was_cut, "only an emulated link can be cut");
+    let step_seconds = BIN_US as f64 / 1e6;
+    let mut timeline = Timeline {
+        step_seconds,
+        jobs_per_second: loaded.timeline.iter().map(|jobs| *jobs as f64 / step_seconds).collect(),
+        cut: (BEFORE_CUT.as_secs_f64(), (BEFORE_CUT + cut).as_secs_f64()),
+        ..Timeline::default()
+    };
+    timeline.find_resumed();
+    let mut run = run_of(loaded, stack, &watch, &after);
+    run.timeline = (!cut.is_zero()).then_some(timeline);
+    arrivals(stack, queue, &mut run)?;
+    Ok(run)
+}
+
+/// One job at a time, so far apart. The first is not counted: no silence comes before it.
+pub(super) fn silence(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    via: Via,
+    queue: &str,
+    lasts: Duration,
+    times: u32,
+) -> anyhow::Result<Run> {
+    stack.distance.watch();
+    let parameters = Parameters { warm_up: lasts / 2, duration: lasts * times, ..parameters.clone() };
+    let order = load_order(&parameters, stack, via, queue, Shape::Add, 1, Pace::PerSecond(1.0 / lasts.as_secs_f64()));
+    let (loaded, watch, after, _) = load(stack, order, &[])?;
+    let mut run = run_of(loaded, stack, &watch, &after);
+    arrivals(stack, queue, &mut run)?;
+    Ok(run)
+}
+
 fn run_of(loaded: LoadReport, stack: &Stack, watch: &Watch, after: &Usage) -> Run {
     let LoadReport { jobs, seconds, latency, refused, stored, unknown, not_stored, generator_late_p99_us, .. } = loaded;
     let mut run = Run {
@@ -46,7 +106,7 @@ fn run_of(loaded: LoadReport, stack: &Stack, watch: &Watch, after: &Usage) -> Ru
         seconds,
         jobs_per_second: per_second(jobs, seconds),
         latency,
-        refused: Some(refused),
+        refused: (refused.latency.count > 0).then_some(refused),
         generator_late_p99_us,
         counts: Counts { stored, unknown, not_stored, ..Counts::default() },
         ..Run::default()
@@ -61,7 +121,7 @@ fn run_of(loaded: LoadReport, stack: &Stack, watch: &Watch, after: &Usage) -> Ru
 fn refused_only(run: &mut Run, reason: &str) {
     let reasons = run.refused.iter().flat_map(|refused| &refused.reasons);
     run.failures.extend(reasons.filter(|found| !found.contains(reason)).map(|found| format!("refused otherwise: {found}")));
-    if run.refused.as_ref().is_none_or(|refused| refused.latency.count == 0) {
+    if run.refused.is_none() {
         run.failures.push("nothing was refused".into());
     }
 }

@@ -28,7 +28,7 @@ const LOOK_AT_RESERVED: Duration = Duration::from_millis(20);
 
 /// Starts a worker and waits until it works with all its connections.
 fn start_worker(stack: &Stack, via: Via, queue: &str, concurrency: usize) -> anyhow::Result<Part> {
-    let worker = launch_worker(stack, via, queue, concurrency, None)?;
+    let worker = launch_worker(stack, via, queue, concurrency, None, false)?;
     ready(&worker)?;
     // The last connection's own handshakes.
     std::thread::sleep(stack.round_trip.unwrap_or_default() * 3);
@@ -36,14 +36,26 @@ fn start_worker(stack: &Stack, via: Via, queue: &str, concurrency: usize) -> any
 }
 
 /// Starts a worker, and waits for nothing.
-pub(super) fn launch_worker(stack: &Stack, via: Via, queue: &str, concurrency: usize, log: Option<&Path>) -> anyhow::Result<Part> {
+pub(super) fn launch_worker(
+    stack: &Stack,
+    via: Via,
+    queue: &str,
+    concurrency: usize,
+    log: Option<&Path>,
+    is_busy: bool,
+) -> anyhow::Result<Part> {
+    let mut variables = stack.variables.clone();
+    variables.insert("WORKER_QUEUES".into(), queue.into());
+    variables.insert("WORKER_CONCURRENCY".into(), concurrency.to_string());
+    let shutdown_timeout = || format!("{}s", stack.shutdown_timeout.as_secs());
+    variables.entry("SHUTDOWN_TIMEOUT".into()).or_insert_with(shutdown_timeout);
     let order = WorkerOrder {
         via: if via.is_baseline() { Via::Crate } else { Via::Worker },
         server: stack.server.clone(),
-        connections: stack.connections,
         queue: queue.into(),
         concurrency,
-        shutdown_timeout: stack.shutdown_timeout,
+        variables,
+        is_busy,
         log: log.map(Into::into),
     };
     Part::start(&stack.distance, Side::Near, &Order::Worker(order))
@@ -265,6 +277,59 @@ pub(super) fn sharing(
     stack.clear_away(queue)?;
     Ok(run)
 }
+
+/// Jobs of 10 ms, of which every twentieth never ends. What becomes of those is not looked at.
+pub(super) fn hanging(parameters: &Parameters, stack: &mut Stack, queue: &str, concurrency: usize) -> anyhow::Result<Run> {
+    let mut takes = vec![Duration::from_millis(10); 20];
+    takes.extend([FOR_EVER]);
+    let seconds = (parameters.warm_up + parameters.duration).as_secs_f64();
+    let count = (concurrency as f64 * 100.0 * seconds) as u64;
+    stack.attend(&Attend::Fill { queue: queue.into(), count, takes })?;
+    stack.distance.watch();
+    let mut worker = start_worker(stack, Via::Worker, queue, concurrency)?;
+    std::thread::sleep(parameters.warm_up.max(HANGS_WITHIN));
+    let from = now_us();
+    std::thread::sleep(parameters.duration);
+    let to = now_us();
+    let ran = ask(&mut worker, from, to)?;
+    let mut run = Run { jobs: ran.counted, seconds: (to - from) as f64 / 1e6, latency: ran.took, ..Run::default() };
+    run.jobs_per_second = per_second(run.jobs, run.seconds);
+    note_link(stack, &mut run);
+    stack.end_worker(worker);
+    stack.clear_away(queue)?;
+    Ok(run)
+}
+
+/// Jobs that use the processor. The latency is how long each took.
+pub(super) fn busy(parameters: &Parameters, stack: &mut Stack, queue: &str, concurrency: usize, takes: Duration) -> anyhow::Result<Run> {
+    let seconds = (parameters.warm_up + parameters.duration).as_secs_f64();
+    let processors = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
+    let count = (2.0 * seconds * processors / takes.as_secs_f64().max(1e-6)) as u64 + 2 * concurrency as u64;
+    stack.attend(&Attend::Fill { queue: queue.into(), count, takes: vec![takes] })?;
+    stack.distance.watch();
+    let mut worker = launch_worker(stack, Via::Worker, queue, concurrency, None, true)?;
+    ready(&worker)?;
+    std::thread::sleep(parameters.warm_up);
+    let from = now_us();
+    std::thread::sleep(parameters.duration);
+    let to = now_us();
+    let counted = ask(&mut worker, from, to)?;
+    let ran = settle(stack, &mut worker, queue, count)?;
+    let mut run = Run { jobs: counted.counted, seconds: (to - from) as f64 / 1e6, latency: counted.took, ..Run::default() };
+    run.jobs_per_second = per_second(run.jobs, run.seconds);
+    run.held = Some(ran.held);
+    note_link(stack, &mut run);
+    let left = stack.queue_size(queue)?;
+    note_runs(stack, &mut run, &ran, count, left)?;
+    stack.end_worker(worker);
+    stack.clear_away(queue)?;
+    Ok(run)
+}
+
+/// Longer than any measurement.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+/// By then every place has met a job that never ends, where nobody ends it.
+const HANGS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Before the link is cut.
 const BEFORE_CUT: Duration = Duration::from_secs(8);

@@ -9,7 +9,7 @@ use testkit::{TestApi, WorkServer, eventually};
 use crate::{benchmark, skip};
 
 /// Whether this machine lets us make namespaces.
-fn is_allowed() -> bool {
+pub(crate) fn is_allowed() -> bool {
     match link_emulator::Link::start(link_emulator::LinkConfig::both_ways(link_emulator::Settings::default())) {
         Ok(_) => true,
         Err(error) => {

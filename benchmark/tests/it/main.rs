@@ -7,6 +7,7 @@ mod guide;
 mod keepalive;
 mod link;
 mod little;
+mod readme;
 
 use std::process::Command;
 

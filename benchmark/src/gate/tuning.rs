@@ -1,0 +1,365 @@
+//! The gate of the advice in `docs/tuning.md`: what each variable does when it is too low, and when it is too high.
+
+use std::time::Duration;
+
+use super::{Check, long_enough};
+use crate::measure::Spread;
+use crate::network::{self, Network};
+use crate::part::order::Via;
+use crate::report::{Report, Run};
+use crate::runner::Plan;
+use crate::scenario::{Focus, Kind, Mix, Pace, Scenario};
+
+/// A network with some variables, and what is measured there.
+type Row = (Network, &'static [&'static str]);
+
+const NEAR: &str = "near";
+const LAN: &str = "lan";
+const WAN: &str = "wan";
+const WIRELESS: &str = "wireless";
+const LOSSLESS: &str = "lossless";
+const NAT: &str = "nat";
+
+const NOOP: &str = "noop-50";
+const SHORT: &str = "10ms-20";
+const SUSTAINED: &str = "sustained";
+const LARGE: &str = "batch-10000-first";
+const IDLE: &str = "idle";
+const BURST: &str = "burst";
+const ENDING: &str = "ending";
+const SHORT_CUT: &str = "cut-5s";
+const CUT: &str = "cut-12s";
+const POSTS: &str = "posts";
+const SILENCE: &str = "silence";
+const PAYLOADS: &str = "payloads";
+const HANGING: &str = "hanging";
+const SINGLES: &str = "singles";
+const READY: &str = "ready";
+
+/// A dead link is noticed soon.
+const SOON: (&str, &str) = ("FAKTORY_READ_TIMEOUT", "3s");
+/// Connections where nothing is said: the product's default.
+const CONNECTIONS: usize = 50;
+
+fn row(base: &str, variables: &[(&str, &str)], scenarios: &'static [&'static str]) -> Row {
+    (network(base).with_variables(variables.iter().copied()), scenarios)
+}
+
+/// With all that a profile says.
+fn profile(base: &str, name: &str, text: &str, scenarios: &'static [&'static str]) -> Row {
+    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let variables = lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let network = network(base);
+    let title = format!("{}; {name}", network.title);
+    (Network { name: format!("{base} {name}"), title, variables, ..network }, scenarios)
+}
+
+fn network(base: &str) -> Network {
+    let ms = Duration::from_millis;
+    let known = || network::all().into_iter().find(|network| network.name == base);
+    match base {
+        LOSSLESS => network::lossless(LOSSLESS),
+        NAT => Network::with_round_trip(NAT, "10 ms", ms(10)).with_forgetful_nat(NAT, NAT_FORGETS),
+        _ => known().unwrap_or_else(|| Network::with_round_trip(NEAR, "0.1 ms", Duration::from_micros(100))),
+    }
+}
+
+/// What is measured where.
+fn rows() -> Vec<Row> {
+    vec![
+        // The product's defaults.
+        row(NEAR, &[], &[HANGING, SINGLES, PAYLOADS, "busy-2", "busy-50", "busy-500", "queues-1"]),
+        row(LAN, &[], &[SHORT_CUT, CUT]),
+        row(WAN, &[], &[NOOP, SHORT, SUSTAINED, LARGE, IDLE, BURST, ENDING, "10ms-1", "10ms-50", "batch-100", "batch-1000", "batch-10000"]),
+        row(WIRELESS, &[], &[POSTS, SHORT_CUT, IDLE, READY]),
+        row(LOSSLESS, &[], &[PAYLOADS]),
+        row(NAT, &[SOON], &[SILENCE]),
+        // One thing changed.
+        row(WAN, &[("FAKTORY_MAX_CONNECTIONS", "1")], &[SUSTAINED, LARGE]),
+        row(WAN, &[("FAKTORY_MAX_CONNECTIONS", "5")], &[NOOP]),
+        row(WAN, &[("FAKTORY_MAX_CONNECTIONS", "15")], &[NOOP, SUSTAINED, LARGE, "10ms-50"]),
+        row(WAN, &[("FAKTORY_MAX_CONNECTIONS", "30")], &[NOOP]),
+        row(WAN, &[("FAKTORY_MAX_CONNECTIONS", "15"), ("SHUTDOWN_TIMEOUT", "60s")], &[NOOP]),
+        row(WAN, &[("SHUTDOWN_TIMEOUT", "5s")], &[NOOP, ENDING]),
+        row(LAN, &[SOON], &[SHORT_CUT, CUT]),
+        row(LAN, &[("FAKTORY_WRITE_TIMEOUT", "3s")], &[SHORT_CUT]),
+        row(LAN, &[SOON, ("FAKTORY_BREAKER_FAILURES", "0")], &[CUT]),
+        row(LAN, &[SOON, ("FAKTORY_BREAKER_FAILURES", "0"), ("FAKTORY_CONNECTION_TIMEOUT", "1s")], &[CUT]),
+        row(LAN, &[SOON, ("FAKTORY_BREAKER_OPEN", "10s")], &[CUT]),
+        row(LAN, &[SOON, ("FAKTORY_BREAKER_OPEN", "100ms")], &[CUT]),
+        row(WIRELESS, &[("FAKTORY_CONNECTION_TIMEOUT", "130ms")], &[READY]),
+        row(WIRELESS, &[("API_REQUEST_TIMEOUT", "250ms")], &[POSTS]),
+        row(NAT, &[SOON, ("FAKTORY_KEEPALIVE_IDLE", "5s"), ("FAKTORY_KEEPALIVE_INTERVAL", "5s")], &[SILENCE]),
+        row(NAT, &[SOON, ("FAKTORY_KEEPALIVE_IDLE", "1s"), ("FAKTORY_KEEPALIVE_INTERVAL", "1s")], &[SILENCE]),
+        row(NEAR, &[("API_MAX_QUEUES", "1000000")], &["queues-1000", "queues-100000"]),
+        row(LOSSLESS, &[("COMPRESS_MIN_BYTES", "2KiB")], &[PAYLOADS]),
+        row(NEAR, &[("COMPRESS_MIN_BYTES", "2KiB")], &[PAYLOADS]),
+        row(WAN, &[("WORKER_MAX_FETCH_LANES", "4")], &[NOOP]),
+        row(WAN, &[("WORKER_MAX_FETCH_LANES", "14")], &[NOOP]),
+        row(WAN, &[("WORKER_MAX_PREFETCH", "0")], &[NOOP, SHORT]),
+        row(WAN, &[("WORKER_MAX_PREFETCH", "100")], &[NOOP, SHORT]),
+        row(NEAR, &[("WORKER_JOB_TIMEOUT", "1s")], &[HANGING]),
+        row(WAN, &[("WORKER_POLL_INTERVAL_MS", "10")], &[IDLE, BURST]),
+        row(WAN, &[("WORKER_POLL_INTERVAL_MS", "2000")], &[IDLE, BURST]),
+        row(NEAR, &[("RUST_LOG", "info")], &[SINGLES]),
+        row(NEAR, &[("RUST_LOG", "debug")], &[SINGLES]),
+        row(NEAR, &[("RUST_LOG", "debug"), ("LOG_FORMAT", "json")], &[SINGLES]),
+        // Whole profiles.
+        profile(WIRELESS, ".env.local", include_str!("../../../.env.local"), &[SHORT_CUT, IDLE]),
+        profile(WIRELESS, ".env.wireless", include_str!("../../../.env.wireless"), &[SHORT_CUT, IDLE]),
+    ]
+}
+
+/// Silence after which the NAT forgets; nothing else speaks that often by itself.
+const NAT_FORGETS: Duration = Duration::from_secs(8);
+/// The silence between two jobs.
+const SILENCE_LASTS: Duration = Duration::from_secs(12);
+
+fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
+    let is_measured = rows().iter().any(|(one, scenarios)| one.name == network && scenarios.contains(&scenario));
+    let is_compared = matches!((network, scenario), (LAN, CUT)) || (scenario == SILENCE && !network.contains("KEEPALIVE"));
+    is_measured && (via == Via::Http || via == Via::Worker || (via == Via::Crate && is_compared))
+}
+
+pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
+    plan.networks = rows().into_iter().map(|(network, _)| network).collect();
+    plan.parameters.connections = CONNECTIONS;
+    let ms = Duration::from_millis;
+    let mut scenarios = Vec::new();
+    let mut add = |name: &str, title: String, kind, focus| scenarios.push(Scenario { name: name.into(), title, kind, focus });
+    let enqueue = |batch, clients| Kind::Enqueue { batch, pace: Pace::Clients(clients) };
+    let work = |concurrency, takes| Kind::Work { concurrency, mix: Mix::All(takes) };
+    add(NOOP, "a worker with concurrency 50 runs jobs that do nothing".into(), work(50, Duration::ZERO), Focus::Throughput);
+    for (name, places) in [("10ms-1", 1), (SHORT, 20), ("10ms-50", 50)] {
+        add(name, format!("a worker with concurrency {places} runs jobs of 10 ms"), work(places, ms(10)), Focus::Throughput);
+    }
+    for (name, places) in [("busy-2", 2), ("busy-50", 50), ("busy-500", 500)] {
+        let kind = Kind::Busy { concurrency: places, takes: ms(5) };
+        add(name, format!("a worker with concurrency {places} runs jobs that use the processor for 5 ms"), kind, Focus::Latency);
+    }
+    let kind = Kind::Hanging { concurrency: 20 };
+    add(HANGING, "a worker with concurrency 20 runs jobs of 10 ms, of which every twentieth never ends".into(), kind, Focus::Throughput);
+    let kind = Kind::Idle { concurrency: 15, jobs: 10 };
+    add(IDLE, "10 jobs come at random moments to a worker that has nothing to do".into(), kind, Focus::Latency);
+    let kind = Kind::Sharing { workers: 1, concurrency: 20, jobs: 400, takes: ms(100) };
+    add(BURST, "400 jobs of 100 ms come at once to a worker with concurrency 20 that has nothing to do".into(), kind, Focus::Duration);
+    let kind = Kind::Ending { concurrency: 50, times: 1, dry: true };
+    add(ENDING, "a worker is told to end a second after its queue has run dry".into(), kind, Focus::Latency);
+    add(SUSTAINED, "64 clients post batches of 100".into(), enqueue(100, 64), Focus::Throughput);
+    add(SINGLES, "64 clients post one job at a time".into(), enqueue(1, 64), Focus::Throughput);
+    for (name, batch) in [("batch-100", 100), ("batch-1000", 1000), ("batch-10000", 10_000)] {
+        add(name, format!("one client posts batches of {batch}, one after the other"), enqueue(batch, 1), Focus::Throughput);
+    }
+    let kind = Kind::AfterReady { batch: 10_000, requests: 1, times: 3 };
+    add(LARGE, "a batch of 10,000 as soon as a fresh API is ready; 3 times".into(), kind, Focus::Latency);
+    let kind = Kind::AfterReady { batch: 1, requests: 1, times: 10 };
+    add(READY, "one job as soon as a fresh API is ready; 10 times".into(), kind, Focus::Latency);
+    let kind = Kind::Payloads { clients: 16, batch: 10 };
+    add(PAYLOADS, "16 clients post batches of 10 jobs with args of 10 KB (lists of events)".into(), kind, Focus::Throughput);
+    for (name, queues) in [("queues-1", 1), ("queues-1000", 1000), ("queues-100000", 100_000)] {
+        add(name, format!("100,000 jobs are posted into {queues} queues"), Kind::Queues { jobs: 100_000, queues }, Focus::Duration);
+    }
+    let kind = Kind::Posting { clients: 64, cut: Duration::ZERO };
+    add(POSTS, "64 clients post one job at a time, whatever becomes of it".into(), kind, Focus::Latency);
+    for (name, seconds) in [(SHORT_CUT, 5), (CUT, 12)] {
+        let kind = Kind::Posting { clients: 16, cut: Duration::from_secs(seconds) };
+        add(name, format!("16 clients post one job at a time, and the link is cut for {seconds} s"), kind, Focus::Throughput);
+    }
+    let kind = Kind::Silence { lasts: SILENCE_LASTS, times: 2 };
+    add(SILENCE, format!("one job, {SILENCE_LASTS:?} of silence, and another; twice"), kind, Focus::Latency);
+    plan.scenarios = scenarios;
+    plan.pick = Some(is_wanted);
+    plan.vias = Vec::new();
+    Ok(())
+}
+
+/// Figures of a report, by network and scenario; ours, where nothing else is said.
+struct Found<'a>(&'a Report);
+
+impl Found<'_> {
+    fn runs(&self, network: &str, scenario: &str, via: Via) -> impl Iterator<Item = &Run> {
+        let figure = self.0.figure(network, scenario, via);
+        figure.into_iter().flat_map(|figure| figure.runs.iter()).filter(|run| run.is_sound())
+    }
+
+    /// The median of the runs that count.
+    fn median(&self, network: &str, scenario: &str, of: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
+        let ours = [Via::Http, Via::Worker].into_iter().flat_map(|via| self.runs(network, scenario, via));
+        Spread::of(ours.filter_map(of)).map(|spread| spread.median)
+    }
+
+    fn rate(&self, network: &str, scenario: &str) -> Option<f64> {
+        self.median(network, scenario, |run| Some(run.jobs_per_second))
+    }
+
+    fn share(&self, network: &str, scenario: &str) -> Option<f64> {
+        self.median(network, scenario, |run| run.handler_share)
+    }
+
+    fn p50_ms(&self, network: &str, scenario: &str) -> Option<f64> {
+        self.median(network, scenario, |run| Some(run.latency.p50_us as f64 / 1e3))
+    }
+
+    fn unknown(&self, network: &str, scenario: &str) -> Option<f64> {
+        self.median(network, scenario, |run| Some(run.counts.unknown as f64))
+    }
+
+    fn seconds(&self, network: &str, scenario: &str) -> Option<f64> {
+        self.median(network, scenario, |run| Some(run.seconds))
+    }
+
+    fn resumed(&self, network: &str, scenario: &str) -> Option<f64> {
+        self.median(network, scenario, |run| run.timeline.as_ref()?.resumed_seconds)
+    }
+
+    /// How soon callers were told of jobs that were not stored, in ms: the median.
+    fn told_ms(&self, network: &str, scenario: &str) -> Option<f64> {
+        self.median(network, scenario, |run| Some(run.refused.as_ref()?.latency.p50_us as f64 / 1e3))
+    }
+
+    fn packets(&self, network: &str, scenario: &str) -> Option<f64> {
+        self.median(network, scenario, |run| Some(run.link.as_ref()?.near_to_far.packets as f64))
+    }
+
+    fn processor_us(&self, network: &str, scenario: &str, process: &str) -> Option<f64> {
+        self.median(network, scenario, |run| run.processor_us_per_job.get(process).copied())
+    }
+
+    fn memory(&self, network: &str, scenario: &str, process: &str) -> Option<f64> {
+        self.median(network, scenario, |run| run.resident_bytes.get(process).map(|bytes| *bytes as f64))
+    }
+}
+
+pub(super) fn checks(report: &Report) -> Vec<Check> {
+    const FIVE: &str = "wan FAKTORY_MAX_CONNECTIONS=5";
+    const FIFTEEN: &str = "wan FAKTORY_MAX_CONNECTIONS=15";
+    const READ_3S: &str = "lan FAKTORY_READ_TIMEOUT=3s";
+    const QUEUES: &str = "near API_MAX_QUEUES=1000000";
+    let found = Found(report);
+    let least = |what: &str, found: Option<f64>, bound| Check::at_least(what, found, bound);
+    let most = |what: &str, found: Option<f64>, bound| Check::at_most(what, found, bound);
+    let ratio = |one: Option<f64>, other: Option<f64>| Some(one? / other?);
+    let per_queue = || Some((found.memory(QUEUES, "queues-100000", "server")? - found.memory(QUEUES, "queues-1000", "server")?) / 99_000.0);
+    let crate_told = Spread::of(
+        found.runs("nat FAKTORY_READ_TIMEOUT=3s", SILENCE, Via::Crate).filter_map(|run| Some(run.refused.as_ref()?.latency.p50_us as f64)),
+    );
+    let kept = "nat FAKTORY_READ_TIMEOUT=3s FAKTORY_KEEPALIVE_IDLE=5s FAKTORY_KEEPALIVE_INTERVAL=5s";
+    let often = "nat FAKTORY_READ_TIMEOUT=3s FAKTORY_KEEPALIVE_IDLE=1s FAKTORY_KEEPALIVE_INTERVAL=1s";
+    let no_breaker = "lan FAKTORY_READ_TIMEOUT=3s FAKTORY_BREAKER_FAILURES=0";
+    let mut checks = long_enough(report, 2.0, 3.0);
+    checks.extend([
+        least(
+            "FAKTORY_MAX_CONNECTIONS: batches by 1 against 50",
+            ratio(found.rate("wan FAKTORY_MAX_CONNECTIONS=1", SUSTAINED), found.rate(WAN, SUSTAINED)),
+            0.8,
+        ),
+        least(
+            "the same: a first batch of 10,000 by 1, times as long as by 15",
+            ratio(found.p50_ms("wan FAKTORY_MAX_CONNECTIONS=1", LARGE), found.p50_ms(FIFTEEN, LARGE)),
+            1.3,
+        ),
+        least("the same: a worker's no-op jobs by 15 against 5", ratio(found.rate(FIFTEEN, NOOP), found.rate(FIVE, NOOP)), 2.5),
+        least("the same: by 50 against 15", ratio(found.rate(WAN, NOOP), found.rate(FIFTEEN, NOOP)), 2.5),
+        most("the same: 50 places' share with jobs of 10 ms by 15", found.share(FIFTEEN, "10ms-50"), 0.6),
+        least("the same: by 50", found.share(WAN, "10ms-50"), 0.9),
+        least(
+            "FAKTORY_CONNECTION_TIMEOUT: as short as the way, an API is ready so many times as late",
+            ratio(
+                found.median("wireless FAKTORY_CONNECTION_TIMEOUT=130ms", READY, |run| run.ready_us),
+                found.median(WIRELESS, READY, |run| run.ready_us),
+            ),
+            1.3,
+        ),
+        least("the same: 5s, told of no connection in ms", found.told_ms(no_breaker, CUT), 2000.0),
+        most(
+            "the same: 1s",
+            found.told_ms("lan FAKTORY_READ_TIMEOUT=3s FAKTORY_BREAKER_FAILURES=0 FAKTORY_CONNECTION_TIMEOUT=1s", CUT),
+            1500.0,
+        ),
+        most("FAKTORY_READ_TIMEOUT: 30s, a cut of 5 s: unknown", found.unknown(LAN, SHORT_CUT), 0.0),
+        least("the same: 3s", found.unknown(READ_3S, SHORT_CUT), 1.0),
+        least("FAKTORY_WRITE_TIMEOUT: 3s, a cut of 5 s: unknown", found.unknown("lan FAKTORY_WRITE_TIMEOUT=3s", SHORT_CUT), 1.0),
+        most("FAKTORY_KEEPALIVE_IDLE: below the NAT's time: unknown", found.unknown(kept, SILENCE), 0.0),
+        least("the same: above it", found.unknown("nat FAKTORY_READ_TIMEOUT=3s", SILENCE), 1.0),
+        least("the same: 1s against 5s, packets", ratio(found.packets(often, SILENCE), found.packets(kept, SILENCE)), 2.0),
+        least("the same: the crate, told in seconds (of 60)", crate_told.map(|spread| spread.median / 1e6), 59.0),
+        most("FAKTORY_BREAKER_FAILURES: 5, told in ms", found.told_ms(READ_3S, CUT), 5.0),
+        least("the same: 0", found.told_ms(no_breaker, CUT), 1000.0),
+        most("FAKTORY_BREAKER_OPEN: 1s, as before after s", found.resumed(READ_3S, CUT), 2.5),
+        least("the same: 10s", found.resumed("lan FAKTORY_READ_TIMEOUT=3s FAKTORY_BREAKER_OPEN=10s", CUT), 3.0),
+        most("API_REQUEST_TIMEOUT: 60s, wireless: unknown", found.unknown(WIRELESS, POSTS), 0.0),
+        least("the same: 250ms", found.unknown("wireless API_REQUEST_TIMEOUT=250ms", POSTS), 1.0),
+        least(
+            "API_MAX_BATCH_JOBS: one client's batches of 10,000 against 100",
+            ratio(found.rate(WAN, "batch-10000"), found.rate(WAN, "batch-100")),
+            20.0,
+        ),
+        least("API_MAX_QUEUES: the broker's memory for each queue, in bytes", per_queue(), 100.0),
+        least(
+            "COMPRESS_MIN_BYTES: events of 10 KB over 20 Mbit/s, against not",
+            ratio(found.rate("lossless COMPRESS_MIN_BYTES=2KiB", PAYLOADS), found.rate(LOSSLESS, PAYLOADS)),
+            2.0,
+        ),
+        most(
+            "the same: the API's processor time nearby",
+            ratio(found.processor_us("near COMPRESS_MIN_BYTES=2KiB", PAYLOADS, "api"), found.processor_us(NEAR, PAYLOADS, "api")),
+            2.0,
+        ),
+        least("WORKER_CONCURRENCY: jobs of 10 ms, 50 places against 1", ratio(found.rate(WAN, "10ms-50"), found.rate(WAN, "10ms-1")), 40.0),
+        least(
+            "the same: jobs that use the processor, 500 places against 2: each takes so many times as long",
+            ratio(found.p50_ms(NEAR, "busy-500"), found.p50_ms(NEAR, "busy-2")),
+            50.0,
+        ),
+        most("the same: and as many go through", ratio(found.rate(NEAR, "busy-500"), found.rate(NEAR, "busy-2")), 1.25),
+        most(
+            "WORKER_MAX_FETCH_LANES: no-op jobs by 4 against 64",
+            ratio(found.rate("wan WORKER_MAX_FETCH_LANES=4", NOOP), found.rate(WAN, NOOP)),
+            0.2,
+        ),
+        most("WORKER_MAX_PREFETCH: 0, 20 places' share with jobs of 10 ms", found.share("wan WORKER_MAX_PREFETCH=0", SHORT), 0.2),
+        least("the same: 1000", found.share(WAN, SHORT), 0.9),
+        most("WORKER_JOB_TIMEOUT: none, jobs/s with some that hang", found.rate(NEAR, HANGING), 1.0),
+        least("the same: 1s", found.rate("near WORKER_JOB_TIMEOUT=1s", HANGING), 100.0),
+        most(
+            "WORKER_POLL_INTERVAL_MS: 2000 against 10, 400 jobs after a quiet time: so many times as long",
+            ratio(found.seconds("wan WORKER_POLL_INTERVAL_MS=2000", BURST), found.seconds("wan WORKER_POLL_INTERVAL_MS=10", BURST)),
+            1.3,
+        ),
+        most("the same: 2000, a lone job's way in ms", found.p50_ms("wan WORKER_POLL_INTERVAL_MS=2000", IDLE), 60.0),
+        least(
+            "SHUTDOWN_TIMEOUT: 60s against 30s by 15 connections",
+            ratio(found.rate("wan FAKTORY_MAX_CONNECTIONS=15 SHUTDOWN_TIMEOUT=60s", NOOP), found.rate(FIFTEEN, NOOP)),
+            1.7,
+        ),
+        most("the same: 5s against 30s by 50", ratio(found.rate("wan SHUTDOWN_TIMEOUT=5s", NOOP), found.rate(WAN, NOOP)), 0.3),
+        most("the same: 5s, ended in ms", found.p50_ms("wan SHUTDOWN_TIMEOUT=5s", ENDING), 5000.0),
+        most("the same: 30s", found.p50_ms(WAN, ENDING), 30_000.0),
+        most(
+            "RUST_LOG: debug against warn: the API's processor time for a single post",
+            ratio(found.processor_us("near RUST_LOG=debug", SINGLES, "api"), found.processor_us(NEAR, SINGLES, "api")),
+            2.0,
+        ),
+        least(
+            "profiles: packets of an idle worker, .env.local against .env.wireless",
+            ratio(found.packets("wireless .env.local", IDLE), found.packets("wireless .env.wireless", IDLE)),
+            2.0,
+        ),
+    ]);
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_has_a_name_of_its_own_and_every_variable_is_the_products() {
+        let rows = rows();
+        for (place, (network, scenarios)) in rows.iter().enumerate() {
+            assert!(!scenarios.is_empty() && rows.iter().skip(place + 1).all(|(other, _)| other.name != network.name), "{}", network.name);
+            let is_known = |name: &String| service_runtime::VARIABLES.iter().any(|variable| variable.name == name);
+            assert!(network.variables.keys().all(is_known), "{}", network.name);
+        }
+    }
+}
