@@ -66,6 +66,18 @@ async fn what_waits_is_spread_over_the_idle_connections() {
 }
 
 #[tokio::test]
+async fn of_a_giant_batch_each_fresh_connection_gets_its_share_of_what_may_leave() {
+    let queue = Queue::new();
+    // 2,000 of 10,000 may leave at first: on ten idle connections 200 each at the most, not 1,000.
+    queue.add(None, parts(&queue, "giant", 250, 40).await);
+    let mut commands = Vec::new();
+    while queue.next() == Next::Send {
+        commands.push(queue.gather(9).0.jobs);
+    }
+    assert!(commands.len() >= 10 && commands.iter().all(|jobs| *jobs <= 200), "{commands:?}");
+}
+
+#[tokio::test]
 async fn no_more_is_under_way_than_may_be() {
     let queue = Queue::new();
     queue.add(None, parts(&queue, "one", 100, 100).await);
