@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use link_emulator::{Link, LinkConfig, Namespace, Settings};
 
-use crate::skip;
+use crate::{binary, skip};
 
 const GUIDE: &str = include_str!("../../../docs/deployment.md");
 
@@ -21,16 +21,6 @@ fn commands() -> Vec<&'static str> {
     let part = part.split("\n## ").next().unwrap();
     assert_eq!(GUIDE.matches("```sh\n").count(), part.matches("```sh\n").count(), "nobody runs the others");
     part.split("```sh\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines()).collect()
-}
-
-/// The binary `work-factory` beside this test's own, which a build of the workspace makes.
-fn binary() -> PathBuf {
-    let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("work-factory");
-    if !path.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "work-factory"]).status().unwrap();
-        assert!(built.success());
-    }
-    path
 }
 
 /// A command of the guide, running; killed when dropped.
@@ -46,7 +36,10 @@ impl Running {
         let mut bash = Command::new("bash");
         // In place of the shell, so that signals reach the program.
         bash.args(["-c", &command.replace("WORK_FACTORY", "exec \"$WORK_FACTORY\"")]);
-        bash.current_dir(folder).env("WORK_FACTORY", binary()).env("BROKER_DATA_DIR", folder.join("data")).stdin(Stdio::null());
+        bash.current_dir(folder)
+            .env("WORK_FACTORY", binary("work-factory"))
+            .env("BROKER_DATA_DIR", folder.join("data"))
+            .stdin(Stdio::null());
         bash.stdout(file.try_clone().unwrap()).stderr(file);
         Self { child: namespace.spawn(bash).unwrap(), output }
     }
@@ -97,7 +90,7 @@ fn two_machines_by_the_guide_with_each_profile() {
                     .replace("cargo run --release --", "\"$WORK_FACTORY\""),
             ])
             .current_dir(folder)
-            .env("WORK_FACTORY", binary())
+            .env("WORK_FACTORY", binary("work-factory"))
             .output()
             .unwrap();
         let key = String::from_utf8(key.stdout).unwrap().trim().to_owned();

@@ -9,11 +9,22 @@ mod link;
 mod little;
 mod readme;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The program.
 fn benchmark() -> Command {
     Command::new(env!("CARGO_BIN_EXE_benchmark"))
+}
+
+/// A binary of another package, beside this one's own, where tests of the workspace put it.
+fn binary(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_benchmark")).with_file_name(name);
+    if !path.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status().unwrap();
+        assert!(built.success());
+    }
+    path
 }
 
 /// Where a test can't be done: in CI a failure, elsewhere a word.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use testkit::{TestApi, WorkServer};
 
+use crate::binary;
 use crate::link::is_allowed;
 
 const README: &str = include_str!("../../README.md");
@@ -58,12 +59,9 @@ async fn commands_run_far_away_as_the_readme_says() {
     let health = health.replace("3000", &api.address().port().to_string()).replace("curl ", "curl -sS --fail ");
     let output = tokio::task::spawn_blocking(move || bash(&health, &here).output().unwrap()).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "worker-service"]).status().unwrap();
-    assert!(built.success());
-    let binaries = Path::new(env!("CARGO_BIN_EXE_benchmark")).parent().unwrap();
     let worker = worker.replace("7419", &server.link().port.to_string());
-    let worker = worker.replace("target/release/worker-service", binaries.join("worker-service").to_str().unwrap());
-    let mut worker = bash(&format!("exec {worker}"), binaries).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let worker = worker.replace("target/release/worker-service", binary("worker-service").to_str().unwrap());
+    let mut worker = bash(&format!("exec {worker}"), Path::new("/")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut client = server.client().await;
     let begun = std::time::Instant::now();
     while client.info().await.server.connections < 2 {
