@@ -21,12 +21,14 @@ if [ "${#missing[@]}" -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# Debian's own client, which knows BuildKit without a plugin.
-PATH=/usr/bin:$PATH
+# Debian's own client: bookworm's knows BuildKit without a plugin, later ones have it in packages of their own.
+docker() { /usr/bin/docker "$@"; }
+[ -x /usr/bin/docker ] || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-cli docker-buildx >/dev/null
 work=$(mktemp -d /tmp/work-factory-compose.XXXXXX)
 export DOCKER_HOST=unix://$work/docker.sock DOCKER_BUILDKIT=1 COMPOSE_PROJECT_NAME=wf SECRETS=$work/secrets
 # Ports that nobody has; the gateway's address is where the other project reaches Faktory.
 export PUBLISH_PORT=13000 FAKTORY_PUBLISH=172.31.250.1 FAKTORY_PUBLISH_PORT=17419 FAKTORY_UI_PORT=17420 FAKTORY_IMAGE=faktory-stand-in
+bridge=wfbr$$ made=
 compose() { docker-compose --env-file .env.local "$@"; }
 remote() { FAKTORY_URL=tcp://$FAKTORY_PUBLISH:$FAKTORY_PUBLISH_PORT TLS_FOLDER=$work/secrets docker-compose -p wf-remote -f docker-compose.worker.yml --env-file .env.wan "$@"; }
 finish() {
@@ -39,7 +41,7 @@ finish() {
     kill "$daemon" 2>/dev/null || true
     for _ in $(seq 100); do kill -0 "$daemon" 2>/dev/null || break; sleep 0.2; done
   fi
-  ip link delete wfbr0 2>/dev/null || true
+  [ -z "$made" ] || ip link delete "$bridge" 2>/dev/null || true
   umount "$work"/exec/netns/* 2>/dev/null || true
   rm -rf "$work"
   exit $code
@@ -47,8 +49,10 @@ finish() {
 trap finish EXIT
 
 say "starting a Docker daemon in $work"
-{ ip link add wfbr0 type bridge && ip address add 172.31.250.1/24 dev wfbr0 && ip link set wfbr0 up; } || cannot "no bridge can be made"
-dockerd --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" --host "$DOCKER_HOST" --bridge wfbr0 --fixed-cidr 172.31.250.0/24 >"$work/dockerd.log" 2>&1 &
+ip link add "$bridge" type bridge || cannot "no bridge can be made"
+made=yes
+ip address add 172.31.250.1/24 dev "$bridge" && ip link set "$bridge" up
+dockerd --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" --host "$DOCKER_HOST" --bridge "$bridge" --fixed-cidr 172.31.250.0/24 >"$work/dockerd.log" 2>&1 &
 for _ in $(seq 150); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
 docker version >/dev/null || { tail -5 "$work/dockerd.log"; cannot "dockerd does not start"; }
 

@@ -21,9 +21,6 @@ pub(crate) struct Network {
     /// Connections to the work server, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) connections: Option<usize>,
-    /// The time that a worker has to end, in seconds, where it is part of what is compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) shutdown_timeout_seconds: Option<u64>,
     /// Jobs a second that the work server is held back to, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) server_jobs_per_second: Option<f64>,
@@ -44,7 +41,6 @@ impl Network {
             far_to_near: settings,
             near_congestion: None,
             connections: None,
-            shutdown_timeout_seconds: None,
             server_jobs_per_second: None,
             forgets_after_seconds: None,
             variables: BTreeMap::new(),
@@ -74,7 +70,7 @@ impl Network {
     /// The same with a worker that has so many seconds to end.
     pub(crate) fn with_shutdown_timeout(mut self, seconds: u64) -> Self {
         self.title = format!("{}; SHUTDOWN_TIMEOUT={seconds}s", self.title);
-        self.shutdown_timeout_seconds = Some(seconds);
+        self.variables.insert("SHUTDOWN_TIMEOUT".into(), format!("{seconds}s"));
         self
     }
 

@@ -96,7 +96,7 @@ pub(crate) struct Summary {
     /// Bytes from the near side to the far side for each job, headers included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sent_bytes_per_job: Option<f64>,
-    /// Jobs of which nobody knows, where that is no failure.
+    /// Jobs of which nobody knows, where that is no failure: the most of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unknown: Option<f64>,
     /// How long after a cut of the link jobs went through as before, in seconds, where they did in all runs.
@@ -263,12 +263,7 @@ fn summary(runs: &[&Run]) -> Option<Summary> {
         refused_us: refused(|latency| latency.p50_us).zip(refused(|latency| latency.p99_us)),
         grew_bytes: Spread::of(runs.iter().filter_map(|run| run.grew_bytes)).map(|spread| spread.median),
         sent_bytes_per_job: Spread::of(runs.iter().filter_map(|run| run.sent_bytes_per_job())).map(|spread| spread.median),
-        unknown: runs
-            .iter()
-            .any(|run| run.counts.unknown > 0)
-            .then(|| spread(|run| run.counts.unknown as f64))
-            .flatten()
-            .map(|spread| spread.median),
+        unknown: runs.iter().map(|run| run.counts.unknown).max().filter(|most| *most > 0).map(|most| most as f64),
         resumed_seconds: resumed(runs),
         p95_us: spread(|run| run.latency.at(95.0) as f64).map_or(0.0, |spread| spread.median),
         cut_short: runs.iter().any(|run| run.cut_short),

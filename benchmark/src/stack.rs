@@ -116,7 +116,8 @@ impl Stack {
             }
         };
         let round_trip = distance.round_trip(near);
-        let shutdown_timeout = Duration::from_secs(network.shutdown_timeout_seconds.unwrap_or(30));
+        let text = variables.get("SHUTDOWN_TIMEOUT").map_or("30s", String::as_str);
+        let shutdown_timeout = humantime::parse_duration(text).context("SHUTDOWN_TIMEOUT")?;
         Ok(Self {
             shutdown_timeout,
             variables,

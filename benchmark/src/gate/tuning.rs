@@ -9,6 +9,7 @@ use crate::part::order::Via;
 use crate::report::{Report, Run};
 use crate::runner::Plan;
 use crate::scenario::{Focus, Kind, Mix, Pace, Scenario};
+use crate::stack::ServerKind;
 
 /// A network with some variables, and what is measured there.
 type Row = (Network, &'static [&'static str]);
@@ -122,6 +123,11 @@ fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
 }
 
 pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
+    let is_given = matches!(plan.kind, ServerKind::Given { .. });
+    anyhow::ensure!(
+        !is_given && plan.proxy_because.is_none(),
+        "this gate changes variables and the network: it needs servers and a link of its own"
+    );
     plan.networks = rows().into_iter().map(|(network, _)| network).collect();
     plan.parameters.connections = CONNECTIONS;
     let ms = Duration::from_millis;
@@ -282,7 +288,11 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         most("FAKTORY_KEEPALIVE_IDLE: below the NAT's time: unknown", found.unknown(kept, SILENCE), 0.0),
         least("the same: above it", found.unknown("nat FAKTORY_READ_TIMEOUT=3s", SILENCE), 1.0),
         least("the same: 1s against 5s, packets", ratio(found.packets(often, SILENCE), found.packets(kept, SILENCE)), 2.0),
-        least("the same: the crate, told in seconds (of 60)", crate_told.map(|spread| spread.median / 1e6), 59.0),
+        least(
+            "the same: the crate, which waits for ever, in seconds (the benchmark gives up after 60)",
+            crate_told.map(|spread| spread.median / 1e6),
+            59.0,
+        ),
         most("FAKTORY_BREAKER_FAILURES: 5, told in ms", found.told_ms(READ_3S, CUT), 5.0),
         least("the same: 0", found.told_ms(no_breaker, CUT), 1000.0),
         most("FAKTORY_BREAKER_OPEN: 1s, as before after s", found.resumed(READ_3S, CUT), 2.5),
@@ -311,7 +321,10 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
             ratio(found.p50_ms(NEAR, "busy-500"), found.p50_ms(NEAR, "busy-2")),
             50.0,
         ),
-        most("the same: and as many go through", ratio(found.rate(NEAR, "busy-500"), found.rate(NEAR, "busy-2")), 1.25),
+        Check {
+            at_most: 1.25,
+            ..least("the same: and as many go through", ratio(found.rate(NEAR, "busy-500"), found.rate(NEAR, "busy-2")), 0.5)
+        },
         most(
             "WORKER_MAX_FETCH_LANES: no-op jobs by 4 against 64",
             ratio(found.rate("wan WORKER_MAX_FETCH_LANES=4", NOOP), found.rate(WAN, NOOP)),
@@ -351,7 +364,48 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
 
 #[cfg(test)]
 mod tests {
+    use link_emulator::{DirectionCounters, Verdict};
+
     use super::*;
+    use crate::distance::Watched;
+    use crate::part::order::Refused;
+    use crate::report::machine::Machine;
+    use crate::report::{Figure, Timeline};
+    use crate::scenario::Parameters;
+
+    #[test]
+    fn every_check_asks_for_what_is_measured() {
+        let mut report = Report::begin(Machine::this(), Parameters::default(), Vec::new());
+        for (network, scenarios) in rows() {
+            for (scenario, via) in scenarios.iter().flat_map(|scenario| [Via::Http, Via::Worker, Via::Crate].map(|via| (*scenario, via))) {
+                if !is_wanted(&network.name, scenario, via) {
+                    continue;
+                }
+                let timeline = Timeline { resumed_seconds: Some(1.0), ..Timeline::default() };
+                let watched = Watched {
+                    near_to_far: DirectionCounters::default(),
+                    far_to_near: DirectionCounters::default(),
+                    verdict: Verdict::Sound,
+                };
+                let run = Run {
+                    handler_share: Some(1.0),
+                    ready_us: Some(1.0),
+                    refused: Some(Refused::default()),
+                    timeline: Some(timeline),
+                    link: Some(watched),
+                    processor_us_per_job: [("api".to_owned(), 1.0)].into(),
+                    resident_bytes: [("server".to_owned(), 1)].into(),
+                    ..Run::default()
+                };
+                let (network, scenario) = (network.name.clone(), scenario.to_owned());
+                let figure = Figure { network, scenario, title: String::new(), focus: Focus::Latency, via, summary: None, runs: vec![run] };
+                report.figures.push(figure);
+            }
+        }
+        for check in checks(&report) {
+            assert!(check.found.is_some(), "{}", check.what);
+        }
+    }
 
     #[test]
     fn every_network_has_a_name_of_its_own_and_every_variable_is_the_products() {

@@ -249,6 +249,14 @@ pub(crate) struct LoadReport {
     pub(crate) generator_late_p99_us: Option<u64>,
 }
 
+/// What a worker's handlers do for as long as a job takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Handlers {
+    Sleep,
+    /// On a thread for such work.
+    UseProcessor,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerOrder {
     pub(crate) via: Via,
@@ -257,8 +265,7 @@ pub(crate) struct WorkerOrder {
     pub(crate) concurrency: usize,
     /// The product's variables that ours is started with, queue and concurrency among them.
     pub(crate) variables: BTreeMap<String, String>,
-    /// Its handlers use the processor for as long as a job takes.
-    pub(crate) is_busy: bool,
+    pub(crate) handlers: Handlers,
     /// Where it notes what it runs, for those who outlive it; see [`RunLog`](super::run_log::RunLog).
     pub(crate) log: Option<PathBuf>,
 }

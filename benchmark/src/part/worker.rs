@@ -12,7 +12,7 @@ use worker_service::{Job, Worker, WorkerConfig};
 use super::Channel;
 use super::attendant::ASKS_FOR_WAIT;
 use super::clock::{micros, now_us};
-use super::order::{Event, Via, WorkerOrder, WorkerQuestion, WorkerReport, note_at};
+use super::order::{Event, Handlers, Via, WorkerOrder, WorkerQuestion, WorkerReport, note_at};
 use super::poster::{TIMED, connected};
 use super::run_log::RunLog;
 use super::seen::Seen;
@@ -60,12 +60,12 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
             let mut config = WorkerConfig::from_settings(&service_runtime::start(Role::Worker, None)?);
             config.link = order.server.reached_with(config.link);
             let shutdown_timeout = config.shutdown_timeout;
-            let runs_as = if order.is_busy { RunsAs::Busy } else { RunsAs::Asleep };
+            let handlers = order.handlers;
             let noted = Arc::clone(&runs);
             let log = order.log.as_deref().map(RunLog::open).transpose()?.map(Arc::new);
             let worker = Worker::builder(config).register_fn(TIMED, move |job: Job| {
                 let (runs, log) = (Arc::clone(&noted), log.clone());
-                async move { work(job.args_json(), || job.enqueued_at.as_deref(), &runs, log.as_deref(), runs_as).await }
+                async move { work(job.args_json(), || job.enqueued_at.as_deref(), &runs, log.as_deref(), handlers).await }
             });
             let mut terminated = signal(SignalKind::terminate())?;
             let mut worker = worker.start()?;
@@ -96,20 +96,12 @@ async fn answer(channel: &mut Channel, runs: &Runs, held: &AtomicU64) {
     }
 }
 
-/// What a job does for as long as it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RunsAs {
-    Asleep,
-    /// It uses the processor, on a thread for such work.
-    Busy,
-}
-
 async fn work<'a>(
     args: &str,
     enqueued_at: impl FnOnce() -> Option<&'a str>,
     runs: &Runs,
     log: Option<&RunLog>,
-    runs_as: RunsAs,
+    handlers: Handlers,
 ) -> Result<(), String> {
     let begin_us = now_us();
     // Faktory turns numbers into float64.
@@ -119,10 +111,10 @@ async fn work<'a>(
     let asks = || enqueued_at().and_then(|text| Timestamp::parse(text).ok()).map(waited);
     let waited_us = if posted_us == ASKS_FOR_WAIT { asks() } else { None };
     let takes = Duration::from_micros(takes_us);
-    match runs_as {
-        RunsAs::Asleep if takes.is_zero() => {}
-        RunsAs::Asleep => tokio::time::sleep(takes).await,
-        RunsAs::Busy => tokio::task::spawn_blocking(move || use_processor(takes)).await.map_err(|error| error.to_string())?,
+    match handlers {
+        Handlers::Sleep if takes.is_zero() => {}
+        Handlers::Sleep => tokio::time::sleep(takes).await,
+        Handlers::UseProcessor => tokio::task::spawn_blocking(move || use_processor(takes)).await.map_err(|error| error.to_string())?,
     }
     log.inspect(|log| log.ended(number));
     if let Ok(mut runs) = runs.lock() {
@@ -150,7 +142,7 @@ async fn crate_worker(order: &WorkerOrder, runs: Runs) -> anyhow::Result<impl Fu
             let runs = Arc::clone(&runs);
             async move {
                 let args = serde_json::Value::from(job.args().to_vec()).to_string();
-                work(&args, || None, &runs, None, RunsAs::Asleep).await.map_err(std::io::Error::other)
+                work(&args, || None, &runs, None, Handlers::Sleep).await.map_err(std::io::Error::other)
             }
         });
         async move { builder.connect_to(&url).await }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::watch::note_link;
 use super::working::launch_worker;
 use crate::measure::Latencies;
-use crate::part::order::{Attend, Trickle, Via};
+use crate::part::order::{Attend, Handlers, Trickle, Via};
 use crate::part::run_log::{RunLog, Times};
 use crate::process::Part;
 use crate::report::{Counts, Run};
@@ -33,7 +33,7 @@ const FLOW: f64 = 200.0;
 const DRAINED_WITHIN: Duration = Duration::from_secs(900);
 
 fn start(stack: &Stack, queue: &str, concurrency: usize, log: &Path) -> anyhow::Result<Part> {
-    launch_worker(stack, Via::Worker, queue, concurrency, Some(log), false)
+    launch_worker(stack, Via::Worker, queue, concurrency, Some(log), Handlers::Sleep)
 }
 
 /// So many times a worker is told to end: under full load, or a second after its queue ran dry while a few jobs still come. The latency is from

@@ -9,7 +9,9 @@ use super::watch::{Watch, note_link};
 use crate::distance::Side;
 use crate::measure::Latency;
 use crate::part::clock::now_us;
-use crate::part::order::{Attend, Attended, BIN_US, Event, Order, Shape, Trickle, Via, WorkerOrder, WorkerQuestion, WorkerReport};
+use crate::part::order::{
+    Attend, Attended, BIN_US, Event, Handlers, Order, Shape, Trickle, Via, WorkerOrder, WorkerQuestion, WorkerReport,
+};
 use crate::process::Part;
 use crate::report::{Counts, Run, Timeline};
 use crate::scenario::{Mix, Pace, Parameters};
@@ -28,7 +30,7 @@ const LOOK_AT_RESERVED: Duration = Duration::from_millis(20);
 
 /// Starts a worker and waits until it works with all its connections.
 fn start_worker(stack: &Stack, via: Via, queue: &str, concurrency: usize) -> anyhow::Result<Part> {
-    let worker = launch_worker(stack, via, queue, concurrency, None, false)?;
+    let worker = launch_worker(stack, via, queue, concurrency, None, Handlers::Sleep)?;
     ready(&worker)?;
     // The last connection's own handshakes.
     std::thread::sleep(stack.round_trip.unwrap_or_default() * 3);
@@ -42,20 +44,18 @@ pub(super) fn launch_worker(
     queue: &str,
     concurrency: usize,
     log: Option<&Path>,
-    is_busy: bool,
+    handlers: Handlers,
 ) -> anyhow::Result<Part> {
     let mut variables = stack.variables.clone();
     variables.insert("WORKER_QUEUES".into(), queue.into());
     variables.insert("WORKER_CONCURRENCY".into(), concurrency.to_string());
-    let shutdown_timeout = || format!("{}s", stack.shutdown_timeout.as_secs());
-    variables.entry("SHUTDOWN_TIMEOUT".into()).or_insert_with(shutdown_timeout);
     let order = WorkerOrder {
         via: if via.is_baseline() { Via::Crate } else { Via::Worker },
         server: stack.server.clone(),
         queue: queue.into(),
         concurrency,
         variables,
-        is_busy,
+        handlers,
         log: log.map(Into::into),
     };
     Part::start(&stack.distance, Side::Near, &Order::Worker(order))
@@ -280,8 +280,8 @@ pub(super) fn sharing(
 
 /// Jobs of 10 ms, of which every twentieth never ends. What becomes of those is not looked at.
 pub(super) fn hanging(parameters: &Parameters, stack: &mut Stack, queue: &str, concurrency: usize) -> anyhow::Result<Run> {
-    let mut takes = vec![Duration::from_millis(10); 20];
-    takes.extend([FOR_EVER]);
+    let mut takes = vec![Duration::from_millis(10); 19];
+    takes.push(FOR_EVER);
     let seconds = (parameters.warm_up + parameters.duration).as_secs_f64();
     let count = (concurrency as f64 * 100.0 * seconds) as u64;
     stack.attend(&Attend::Fill { queue: queue.into(), count, takes })?;
@@ -307,7 +307,7 @@ pub(super) fn busy(parameters: &Parameters, stack: &mut Stack, queue: &str, conc
     let count = (2.0 * seconds * processors / takes.as_secs_f64().max(1e-6)) as u64 + 2 * concurrency as u64;
     stack.attend(&Attend::Fill { queue: queue.into(), count, takes: vec![takes] })?;
     stack.distance.watch();
-    let mut worker = launch_worker(stack, Via::Worker, queue, concurrency, None, true)?;
+    let mut worker = launch_worker(stack, Via::Worker, queue, concurrency, None, Handlers::UseProcessor)?;
     ready(&worker)?;
     std::thread::sleep(parameters.warm_up);
     let from = now_us();

@@ -61,13 +61,27 @@ async fn commands_run_far_away_as_the_readme_says() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let worker = worker.replace("7419", &server.link().port.to_string());
     let worker = worker.replace("target/release/worker-service", binary("worker-service").to_str().unwrap());
-    let mut worker = bash(&format!("exec {worker}"), Path::new("/")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let worker = bash(&format!("exec {worker}"), Path::new("/")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut worker = Ended(worker);
+    let body = serde_json::json!({ "a": 1, "b": 2 }).to_string();
+    let posted = testkit::http::post(api.address(), "/jobs/add", body).await.unwrap();
+    assert_eq!(posted.status, 202);
     let mut client = server.client().await;
     let begun = std::time::Instant::now();
-    while client.info().await.server.connections < 2 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "no worker came");
+    while client.info().await.faktory.total_processed < 1 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody ran the job");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Command::new("kill").args(["-TERM", &worker.id().to_string()]).status().unwrap();
-    worker.wait().unwrap();
+    Command::new("kill").args(["-TERM", &worker.0.id().to_string()]).status().unwrap();
+    worker.0.wait().unwrap();
+}
+
+/// Killed when dropped; the worker ends with it.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

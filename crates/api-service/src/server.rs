@@ -168,7 +168,11 @@ async fn serve(listener: TcpListener, state: SharedState) {
                             let service = TowerToHyperService::new(routes::without_tls());
                             watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await
                         }
-                        Ok(Err(error)) => return tracing::info!(%client, %error, "a client failed to agree on TLS"),
+                        Ok(Err(error)) if error.get_ref().is_some_and(|cause| cause.is::<tokio_rustls::rustls::Error>()) => {
+                            return tracing::info!(%client, %error, "a client failed to agree on TLS");
+                        }
+                        // Who only looks whether the port is open says nothing.
+                        Ok(Err(error)) => return tracing::debug!(%client, %error, "a client left before TLS"),
                         Err(_) => return tracing::debug!(%client, "a client took too long to agree on TLS"),
                     }
                 }

@@ -80,7 +80,12 @@ impl Connection {
             Ok(Ok(stream)) => Some(tokio::io::split(stream)),
             Ok(Err(error)) => {
                 let client = self.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
-                tracing::info!(client, %error, "a client failed to agree on TLS");
+                // Who only looks whether the port is open says nothing.
+                if error.get_ref().is_some_and(|cause| cause.is::<tokio_rustls::rustls::Error>()) {
+                    tracing::info!(client, %error, "a client failed to agree on TLS");
+                } else {
+                    tracing::debug!(client, %error, "a client left before TLS");
+                }
                 None
             }
             Err(_) => None,

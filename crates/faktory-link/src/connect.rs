@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::Error as TlsError;
+use tokio_rustls::rustls::{Error as TlsError, InvalidMessage};
 
 use crate::config::{LinkConfig, WorkerIdentity};
 use crate::error::{LinkError, Phase};
@@ -54,9 +54,12 @@ pub(crate) async fn dial(config: &LinkConfig, identity: Option<&WorkerIdentity>,
             Stream::Tls(Box::new(within(limit, Phase::Tls, connecting).await.map_err(speaks_no_tls)?))
         }
     };
-    let (stream, rest) = tokio::time::timeout(limit, handshake(config, identity, probe, stream))
-        .await
-        .unwrap_or(Err(LinkError::Timeout { phase: Phase::Handshake, after: limit }))?;
+    let mut heard = false;
+    let (stream, rest) = match tokio::time::timeout(limit, handshake(config, identity, probe, stream, &mut heard)).await {
+        Ok(result) => result?,
+        Err(_) if config.tls.is_none() && !heard => return Err(LinkError::Silent { after: limit }),
+        Err(_) => return Err(LinkError::Timeout { phase: Phase::Handshake, after: limit }),
+    };
     Ok(Dialled { stream, rest, distance })
 }
 
@@ -71,7 +74,9 @@ async fn within<T>(limit: Duration, phase: Phase, work: impl Future<Output = std
 fn speaks_no_tls(error: LinkError) -> LinkError {
     let of_tls = |source: &std::io::Error| source.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()).cloned();
     match &error {
-        LinkError::Io { source, .. } if matches!(of_tls(source), Some(TlsError::InvalidMessage(_))) => LinkError::SpeaksNoTls,
+        LinkError::Io { source, .. } if of_tls(source) == Some(TlsError::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            LinkError::SpeaksNoTls
+        }
         _ => error,
     }
 }
@@ -136,6 +141,7 @@ async fn handshake(
     identity: Option<&WorkerIdentity>,
     probe: bool,
     mut stream: Stream,
+    heard: &mut bool,
 ) -> Result<(Stream, BytesMut), LinkError> {
     let failed = |source| LinkError::Io { phase: Phase::Handshake, source };
     let mut hello = hello(identity);
@@ -144,7 +150,9 @@ async fn handshake(
         send(&mut stream, &lines(&hello, probe)).await.map_err(failed)?;
     }
     let mut replies = Replies { decoder: ReplyDecoder::new(HANDSHAKE_REPLY_MAX), buffer: BytesMut::with_capacity(4 << 10) };
-    let greeting = match replies.next(&mut stream).await.map_err(|error| replies.speaks_tls(error, &stream))? {
+    let greeting = replies.next(&mut stream).await.map_err(|error| replies.speaks_tls(error, &stream));
+    *heard = true;
+    let greeting = match greeting? {
         Reply::Simple(text) => Greeting::parse(&text).map_err(|error| LinkError::Unexpected(error.to_string()))?,
         Reply::Error(text) => return Err(refused(text)),
         other => return Err(LinkError::Unexpected(format!("{other:?}"))),

@@ -65,11 +65,17 @@ pub enum LinkError {
     /// The server closed a connection without TLS before it said anything: those that speak TLS do.
     #[error("the work server closed the connection before its greeting; one that speaks TLS is reached by tcp+tls://")]
     NoGreeting,
+    /// The server said nothing at all on a connection without TLS: those that speak TLS wait for the client's first word.
+    #[error("the work server has not greeted within {after:?}; one that speaks TLS is reached by tcp+tls://")]
+    Silent {
+        /// How long it was waited for.
+        after: Duration,
+    },
     /// What came on a connection without TLS is TLS.
     #[error("the work server speaks TLS: it is reached by tcp+tls://")]
     SpeaksTls,
     /// What came in answer to the beginning of TLS is not TLS.
-    #[error("the work server does not speak TLS: it is reached by tcp://")]
+    #[error("what answered is not TLS: a work server without it is reached by tcp://")]
     SpeaksNoTls,
     /// The server does not want this client, and says why.
     #[error("the work server refused the connection: {0}")]
@@ -96,7 +102,9 @@ fn tls_advice(source: &io::Error) -> &'static str {
         Some(Error::InvalidCertificate(Fault::NotValidForName | Fault::NotValidForNameContext { .. })) => {
             " (FAKTORY_TLS_SERVER_NAME says whose certificate is expected, where that is not the URL's host)"
         }
-        Some(Error::AlertReceived(Alert::CertificateRequired)) => " (FAKTORY_TLS_CERT_FILE and FAKTORY_TLS_KEY_FILE are shown to it)",
+        Some(Error::AlertReceived(Alert::CertificateRequired)) => {
+            " (it asks for our certificate: FAKTORY_TLS_CERT_FILE and FAKTORY_TLS_KEY_FILE say which)"
+        }
         _ => "",
     }
 }

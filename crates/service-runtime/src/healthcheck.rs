@@ -37,6 +37,11 @@ fn check(role: Role, env_file: Option<&Path>) -> Result<(), Box<dyn std::error::
         Role::Broker => ("BROKER_BIND_ADDR", Some("BROKER_TLS_CERT_FILE")),
     };
     let environment = Environment::of_process(env_file);
+    let faults = environment.problems.iter().filter(|problem| ["--env-file", bind].contains(&problem.variable.as_str()));
+    let problems: Vec<_> = faults.cloned().collect();
+    if !problems.is_empty() {
+        return Err(Box::new(ConfigError { problems, warnings: Vec::new() }));
+    }
     let address = environment.variables.get(bind).map_or_else(|| default_of(bind), String::as_str);
     if address.is_empty() {
         return Err(faulty(bind, "must be set: that is where it answers"));

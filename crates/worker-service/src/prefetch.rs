@@ -160,9 +160,16 @@ impl Prefetch {
     /// the rate asks for over the way itself, which a busy server does not lengthen.
     fn depth(&self, now: Instant) -> usize {
         let most = self.limits.depth;
-        let Some(way) = self.round_trip.way().map_or(Some(Duration::ZERO), |way| (way < AT_ONCE).then_some(way)) else { return most };
+        let way = match self.round_trip.way() {
+            Some(way) if way >= AT_ONCE => return most,
+            Some(way) => way,
+            None => Duration::ZERO,
+        };
         let under_way = ROUND_TRIPS * self.rate.greatest(now) * (way + REST).as_secs_f64();
-        ((under_way / self.lanes.len() as f64).ceil() as usize).max(NEAR_DEPTH).min(most)
+        // Lanes that are still to be had come before depth; those that the server does not grant can't.
+        let more_to_come = self.lanes.iter().any(|lane| !lane.wanted);
+        let lanes = self.lanes.iter().filter(|lane| lane.connected || more_to_come).count().max(1);
+        ((under_way / lanes as f64).ceil() as usize).max(NEAR_DEPTH).min(most)
     }
 
     /// Gives FETCHes to lanes, the ones with the fewest first, and wants more lanes rather than deep ones. `wake` is called with each lane

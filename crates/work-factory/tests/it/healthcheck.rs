@@ -52,4 +52,7 @@ async fn each_part_is_healthy_while_it_lives() {
     let mut process: TestProcess = command(&["worker", "--healthcheck"], folder.path(), &worker);
     assert_eq!(process.exit_code().await, Some(64));
     assert!(process.output().contains("WORKER_BIND_ADDR"), "{}", process.output());
+    let mut process: TestProcess = command(&["worker", "--env-file", "/nowhere", "--healthcheck"], folder.path(), &worker);
+    assert_eq!(process.exit_code().await, Some(64));
+    assert!(process.output().contains("--env-file: /nowhere"), "{}", process.output());
 }

@@ -105,7 +105,7 @@ fn a_small_cap_holds_nothing_up() {
 }
 
 #[test]
-fn nearby_no_lane_is_deeper_than_two() {
+fn nearby_no_lane_is_deeper_than_two_where_that_is_enough() {
     let mut prefetch = prefetch(15);
     let now = Instant::now();
     send(&mut prefetch, now);
