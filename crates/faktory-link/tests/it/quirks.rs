@@ -153,11 +153,11 @@ async fn silence_after_sending_is_unknown_after_the_read_timeout() {
 }
 
 #[tokio::test]
-async fn silence_instead_of_a_greeting_is_a_handshake_timeout_and_nothing_was_sent() {
+async fn silence_instead_of_a_greeting_is_told_in_time_and_nothing_was_sent() {
     let server = Quirky::start(|_, mut session| async move { session.silence().await }).await;
     let config = LinkConfig { connect_timeout: Duration::from_millis(300), ..server.link() };
     match Connection::open(&config, None).await {
-        Err(LinkError::Timeout { phase: Phase::Handshake, .. }) => {}
+        Err(LinkError::Silent { after }) => assert_eq!(after, config.connect_timeout),
         other => panic!("{other:?}"),
     }
     let outcomes = push(config, &["job-00000001"]).await;
