@@ -86,9 +86,16 @@ fn rows() -> Vec<Row> {
         row(LAN, &[SOON], &[SHORT_CUT, CUT]),
         row(LAN, &[("FAKTORY_WRITE_TIMEOUT", "3s")], &[SHORT_CUT]),
         row(LAN, &[SOON, ("FAKTORY_BREAKER_FAILURES", "0")], &[CUT]),
-        row(LAN, &[SOON, ("FAKTORY_BREAKER_FAILURES", "0"), ("FAKTORY_CONNECTION_TIMEOUT", "1s")], &[CUT]),
-        row(LAN, &[SOON, ("FAKTORY_BREAKER_OPEN", "10s")], &[CUT]),
-        row(LAN, &[SOON, ("FAKTORY_BREAKER_OPEN", "100ms")], &[CUT]),
+        // With one connection, all wait for the next.
+        row(LAN, &[SOON, ("FAKTORY_BREAKER_FAILURES", "0"), ("FAKTORY_MAX_CONNECTIONS", "1")], &[CUT]),
+        row(
+            LAN,
+            &[SOON, ("FAKTORY_BREAKER_FAILURES", "0"), ("FAKTORY_MAX_CONNECTIONS", "1"), ("FAKTORY_CONNECTION_TIMEOUT", "1s")],
+            &[CUT],
+        ),
+        // The circuit opens after 3 s of a cut of 5 s.
+        row(LAN, &[SOON, ("FAKTORY_BREAKER_OPEN", "10s")], &[SHORT_CUT]),
+        row(LAN, &[SOON, ("FAKTORY_BREAKER_OPEN", "100ms")], &[SHORT_CUT]),
         row(WIRELESS, &[("FAKTORY_CONNECTION_TIMEOUT", "130ms")], &[READY]),
         row(WIRELESS, &[("API_REQUEST_TIMEOUT", "250ms")], &[POSTS]),
         row(NAT, &[SOON, ("FAKTORY_KEEPALIVE_IDLE", "5s"), ("FAKTORY_KEEPALIVE_INTERVAL", "5s")], &[SILENCE]),
