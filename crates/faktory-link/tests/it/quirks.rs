@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faktory_link::{Connection, EncodedJob, JobOutcome, LinkConfig, LinkError, LinkPool, NotSent, Phase, Pusher};
+use faktory_link::{Connection, EncodedJob, JobOutcome, LinkConfig, LinkError, LinkPool, NotSent, Pusher};
 use faktory_wire::{Command, Reply};
 use testkit::Quirky;
 use tokio::time::Instant;
