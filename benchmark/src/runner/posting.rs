@@ -121,10 +121,7 @@ impl Started {
 pub(super) fn enqueue(parameters: &Parameters, stack: &mut Stack, via: Via, queue: &str, batch: usize, pace: Pace) -> anyhow::Result<Run> {
     stack.distance.watch();
     let order = load_order(parameters, stack, via, queue, Shape::Add, batch, pace);
-    let (loaded, watch, after, _) = load(stack, order, &[])?;
-    let mut run = loaded_run(&loaded);
-    note_link(stack, &mut run);
-    watch.note(&after, &mut run);
+    let (mut run, watch, after) = posted(stack, order)?;
     if matches!(pace, Pace::Stream { .. }) {
         run.grew_bytes = watch.grew(&after, "api");
     }
@@ -132,30 +129,32 @@ pub(super) fn enqueue(parameters: &Parameters, stack: &mut Stack, via: Via, queu
     Ok(run)
 }
 
-/// Jobs with large args.
-pub(super) fn payloads(parameters: &Parameters, stack: &mut Stack, queue: &str, clients: usize, batch: usize) -> anyhow::Result<Run> {
-    stack.distance.watch();
-    let order = load_order(parameters, stack, Via::Http, queue, Shape::Events, batch, Pace::Clients(clients));
+/// Carries out a load, every job of which is to be stored.
+fn posted(stack: &Stack, order: LoadOrder) -> anyhow::Result<(Run, Watch, Usage)> {
     let (loaded, watch, after, _) = load(stack, order, &[])?;
     let mut run = loaded_run(&loaded);
     note_link(stack, &mut run);
     watch.note(&after, &mut run);
+    Ok((run, watch, after))
+}
+
+/// Jobs with large args.
+pub(super) fn payloads(parameters: &Parameters, stack: &mut Stack, queue: &str, clients: usize, batch: usize) -> anyhow::Result<Run> {
+    stack.distance.watch();
+    let order = load_order(parameters, stack, Via::Http, queue, Shape::Events, batch, Pace::Clients(clients));
+    let (mut run, ..) = posted(stack, order)?;
     run.counts.arrived = stack.queue_size(queue)?;
     stack.clear_away(queue)?;
     check_arrivals(&mut run);
     Ok(run)
 }
 
-/// So many jobs in batches, into so many queues. What the processes' memory grew by is part of it.
+/// So many jobs in batches, into so many queues.
 pub(super) fn queues(parameters: &Parameters, stack: &mut Stack, queue: &str, jobs: u64, queues: u64) -> anyhow::Result<Run> {
     stack.distance.watch();
     let pace = Pace::Jobs { clients: 8, count: jobs };
     let order = LoadOrder { queues, warm_up: Duration::ZERO, ..load_order(parameters, stack, Via::Http, queue, Shape::Add, 100, pace) };
-    let (loaded, watch, after, _) = load(stack, order, &[])?;
-    let mut run = loaded_run(&loaded);
-    note_link(stack, &mut run);
-    watch.note(&after, &mut run);
-    run.grew_bytes = watch.grew(&after, "api");
+    let (mut run, ..) = posted(stack, order)?;
     match stack.attend(&Attend::SizeOfAll)? {
         Attended::Size(size) => run.counts.arrived = size,
         other => bail!("the attendant answered {other:?}"),

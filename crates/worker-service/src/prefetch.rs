@@ -36,8 +36,8 @@ const UNACKNOWLEDGED_AT_LEAST: usize = 100;
 const SERVICE_WEIGHT: f64 = 1.0 / 16.0;
 /// The rate is looked at over so long, or a round trip if that is more.
 const RATE_OVER: Duration = Duration::from_millis(100);
-/// As deep as a lane is nearby at the least: the server finds the next FETCH when it has answered one, and after the queue has run dry a worker
-/// ends within two empty FETCHes.
+/// As deep as a lane is nearby, where the rate asks for no more: the server finds the next FETCH when it has answered one, and after the queue has
+/// run dry a worker ends within two empty FETCHes.
 const NEAR_DEPTH: usize = 2;
 /// A FETCH that was answered this soon did not wait for a job, whatever the round trip.
 const AT_ONCE: Duration = Duration::from_millis(20);
