@@ -4,7 +4,8 @@
 #   docker build --target api-service -t work-factory-api .
 #   docker build --target worker-service -t work-factory-worker .
 #
-# The final images have a C library, certificates of authorities and the binary; no shell, and no user but one without rights.
+# The final images have a C library, certificates of authorities and the binary; no shell, and no
+# user but one without rights.
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
@@ -13,7 +14,8 @@ WORKDIR /src
 # Names of functions stay, for backtraces; line tables are three quarters of a binary.
 ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 
-# Dependencies first, with empty crates of our own: this layer is built again only when a manifest or the lock file changes.
+# Dependencies first, with empty crates of our own: this layer is built again only when a manifest
+# or the lock file changes.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY benchmark/Cargo.toml benchmark/Cargo.toml

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Builds the images and brings both compose files up for real: posts batches, kills a worker, takes everything down.
-# For a Debian machine where no image can be pulled, as root: `cargo xtask compose`; CI runs it too. Exit code 75: this machine can't run containers.
-# It has a Docker daemon of its own, with a data folder of its own, and base images made on the spot. What stands in for the official image of Faktory is the embedded broker on Faktory's port, with Faktory's
-# command line and password file.
+# Builds the images and brings both compose files up for real: posts batches, kills a worker, takes
+# everything down. For a Debian machine where no image can be pulled, as root: `cargo xtask
+# compose`; CI runs it too. Exit code 75: this machine can't run containers. It has a Docker daemon
+# of its own, with a data folder of its own, and base images made on the spot. What stands in for
+# the official image of Faktory is the embedded broker on Faktory's port, with Faktory's command
+# line and password file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,7 +23,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# Debian's own client: bookworm's knows BuildKit without a plugin, later ones have it in packages of their own.
+# Debian's own client: bookworm's knows BuildKit without a plugin, later ones have it in packages of
+# their own.
 docker() { /usr/bin/docker "$@"; }
 [ -x /usr/bin/docker ] || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-cli docker-buildx >/dev/null
 work=$(mktemp -d /tmp/work-factory-compose.XXXXXX)
@@ -57,7 +60,8 @@ for _ in $(seq 150); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
 docker version >/dev/null || { tail -5 "$work/dockerd.log"; cannot "dockerd does not start"; }
 
 say "making base images"
-# To build: Debian with a C compiler, and this machine's Rust. To run: a C library and the authorities.
+# To build: Debian with a C compiler, and this machine's Rust. To run: a C library and the
+# authorities.
 debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/debian" >"$work/debootstrap.log" 2>&1 \
   || { tail -5 "$work/debootstrap.log"; fail "debootstrap"; }
 toolchain=$(rustc --print sysroot)

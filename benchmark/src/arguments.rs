@@ -11,7 +11,8 @@ use crate::values::parse_duration;
 #[derive(Debug, Parser)]
 #[command(name = "benchmark", version, about = "Measures posting and running jobs over distance, against the faktory crate", long_about = None)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Without arguments: a tour of the headline cases, about five minutes. benchmark/README.md explains each scenario.")]
+#[command(after_help = "Without arguments: a tour of the headline cases, about five minutes. \
+                        benchmark/README.md explains each scenario.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) task: Option<Task>,

@@ -1,12 +1,14 @@
-//! What lies between the near side and the far side: the emulated link, the delaying proxy where there are no namespaces, or
-//! nothing that the benchmark made.
+//! What lies between the near side and the far side: the emulated link, the delaying proxy where
+//! there are no namespaces, or nothing that the benchmark made.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use link_emulator::{CongestionControl, DelayProxy, Direction, DirectionCounters, Link, LinkConfig, Verdict};
+use link_emulator::{
+    CongestionControl, DelayProxy, Direction, DirectionCounters, Link, LinkConfig, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
@@ -61,9 +63,17 @@ pub(crate) enum Distance {
 
 impl Distance {
     /// Makes the distance; by proxy, where `proxy_because` says why.
-    pub(crate) fn make(network: &Network, congestion: &Congestion, seed: u64, proxy_because: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) fn make(
+        network: &Network,
+        congestion: &Congestion,
+        seed: u64,
+        proxy_because: Option<&str>,
+    ) -> anyhow::Result<Self> {
         if proxy_because.is_some() {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()?;
             return Ok(Self::Proxy { network: Box::new(network.clone()), runtime, proxy: None });
         }
         let link = Link::start(LinkConfig {
@@ -92,7 +102,8 @@ impl Distance {
         match self {
             Self::Namespaces(link) => Ok(SocketAddr::from((link.far_address(), FAR_PORT))),
             Self::Proxy { .. } | Self::Given => {
-                let listener = std::net::TcpListener::bind("127.0.0.1:0").context("failed to find a free port")?;
+                let listener = std::net::TcpListener::bind("127.0.0.1:0")
+                    .context("failed to find a free port")?;
                 Ok(listener.local_addr()?)
             }
         }
@@ -103,7 +114,11 @@ impl Distance {
         match self {
             Self::Namespaces(_) | Self::Given => Ok(far),
             Self::Proxy { network, runtime, proxy } => {
-                let started = runtime.block_on(DelayProxy::start(far, network.near_to_far, network.far_to_near))?;
+                let started = runtime.block_on(DelayProxy::start(
+                    far,
+                    network.near_to_far,
+                    network.far_to_near,
+                ))?;
                 let address = started.address();
                 *proxy = Some(started);
                 Ok(address)
@@ -111,14 +126,19 @@ impl Distance {
         }
     }
 
-    /// The round trip to `server` as TCP's handshake sees it, the median of a few; what was asked for, where a proxy hides it.
+    /// The round trip to `server` as TCP's handshake sees it, the median of a few; what was asked
+    /// for, where a proxy hides it.
     pub(crate) fn round_trip(&self, server: SocketAddr) -> Option<Duration> {
         let connect = || {
             let begin = Instant::now();
-            std::net::TcpStream::connect_timeout(&server, Duration::from_secs(10)).ok().map(|_| begin.elapsed())
+            std::net::TcpStream::connect_timeout(&server, Duration::from_secs(10))
+                .ok()
+                .map(|_| begin.elapsed())
         };
         let mut times: Vec<Duration> = match self {
-            Self::Namespaces(link) => link.near().run(|| (0..PINGS).filter_map(|_| connect()).collect()).ok()?,
+            Self::Namespaces(link) => {
+                link.near().run(|| (0..PINGS).filter_map(|_| connect()).collect()).ok()?
+            }
             // Not 0: it stands on a logarithmic axis.
             Self::Proxy { network, .. } => return Some(network.round_trip().max(LEAST)),
             Self::Given => (0..PINGS).filter_map(|_| connect()).collect(),
@@ -131,7 +151,9 @@ impl Distance {
     pub(crate) fn means(&self, proxy_because: Option<&str>) -> Means {
         match self {
             Self::Namespaces(link) => Means::Namespaces { realtime: link.is_realtime() },
-            Self::Proxy { .. } => Means::Proxy { because: proxy_because.unwrap_or_default().to_owned() },
+            Self::Proxy { .. } => {
+                Means::Proxy { because: proxy_because.unwrap_or_default().to_owned() }
+            }
             Self::Given => Means::Given,
         }
     }
@@ -144,7 +166,8 @@ impl Distance {
         }
     }
 
-    /// Drops everything between the two sides, until [`Distance::restore`]. False where the benchmark did not make the link of packets.
+    /// Drops everything between the two sides, until [`Distance::restore`]. False where the
+    /// benchmark did not make the link of packets.
     pub(crate) fn cut(&self) -> bool {
         match self {
             Self::Namespaces(link) => {

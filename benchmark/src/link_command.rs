@@ -1,4 +1,5 @@
-//! `benchmark link`: a command on the far side of an emulated link, with ports that lead to it and back.
+//! `benchmark link`: a command on the far side of an emulated link, with ports that lead to it and
+//! back.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, ExitCode};
@@ -42,10 +43,12 @@ pub(crate) struct LinkArguments {
     /// TCP congestion control of the far side
     #[arg(long, value_name = "NAME")]
     far_congestion: Option<String>,
-    /// A port of this machine's loopback that the command reaches at 10.77.0.1; may be given several times
+    /// A port of this machine's loopback that the command reaches at 10.77.0.1; may be given
+    /// several times
     #[arg(long, value_name = "PORT")]
     forward: Vec<u16>,
-    /// A port of the command at 10.77.0.2 that this machine reaches on its loopback; may be given several times
+    /// A port of the command at 10.77.0.2 that this machine reaches on its loopback; may be given
+    /// several times
     #[arg(long, value_name = "PORT")]
     publish: Vec<u16>,
     /// What runs on the far side
@@ -75,17 +78,24 @@ pub(crate) fn run(arguments: &LinkArguments) -> anyhow::Result<ExitCode> {
     let status = runtime.block_on(async {
         for port in &arguments.forward {
             let from = SocketAddr::from((link.near_address(), *port));
-            let listener = link.near().run(|| std::net::TcpListener::bind(from))?.with_context(|| format!("failed to listen at {from}"))?;
+            let listener = link
+                .near()
+                .run(|| std::net::TcpListener::bind(from))?
+                .with_context(|| format!("failed to listen at {from}"))?;
             listener.set_nonblocking(true)?;
             tokio::spawn(forward(TcpListener::from_std(listener)?, *port));
         }
         for port in &arguments.publish {
             let from = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-            let listener = TcpListener::bind(from).await.with_context(|| format!("failed to listen at {from}"))?;
+            let listener = TcpListener::bind(from)
+                .await
+                .with_context(|| format!("failed to listen at {from}"))?;
             tokio::spawn(publish(listener, Arc::clone(&link), *port));
         }
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["exec", "--parent", &std::process::id().to_string(), "--"]).args(&arguments.command);
+        command
+            .args(["exec", "--parent", &std::process::id().to_string(), "--"])
+            .args(&arguments.command);
         let mut child = link.far().spawn(command)?;
         let mut ended = tokio::task::spawn_blocking(move || child.wait());
         loop {
@@ -113,9 +123,16 @@ fn signal_of(status: std::process::ExitStatus) -> u8 {
 fn say(link: &Link) {
     let direction = |direction| {
         let counters = link.counters(direction);
-        format!("{} packets, {} lost, {} over the queue", counters.packets, counters.lost, counters.queue_full)
+        format!(
+            "{} packets, {} lost, {} over the queue",
+            counters.packets, counters.lost, counters.queue_full
+        )
     };
-    crate::say(&format!("link: near to far {}; far to near {}", direction(Direction::NearToFar), direction(Direction::FarToNear)));
+    crate::say(&format!(
+        "link: near to far {}; far to near {}",
+        direction(Direction::NearToFar),
+        direction(Direction::FarToNear)
+    ));
     if let Verdict::Void(reasons) = link.verdict() {
         crate::say(&format!("link: what was measured meanwhile is VOID: {}", reasons.join("; ")));
     }
@@ -147,7 +164,9 @@ async fn publish(listener: TcpListener, link: Arc<Link>, port: u16) {
         let mut stream = accept(&listener).await;
         let link = Arc::clone(&link);
         tokio::spawn(async move {
-            let connect = move || link.near().run(|| std::net::TcpStream::connect((link.far_address(), port)));
+            let connect = move || {
+                link.near().run(|| std::net::TcpStream::connect((link.far_address(), port)))
+            };
             let Ok(Ok(Ok(target))) = tokio::task::spawn_blocking(connect).await else { return };
             if target.set_nonblocking(true).is_ok()
                 && let Ok(mut target) = TcpStream::from_std(target)
@@ -164,11 +183,12 @@ async fn carry(one: &mut TcpStream, other: &mut TcpStream) {
     let _ = tokio::io::copy_bidirectional(one, other).await;
 }
 
-/// What runs between the benchmark and a program that is not ours: sees to it that the program is told to end when the benchmark ends,
-/// however that comes about, and becomes the program.
+/// What runs between the benchmark and a program that is not ours: sees to it that the program is
+/// told to end when the benchmark ends, however that comes about, and becomes the program.
 pub(crate) fn exec(parent: u32, command: &[String]) -> anyhow::Result<std::convert::Infallible> {
     use std::os::unix::process::CommandExt;
     link_emulator::die_with_parent(parent)?;
     let Some((program, arguments)) = command.split_first() else { bail!("no command") };
-    Err(Command::new(program).args(arguments).exec()).with_context(|| format!("failed to run {program}"))
+    Err(Command::new(program).args(arguments).exec())
+        .with_context(|| format!("failed to run {program}"))
 }

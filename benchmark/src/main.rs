@@ -39,7 +39,9 @@ fn main() -> ExitCode {
         Some(Task::List) => run_command::list(),
         Some(Task::Link(arguments)) => run_command::with_rights(|| link_command::run(&arguments)),
         Some(Task::Part) => part::run().map(|()| ExitCode::SUCCESS),
-        Some(Task::Exec { parent, command }) => link_command::exec(parent, &command).map(|never| match never {}),
+        Some(Task::Exec { parent, command }) => {
+            link_command::exec(parent, &command).map(|never| match never {})
+        }
     };
     result.unwrap_or_else(|error| {
         say(&format!("benchmark: {error:#}"));

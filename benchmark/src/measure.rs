@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// The longest latency that is told apart, in microseconds: ten minutes.
 const MAX_US: u64 = 600_000_000;
 /// The percentiles of a distribution, as drawn.
-const PERCENTILES: [f64; 12] = [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0];
+const PERCENTILES: [f64; 12] =
+    [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0];
 
 /// Latencies as they come in: three digits from a microsecond to ten minutes.
 #[derive(Debug, Clone)]
@@ -49,7 +50,9 @@ impl Latencies {
             distribution: PERCENTILES
                 .iter()
                 // Of n samples, none lies beyond 1 − 1/n but the last.
-                .filter(|percentile| **percentile <= 100.0 * (1.0 - 1.0 / count as f64) || **percentile >= 100.0)
+                .filter(|percentile| {
+                    **percentile <= 100.0 * (1.0 - 1.0 / count as f64) || **percentile >= 100.0
+                })
                 .map(|percentile| (*percentile, self.percentile(*percentile)))
                 .collect(),
         }
@@ -71,7 +74,8 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// The latency at one of the percentiles of the distribution; the largest below it where there are too few samples.
+    /// The latency at one of the percentiles of the distribution; the largest below it where there
+    /// are too few samples.
     pub(crate) fn at(&self, percentile: f64) -> u64 {
         let below = self.distribution.iter().filter(|(at, _)| *at <= percentile);
         below.map(|(_, us)| *us).next_back().unwrap_or(self.p50_us)
@@ -93,11 +97,12 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
-        let median = match (values.len() % 2, values.get(middle.wrapping_sub(1)), values.get(middle)) {
-            (0, Some(below), Some(above)) => f64::midpoint(*below, *above),
-            (_, _, Some(middle)) => *middle,
-            _ => return None,
-        };
+        let median =
+            match (values.len() % 2, values.get(middle.wrapping_sub(1)), values.get(middle)) {
+                (0, Some(below), Some(above)) => f64::midpoint(*below, *above),
+                (_, _, Some(middle)) => *middle,
+                _ => return None,
+            };
         Some(Self { median, min, max })
     }
 }
@@ -115,14 +120,21 @@ mod tests {
         latencies.add(&others);
         let summary = latencies.summary();
         assert_eq!(summary.count, 1000);
-        for (value, expected) in [(summary.p50_us, 500_000), (summary.p99_us, 990_000), (summary.max_us, 1_000_000)] {
+        for (value, expected) in
+            [(summary.p50_us, 500_000), (summary.p99_us, 990_000), (summary.max_us, 1_000_000)]
+        {
             assert!(value.abs_diff(expected) < expected / 500, "{value} {expected}");
         }
         assert_eq!(Latencies::new().summary(), Latency::default());
         let mut few = Latencies::new();
         (1..=10).for_each(|us| few.record(us));
-        let percentiles: Vec<f64> = few.summary().distribution.iter().map(|(percentile, _)| *percentile).collect();
-        assert_eq!(percentiles, [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 100.0], "ten samples have no 99th percentile");
+        let percentiles: Vec<f64> =
+            few.summary().distribution.iter().map(|(percentile, _)| *percentile).collect();
+        assert_eq!(
+            percentiles,
+            [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 100.0],
+            "ten samples have no 99th percentile"
+        );
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Network {
         self
     }
 
-    /// The same under another name with a work server that takes no more than so many jobs a second.
+    /// The same under another name with a work server that takes no more than so many jobs a
+    /// second.
     pub(crate) fn with_slow_server(mut self, name: &str, jobs_per_second: f64) -> Self {
         self.title = format!("{}; the work server takes {jobs_per_second} jobs/s", self.title);
         (self.name, self.server_jobs_per_second) = (name.into(), Some(jobs_per_second));
@@ -89,7 +90,10 @@ impl Network {
     }
 
     /// The same with API and worker that are started with these variables, which its name tells.
-    pub(crate) fn with_variables<'a>(mut self, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub(crate) fn with_variables<'a>(
+        mut self,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         for (name, value) in variables {
             self.name = format!("{} {name}={value}", self.name);
             self.title = format!("{}; {name}={value}", self.title);
@@ -111,7 +115,14 @@ impl Network {
 
 /// A wireless link of this round trip's length: the best that is found between two homes.
 pub(crate) fn wireless(jitter: Duration, loss: f64) -> Settings {
-    Settings { delay: Duration::from_millis(50), jitter, reorder: false, loss, rate: Some(20_000_000), ..Settings::default() }
+    Settings {
+        delay: Duration::from_millis(50),
+        jitter,
+        reorder: false,
+        loss,
+        rate: Some(20_000_000),
+        ..Settings::default()
+    }
 }
 
 /// Wireless without its losses and jitter, to see what a job takes on the way.
@@ -129,7 +140,11 @@ pub(crate) fn all() -> Vec<Network> {
         Network::with_round_trip("local", "1 ms: one machine room", ms(1)),
         Network::with_round_trip("lan", "10 ms: a large LAN", ms(10)),
         Network::with_round_trip("wan", "100 ms: another continent", ms(100)),
-        Network::both_ways("wireless", "100 ms and up to 50 ms of jitter, 1 % loss each way, 20 Mbit/s", wireless),
+        Network::both_ways(
+            "wireless",
+            "100 ms and up to 50 ms of jitter, 1 % loss each way, 20 Mbit/s",
+            wireless,
+        ),
     ]
 }
 
@@ -139,11 +154,11 @@ pub(crate) fn named(names: &[String]) -> anyhow::Result<Vec<Network>> {
     names
         .iter()
         .map(|name| {
-            let known = || all.iter().map(|network| network.name.as_str()).collect::<Vec<_>>().join(", ");
-            all.iter()
-                .find(|network| network.name == *name)
-                .cloned()
-                .ok_or_else(|| anyhow::anyhow!("--network: there is no network {name:?}; there are {}", known()))
+            let known =
+                || all.iter().map(|network| network.name.as_str()).collect::<Vec<_>>().join(", ");
+            all.iter().find(|network| network.name == *name).cloned().ok_or_else(|| {
+                anyhow::anyhow!("--network: there is no network {name:?}; there are {}", known())
+            })
         })
         .collect()
 }

@@ -1,8 +1,9 @@
-//! The processes of a benchmark: work server, API, load, worker, attendant. Each is this program, started with the hidden
-//! command `part`, so that the processor time of each is its own.
+//! The processes of a benchmark: work server, API, load, worker, attendant. Each is this program,
+//! started with the hidden command `part`, so that the processor time of each is its own.
 //!
-//! A part reads its order as one line of JSON from its standard input, then commands, one a line; it writes events, one a
-//! line, to its standard output. When its input ends it ends: nothing outlives the benchmark.
+//! A part reads its order as one line of JSON from its standard input, then commands, one a line;
+//! it writes events, one a line, to its standard output. When its input ends it ends: nothing
+//! outlives the benchmark.
 
 pub(crate) mod api;
 pub(crate) mod attendant;
@@ -30,7 +31,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let channel = Channel::open();
     let result = runtime.block_on(async {
-        // The terminal sends an interrupt to every process; this one ends when the benchmark does, and in order.
+        // The terminal sends an interrupt to every process; this one ends when the benchmark does,
+        // and in order.
         tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
         match order {
             Order::Broker(order) => work_server::run_broker(order, channel).await,

@@ -41,7 +41,8 @@ impl Part {
             Order::Worker(_) => "worker",
             Order::Attendant(_) => "attendant",
         };
-        let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
+        let mut command =
+            Command::new(std::env::current_exe().context("failed to find this program")?);
         command.arg("part").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What the user has set is not what is measured.
         for variable in service_runtime::VARIABLES {
@@ -49,7 +50,8 @@ impl Part {
         }
         // Logs of every job would be measured too.
         command.env("RUST_LOG", "warn").envs(order.variables().into_iter().flatten());
-        let mut child = distance.spawn(side, command).with_context(|| format!("failed to start the {name}"))?;
+        let mut child =
+            distance.spawn(side, command).with_context(|| format!("failed to start the {name}"))?;
         let (sender, events) = channel();
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || {
@@ -78,7 +80,10 @@ impl Part {
     pub(crate) fn tell(&mut self, command: &impl Serialize) -> anyhow::Result<()> {
         let mut line = serde_json::to_vec(command)?;
         line.push(b'\n');
-        let sent = self.orders.as_mut().map(|orders| orders.write_all(&line).and_then(|()| orders.flush()));
+        let sent = self
+            .orders
+            .as_mut()
+            .map(|orders| orders.write_all(&line).and_then(|()| orders.flush()));
         match sent {
             Some(Ok(())) => Ok(()),
             _ => bail!("the {} has ended: {}", self.name, self.last_words()),
@@ -90,8 +95,12 @@ impl Part {
         match self.events.recv_timeout(timeout) {
             Ok(Event::Failed(why)) => bail!("the {} failed: {why}", self.name),
             Ok(event) => Ok(event),
-            Err(RecvTimeoutError::Timeout) => bail!("the {} said nothing for {timeout:?}: {}", self.name, self.last_words()),
-            Err(RecvTimeoutError::Disconnected) => bail!("the {} has ended: {}", self.name, self.last_words()),
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("the {} said nothing for {timeout:?}: {}", self.name, self.last_words())
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the {} has ended: {}", self.name, self.last_words())
+            }
         }
     }
 
@@ -103,7 +112,8 @@ impl Part {
     /// Tells it to end as a system does.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
         let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
-        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).with_context(|| format!("failed to end the {}", self.name))
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM)
+            .with_context(|| format!("failed to end the {}", self.name))
     }
 
     /// True where it has ended.
@@ -129,7 +139,10 @@ impl Part {
     }
 
     fn last_words(&self) -> String {
-        self.log.lock().map(|log| log.iter().cloned().collect::<Vec<_>>().join("\n")).unwrap_or_default()
+        self.log
+            .lock()
+            .map(|log| log.iter().cloned().collect::<Vec<_>>().join("\n"))
+            .unwrap_or_default()
     }
 }
 

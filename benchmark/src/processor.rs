@@ -12,7 +12,8 @@ pub(crate) struct Usage {
     pub(crate) resident: BTreeMap<&'static str, u64>,
     /// The most that it has been, in bytes.
     pub(crate) peak: BTreeMap<&'static str, u64>,
-    /// The machine's processor time in ticks: all, and stolen by other machines on the same hardware.
+    /// The machine's processor time in ticks: all, and stolen by other machines on the same
+    /// hardware.
     machine: (u64, u64),
 }
 
@@ -27,7 +28,9 @@ impl Usage {
             while let Some(parent) = family.get(at).copied() {
                 // This program's children are other parts.
                 if parent != std::process::id() {
-                    family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+                    family.extend(
+                        parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child),
+                    );
                 }
                 at += 1;
             }
@@ -50,12 +53,20 @@ impl Usage {
 /// The sum over a process's threads of the first number of `schedstat`: nanoseconds on a processor.
 fn processor_ns(id: u32) -> Option<u64> {
     let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?;
-    let of =
-        |entry: fs::DirEntry| -> Option<u64> { fs::read_to_string(entry.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok() };
+    let of = |entry: fs::DirEntry| -> Option<u64> {
+        fs::read_to_string(entry.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+    };
     let alive: u64 = threads.filter_map(Result::ok).filter_map(of).sum();
     // Threads that have ended count only here, in ticks of 10 ms.
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    let ticks: u64 = stat
+        .rsplit_once(") ")?
+        .1
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum();
     Some(alive.max(ticks * 10_000_000))
 }
 
@@ -83,6 +94,12 @@ fn parents() -> Vec<(u32, u32)> {
 /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal.
 fn machine() -> Option<(u64, u64)> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
-    let numbers: Vec<u64> = stat.lines().next()?.split_whitespace().skip(1).filter_map(|number| number.parse().ok()).collect();
+    let numbers: Vec<u64> = stat
+        .lines()
+        .next()?
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|number| number.parse().ok())
+        .collect();
     Some((numbers.iter().take(8).sum(), *numbers.get(7)?))
 }

@@ -1,4 +1,5 @@
-//! The report: what was measured, on what, and how sure it is. As JSON it is the record; table and page are views of it.
+//! The report: what was measured, on what, and how sure it is. As JSON it is the record; table and
+//! page are views of it.
 
 pub(crate) mod charts;
 pub(crate) mod compare;
@@ -87,7 +88,8 @@ pub(crate) struct Summary {
     /// From the start of the API's process until it was ready, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ready_us: Option<f64>,
-    /// Latencies of requests of which nothing was stored, in microseconds: median and 99th percentile.
+    /// Latencies of requests of which nothing was stored, in microseconds: median and 99th
+    /// percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refused_us: Option<(f64, f64)>,
     /// What the API's memory grew by, in bytes.
@@ -99,7 +101,8 @@ pub(crate) struct Summary {
     /// Jobs of which nobody knows, where that is no failure: the most of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unknown: Option<f64>,
-    /// How long after a cut of the link jobs went through as before, in seconds, where they did in all runs.
+    /// How long after a cut of the link jobs went through as before, in seconds, where they did in
+    /// all runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resumed_seconds: Option<f64>,
     /// 95th percentile of the latencies, in microseconds.
@@ -107,7 +110,8 @@ pub(crate) struct Summary {
     pub(crate) p95_us: f64,
     /// True where time ran out before all jobs were posted, in at least one run.
     pub(crate) cut_short: bool,
-    /// In an open loop, how late requests began because the generator was late: 99th percentile, in microseconds.
+    /// In an open loop, how late requests began because the generator was late: 99th percentile, in
+    /// microseconds.
     pub(crate) generator_late_p99_us: Option<f64>,
     /// False where of so many jobs only the number was compared, in at least one run.
     pub(crate) looked_at_each: bool,
@@ -144,13 +148,15 @@ pub(crate) struct Run {
     /// Of all jobs, those that the worker with the fewest has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) least_share: Option<f64>,
-    /// From the start of the API's process until it was ready, in microseconds, the median where it was started several times.
+    /// From the start of the API's process until it was ready, in microseconds, the median where it
+    /// was started several times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ready_us: Option<f64>,
     /// Requests of which nothing was stored, where that is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<Refused>,
-    /// What the API's memory grew by, in bytes, at the most; over a stream from its 10,000th job on.
+    /// What the API's memory grew by, in bytes, at the most; over a stream from its 10,000th job
+    /// on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grew_bytes: Option<f64>,
     pub(crate) cut_short: bool,
@@ -175,7 +181,8 @@ pub(crate) struct Timeline {
     pub(crate) jobs_per_second: Vec<f64>,
     /// When the link was cut, and when it was whole again, in seconds.
     pub(crate) cut: (f64, f64),
-    /// How long after that four fifths of the rate before were reached again, in seconds; `None` where they were not.
+    /// How long after that four fifths of the rate before were reached again, in seconds; `None`
+    /// where they were not.
     pub(crate) resumed_seconds: Option<f64>,
     /// Jobs that the work server has reserved for nobody.
     pub(crate) stranded: u64,
@@ -186,11 +193,14 @@ impl Timeline {
     pub(crate) fn find_resumed(&mut self) {
         let at = |seconds: f64| (seconds / self.step_seconds) as usize;
         let before = self.jobs_per_second.get(..at(self.cut.0)).unwrap_or_default();
-        let Some(before) = Spread::of(before.iter().copied()).map(|spread| spread.median) else { return };
+        let Some(before) = Spread::of(before.iter().copied()).map(|spread| spread.median) else {
+            return;
+        };
         let first = at(self.cut.1);
         let after = self.jobs_per_second.get(first..).unwrap_or_default();
         let resumed = after.iter().position(|rate| *rate >= 0.8 * before);
-        self.resumed_seconds = resumed.map(|steps| (first + steps + 1) as f64 * self.step_seconds - self.cut.1);
+        self.resumed_seconds =
+            resumed.map(|steps| (first + steps + 1) as f64 * self.step_seconds - self.cut.1);
     }
 }
 
@@ -236,7 +246,8 @@ fn summary(runs: &[&Run]) -> Option<Summary> {
     let percentiles = first.latency.distribution.iter().map(|(percentile, _)| *percentile);
     let distribution = percentiles.filter_map(|percentile| {
         let of = |run: &&Run| {
-            let found = run.latency.distribution.iter().find(|(at, _)| at.total_cmp(&percentile).is_eq());
+            let found =
+                run.latency.distribution.iter().find(|(at, _)| at.total_cmp(&percentile).is_eq());
             found.map(|(_, us)| *us as f64)
         };
         Spread::of(runs.iter().filter_map(of)).map(|spread| (percentile, spread.median))
@@ -246,7 +257,9 @@ fn summary(runs: &[&Run]) -> Option<Summary> {
         Some((process.clone(), Spread::of(of)?.median))
     });
     let refused = |at: fn(&Latency) -> u64| {
-        let of = runs.iter().filter_map(|run| run.refused.as_ref().map(|refused| at(&refused.latency) as f64));
+        let of = runs
+            .iter()
+            .filter_map(|run| run.refused.as_ref().map(|refused| at(&refused.latency) as f64));
         Spread::of(of).map(|spread| spread.median)
     };
     Some(Summary {
@@ -258,23 +271,35 @@ fn summary(runs: &[&Run]) -> Option<Summary> {
         max_us: spread(|run| run.latency.max_us as f64)?,
         distribution: distribution.collect(),
         processor_us_per_job: processes.collect(),
-        handler_share: Spread::of(runs.iter().filter_map(|run| run.handler_share)).map(|spread| spread.median),
-        ready_us: Spread::of(runs.iter().filter_map(|run| run.ready_us)).map(|spread| spread.median),
+        handler_share: Spread::of(runs.iter().filter_map(|run| run.handler_share))
+            .map(|spread| spread.median),
+        ready_us: Spread::of(runs.iter().filter_map(|run| run.ready_us))
+            .map(|spread| spread.median),
         refused_us: refused(|latency| latency.p50_us).zip(refused(|latency| latency.p99_us)),
-        grew_bytes: Spread::of(runs.iter().filter_map(|run| run.grew_bytes)).map(|spread| spread.median),
-        sent_bytes_per_job: Spread::of(runs.iter().filter_map(|run| run.sent_bytes_per_job())).map(|spread| spread.median),
-        unknown: runs.iter().map(|run| run.counts.unknown).max().filter(|most| *most > 0).map(|most| most as f64),
+        grew_bytes: Spread::of(runs.iter().filter_map(|run| run.grew_bytes))
+            .map(|spread| spread.median),
+        sent_bytes_per_job: Spread::of(runs.iter().filter_map(|run| run.sent_bytes_per_job()))
+            .map(|spread| spread.median),
+        unknown: runs
+            .iter()
+            .map(|run| run.counts.unknown)
+            .max()
+            .filter(|most| *most > 0)
+            .map(|most| most as f64),
         resumed_seconds: resumed(runs),
         p95_us: spread(|run| run.latency.at(95.0) as f64).map_or(0.0, |spread| spread.median),
         cut_short: runs.iter().any(|run| run.cut_short),
-        generator_late_p99_us: Spread::of(runs.iter().filter_map(|run| run.generator_late_p99_us.map(|us| us as f64)))
-            .map(|spread| spread.median),
+        generator_late_p99_us: Spread::of(
+            runs.iter().filter_map(|run| run.generator_late_p99_us.map(|us| us as f64)),
+        )
+        .map(|spread| spread.median),
         looked_at_each: runs.iter().all(|run| run.counts.distinct.is_some()),
     })
 }
 
 fn resumed(runs: &[&Run]) -> Option<f64> {
-    let each: Option<Vec<f64>> = runs.iter().map(|run| run.timeline.as_ref()?.resumed_seconds).collect();
+    let each: Option<Vec<f64>> =
+        runs.iter().map(|run| run.timeline.as_ref()?.resumed_seconds).collect();
     Spread::of(each?).map(|spread| spread.median)
 }
 
@@ -299,15 +324,22 @@ impl Report {
 
     /// The figure of a scenario on a network by one way.
     pub(crate) fn figure(&self, network: &str, scenario: &str, via: Via) -> Option<&Figure> {
-        self.figures.iter().find(|figure| figure.network == network && figure.scenario == scenario && figure.via == via)
+        self.figures.iter().find(|figure| {
+            figure.network == network && figure.scenario == scenario && figure.via == via
+        })
     }
 
-    /// Everything that makes the run a failure: jobs lost or doubled, errors, and figures of which no run counts.
+    /// Everything that makes the run a failure: jobs lost or doubled, errors, and figures of which
+    /// no run counts.
     pub(crate) fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
         for figure in &self.figures {
             let name = format!("{} · {} · {}", figure.network, figure.scenario, figure.via.name());
-            failures.extend(figure.runs.iter().flat_map(|run| run.failures.iter().map(|failure| format!("{name}: {failure}"))));
+            failures.extend(
+                figure.runs.iter().flat_map(|run| {
+                    run.failures.iter().map(|failure| format!("{name}: {failure}"))
+                }),
+            );
             if figure.summary.is_none() {
                 failures.push(format!("{name}: no run counts"));
             }
@@ -317,9 +349,16 @@ impl Report {
 
     /// Reads one.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-        let report: Self = serde_json::from_str(&text).with_context(|| format!("{} is no report of this benchmark", path.display()))?;
-        anyhow::ensure!(report.format == FORMAT, "{} has format {}, this program reads {FORMAT}", path.display(), report.format);
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("failed to read {}", path.display()))?;
+        let report: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} is no report of this benchmark", path.display()))?;
+        anyhow::ensure!(
+            report.format == FORMAT,
+            "{} has format {}, this program reads {FORMAT}",
+            path.display(),
+            report.format
+        );
         Ok(report)
     }
 }

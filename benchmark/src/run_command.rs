@@ -23,7 +23,8 @@ use crate::{print, say};
 /// The networks of the tour.
 const TOUR_NETWORKS: [&str; 4] = ["none", "lan", "wan", "wireless"];
 /// The scenarios of the tour.
-const TOUR_SCENARIOS: [&str; 6] = ["headline-singles", "headline-batches", "single", "sustained", "work-noop-15", "end-to-end"];
+const TOUR_SCENARIOS: [&str; 6] =
+    ["headline-singles", "headline-batches", "single", "sustained", "work-noop-15", "end-to-end"];
 
 /// Measures and reports.
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
@@ -38,17 +39,21 @@ pub(crate) fn gate(name: &str, arguments: &RunArguments) -> anyhow::Result<ExitC
     let gate = gate::named(name)?;
     with_rights(|| {
         // A gate has networks and scenarios of its own.
-        let mut plan = plan(&RunArguments { network: Vec::new(), scenario: Vec::new(), ..arguments.clone() })?;
+        let mut plan =
+            plan(&RunArguments { network: Vec::new(), scenario: Vec::new(), ..arguments.clone() })?;
         (gate.prepare)(&mut plan)?;
         // For those who work on one row: the others are then missed.
-        let is_chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+        let is_chosen = |names: &[String], name: &str| {
+            names.is_empty() || names.iter().any(|chosen| chosen == name)
+        };
         plan.networks.retain(|network| is_chosen(&arguments.network, &network.name));
         plan.scenarios.retain(|scenario| is_chosen(&arguments.scenario, &scenario.name));
         measure(&plan, arguments, Some(gate))
     })
 }
 
-/// Does something with the right to make namespaces, where that can be had without asking. Must come before any thread.
+/// Does something with the right to make namespaces, where that can be had without asking. Must
+/// come before any thread.
 pub(crate) fn with_rights<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     // Refused: what needs it says so, or does without.
     let _ = link_emulator::enter_user_namespace();
@@ -76,7 +81,8 @@ fn parameters(arguments: &RunArguments) -> Parameters {
     parameters.duration = arguments.duration.unwrap_or(parameters.duration);
     parameters.warm_up = arguments.warm_up.unwrap_or(parameters.warm_up);
     parameters.clients = arguments.clients.unwrap_or(parameters.clients).max(1);
-    parameters.sustained_clients = arguments.sustained_clients.unwrap_or(parameters.sustained_clients).max(1);
+    parameters.sustained_clients =
+        arguments.sustained_clients.unwrap_or(parameters.sustained_clients).max(1);
     parameters.rate = arguments.rate.unwrap_or(parameters.rate);
     parameters.connections = arguments.connections.unwrap_or(parameters.connections).max(1);
     parameters
@@ -85,7 +91,10 @@ fn parameters(arguments: &RunArguments) -> Parameters {
 fn plan(arguments: &RunArguments) -> anyhow::Result<Plan> {
     let parameters = parameters(arguments);
     anyhow::ensure!(!parameters.duration.is_zero(), "--duration must be longer than 0");
-    anyhow::ensure!(parameters.rate > 0.0 && parameters.rate <= 1e6, "--rate must be above 0 and at most 1000000");
+    anyhow::ensure!(
+        parameters.rate > 0.0 && parameters.rate <= 1e6,
+        "--rate must be above 0 and at most 1000000"
+    );
     let kind = server_kind(arguments)?;
     let all = scenario::all(&parameters);
     let scenarios = match arguments.scenario.as_slice() {
@@ -94,19 +103,29 @@ fn plan(arguments: &RunArguments) -> anyhow::Result<Plan> {
         names => scenario::named(&all, names)?,
     };
     let networks = match (&kind, arguments.network.as_slice()) {
-        (ServerKind::Given { .. }, []) => vec![Network::with_round_trip("given", "the network as it is", Duration::ZERO)],
-        (ServerKind::Given { .. }, _) => bail!("--network can't be chosen with --faktory: the network is what it is"),
+        (ServerKind::Given { .. }, []) => {
+            vec![Network::with_round_trip("given", "the network as it is", Duration::ZERO)]
+        }
+        (ServerKind::Given { .. }, _) => {
+            bail!("--network can't be chosen with --faktory: the network is what it is")
+        }
         (_, []) if arguments.full => network::all(),
         (_, []) if arguments.little => network::named(&["local".into()])?,
         (_, []) => network::named(&TOUR_NETWORKS.map(Into::into))?,
         (_, names) => network::named(names)?,
     };
     let vias = arguments.via.iter().map(|way| via(way)).collect::<anyhow::Result<Vec<_>>>()?;
-    let congestion = Congestion { near: arguments.near_congestion.clone(), far: arguments.far_congestion.clone() };
+    let congestion = Congestion {
+        near: arguments.near_congestion.clone(),
+        far: arguments.far_congestion.clone(),
+    };
     let proxy_because = match &kind {
         ServerKind::Given { .. } => None,
         _ if arguments.proxy => Some("asked for".to_owned()),
-        _ => match networks.first().map(|network| crate::distance::Distance::make(network, &congestion, 0, None)) {
+        _ => match networks
+            .first()
+            .map(|network| crate::distance::Distance::make(network, &congestion, 0, None))
+        {
             Some(Err(error)) if congestion == Congestion::default() => Some(format!("{error:#}")),
             Some(Err(error)) => return Err(error),
             _ => None,
@@ -127,18 +146,29 @@ fn via(way: &str) -> anyhow::Result<Via> {
 
 fn server_kind(arguments: &RunArguments) -> anyhow::Result<ServerKind> {
     if let Some(url) = &arguments.faktory {
-        let url = WorkServerUrl::parse(url).map_err(|problem| anyhow::anyhow!("--faktory: {problem}"))?;
-        let server = Server { host: url.host, port: url.port, password: url.password.map(|password| password.reveal().to_owned()) };
+        let url =
+            WorkServerUrl::parse(url).map_err(|problem| anyhow::anyhow!("--faktory: {problem}"))?;
+        let server = Server {
+            host: url.host,
+            port: url.port,
+            password: url.password.map(|password| password.reveal().to_owned()),
+        };
         return Ok(ServerKind::Given { api: arguments.api.clone(), server });
     }
     let Some(program) = &arguments.faktory_bin else { return Ok(ServerKind::Broker) };
-    let program = program.canonicalize().with_context(|| format!("--faktory-bin: {} can't be found", program.display()))?;
+    let program = program
+        .canonicalize()
+        .with_context(|| format!("--faktory-bin: {} can't be found", program.display()))?;
     Ok(ServerKind::Faktory(program))
 }
 
 fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow::Result<ExitCode> {
-    std::fs::create_dir_all(&arguments.output).with_context(|| format!("--output: {} can't be made", arguments.output.display()))?;
-    anyhow::ensure!(plan.len() > 0, "nothing is to be measured: no chosen scenario goes by the chosen ways");
+    std::fs::create_dir_all(&arguments.output)
+        .with_context(|| format!("--output: {} can't be made", arguments.output.display()))?;
+    anyhow::ensure!(
+        plan.len() > 0,
+        "nothing is to be measured: no chosen scenario goes by the chosen ways"
+    );
     let mut report = Report::begin(Machine::this(), plan.parameters.clone(), words());
     warn_of(plan, &mut report);
     for warning in &report.warnings {
@@ -146,7 +176,10 @@ fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow
     }
     if !arguments.quiet {
         let minutes = plan.estimate().as_secs().div_ceil(60);
-        say(&format!("{} measurements, about {minutes} min. The machine should do nothing else.", plan.len()));
+        say(&format!(
+            "{} measurements, about {minutes} min. The machine should do nothing else.",
+            plan.len()
+        ));
     }
     let progress = Progress::new(plan.len(), arguments.quiet);
     let result = runner::run(plan, &mut report, &progress);
@@ -192,7 +225,10 @@ pub(crate) fn judge(name: &str, report: &Path) -> anyhow::Result<ExitCode> {
 
 /// The words that this program was started with, without the password that a URL may hold.
 fn words() -> Vec<String> {
-    let hide = |word: String| match word.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+    let hide = |word: String| match word
+        .split_once("://")
+        .and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)))
+    {
         Some((scheme, host)) => format!("{scheme}://:…@{host}"),
         None => word,
     };
@@ -201,15 +237,20 @@ fn words() -> Vec<String> {
 
 fn warn_of(plan: &Plan, report: &mut Report) {
     if !report.machine.is_release() {
-        report.warnings.push("this is a debug build: the figures mean nothing. Run with --release".into());
+        report
+            .warnings
+            .push("this is a debug build: the figures mean nothing. Run with --release".into());
     }
     if let Some(because) = &plan.proxy_because {
         report.warnings.push(format!(
-            "distance is made by a TCP proxy that delays bytes, which hides handshakes, slow start and loss, because there are no namespaces: {because}"
+            "distance is made by a TCP proxy that delays bytes, which hides handshakes, slow \
+             start and loss, because there are no namespaces: {because}"
         ));
     }
     if plan.parameters.scale < 1.0 {
-        report.warnings.push("everything is scaled down: this shows that it works, not how fast it is".into());
+        report
+            .warnings
+            .push("everything is scaled down: this shows that it works, not how fast it is".into());
     }
 }
 
@@ -233,7 +274,8 @@ pub(crate) fn page(report: &Path, output: Option<PathBuf>) -> anyhow::Result<Exi
 
 /// Writes the README's table.
 pub(crate) fn readme(report: &Path, readme: &Path) -> anyhow::Result<ExitCode> {
-    let text = std::fs::read_to_string(readme).with_context(|| format!("failed to read {}", readme.display()))?;
+    let text = std::fs::read_to_string(readme)
+        .with_context(|| format!("failed to read {}", readme.display()))?;
     let page = report.with_extension("html").display().to_string();
     let report = Report::read(report)?;
     let faults: Vec<String> = report.warnings.iter().cloned().chain(report.failures()).collect();
@@ -245,9 +287,13 @@ pub(crate) fn readme(report: &Path, readme: &Path) -> anyhow::Result<ExitCode> {
 /// Lists what there is.
 pub(crate) fn list() -> anyhow::Result<ExitCode> {
     print("networks");
-    network::all().iter().for_each(|network| print(&format!("  {:<18} {}", network.name, network.title)));
+    network::all()
+        .iter()
+        .for_each(|network| print(&format!("  {:<18} {}", network.name, network.title)));
     print("scenarios");
-    scenario::all(&Parameters::default()).iter().for_each(|scenario| print(&format!("  {:<18} {}", scenario.name, scenario.title)));
+    scenario::all(&Parameters::default())
+        .iter()
+        .for_each(|scenario| print(&format!("  {:<18} {}", scenario.name, scenario.title)));
     print("gates");
     gate::ALL.iter().for_each(|gate| print(&format!("  {:<18} {}", gate.name, gate.title)));
     Ok(ExitCode::SUCCESS)

@@ -50,22 +50,33 @@ impl Plan {
             ServerKind::Given { api, .. } => (api.is_some(), true),
             ServerKind::Broker | ServerKind::Faktory(_) => (true, false),
         };
-        let possible = |via: &&Via| (**via != Via::Http || has_api || !is_given) && (self.vias.is_empty() || self.vias.contains(via));
+        let possible = |via: &&Via| {
+            (**via != Via::Http || has_api || !is_given)
+                && (self.vias.is_empty() || self.vias.contains(via))
+        };
         scenario.vias().iter().filter(possible).copied().collect()
     }
 
     /// Every measurement of one repetition on one network.
     fn measurements(&self, network: &Network) -> Vec<(&Scenario, Via)> {
-        let all = self.scenarios.iter().flat_map(|scenario| self.vias(scenario).into_iter().map(move |via| (scenario, via)));
-        all.filter(|(scenario, via)| self.pick.is_none_or(|pick| pick(&network.name, &scenario.name, *via))).collect()
+        let all = self
+            .scenarios
+            .iter()
+            .flat_map(|scenario| self.vias(scenario).into_iter().map(move |via| (scenario, via)));
+        all.filter(|(scenario, via)| {
+            self.pick.is_none_or(|pick| pick(&network.name, &scenario.name, *via))
+        })
+        .collect()
     }
 
-    /// The same in the order of a repetition: every other one has the ways of each scenario the other way round, so that none always comes
-    /// after another.
+    /// The same in the order of a repetition: every other one has the ways of each scenario the
+    /// other way round, so that none always comes after another.
     fn measurements_of(&self, network: &Network, repetition: usize) -> Vec<(&Scenario, Via)> {
         let mut measurements = self.measurements(network);
         if repetition.is_multiple_of(2) {
-            for same_scenario in measurements.chunk_by_mut(|(one, _), (other, _)| one.name == other.name) {
+            for same_scenario in
+                measurements.chunk_by_mut(|(one, _), (other, _)| one.name == other.name)
+            {
                 same_scenario.reverse();
             }
         }
@@ -77,17 +88,25 @@ impl Plan {
         self.networks.iter().map(of).sum::<usize>() * self.parameters.repetitions
     }
 
-    /// Roughly how long it takes: what is asked for, processes that start, queues that are looked at, and the baseline's round trips.
+    /// Roughly how long it takes: what is asked for, processes that start, queues that are looked
+    /// at, and the baseline's round trips.
     pub(crate) fn estimate(&self) -> Duration {
         let parameters = &self.parameters;
         let one = |network: &Network, scenario: &Scenario, via: Via| {
             let round_trip = network.round_trip();
             let measured = match scenario.kind {
-                Kind::Enqueue { pace: Pace::Jobs { .. }, .. } if !via.is_baseline() => round_trip * 10,
-                Kind::Enqueue { pace: Pace::Jobs { .. }, .. } => parameters.at_most.min(round_trip * 20),
-                Kind::Enqueue { pace: Pace::Stream { count }, .. } => Duration::from_secs(count / 50_000),
+                Kind::Enqueue { pace: Pace::Jobs { .. }, .. } if !via.is_baseline() => {
+                    round_trip * 10
+                }
+                Kind::Enqueue { pace: Pace::Jobs { .. }, .. } => {
+                    parameters.at_most.min(round_trip * 20)
+                }
+                Kind::Enqueue { pace: Pace::Stream { count }, .. } => {
+                    Duration::from_secs(count / 50_000)
+                }
                 Kind::AfterReady { requests, times, .. } => {
-                    (round_trip * u32::try_from(requests).unwrap_or(u32::MAX) + API_STARTS) * u32::try_from(times).unwrap_or(u32::MAX)
+                    (round_trip * u32::try_from(requests).unwrap_or(u32::MAX) + API_STARTS)
+                        * u32::try_from(times).unwrap_or(u32::MAX)
                 }
                 Kind::Enqueue { .. }
                 | Kind::Overload { .. }
@@ -102,15 +121,22 @@ impl Plan {
                 Kind::Posting { cut, .. } if cut.is_zero() => parameters.duration,
                 Kind::Posting { cut, .. } => trouble::BEFORE_CUT + cut + trouble::AFTER_CUT,
                 Kind::Silence { lasts, times } => lasts * times,
-                Kind::Ending { times, dry, .. } => Duration::from_secs(if dry { 30 } else { 5 }) * u32::try_from(times).unwrap_or(u32::MAX),
+                Kind::Ending { times, dry, .. } => {
+                    Duration::from_secs(if dry { 30 } else { 5 })
+                        * u32::try_from(times).unwrap_or(u32::MAX)
+                }
                 Kind::Cut { lasts, .. } => lasts + Duration::from_secs(35),
                 Kind::Chaos { lasts, .. } => lasts + Duration::from_secs(200),
                 Kind::Sharing { workers, concurrency, jobs, takes } => {
-                    takes * u32::try_from(jobs / (workers * concurrency).max(1) as u64).unwrap_or(u32::MAX)
+                    takes
+                        * u32::try_from(jobs / (workers * concurrency).max(1) as u64)
+                            .unwrap_or(u32::MAX)
                 }
             };
             let connecting = match scenario.kind {
-                Kind::Work { concurrency, .. } | Kind::EndToEnd { concurrency, .. } if via.is_baseline() => {
+                Kind::Work { concurrency, .. } | Kind::EndToEnd { concurrency, .. }
+                    if via.is_baseline() =>
+                {
                     round_trip * 3 * u32::try_from(concurrency).unwrap_or(0)
                 }
                 Kind::Work { .. }
@@ -133,14 +159,19 @@ impl Plan {
             };
             measured + connecting + parameters.warm_up + Duration::from_millis(700)
         };
-        let of =
-            |network: &Network| self.measurements(network).iter().map(|(scenario, via)| one(network, scenario, *via)).sum::<Duration>();
+        let of = |network: &Network| {
+            self.measurements(network)
+                .iter()
+                .map(|(scenario, via)| one(network, scenario, *via))
+                .sum::<Duration>()
+        };
         let round: Duration = self.networks.iter().map(of).sum();
         round * u32::try_from(parameters.repetitions).unwrap_or(u32::MAX)
     }
 }
 
-/// Measures everything in the plan: each repetition goes through all networks, each with a stack of its own.
+/// Measures everything in the plan: each repetition goes through all networks, each with a stack of
+/// its own.
 pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut round_trips: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
@@ -159,7 +190,8 @@ pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyh
         }
     }
     for repetition in 1..=plan.parameters.repetitions {
-        for network in plan.networks.iter().filter(|network| !plan.measurements(network).is_empty()) {
+        for network in plan.networks.iter().filter(|network| !plan.measurements(network).is_empty())
+        {
             let mut stack = start(plan, network, repetition)?;
             report.work_server = stack.version.clone();
             report.distance = stack.means(plan.proxy_because.as_deref());
@@ -197,9 +229,11 @@ pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyh
                     }
                 }
                 let mut figures = report.figures.iter_mut();
-                if let Some(figure) =
-                    figures.find(|figure| figure.network == network.name && figure.scenario == scenario.name && figure.via == via)
-                {
+                if let Some(figure) = figures.find(|figure| {
+                    figure.network == network.name
+                        && figure.scenario == scenario.name
+                        && figure.via == via
+                }) {
                     figure.runs.extend(runs);
                     figure.summarise();
                 }
@@ -212,7 +246,8 @@ pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyh
         .iter()
         .map(|network| {
             let found = round_trips.remove(network.name.as_str()).unwrap_or_default();
-            let round_trip_ms = Spread::of(found).map_or(network.round_trip().as_secs_f64() * 1e3, |spread| spread.median);
+            let round_trip_ms = Spread::of(found)
+                .map_or(network.round_trip().as_secs_f64() * 1e3, |spread| spread.median);
             MeasuredNetwork { network: network.clone(), round_trip_ms }
         })
         .collect();
@@ -220,22 +255,36 @@ pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyh
     Ok(())
 }
 
-/// On our own servers jobs are only enqueued into the queue that needs no name on the wire, as most users do; what is run, and what is
-/// done on servers that others use too, has a queue of its own.
+/// On our own servers jobs are only enqueued into the queue that needs no name on the wire, as most
+/// users do; what is run, and what is done on servers that others use too, has a queue of its own.
 fn queue_name(plan: &Plan, scenario: &Scenario, number: usize) -> String {
     match (&plan.kind, scenario.kind) {
-        (ServerKind::Broker | ServerKind::Faktory(_), Kind::Enqueue { .. } | Kind::AfterReady { .. } | Kind::Overload { .. }) => {
-            "default".into()
-        }
+        (
+            ServerKind::Broker | ServerKind::Faktory(_),
+            Kind::Enqueue { .. } | Kind::AfterReady { .. } | Kind::Overload { .. },
+        ) => "default".into(),
         _ => format!("benchmark-{}-{number}", std::process::id()),
     }
 }
 
 /// Jobs a second of one scenario of the plan, measured once, for a gate's settings.
-pub(crate) fn rate(plan: &Plan, network: &str, scenario: &str, via: Via, lasts: Duration) -> anyhow::Result<f64> {
-    let found = (plan.networks.iter().find(|one| one.name == network), plan.scenarios.iter().find(|one| one.name == scenario));
-    let (Some(network), Some(scenario)) = found else { bail!("the plan has no {scenario} on {network}") };
-    let Kind::Enqueue { batch, pace } = scenario.kind else { bail!("{} has no rate", scenario.name) };
+pub(crate) fn rate(
+    plan: &Plan,
+    network: &str,
+    scenario: &str,
+    via: Via,
+    lasts: Duration,
+) -> anyhow::Result<f64> {
+    let found = (
+        plan.networks.iter().find(|one| one.name == network),
+        plan.scenarios.iter().find(|one| one.name == scenario),
+    );
+    let (Some(network), Some(scenario)) = found else {
+        bail!("the plan has no {scenario} on {network}")
+    };
+    let Kind::Enqueue { batch, pace } = scenario.kind else {
+        bail!("{} has no rate", scenario.name)
+    };
     let parameters = Parameters { duration: lasts, ..plan.parameters.clone() };
     let mut stack = start(plan, network, 0)?;
     let run = posting::enqueue(&parameters, &mut stack, via, "default", batch, pace)?;
@@ -251,27 +300,59 @@ fn start(plan: &Plan, network: &Network, repetition: usize) -> anyhow::Result<St
     Stack::start(&plan.kind, network, &congestion, connections, seed, plan.proxy_because.as_deref())
 }
 
-fn measure(plan: &Plan, stack: &mut Stack, scenario: &Scenario, via: Via, queue: &str) -> anyhow::Result<Run> {
+fn measure(
+    plan: &Plan,
+    stack: &mut Stack,
+    scenario: &Scenario,
+    via: Via,
+    queue: &str,
+) -> anyhow::Result<Run> {
     let parameters = &plan.parameters;
     match scenario.kind {
-        Kind::Enqueue { batch, pace } => posting::enqueue(parameters, stack, via, queue, batch, pace),
-        Kind::AfterReady { batch, requests, times } => posting::after_ready(parameters, stack, queue, batch, requests, times),
-        Kind::Overload { batch, per_second } => trouble::overload(parameters, stack, queue, batch, per_second),
+        Kind::Enqueue { batch, pace } => {
+            posting::enqueue(parameters, stack, via, queue, batch, pace)
+        }
+        Kind::AfterReady { batch, requests, times } => {
+            posting::after_ready(parameters, stack, queue, batch, requests, times)
+        }
+        Kind::Overload { batch, per_second } => {
+            trouble::overload(parameters, stack, queue, batch, per_second)
+        }
         Kind::Outage { clients } => trouble::outage(parameters, stack, queue, clients),
-        Kind::Work { concurrency, mix } => working::work(parameters, stack, via, queue, concurrency, mix),
-        Kind::Idle { concurrency, jobs } => working::idle(parameters, stack, queue, concurrency, jobs),
+        Kind::Work { concurrency, mix } => {
+            working::work(parameters, stack, via, queue, concurrency, mix)
+        }
+        Kind::Idle { concurrency, jobs } => {
+            working::idle(parameters, stack, queue, concurrency, jobs)
+        }
         Kind::Sharing { workers, concurrency, jobs, takes } => {
             working::sharing(parameters, stack, queue, workers, concurrency, jobs, takes)
         }
-        Kind::Ending { concurrency, times, dry } => endings::endings(stack, queue, concurrency, times, dry),
-        Kind::Chaos { workers, concurrency, lasts } => endings::chaos(stack, queue, workers, concurrency, lasts),
-        Kind::Cut { concurrency, takes, lasts } => working::cut(parameters, stack, queue, concurrency, takes, lasts),
-        Kind::EndToEnd { per_second, concurrency } => working::end_to_end(parameters, stack, via, queue, per_second, concurrency),
-        Kind::Posting { clients, cut } => trouble::posting(parameters, stack, via, queue, clients, cut),
-        Kind::Silence { lasts, times } => trouble::silence(parameters, stack, via, queue, lasts, times),
-        Kind::Payloads { clients, batch } => posting::payloads(parameters, stack, queue, clients, batch),
+        Kind::Ending { concurrency, times, dry } => {
+            endings::endings(stack, queue, concurrency, times, dry)
+        }
+        Kind::Chaos { workers, concurrency, lasts } => {
+            endings::chaos(stack, queue, workers, concurrency, lasts)
+        }
+        Kind::Cut { concurrency, takes, lasts } => {
+            working::cut(parameters, stack, queue, concurrency, takes, lasts)
+        }
+        Kind::EndToEnd { per_second, concurrency } => {
+            working::end_to_end(parameters, stack, via, queue, per_second, concurrency)
+        }
+        Kind::Posting { clients, cut } => {
+            trouble::posting(parameters, stack, via, queue, clients, cut)
+        }
+        Kind::Silence { lasts, times } => {
+            trouble::silence(parameters, stack, via, queue, lasts, times)
+        }
+        Kind::Payloads { clients, batch } => {
+            posting::payloads(parameters, stack, queue, clients, batch)
+        }
         Kind::Queues { jobs, queues } => posting::queues(parameters, stack, queue, jobs, queues),
         Kind::Hanging { concurrency } => working::hanging(parameters, stack, queue, concurrency),
-        Kind::Busy { concurrency, takes } => working::busy(parameters, stack, queue, concurrency, takes),
+        Kind::Busy { concurrency, takes } => {
+            working::busy(parameters, stack, queue, concurrency, takes)
+        }
     }
 }

@@ -35,7 +35,8 @@ pub(crate) enum Focus {
 pub(crate) enum Kind {
     /// Jobs are posted; nobody runs them.
     Enqueue { batch: usize, pace: Pace },
-    /// An API is started anew, and posted to as soon as it is ready: so many batches, one after the other; and that so many times.
+    /// An API is started anew, and posted to as soon as it is ready: so many batches, one after the
+    /// other; and that so many times.
     AfterReady { batch: usize, requests: u64, times: usize },
     /// So many requests a second, more than the work server takes.
     Overload { batch: usize, per_second: f64 },
@@ -47,7 +48,8 @@ pub(crate) enum Kind {
     Idle { concurrency: usize, jobs: u64 },
     /// Several workers share jobs that are posted at once.
     Sharing { workers: usize, concurrency: usize, jobs: u64, takes: Duration },
-    /// So many times a worker is told to end: under full load, or a second after its queue has run dry.
+    /// So many times a worker is told to end: under full load, or a second after its queue has run
+    /// dry.
     Ending { concurrency: usize, times: usize, dry: bool },
     /// Workers come and go while jobs come.
     Chaos { workers: usize, concurrency: usize, lasts: Duration },
@@ -55,7 +57,8 @@ pub(crate) enum Kind {
     Cut { concurrency: usize, takes: Duration, lasts: Duration },
     /// Jobs are posted at a rate and run.
     EndToEnd { per_second: f64, concurrency: usize },
-    /// So many clients post one job at a time, whatever becomes of it; the link is cut meanwhile for a while, or not at all.
+    /// So many clients post one job at a time, whatever becomes of it; the link is cut meanwhile
+    /// for a while, or not at all.
     Posting { clients: usize, cut: Duration },
     /// One job, silence, another; so many times.
     Silence { lasts: Duration, times: u32 },
@@ -113,7 +116,8 @@ pub(crate) struct Parameters {
     pub(crate) rate: f64,
     /// Jobs a second posted in the end-to-end scenario.
     pub(crate) end_to_end_rate: f64,
-    /// Connections to the work server: of the API, of the link, of the baseline's clients, and of the worker.
+    /// Connections to the work server: of the API, of the link, of the baseline's clients, and of
+    /// the worker.
     pub(crate) connections: usize,
     /// Job times and headline counts are multiplied by it: below 1 where only the paths matter.
     pub(crate) scale: f64,
@@ -125,11 +129,16 @@ mod seconds {
 
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        time: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(time.as_secs_f64())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
         Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
@@ -179,9 +188,10 @@ impl Scenario {
     /// Ways to go through it, ours first.
     pub(crate) const fn vias(&self) -> &'static [Via] {
         match self.kind {
-            Kind::AfterReady { .. } | Kind::Overload { .. } | Kind::Outage { .. } | Kind::Enqueue { pace: Pace::Stream { .. }, .. } => {
-                &[Via::Http]
-            }
+            Kind::AfterReady { .. }
+            | Kind::Overload { .. }
+            | Kind::Outage { .. }
+            | Kind::Enqueue { pace: Pace::Stream { .. }, .. } => &[Via::Http],
             Kind::Payloads { .. } | Kind::Queues { .. } => &[Via::Http],
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
@@ -192,7 +202,9 @@ impl Scenario {
             | Kind::Cut { .. }
             | Kind::Hanging { .. }
             | Kind::Busy { .. } => &[Via::Worker],
-            Kind::EndToEnd { .. } | Kind::Posting { .. } | Kind::Silence { .. } => &[Via::Http, Via::Crate],
+            Kind::EndToEnd { .. } | Kind::Posting { .. } | Kind::Silence { .. } => {
+                &[Via::Http, Via::Crate]
+            }
         }
     }
 }
@@ -218,7 +230,10 @@ pub(crate) fn all(parameters: &Parameters) -> Vec<Scenario> {
     }
     scenarios.push(Scenario {
         name: "end-to-end".into(),
-        title: format!("{} jobs a second are posted and run: from post to completion", parameters.end_to_end_rate),
+        title: format!(
+            "{} jobs a second are posted and run: from post to completion",
+            parameters.end_to_end_rate
+        ),
         kind: Kind::EndToEnd { per_second: parameters.end_to_end_rate, concurrency: 15 },
         focus: Focus::Latency,
     });
@@ -235,21 +250,57 @@ fn enqueue(parameters: &Parameters) -> Vec<Scenario> {
     let (clients, sustained) = (parameters.clients, parameters.sustained_clients);
     let (singles, batches) = (parameters.scaled_count(5000), parameters.scaled_count(10));
     let mut scenarios = vec![
-        scenario("single", "one client posts one job at a time".into(), 1, Pace::Clients(1), Focus::Latency),
-        scenario("concurrent", format!("{clients} clients post one job at a time each"), 1, Pace::Clients(clients), Focus::Throughput),
+        scenario(
+            "single",
+            "one client posts one job at a time".into(),
+            1,
+            Pace::Clients(1),
+            Focus::Latency,
+        ),
+        scenario(
+            "concurrent",
+            format!("{clients} clients post one job at a time each"),
+            1,
+            Pace::Clients(clients),
+            Focus::Throughput,
+        ),
     ];
     for batch in [10, 100, 1000] {
         let title = format!("one client posts batches of {batch}, one after the other");
-        scenarios.push(scenario(&format!("batch-{batch}"), title, batch, Pace::Clients(1), Focus::Throughput));
+        scenarios.push(scenario(
+            &format!("batch-{batch}"),
+            title,
+            batch,
+            Pace::Clients(1),
+            Focus::Throughput,
+        ));
     }
     let title = format!("{sustained} clients post batches of 100: as much as goes through");
     scenarios.push(scenario("sustained", title, 100, Pace::Clients(sustained), Focus::Throughput));
     let title = format!("{} single posts a second, at intended times", parameters.rate);
-    scenarios.push(scenario("open-loop", title, 1, Pace::PerSecond(parameters.rate), Focus::Latency));
+    scenarios.push(scenario(
+        "open-loop",
+        title,
+        1,
+        Pace::PerSecond(parameters.rate),
+        Focus::Latency,
+    ));
     let title = format!("{singles} single posts by {clients} concurrent clients");
-    scenarios.push(scenario("headline-singles", title, 1, Pace::Jobs { clients, count: singles }, Focus::Duration));
+    scenarios.push(scenario(
+        "headline-singles",
+        title,
+        1,
+        Pace::Jobs { clients, count: singles },
+        Focus::Duration,
+    ));
     let title = format!("{} jobs as {batches} batches of 100, one after the other", batches * 100);
-    scenarios.push(scenario("headline-batches", title, 100, Pace::Jobs { clients: 1, count: batches * 100 }, Focus::Duration));
+    scenarios.push(scenario(
+        "headline-batches",
+        title,
+        100,
+        Pace::Jobs { clients: 1, count: batches * 100 },
+        Focus::Duration,
+    ));
     scenarios
 }
 
@@ -264,7 +315,8 @@ pub(crate) fn named(all: &[Scenario], names: &[String]) -> anyhow::Result<Vec<Sc
         let before = chosen.len();
         chosen.extend(all.iter().filter(fits).cloned());
         if chosen.len() == before {
-            let known = all.iter().map(|scenario| scenario.name.as_str()).collect::<Vec<_>>().join(", ");
+            let known =
+                all.iter().map(|scenario| scenario.name.as_str()).collect::<Vec<_>>().join(", ");
             anyhow::bail!("--scenario: there is no scenario {name:?}; there are {known}");
         }
     }
@@ -282,13 +334,18 @@ mod tests {
         let chosen = named(&all, &["single".into(), "work-noop*".into()]).unwrap();
         let names: Vec<&str> = chosen.iter().map(|scenario| scenario.name.as_str()).collect();
         assert_eq!(names, ["single", "work-noop-1", "work-noop-15", "work-noop-50"]);
-        assert!(named(&all, &["nonsense".into()]).unwrap_err().to_string().contains("headline-batches"));
+        assert!(
+            named(&all, &["nonsense".into()]).unwrap_err().to_string().contains("headline-batches")
+        );
     }
 
     #[test]
     fn a_mix_has_one_long_job_in_twenty_and_all_times_scale() {
         let parameters = Parameters { scale: 0.1, ..Parameters::default() };
         let takes = parameters.takes(Mix::SomeLong);
-        assert_eq!((takes.len(), takes[0], takes[19]), (20, Duration::from_millis(1), Duration::from_millis(100)));
+        assert_eq!(
+            (takes.len(), takes[0], takes[19]),
+            (20, Duration::from_millis(1), Duration::from_millis(100))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What is measured: a work server on the far side, an API and an attendant, with the distance in between. Or what runs already.
+//! What is measured: a work server on the far side, an API and an attendant, with the distance in
+//! between. Or what runs already.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -10,7 +11,10 @@ use anyhow::{Context, bail};
 use crate::distance::{Congestion, Distance, Means, Side};
 use crate::network::Network;
 use crate::part::clock::now_us;
-use crate::part::order::{ApiOrder, Attend, AttendantOrder, Attended, BrakeOrder, BrokerOrder, Event, FaktoryOrder, Order, Server, Sets};
+use crate::part::order::{
+    ApiOrder, Attend, AttendantOrder, Attended, BrakeOrder, BrokerOrder, Event, FaktoryOrder,
+    Order, Server, Sets,
+};
 use crate::process::Part;
 use crate::processor::Usage;
 
@@ -77,31 +81,47 @@ impl Stack {
     ) -> anyhow::Result<Self> {
         let mut distance = match kind {
             ServerKind::Given { .. } => Distance::Given,
-            ServerKind::Broker | ServerKind::Faktory(_) => Distance::make(network, congestion, seed, proxy_because)?,
+            ServerKind::Broker | ServerKind::Faktory(_) => {
+                Distance::make(network, congestion, seed, proxy_because)?
+            }
         };
         // Before the first connection: a NAT knows only those that it saw begin.
         distance.forget_idle_flows(network.forgets_after_seconds.map(Duration::from_secs_f64));
         let order = match kind {
             ServerKind::Broker => Some(Order::Broker(BrokerOrder { bind: distance.far_bind()? })),
-            ServerKind::Faktory(program) => Some(Order::Faktory(FaktoryOrder { bind: distance.far_bind()?, program: program.clone() })),
+            ServerKind::Faktory(program) => Some(Order::Faktory(FaktoryOrder {
+                bind: distance.far_bind()?,
+                program: program.clone(),
+            })),
             ServerKind::Given { .. } => None,
         };
         let (work_server, far) = match (order, kind) {
             (_, ServerKind::Given { server, .. }) => (None, resolve(server)?),
-            (Some(order), _) => start_server(&distance, &order).map(|(process, address)| (Some(process), address))?,
+            (Some(order), _) => start_server(&distance, &order)
+                .map(|(process, address)| (Some(process), address))?,
             (None, _) => bail!("no work server was ordered"),
         };
-        let brake = network.server_jobs_per_second.map(|rate| start_brake(&distance, far, rate)).transpose()?;
+        let brake = network
+            .server_jobs_per_second
+            .map(|rate| start_brake(&distance, far, rate))
+            .transpose()?;
         // Where the near side meets it.
         let front = brake.as_ref().map_or(far, |(_, address)| *address);
         let brake = brake.map(|(process, _)| process);
         let server = match kind {
             ServerKind::Given { server, .. } => server.clone(),
-            ServerKind::Broker | ServerKind::Faktory(_) => Server::at(distance.seen_from_near(front)?),
+            ServerKind::Broker | ServerKind::Faktory(_) => {
+                Server::at(distance.seen_from_near(front)?)
+            }
         };
         let near = resolve(&server)?;
-        let far_server = if matches!(kind, ServerKind::Given { .. }) { server.clone() } else { Server::at(far) };
-        let mut attendant = Part::start(&distance, Side::Far, &Order::Attendant(AttendantOrder { server: far_server }))?;
+        let far_server =
+            if matches!(kind, ServerKind::Given { .. }) { server.clone() } else { Server::at(far) };
+        let mut attendant = Part::start(
+            &distance,
+            Side::Far,
+            &Order::Attendant(AttendantOrder { server: far_server }),
+        )?;
         ready(&attendant)?;
         let version = match ask(&mut attendant, &Attend::Version)? {
             Attended::Version(version) => version,
@@ -134,9 +154,13 @@ impl Stack {
         })
     }
 
-    /// Starts the API anew, and returns how long after its start it was ready: what the first requests meet is what counts then.
+    /// Starts the API anew, and returns how long after its start it was ready: what the first
+    /// requests meet is what counts then.
     pub(crate) fn restart_api(&mut self) -> anyhow::Result<Duration> {
-        anyhow::ensure!(self.api_process.is_some(), "an API that is not the benchmark's own can't be started anew");
+        anyhow::ensure!(
+            self.api_process.is_some(),
+            "an API that is not the benchmark's own can't be started anew"
+        );
         self.api_process = None;
         let (process, address) = start_api(&self.distance, &self.server, &self.variables)?;
         self.api = Some(address);
@@ -150,7 +174,10 @@ impl Stack {
 
     /// Ends the work server: what posts meets a closed port.
     pub(crate) fn stop_work_server(&mut self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.work_server.is_some(), "a work server that is not the benchmark's own can't be stopped");
+        anyhow::ensure!(
+            self.work_server.is_some(),
+            "a work server that is not the benchmark's own can't be stopped"
+        );
         (self.brake, self.work_server) = (None, None);
         Ok(())
     }
@@ -173,10 +200,15 @@ impl Stack {
         ask(&mut self.attendant, task)
     }
 
-    /// Removes a measurement's queue with all that is left in it. A server of the benchmark's own is emptied whole instead, at once: deleting
-    /// millions of jobs one by one would burden the next measurement.
+    /// Removes a measurement's queue with all that is left in it. A server of the benchmark's own
+    /// is emptied whole instead, at once: deleting millions of jobs one by one would burden the
+    /// next measurement.
     pub(crate) fn clear_away(&mut self, queue: &str) -> anyhow::Result<()> {
-        let task = if self.work_server.is_some() { Attend::Flush } else { Attend::Remove { queue: queue.into() } };
+        let task = if self.work_server.is_some() {
+            Attend::Flush
+        } else {
+            Attend::Remove { queue: queue.into() }
+        };
         self.attend(&task).map(drop)
     }
 
@@ -209,7 +241,8 @@ impl Stack {
         }
     }
 
-    /// How many jobs of this stack are fetched and not acknowledged, once acknowledgements had the time to come; 0 where others work too.
+    /// How many jobs of this stack are fetched and not acknowledged, once acknowledgements had the
+    /// time to come; 0 where others work too.
     pub(crate) fn unacknowledged(&mut self) -> anyhow::Result<u64> {
         if self.work_server.is_none() {
             return Ok(0);
@@ -230,19 +263,22 @@ impl Stack {
     /// Waits until the work server has nothing left to do of what was before.
     pub(crate) fn wait_until_idle(&self) {
         let Some(server) = &self.work_server else { return };
-        let used = || Usage::now(&[("server", server.id())]).processor_ns.get("server").copied().unwrap_or(0);
+        let used = || {
+            Usage::now(&[("server", server.id())]).processor_ns.get("server").copied().unwrap_or(0)
+        };
         let give_up = Instant::now() + IDLE_WITHIN;
         let (mut before, mut idle) = (used(), 0);
         while idle < IDLE_LOOKS && Instant::now() < give_up {
             std::thread::sleep(LOOK);
             let now = used();
-            idle = if now.saturating_sub(before) < LOOK.as_nanos() as u64 / 5 { idle + 1 } else { 0 };
+            idle =
+                if now.saturating_sub(before) < LOOK.as_nanos() as u64 / 5 { idle + 1 } else { 0 };
             before = now;
         }
     }
 
-    /// Ends a worker whose queue is paused or empty. One of the benchmark's own stack is not waited for: it would wait for FETCHes of which
-    /// nothing comes.
+    /// Ends a worker whose queue is paused or empty. One of the benchmark's own stack is not waited
+    /// for: it would wait for FETCHes of which nothing comes.
     pub(crate) fn end_worker(&self, worker: Part) {
         match &self.work_server {
             None => drop(worker),
@@ -272,18 +308,25 @@ pub(crate) fn ready(part: &Part) -> anyhow::Result<Option<SocketAddr>> {
 }
 
 fn resolve(server: &Server) -> anyhow::Result<SocketAddr> {
-    let mut addresses = (server.host.as_str(), server.port).to_socket_addrs().with_context(|| format!("failed to resolve {server:?}"))?;
+    let mut addresses = (server.host.as_str(), server.port)
+        .to_socket_addrs()
+        .with_context(|| format!("failed to resolve {server:?}"))?;
     addresses.next().with_context(|| format!("{server:?} has no address"))
 }
 
 /// What API and worker are started with; what the network says comes last.
 fn variables(network: &Network, connections: usize) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::from([("FAKTORY_MAX_CONNECTIONS".to_owned(), connections.to_string())]);
+    let mut variables =
+        BTreeMap::from([("FAKTORY_MAX_CONNECTIONS".to_owned(), connections.to_string())]);
     variables.extend(network.variables.clone());
     variables
 }
 
-fn start_api(distance: &Distance, server: &Server, variables: &BTreeMap<String, String>) -> anyhow::Result<(Part, String)> {
+fn start_api(
+    distance: &Distance,
+    server: &Server,
+    variables: &BTreeMap<String, String>,
+) -> anyhow::Result<(Part, String)> {
     let mut variables = variables.clone();
     variables.insert("BIND_ADDR".into(), "127.0.0.1:0".into());
     let order = ApiOrder { server: server.clone(), variables, began_us: now_us() };
@@ -293,7 +336,11 @@ fn start_api(distance: &Distance, server: &Server, variables: &BTreeMap<String, 
 }
 
 /// Starts what holds a work server back, on the far side, and says where it listens there.
-fn start_brake(distance: &Distance, server: SocketAddr, jobs_per_second: f64) -> anyhow::Result<(Part, SocketAddr)> {
+fn start_brake(
+    distance: &Distance,
+    server: SocketAddr,
+    jobs_per_second: f64,
+) -> anyhow::Result<(Part, SocketAddr)> {
     let order = BrakeOrder { bind: SocketAddr::new(server.ip(), 0), server, jobs_per_second };
     start_server(distance, &Order::Brake(order))
 }

@@ -20,7 +20,9 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
 pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let lower = text.to_ascii_lowercase();
     let units = [("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3), ("bit", 1.0)];
-    let parsed = units.iter().find_map(|(unit, factor)| Some(lower.strip_suffix(unit)?.trim().parse::<f64>().ok()? * factor));
+    let parsed = units.iter().find_map(|(unit, factor)| {
+        Some(lower.strip_suffix(unit)?.trim().parse::<f64>().ok()? * factor)
+    });
     match parsed {
         Some(rate) if (1.0..1e12).contains(&rate) => Ok(rate as u64),
         _ => Err("write a rate such as 20mbit, 512kbit or 1gbit".into()),
@@ -41,6 +43,10 @@ mod tests {
         for wrong in ["20", "mbit", "-1mbit", "x"] {
             assert!(parse_rate(wrong).is_err(), "{wrong}");
         }
-        assert!(parse_share("101%").is_err() && parse_share("2").is_err() && parse_duration("5").is_err());
+        assert!(
+            parse_share("101%").is_err()
+                && parse_share("2").is_err()
+                && parse_duration("5").is_err()
+        );
     }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the manifests against the published schemas: Kubernetes' own from PyPI (kubernetes-validate), KEDA's from the Go module proxy.
-# `cargo xtask manifests`; needs Python with venv, and Go.
+# Checks the manifests against the published schemas: Kubernetes' own from PyPI
+# (kubernetes-validate), KEDA's from the Go module proxy. `cargo xtask manifests`; needs Python with
+# venv, and Go.
 set -euo pipefail
 cd "$(dirname "$0")"
 work=$(mktemp -d)

@@ -1,4 +1,5 @@
-//! The gate of endings: workers are told to end under load and when their queue has run dry, and come and go at random.
+//! The gate of endings: workers are told to end under load and when their queue has run dry, and
+//! come and go at random.
 
 use std::time::Duration;
 
@@ -17,18 +18,22 @@ const DRY: &str = "ends-when-dry";
 const CHAOS: &str = "chaos";
 const CUTS: [(&str, u64); 3] = [("cut-5s", 5), ("cut-30s", 30), ("cut-5min", 300)];
 
-/// A cut is noticed, and a connection made anew, within so many seconds after its end: what TCP sends again may come later than that.
+/// A cut is noticed, and a connection made anew, within so many seconds after its end: what TCP
+/// sends again may come later than that.
 const RESUMED_WITHIN: f64 = 15.0;
 /// Places of a worker that comes and goes: a kill cuts no more runs short.
 const CHAOS_CONCURRENCY: usize = 2;
-/// What a killed worker had at the most: its places, and as many jobs again that had ended and were not acknowledged, or had not begun.
+/// What a killed worker had at the most: its places, and as many jobs again that had ended and were
+/// not acknowledged, or had not begun.
 const HELD_AT_MOST: f64 = 2.0 * CHAOS_CONCURRENCY as f64;
 /// A worker's time to end, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
 
 fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
     let is_cut = CUTS.iter().any(|(name, _)| *name == scenario);
-    via == Via::Worker && (matches!((network, scenario), (WAN, LOADED | DRY) | (WIRELESS, CHAOS)) || (network == WAN && is_cut))
+    via == Via::Worker
+        && (matches!((network, scenario), (WAN, LOADED | DRY) | (WIRELESS, CHAOS))
+            || (network == WAN && is_cut))
 }
 
 pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
@@ -38,24 +43,45 @@ pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
         wan.with_connections(WAN, 50).with_shutdown_timeout(SHUTDOWN_SECONDS),
         wireless.with_connections(WIRELESS, 10).with_shutdown_timeout(SHUTDOWN_SECONDS),
     ];
-    let scenario = |name: &str, title: &str, kind| Scenario { name: name.into(), title: title.into(), kind, focus: Focus::Duration };
+    let scenario = |name: &str, title: &str, kind| Scenario {
+        name: name.into(),
+        title: title.into(),
+        kind,
+        focus: Focus::Duration,
+    };
     plan.scenarios = vec![
-        scenario(LOADED, "a worker is told to end under full load; 50 times", Kind::Ending { concurrency: 15, times: 50, dry: false }),
+        scenario(
+            LOADED,
+            "a worker is told to end under full load; 50 times",
+            Kind::Ending { concurrency: 15, times: 50, dry: false },
+        ),
         scenario(
             DRY,
-            "a worker is told to end a second after its queue ran dry, while a few jobs still come; 20 times",
+            "a worker is told to end a second after its queue ran dry, while a few jobs still \
+             come; 20 times",
             Kind::Ending { concurrency: 15, times: 20, dry: true },
         ),
         scenario(
             CHAOS,
             "20 workers of concurrency 2 come and go for five minutes",
-            Kind::Chaos { workers: 20, concurrency: CHAOS_CONCURRENCY, lasts: Duration::from_secs(300) },
+            Kind::Chaos {
+                workers: 20,
+                concurrency: CHAOS_CONCURRENCY,
+                lasts: Duration::from_secs(300),
+            },
         ),
     ];
     plan.scenarios.extend(CUTS.iter().map(|(name, seconds)| {
         let (takes, lasts) = (Duration::from_millis(10), Duration::from_secs(*seconds));
-        let title = format!("the link is cut for {seconds} s under a worker with concurrency 20 and jobs of 10 ms");
-        Scenario { name: (*name).into(), title, kind: Kind::Cut { concurrency: 20, takes, lasts }, focus: Focus::Duration }
+        let title = format!(
+            "the link is cut for {seconds} s under a worker with concurrency 20 and jobs of 10 ms"
+        );
+        Scenario {
+            name: (*name).into(),
+            title,
+            kind: Kind::Cut { concurrency: 20, takes, lasts },
+            focus: Focus::Duration,
+        }
     }));
     // Each is many in itself.
     plan.parameters.repetitions = 1;
@@ -71,23 +97,46 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         figure.runs.iter().find(|run| run.is_sound())
     };
     let longest = |scenario: &str| run(WAN, scenario).map(|run| run.latency.max_us as f64 / 1e6);
-    let chaos =
-        |of: fn(&crate::runner::Chaos) -> u64| run(WIRELESS, CHAOS).and_then(|run| run.chaos.as_ref()).map(|chaos| of(chaos) as f64);
-    let each_kill = |of: fn(&crate::runner::Chaos) -> u64| chaos(of).zip(chaos(|chaos| chaos.killed)).map(|(jobs, kills)| jobs / kills);
+    let chaos = |of: fn(&crate::runner::Chaos) -> u64| {
+        run(WIRELESS, CHAOS).and_then(|run| run.chaos.as_ref()).map(|chaos| of(chaos) as f64)
+    };
+    let each_kill = |of: fn(&crate::runner::Chaos) -> u64| {
+        chaos(of).zip(chaos(|chaos| chaos.killed)).map(|(jobs, kills)| jobs / kills)
+    };
     let mut checks: Vec<Check> = CUTS
         .iter()
         .map(|(scenario, seconds)| {
             let resumed = run(WAN, scenario).and_then(|run| run.timeline.as_ref()?.resumed_seconds);
-            Check::at_most(&format!("a cut of {seconds} s: until jobs run as before, s"), resumed, RESUMED_WITHIN)
+            Check::at_most(
+                &format!("a cut of {seconds} s: until jobs run as before, s"),
+                resumed,
+                RESUMED_WITHIN,
+            )
         })
         .collect();
     checks.extend([
-        Check::at_most("under full load, 50 times: the longest until the worker had ended, s", longest(LOADED), SHUTDOWN_SECONDS as f64),
-        Check::at_most("after the queue ran dry, 20 times: the longest, s", longest(DRY), SHUTDOWN_SECONDS as f64),
+        Check::at_most(
+            "under full load, 50 times: the longest until the worker had ended, s",
+            longest(LOADED),
+            SHUTDOWN_SECONDS as f64,
+        ),
+        Check::at_most(
+            "after the queue ran dry, 20 times: the longest, s",
+            longest(DRY),
+            SHUTDOWN_SECONDS as f64,
+        ),
         Check::at_least("chaos: workers killed", chaos(|chaos| chaos.killed), 100.0),
         Check::at_least("chaos: jobs", chaos(|chaos| chaos.jobs), 50_000.0),
-        Check::at_most("chaos: runs that a kill cut short, for each kill", each_kill(|chaos| chaos.cut_short), CHAOS_CONCURRENCY as f64),
-        Check::at_most("chaos: second runs, for each kill", each_kill(|chaos| chaos.second_runs), HELD_AT_MOST),
+        Check::at_most(
+            "chaos: runs that a kill cut short, for each kill",
+            each_kill(|chaos| chaos.cut_short),
+            CHAOS_CONCURRENCY as f64,
+        ),
+        Check::at_most(
+            "chaos: second runs, for each kill",
+            each_kill(|chaos| chaos.second_runs),
+            HELD_AT_MOST,
+        ),
         Check::at_most(
             "chaos: jobs that may not be retried and were lost, for each kill",
             each_kill(|chaos| chaos.lost_once_only),

@@ -33,7 +33,9 @@ const NEAR_COUNTS: f64 = 5000.0;
 fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
     match (network, scenario) {
         (NONE | WAN, NOOP) => true,
-        (WAN_PROFILE, NOOP) | (WAN, SHORT | SECOND | LONG | IDLE | SHARING) | (WIRELESS, SHORT) => via == Via::Worker,
+        (WAN_PROFILE, NOOP) | (WAN, SHORT | SECOND | LONG | IDLE | SHARING) | (WIRELESS, SHORT) => {
+            via == Via::Worker
+        }
         _ => false,
     }
 }
@@ -46,7 +48,8 @@ pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
     plan.networks = vec![
         with(none, NONE),
         with(wan.clone(), WAN),
-        wan.with_connections(WAN_PROFILE, PROFILE_CONNECTIONS).with_shutdown_timeout(PROFILE_SHUTDOWN_SECONDS),
+        wan.with_connections(WAN_PROFILE, PROFILE_CONNECTIONS)
+            .with_shutdown_timeout(PROFILE_SHUTDOWN_SECONDS),
         with(wireless.with_congestion(WIRELESS, "bbr"), WIRELESS),
     ];
     plan.congestion.far = Some("bbr".into());
@@ -70,7 +73,12 @@ pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
         Scenario {
             name: SHARING.into(),
             title: "two workers of concurrency 10 share 400 jobs of 100 ms".into(),
-            kind: Kind::Sharing { workers: 2, concurrency: 10, jobs: 400, takes: Duration::from_millis(100) },
+            kind: Kind::Sharing {
+                workers: 2,
+                concurrency: 10,
+                jobs: 400,
+                takes: Duration::from_millis(100),
+            },
             focus: Focus::Duration,
         },
     ];
@@ -84,16 +92,27 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         let figure = report.figure(network, scenario, via);
         figure.into_iter().flat_map(|figure| figure.runs.iter()).filter(|run| run.is_sound())
     };
-    let figure = |network: &str, scenario: &str, via| -> Option<&Summary> { report.figure(network, scenario, via)?.summary.as_ref() };
+    let figure = |network: &str, scenario: &str, via| -> Option<&Summary> {
+        report.figure(network, scenario, via)?.summary.as_ref()
+    };
     let rate = |one: &Run, other: &Run| one.jobs_per_second / other.jobs_per_second;
-    let up_to_enough = |far: &Run, near: &Run| far.jobs_per_second / near.jobs_per_second.min(NEAR_COUNTS);
+    let up_to_enough =
+        |far: &Run, near: &Run| far.jobs_per_second / near.jobs_per_second.min(NEAR_COUNTS);
     let processor = |one: &Run, other: &Run| {
         let of = |run: &Run| run.processor_us_per_job.get("worker").copied().unwrap_or(f64::NAN);
         of(one) / of(other)
     };
-    let share = |network: &str, scenario: &str| figure(network, scenario, Via::Worker).and_then(|summary| summary.handler_share);
-    let most = |scenario: &str, of: fn(&Run) -> Option<u64>| runs(WAN, scenario, Via::Worker).filter_map(of).max().map(|most| most as f64);
-    let round_trip_us = report.networks.iter().find(|network| network.network.name == WAN).map(|network| network.round_trip_ms * 1e3);
+    let share = |network: &str, scenario: &str| {
+        figure(network, scenario, Via::Worker).and_then(|summary| summary.handler_share)
+    };
+    let most = |scenario: &str, of: fn(&Run) -> Option<u64>| {
+        runs(WAN, scenario, Via::Worker).filter_map(of).max().map(|most| most as f64)
+    };
+    let round_trip_us = report
+        .networks
+        .iter()
+        .find(|network| network.network.name == WAN)
+        .map(|network| network.round_trip_ms * 1e3);
     let idle = figure(WAN, IDLE, Via::Worker).map(|summary| summary.p50_us.median);
     let least_share = runs(WAN, SHARING, Via::Worker).filter_map(|run| run.least_share);
     let mut checks = long_enough(report, 3.0, 20.0);
@@ -127,11 +146,16 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
         ),
         Check::at_least("wireless, jobs of 10 ms: handlers' share", share(WIRELESS, SHORT), 0.7),
         Check::at_most(
-            "an idle worker: from the queue to the handler beyond half a round trip, ms at the median",
+            "an idle worker: from the queue to the handler beyond half a round trip, ms at the \
+             median",
             idle.zip(round_trip_us).map(|(idle, round_trip)| (idle - round_trip / 2.0) / 1e3),
             10.0,
         ),
-        Check::at_least("two workers: share of the one with fewer jobs", least_share.reduce(f64::min), 0.4),
+        Check::at_least(
+            "two workers: share of the one with fewer jobs",
+            least_share.reduce(f64::min),
+            0.4,
+        ),
         Check::at_most(
             "processor time per no-op job without delay: against the crate's worker",
             paired(report, (NONE, NOOP, Via::Worker), (NONE, NOOP, Via::Crate), processor),

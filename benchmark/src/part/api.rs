@@ -31,7 +31,9 @@ pub(crate) async fn run(order: ApiOrder, mut channel: Channel) -> anyhow::Result
 }
 
 async fn until_ready(address: SocketAddr) {
-    let Ok(client) = Client::builder(&format!("http://{address}")).attempts(1).build() else { return };
+    let Ok(client) = Client::builder(&format!("http://{address}")).attempts(1).build() else {
+        return;
+    };
     while client.ready().await.is_err() {
         tokio::time::sleep(ASK).await;
     }

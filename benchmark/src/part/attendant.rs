@@ -23,28 +23,43 @@ const FILL: u64 = 5000;
 const PUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(order: AttendantOrder, mut channel: Channel) -> anyhow::Result<()> {
-    let connection = Connection::open(&order.server.link(1), None).await.context("failed to reach the work server")?;
+    let connection = Connection::open(&order.server.link(1), None)
+        .await
+        .context("failed to reach the work server")?;
     Channel::say(&Event::Ready(None));
     while let Some(question) = channel.next::<Attend>().await {
         let answer = match question {
-            Attend::Fill { queue, count, takes } => fill(&order.server, &queue, count, &takes).await?,
+            Attend::Fill { queue, count, takes } => {
+                fill(&order.server, &queue, count, &takes).await?
+            }
             Attend::Trickle(order) => trickle(&connection, &order).await?,
             Attend::Drain { queue } => drain(&order.server, &connection, &queue).await?,
             Attend::Size { queue } => Attended::Size(size(&connection, &queue).await?),
-            Attend::SizeOfAll => Attended::Size(info(&connection).await?.faktory.queues.values().sum()),
-            Attend::Pause { queue } => manage(&connection, QueueCommand::Pause(vec![queue])).await?,
-            Attend::Remove { queue } => manage(&connection, QueueCommand::Remove(vec![queue])).await?,
+            Attend::SizeOfAll => {
+                Attended::Size(info(&connection).await?.faktory.queues.values().sum())
+            }
+            Attend::Pause { queue } => {
+                manage(&connection, QueueCommand::Pause(vec![queue])).await?
+            }
+            Attend::Remove { queue } => {
+                manage(&connection, QueueCommand::Remove(vec![queue])).await?
+            }
             Attend::Flush => done(connection.ask(&Command::Flush).await?)?,
             Attend::Working => Attended::Size(info(&connection).await?.faktory.sets.working),
             Attend::Sets => {
                 let info = info(&connection).await?.faktory;
                 let (sets, failures) = (info.sets, info.total_failures);
-                let (working, retries, dead, scheduled) = (sets.working, sets.retries, sets.dead, sets.scheduled);
+                let (working, retries, dead, scheduled) =
+                    (sets.working, sets.retries, sets.dead, sets.scheduled);
                 Attended::Sets(Sets { working, retries, dead, scheduled, failures })
             }
             Attend::Version => {
                 let server = info(&connection).await?.server;
-                Attended::Version(format!("{} {}", server.description.trim(), server.faktory_version))
+                Attended::Version(format!(
+                    "{} {}",
+                    server.description.trim(),
+                    server.faktory_version
+                ))
             }
         };
         Channel::say(&Event::Attended(answer));
@@ -75,14 +90,23 @@ fn done(reply: Reply) -> anyhow::Result<Attended> {
     }
 }
 
-async fn fill(server: &Server, queue: &str, count: u64, takes: &[Duration]) -> anyhow::Result<Attended> {
-    let pusher = Pusher::new(LinkPool::new(server.link_without_breaker(LANES)).map_err(|error| anyhow::anyhow!("{error}"))?);
+async fn fill(
+    server: &Server,
+    queue: &str,
+    count: u64,
+    takes: &[Duration],
+) -> anyhow::Result<Attended> {
+    let pusher = Pusher::new(
+        LinkPool::new(server.link_without_breaker(LANES))
+            .map_err(|error| anyhow::anyhow!("{error}"))?,
+    );
     let mut next = 0;
     while next < count {
         let end = (next + FILL).min(count);
         let jobs = (next..end)
             .map(|number| {
-                let takes = takes.get(number as usize % takes.len().max(1)).copied().unwrap_or_default();
+                let takes =
+                    takes.get(number as usize % takes.len().max(1)).copied().unwrap_or_default();
                 timed_job(queue, number, 0, takes)
             })
             .collect();
@@ -105,10 +129,19 @@ const SHORT_RESERVATION: i64 = 60;
 async fn trickle(connection: &Connection, order: &Trickle) -> anyhow::Result<Attended> {
     for number in 0..order.count {
         tokio::time::sleep(order.apart.mul_f64(0.5 + fastrand::f64())).await;
-        let takes = order.takes.get(number as usize % order.takes.len().max(1)).copied().unwrap_or_default();
+        let takes = order
+            .takes
+            .get(number as usize % order.takes.len().max(1))
+            .copied()
+            .unwrap_or_default();
         let retry = order.retries.get(number as usize % order.retries.len().max(1)).copied();
         let args = format!("[{},{ASKS_FOR_WAIT},{}]", order.first + number, takes.as_micros());
-        let job = timed(&order.queue, args, retry.unwrap_or(faktory_wire::DEFAULT_RETRY), SHORT_RESERVATION);
+        let job = timed(
+            &order.queue,
+            args,
+            retry.unwrap_or(faktory_wire::DEFAULT_RETRY),
+            SHORT_RESERVATION,
+        );
         let mut line = Vec::new();
         faktory_wire::encode_pushb([job.json.as_slice()], &mut line);
         match connection.submit(line).await?.await? {
@@ -131,7 +164,11 @@ pub(crate) fn job(job_type: &str, queue: &str, args: String) -> EncodedJob {
 }
 
 fn timed(queue: &str, args: String, retry: i64, reserve_for: i64) -> EncodedJob {
-    EncodedJob::from(Job { retry: Some(retry), reserve_for: Some(reserve_for), ..plain(TIMED, queue, args) })
+    EncodedJob::from(Job {
+        retry: Some(retry),
+        reserve_for: Some(reserve_for),
+        ..plain(TIMED, queue, args)
+    })
 }
 
 fn plain(job_type: &str, queue: &str, args: String) -> Job {
@@ -155,13 +192,19 @@ async fn drain(server: &Server, connection: &Connection, queue: &str) -> anyhow:
             return Ok(Attended::Drained { jobs: seen.all(), distinct: seen.distinct() });
         }
         let budget = Arc::new(AtomicI64::new(i64::try_from(left)?));
-        for numbers in try_join_all((0..LANES).map(|_| drain_lane(server, queue, Arc::clone(&budget)))).await? {
+        for numbers in
+            try_join_all((0..LANES).map(|_| drain_lane(server, queue, Arc::clone(&budget)))).await?
+        {
             numbers.into_iter().for_each(|number| seen.note(number));
         }
     }
 }
 
-async fn drain_lane(server: &Server, queue: &str, budget: Arc<AtomicI64>) -> anyhow::Result<Vec<u64>> {
+async fn drain_lane(
+    server: &Server,
+    queue: &str,
+    budget: Arc<AtomicI64>,
+) -> anyhow::Result<Vec<u64>> {
     let connection = Connection::open(&server.link(1), None).await?;
     let fetch = Command::Fetch(vec![queue.to_owned()]).to_line();
     let (mut numbers, mut acks) = (Vec::new(), Vec::new());
@@ -169,7 +212,12 @@ async fn drain_lane(server: &Server, queue: &str, budget: Arc<AtomicI64>) -> any
         match connection.submit(fetch.clone()).await?.await? {
             Reply::Bulk(json) => {
                 let job = Job::parse(&json).map_err(|error| anyhow::anyhow!("{error}"))?;
-                numbers.push(job.args.as_ref().and_then(|args| number_of(args.get())).context("a job that is not the benchmark's")?);
+                numbers.push(
+                    job.args
+                        .as_ref()
+                        .and_then(|args| number_of(args.get()))
+                        .context("a job that is not the benchmark's")?,
+                );
                 acks.push(connection.submit(Command::Ack(job.jid).to_line()).await?);
             }
             Reply::Nothing => break,

@@ -1,4 +1,5 @@
-//! Holds a work server back to so many jobs a second: pushes wait for their turn on the way to it. Replies pass as they come.
+//! Holds a work server back to so many jobs a second: pushes wait for their turn on the way to it.
+//! Replies pass as they come.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,7 +30,10 @@ impl Turns {
 
 pub(crate) async fn run(order: BrakeOrder, mut channel: Channel) -> anyhow::Result<()> {
     let listener = TcpListener::bind(order.bind).await.context("failed to listen")?;
-    let turns = Turns { free_at: Mutex::new(Instant::now()), each: Duration::from_secs_f64(1.0 / order.jobs_per_second.max(1.0)) };
+    let turns = Turns {
+        free_at: Mutex::new(Instant::now()),
+        each: Duration::from_secs_f64(1.0 / order.jobs_per_second.max(1.0)),
+    };
     let turns = Arc::new(turns);
     Channel::say(&Event::Ready(Some(listener.local_addr()?)));
     let mut connections = JoinSet::new();
@@ -47,7 +51,11 @@ pub(crate) async fn run(order: BrakeOrder, mut channel: Channel) -> anyhow::Resu
     }
 }
 
-async fn pass(client: TcpStream, server: std::net::SocketAddr, turns: &Turns) -> std::io::Result<()> {
+async fn pass(
+    client: TcpStream,
+    server: std::net::SocketAddr,
+    turns: &Turns,
+) -> std::io::Result<()> {
     let server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;

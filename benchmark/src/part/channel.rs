@@ -30,7 +30,8 @@ impl Channel {
         Self { lines }
     }
 
-    /// The next command; `None` when the benchmark has ended or wants this part to end. What can't be understood ends it too.
+    /// The next command; `None` when the benchmark has ended or wants this part to end. What can't
+    /// be understood ends it too.
     pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
         let line = self.lines.recv().await?;
         match serde_json::from_str(&line) {

@@ -40,7 +40,8 @@ struct Tally {
 
 impl Tally {
     fn new() -> Self {
-        let (latencies, generator_late, refused) = (Latencies::new(), Latencies::new(), Latencies::new());
+        let (latencies, generator_late, refused) =
+            (Latencies::new(), Latencies::new(), Latencies::new());
         Self {
             latencies,
             generator_late,
@@ -63,7 +64,8 @@ impl Tally {
         }
         self.refused.record(us);
         let reason = posted.error.as_deref().unwrap_or_default();
-        let reason = reason.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or_default();
+        let reason =
+            reason.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or_default();
         if self.reasons.len() < ERRORS && self.reasons.iter().all(|known| known != reason) {
             self.reasons.push(reason.into());
         }
@@ -159,12 +161,18 @@ pub(crate) async fn run(order: LoadOrder, mut channel: Channel) -> anyhow::Resul
                 // Without one, what counts begins with the first request of all.
                 let warm_up = match order.warm_up {
                     Duration::ZERO => Tally::new(),
-                    lasts => closed_for(&load, clients, Duration::ZERO, lasts, Announce::Nothing).await.0,
+                    lasts => {
+                        closed_for(&load, clients, Duration::ZERO, lasts, Announce::Nothing).await.0
+                    }
                 };
                 closed_count(&load, clients, count, at_most, warm_up).await
             }
-            Pattern::Closed { until: Until::Streamed { count }, .. } => streamed(&load, count).await,
-            Pattern::Open { per_second, lasts } => open(&load, per_second, order.warm_up, lasts).await,
+            Pattern::Closed { until: Until::Streamed { count }, .. } => {
+                streamed(&load, count).await
+            }
+            Pattern::Open { per_second, lasts } => {
+                open(&load, per_second, order.warm_up, lasts).await
+            }
         }
     };
     let (tally, mut report) = tokio::select! {
@@ -177,15 +185,23 @@ pub(crate) async fn run(order: LoadOrder, mut channel: Channel) -> anyhow::Resul
     report.latency = tally.latencies.summary();
     report.refused = Refused { latency: tally.refused.summary(), reasons: tally.reasons };
     report.numbered = load.numbers.next.load(Ordering::Relaxed);
-    (report.stored, report.unknown, report.not_stored, report.errors) = (tally.stored, tally.unknown, tally.not_stored, tally.errors);
+    (report.stored, report.unknown, report.not_stored, report.errors) =
+        (tally.stored, tally.unknown, tally.not_stored, tally.errors);
     Channel::say(&Event::Loaded(Box::new(report)));
     channel.end().await;
     Ok(())
 }
 
-/// So many clients for a time. Jobs answered within it count, whenever they were posted, so the pipe is as full at its beginning as at its
-/// end; latencies are those of the requests that began within it.
-async fn closed_for(load: &Arc<Load>, clients: usize, warm_up: Duration, lasts: Duration, announce: Announce) -> (Tally, LoadReport) {
+/// So many clients for a time. Jobs answered within it count, whenever they were posted, so the
+/// pipe is as full at its beginning as at its end; latencies are those of the requests that began
+/// within it.
+async fn closed_for(
+    load: &Arc<Load>,
+    clients: usize,
+    warm_up: Duration,
+    lasts: Duration,
+    announce: Announce,
+) -> (Tally, LoadReport) {
     let from = now_us() + micros(warm_up);
     let to = from + micros(lasts);
     let stop = Arc::new(AtomicBool::new(false));
@@ -202,14 +218,16 @@ async fn closed_for(load: &Arc<Load>, clients: usize, warm_up: Duration, lasts: 
                     tally.jobs += posted.stored;
                     note_at(&mut tally.timeline, end - from, posted.stored);
                 }
-                // By its beginning: those that take longest end after the window, and are waited for.
+                // By its beginning: those that take longest end after the window, and are waited
+                // for.
                 if (from..to).contains(&begin) {
                     tally.took(&posted, end - begin);
                 }
                 let failed = posted.stored == 0;
                 tally.add_posted(posted);
                 if failed {
-                    // A refusal comes at once; asking as fast as it comes would only heat the processor.
+                    // A refusal comes at once; asking as fast as it comes would only heat the
+                    // processor.
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             }
@@ -230,7 +248,13 @@ async fn closed_for(load: &Arc<Load>, clients: usize, warm_up: Duration, lasts: 
 }
 
 /// So many jobs by so many clients, from the first request to the last answer.
-async fn closed_count(load: &Arc<Load>, clients: usize, count: u64, at_most: Duration, warm_up: Tally) -> (Tally, LoadReport) {
+async fn closed_count(
+    load: &Arc<Load>,
+    clients: usize,
+    count: u64,
+    at_most: Duration,
+    warm_up: Tally,
+) -> (Tally, LoadReport) {
     let left = Arc::new(AtomicU64::new(count.div_ceil(load.numbers.batch)));
     Channel::say(&Event::Measuring);
     let begin = now_us();
@@ -240,7 +264,12 @@ async fn closed_count(load: &Arc<Load>, clients: usize, count: u64, at_most: Dur
         let (load, left) = (Arc::clone(load), Arc::clone(&left));
         running.spawn(async move {
             let mut tally = Tally::new();
-            while now_us() < give_up && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |requests| requests.checked_sub(1)).is_ok()
+            while now_us() < give_up
+                && left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |requests| {
+                        requests.checked_sub(1)
+                    })
+                    .is_ok()
             {
                 let begin = now_us();
                 let posted = load.poster.post(load.numbers.take(), begin).await;
@@ -270,9 +299,15 @@ struct Request {
     posted: Posted,
 }
 
-/// Requests at intended times, evenly apart. A latency counts from the intended time, so that what is slow can't hide by holding up what
-/// comes after it; jobs count that were answered within the window.
-async fn open(load: &Arc<Load>, per_second: f64, warm_up: Duration, lasts: Duration) -> (Tally, LoadReport) {
+/// Requests at intended times, evenly apart. A latency counts from the intended time, so that what
+/// is slow can't hide by holding up what comes after it; jobs count that were answered within the
+/// window.
+async fn open(
+    load: &Arc<Load>,
+    per_second: f64,
+    warm_up: Duration,
+    lasts: Duration,
+) -> (Tally, LoadReport) {
     let gap = Duration::from_secs_f64(1.0 / per_second.max(0.001));
     let (start, start_us) = (Instant::now(), now_us());
     let window = start_us + micros(warm_up)..start_us + micros(warm_up + lasts);
@@ -306,7 +341,10 @@ async fn open(load: &Arc<Load>, per_second: f64, warm_up: Duration, lasts: Durat
     };
     tokio::join!(announce, generate);
     let generator_late_p99_us = Some(tally.generator_late.percentile(99.0));
-    (tally, LoadReport { seconds: lasts.as_secs_f64(), generator_late_p99_us, ..LoadReport::default() })
+    (
+        tally,
+        LoadReport { seconds: lasts.as_secs_f64(), generator_late_p99_us, ..LoadReport::default() },
+    )
 }
 
 /// So many jobs in one request. What counts begins with the result of the 10,000th.

@@ -70,7 +70,12 @@ impl Server {
 
     /// For a link that is configured otherwise already.
     pub(crate) fn reached_with(&self, link: LinkConfig) -> LinkConfig {
-        LinkConfig { host: self.host.clone(), port: self.port, password: self.password.clone(), ..link }
+        LinkConfig {
+            host: self.host.clone(),
+            port: self.port,
+            password: self.password.clone(),
+            ..link
+        }
     }
 
     /// The same for a link that nobody probes: a circuit that opens would stay open.
@@ -93,7 +98,11 @@ impl Order {
         match self {
             Self::Api(order) => Some(&order.variables),
             Self::Worker(order) => Some(&order.variables),
-            Self::Broker(_) | Self::Faktory(_) | Self::Brake(_) | Self::Load(_) | Self::Attendant(_) => None,
+            Self::Broker(_)
+            | Self::Faktory(_)
+            | Self::Brake(_)
+            | Self::Load(_)
+            | Self::Attendant(_) => None,
         }
     }
 }
@@ -109,7 +118,8 @@ pub(crate) struct FaktoryOrder {
     pub(crate) program: PathBuf,
 }
 
-/// A work server that takes no more than so many jobs a second: what stands before it holds the rest back.
+/// A work server that takes no more than so many jobs a second: what stands before it holds the
+/// rest back.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BrakeOrder {
     pub(crate) bind: SocketAddr,
@@ -222,7 +232,8 @@ pub(crate) struct LoadReport {
     pub(crate) jobs: u64,
     /// How long what was measured took, in seconds.
     pub(crate) seconds: f64,
-    /// Of each request of which anything was stored, from its beginning, or from when it was to begin.
+    /// Of each request of which anything was stored, from its beginning, or from when it was to
+    /// begin.
     pub(crate) latency: Latency,
     /// Of each of which nothing was.
     #[serde(default)]
@@ -245,7 +256,8 @@ pub(crate) struct LoadReport {
     pub(crate) errors: Vec<String>,
     /// A count was asked for, and time ran out first.
     pub(crate) cut_short: bool,
-    /// In an open loop: how late requests began because the generator itself was late, 99th percentile, in microseconds.
+    /// In an open loop: how late requests began because the generator itself was late, 99th
+    /// percentile, in microseconds.
     pub(crate) generator_late_p99_us: Option<u64>,
 }
 
@@ -266,7 +278,8 @@ pub(crate) struct WorkerOrder {
     /// The product's variables that ours is started with, queue and concurrency among them.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) handlers: Handlers,
-    /// Where it notes what it runs, for those who outlive it; see [`RunLog`](super::run_log::RunLog).
+    /// Where it notes what it runs, for those who outlive it; see
+    /// [`RunLog`](super::run_log::RunLog).
     pub(crate) log: Option<PathBuf>,
 }
 
@@ -307,7 +320,8 @@ pub(crate) struct WorkerReport {
     pub(crate) latency: Latency,
     /// How long runs took that ended in the span.
     pub(crate) took: Latency,
-    /// From when the work server put a job into its queue to the beginning of its run, for jobs that ask for it.
+    /// From when the work server put a job into its queue to the beginning of its run, for jobs
+    /// that ask for it.
     pub(crate) waited: Latency,
     /// The most jobs that it had fetched and not finished at any time.
     pub(crate) held: u64,

@@ -68,7 +68,8 @@ impl Poster {
             Via::Http => {
                 let api = order.api.as_deref().context("the order has no API")?;
                 // One attempt: a measurement is not to hide refusals behind retries.
-                let client = Client::builder(api).attempts(1).timeout(TIMEOUT).chunk_jobs(10_000).build()?;
+                let client =
+                    Client::builder(api).attempts(1).timeout(TIMEOUT).chunk_jobs(10_000).build()?;
                 let ready = tokio::time::timeout(READY_TIMEOUT, async {
                     while client.ready().await.is_err() {
                         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -78,13 +79,17 @@ impl Poster {
                 Way::Http(client)
             }
             Via::Link | Via::Worker => {
-                let pool = LinkPool::new(server()?.link_without_breaker(order.connections)).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let pool = LinkPool::new(server()?.link_without_breaker(order.connections))
+                    .map_err(|error| anyhow::anyhow!("{error}"))?;
                 pool.warm_up(order.connections).await;
                 Way::Link(Box::new(Pusher::new(pool)))
             }
             Via::Crate => {
                 let url = server()?.url();
-                let clients = try_join_all((0..order.connections).map(|_| connected(|| faktory::Client::connect_to(&url)))).await?;
+                let clients = try_join_all(
+                    (0..order.connections).map(|_| connected(|| faktory::Client::connect_to(&url))),
+                )
+                .await?;
                 Way::Crate { free: Semaphore::new(clients.len()), clients: Mutex::new(clients) }
             }
         };
@@ -92,7 +97,13 @@ impl Poster {
             Shape::Events => EVENTS.lines().map(serde_json::from_str).collect::<Result<_, _>>()?,
             Shape::Add | Shape::Timed { .. } => Vec::new(),
         };
-        Ok(Self { way, queue: order.queue.clone(), queues: order.queues.max(1), shape: order.shape, events })
+        Ok(Self {
+            way,
+            queue: order.queue.clone(),
+            queues: order.queues.max(1),
+            shape: order.shape,
+            events,
+        })
     }
 
     /// Posts the jobs of these numbers in one request; `intended_us` is when that was to begin.
@@ -102,8 +113,14 @@ impl Poster {
             Way::Link(pusher) => {
                 let jobs = numbers.map(|number| match self.shape {
                     Shape::Add => job("add", &self.queue_of(number), format!("[{number},1]")),
-                    Shape::Timed { takes } => timed_job(&self.queue_of(number), number, intended_us, takes),
-                    Shape::Events => job(EVENTS_TYPE, &self.queue_of(number), self.events_of(number).map_or("[]", RawValue::get).into()),
+                    Shape::Timed { takes } => {
+                        timed_job(&self.queue_of(number), number, intended_us, takes)
+                    }
+                    Shape::Events => job(
+                        EVENTS_TYPE,
+                        &self.queue_of(number),
+                        self.events_of(number).map_or("[]", RawValue::get).into(),
+                    ),
                 });
                 let outcomes = pusher.push(jobs.collect(), Instant::now() + TIMEOUT).await;
                 let mut posted = Posted::default();
@@ -112,7 +129,9 @@ impl Poster {
                     match outcome {
                         Outcome::Stored => posted.stored += 1,
                         Outcome::Unknown(why) => posted.unknown(why),
-                        Outcome::Rejected(why) | Outcome::ServerRefuses(why) | Outcome::NotSent(_, why) => posted.not_stored(why),
+                        Outcome::Rejected(why)
+                        | Outcome::ServerRefuses(why)
+                        | Outcome::NotSent(_, why) => posted.not_stored(why),
                     }
                 }
                 posted
@@ -127,7 +146,12 @@ impl Poster {
                 };
                 // The crate has no limit of its own.
                 let count = numbers.end - numbers.start;
-                match tokio::time::timeout(TIMEOUT, self.post_crate(&mut client, numbers, intended_us)).await {
+                match tokio::time::timeout(
+                    TIMEOUT,
+                    self.post_crate(&mut client, numbers, intended_us),
+                )
+                .await
+                {
                     Ok((posted, true)) => {
                         clients.lock().await.push(client);
                         posted
@@ -135,7 +159,8 @@ impl Poster {
                     Ok((posted, false)) => posted,
                     Err(_) => {
                         let mut posted = Posted::default();
-                        (0..count).for_each(|_| posted.unknown(format!("no answer within {TIMEOUT:?}")));
+                        (0..count)
+                            .for_each(|_| posted.unknown(format!("no answer within {TIMEOUT:?}")));
                         posted
                     }
                 }
@@ -143,8 +168,13 @@ impl Poster {
         }
     }
 
-    /// Posts the jobs of these numbers as one stream, and tells `each` what became of one after the other, in any order.
-    pub(crate) async fn stream(&self, numbers: Range<u64>, each: &mut impl FnMut(Posted)) -> Result<(), String> {
+    /// Posts the jobs of these numbers as one stream, and tells `each` what became of one after the
+    /// other, in any order.
+    pub(crate) async fn stream(
+        &self,
+        numbers: Range<u64>,
+        each: &mut impl FnMut(Posted),
+    ) -> Result<(), String> {
         let Way::Http(client) = &self.way else { return Err("only the API takes streams".into()) };
         let queue = self.queue.clone();
         let job = move |number: u64| {
@@ -157,7 +187,9 @@ impl Poster {
             let mut posted = Posted::default();
             match result.outcome {
                 JobOutcome::Stored { .. } => posted.stored += 1,
-                JobOutcome::Failed(error @ PostError::Unknown { .. }) => posted.unknown(error.to_string()),
+                JobOutcome::Failed(error @ PostError::Unknown { .. }) => {
+                    posted.unknown(error.to_string())
+                }
                 JobOutcome::Failed(error) => posted.not_stored(error.to_string()),
             }
             each(posted);
@@ -184,7 +216,9 @@ impl Poster {
         for outcome in outcomes {
             match outcome {
                 JobOutcome::Stored { .. } => posted.stored += 1,
-                JobOutcome::Failed(error @ PostError::Unknown { .. }) => posted.unknown(error.to_string()),
+                JobOutcome::Failed(error @ PostError::Unknown { .. }) => {
+                    posted.unknown(error.to_string())
+                }
                 JobOutcome::Failed(error) => posted.not_stored(error.to_string()),
             }
         }
@@ -193,8 +227,12 @@ impl Poster {
 
     fn http_job(&self, number: u64, intended_us: u64) -> Option<NewJob> {
         let job = match self.shape {
-            Shape::Add => NewJob::typed(&Add { a: Finite::new(number as f64)?, b: Finite::new(1.0)? }),
-            Shape::Timed { takes } => NewJob::raw(TIMED, &(number, intended_us, takes.as_micros() as u64)).ok()?,
+            Shape::Add => {
+                NewJob::typed(&Add { a: Finite::new(number as f64)?, b: Finite::new(1.0)? })
+            }
+            Shape::Timed { takes } => {
+                NewJob::raw(TIMED, &(number, intended_us, takes.as_micros() as u64)).ok()?
+            }
             Shape::Events => NewJob::raw(EVENTS_TYPE, self.events_of(number)?).ok()?,
         };
         Some(on_queue(job, &self.queue_of(number)))
@@ -211,17 +249,27 @@ impl Poster {
         }
     }
 
-    /// As the crate's documentation shows it: `enqueue` for one job, `enqueue_many` for several. False where the client is
-    /// of no more use.
-    async fn post_crate(&self, client: &mut faktory::Client, numbers: Range<u64>, intended_us: u64) -> (Posted, bool) {
+    /// As the crate's documentation shows it: `enqueue` for one job, `enqueue_many` for several.
+    /// False where the client is of no more use.
+    async fn post_crate(
+        &self,
+        client: &mut faktory::Client,
+        numbers: Range<u64>,
+        intended_us: u64,
+    ) -> (Posted, bool) {
         let count = numbers.end - numbers.start;
         let mut jobs: Vec<faktory::Job> = numbers
             .map(|number| {
                 let job = match self.shape {
                     Shape::Add => faktory::Job::new("add", vec![number, 1]),
-                    Shape::Timed { takes } => faktory::Job::new(TIMED, vec![number, intended_us, takes.as_micros() as u64]),
+                    Shape::Timed { takes } => faktory::Job::new(
+                        TIMED,
+                        vec![number, intended_us, takes.as_micros() as u64],
+                    ),
                     Shape::Events => {
-                        let args = self.events_of(number).and_then(|args| serde_json::from_str::<Vec<serde_json::Value>>(args.get()).ok());
+                        let args = self.events_of(number).and_then(|args| {
+                            serde_json::from_str::<Vec<serde_json::Value>>(args.get()).ok()
+                        });
                         faktory::Job::new(EVENTS_TYPE, args.unwrap_or_default())
                     }
                 };
@@ -268,8 +316,9 @@ impl Posted {
     }
 }
 
-/// Connects the baseline, again where that fails: on a lossy link a lost handshake is sent again too late for the 2 s that a work server
-/// gives it, and the crate does not try again. What is measured begins after it.
+/// Connects the baseline, again where that fails: on a lossy link a lost handshake is sent again
+/// too late for the 2 s that a work server gives it, and the crate does not try again. What is
+/// measured begins after it.
 pub(super) async fn connected<T, F>(mut connect: impl FnMut() -> F) -> Result<T, faktory::Error>
 where
     F: Future<Output = Result<T, faktory::Error>>,

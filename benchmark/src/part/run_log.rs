@@ -42,7 +42,9 @@ impl RunLog {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).with_context(|| format!("failed to read {}", path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("failed to read {}", path.display()));
+            }
         };
         let mut jobs: HashMap<u64, Times> = HashMap::new();
         for record in bytes.as_chunks::<8>().0 {
@@ -69,6 +71,9 @@ mod tests {
         other.ended(7);
         one.begun(0);
         let jobs = RunLog::read(&path).unwrap();
-        assert_eq!((jobs[&7], jobs[&0]), (Times { begun: 2, ended: 1 }, Times { begun: 1, ended: 0 }));
+        assert_eq!(
+            (jobs[&7], jobs[&0]),
+            (Times { begun: 2, ended: 1 }, Times { begun: 1, ended: 0 })
+        );
     }
 }

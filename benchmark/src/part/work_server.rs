@@ -1,4 +1,5 @@
-//! The work server as a process of its own: the embedded broker, or a real Faktory as a child. Its data lies in a folder that goes with it.
+//! The work server as a process of its own: the embedded broker, or a real Faktory as a child. Its
+//! data lies in a folder that goes with it.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -80,7 +81,10 @@ async fn listens(order: &FaktoryOrder) {
 async fn terminate(faktory: &mut Child) {
     #[cfg(target_os = "linux")]
     if let Some(id) = faktory.id().and_then(|id| i32::try_from(id).ok()) {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM);
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(id),
+            nix::sys::signal::Signal::SIGTERM,
+        );
     }
     let _ = tokio::time::timeout(ENDS_WITHIN, faktory.wait()).await;
 }

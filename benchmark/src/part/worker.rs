@@ -39,7 +39,8 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
     let runs = Runs::default();
     match order.via {
         Via::Crate => {
-            // The crate makes its connections one after the other, three round trips each, and runs jobs on those that it has.
+            // The crate makes its connections one after the other, three round trips each, and runs
+            // jobs on those that it has.
             let wanted = sockets() + order.concurrency + 1;
             let mut worker = std::pin::pin!(crate_worker(&order, Arc::clone(&runs)).await?);
             while sockets() < wanted {
@@ -57,7 +58,8 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
             }
         }
         Via::Worker | Via::Http | Via::Link => {
-            let mut config = WorkerConfig::from_settings(&service_runtime::start(Role::Worker, None)?);
+            let mut config =
+                WorkerConfig::from_settings(&service_runtime::start(Role::Worker, None)?);
             config.link = order.server.reached_with(config.link);
             let shutdown_timeout = config.shutdown_timeout;
             let handlers = order.handlers;
@@ -65,7 +67,16 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
             let log = order.log.as_deref().map(RunLog::open).transpose()?.map(Arc::new);
             let worker = Worker::builder(config).register_fn(TIMED, move |job: Job| {
                 let (runs, log) = (Arc::clone(&noted), log.clone());
-                async move { work(job.args_json(), || job.enqueued_at.as_deref(), &runs, log.as_deref(), handlers).await }
+                async move {
+                    work(
+                        job.args_json(),
+                        || job.enqueued_at.as_deref(),
+                        &runs,
+                        log.as_deref(),
+                        handlers,
+                    )
+                    .await
+                }
             });
             let mut terminated = signal(SignalKind::terminate())?;
             let mut worker = worker.start()?;
@@ -91,7 +102,10 @@ pub(crate) async fn run(order: WorkerOrder, mut channel: Channel) -> anyhow::Res
 async fn answer(channel: &mut Channel, runs: &Runs, held: &AtomicU64) {
     while let Some(question) = channel.next::<WorkerQuestion>().await {
         let runs = runs.lock().map(|runs| runs.clone()).unwrap_or_default();
-        let report = WorkerReport { held: held.load(Ordering::Relaxed), ..report(&runs, question.from_us, question.to_us) };
+        let report = WorkerReport {
+            held: held.load(Ordering::Relaxed),
+            ..report(&runs, question.from_us, question.to_us)
+        };
         Channel::say(&Event::Ran(Box::new(report)));
     }
 }
@@ -105,7 +119,9 @@ async fn work<'a>(
 ) -> Result<(), String> {
     let begin_us = now_us();
     // Faktory turns numbers into float64.
-    let [number, posted_us, takes_us] = serde_json::from_str::<[f64; 3]>(args).map_err(|error| error.to_string())?.map(|arg| arg as u64);
+    let [number, posted_us, takes_us] = serde_json::from_str::<[f64; 3]>(args)
+        .map_err(|error| error.to_string())?
+        .map(|arg| arg as u64);
     log.inspect(|log| log.begun(number));
     let waited = |since| micros(Timestamp::now().since(since));
     let asks = || enqueued_at().and_then(|text| Timestamp::parse(text).ok()).map(waited);
@@ -114,7 +130,9 @@ async fn work<'a>(
     match handlers {
         Handlers::Sleep if takes.is_zero() => {}
         Handlers::Sleep => tokio::time::sleep(takes).await,
-        Handlers::UseProcessor => tokio::task::spawn_blocking(move || use_processor(takes)).await.map_err(|error| error.to_string())?,
+        Handlers::UseProcessor => tokio::task::spawn_blocking(move || use_processor(takes))
+            .await
+            .map_err(|error| error.to_string())?,
     }
     log.inspect(|log| log.ended(number));
     if let Ok(mut runs) = runs.lock() {
@@ -125,7 +143,11 @@ async fn work<'a>(
 
 /// Uses so much of a processor's time, however long it takes to get that.
 fn use_processor(time: Duration) {
-    let used = || nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or(Duration::MAX);
+    let used = || {
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .map(Duration::from)
+            .unwrap_or(Duration::MAX)
+    };
     let end = used().saturating_add(time);
     while used() < end {
         std::hint::spin_loop();
@@ -133,16 +155,22 @@ fn use_processor(time: Duration) {
 }
 
 /// A worker as the crate's documentation shows it.
-async fn crate_worker(order: &WorkerOrder, runs: Runs) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+async fn crate_worker(
+    order: &WorkerOrder,
+    runs: Runs,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     let url = order.server.url();
     let connect = || {
-        let builder: faktory::WorkerBuilder<std::io::Error> = faktory::Worker::builder().workers(order.concurrency);
+        let builder: faktory::WorkerBuilder<std::io::Error> =
+            faktory::Worker::builder().workers(order.concurrency);
         let (runs, url) = (Arc::clone(&runs), url.clone());
         let builder = builder.register_fn(TIMED, move |job| {
             let runs = Arc::clone(&runs);
             async move {
                 let args = serde_json::Value::from(job.args().to_vec()).to_string();
-                work(&args, || None, &runs, None, Handlers::Sleep).await.map_err(std::io::Error::other)
+                work(&args, || None, &runs, None, Handlers::Sleep)
+                    .await
+                    .map_err(std::io::Error::other)
             }
         });
         async move { builder.connect_to(&url).await }
@@ -158,13 +186,15 @@ async fn crate_worker(order: &WorkerOrder, runs: Runs) -> anyhow::Result<impl Fu
 /// How many sockets this process has open.
 fn sockets() -> usize {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return usize::MAX };
-    let is_socket =
-        |entry: &std::fs::DirEntry| std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"));
+    let is_socket = |entry: &std::fs::DirEntry| {
+        std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
+    };
     entries.filter_map(Result::ok).filter(is_socket).count()
 }
 
 fn report(runs: &[Run], from_us: u64, to_us: u64) -> WorkerReport {
-    let (mut seen, mut latencies, mut waits, mut took) = (Seen::default(), Latencies::new(), Latencies::new(), Latencies::new());
+    let (mut seen, mut latencies, mut waits, mut took) =
+        (Seen::default(), Latencies::new(), Latencies::new(), Latencies::new());
     let mut report = WorkerReport::default();
     for run in runs {
         seen.note(run.number);
@@ -183,7 +213,8 @@ fn report(runs: &[Run], from_us: u64, to_us: u64) -> WorkerReport {
         }
     }
     (report.runs, report.distinct) = (seen.all(), seen.distinct());
-    (report.latency, report.waited, report.took) = (latencies.summary(), waits.summary(), took.summary());
+    (report.latency, report.waited, report.took) =
+        (latencies.summary(), waits.summary(), took.summary());
     report
 }
 
@@ -193,8 +224,19 @@ mod tests {
 
     #[test]
     fn a_report_counts_what_ended_in_the_span_and_the_handlers_time_within_it() {
-        let run = |number, begin_us, end_us| Run { number, posted_us: begin_us, begin_us, end_us, waited_us: None };
-        let runs = [run(0, 0, 100), run(1, 900_000, 1_100_000), run(2, 1_200_000, 1_300_000), run(2, 1_900_000, 2_500_000)];
+        let run = |number, begin_us, end_us| Run {
+            number,
+            posted_us: begin_us,
+            begin_us,
+            end_us,
+            waited_us: None,
+        };
+        let runs = [
+            run(0, 0, 100),
+            run(1, 900_000, 1_100_000),
+            run(2, 1_200_000, 1_300_000),
+            run(2, 1_900_000, 2_500_000),
+        ];
         let report = report(&runs, 1_000_000, 2_000_000);
         assert_eq!((report.runs, report.distinct, report.counted), (4, 3, 2));
         assert!((report.handler_seconds - 0.3).abs() < 1e-9, "{report:?}");

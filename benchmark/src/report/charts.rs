@@ -86,10 +86,19 @@ pub(crate) fn of(report: &Report) -> Vec<Chart> {
 /// Jobs a second before, during and after a cut of the link.
 fn timeline(figure: &Figure) -> Option<Chart> {
     let timeline = figure.runs.iter().find(|run| run.is_sound())?.timeline.as_ref()?;
-    let points = timeline.jobs_per_second.iter().enumerate().map(|(step, rate)| (step as f64 * timeline.step_seconds, *rate));
+    let points = timeline
+        .jobs_per_second
+        .iter()
+        .enumerate()
+        .map(|(step, rate)| (step as f64 * timeline.step_seconds, *rate));
     let most = timeline.jobs_per_second.iter().copied().fold(0.0, f64::max);
     let (from, to) = timeline.cut;
-    let line = |name: &str, points: Vec<(f64, f64)>, is_baseline| Series { name: name.into(), is_baseline, labels: Vec::new(), points };
+    let line = |name: &str, points: Vec<(f64, f64)>, is_baseline| Series {
+        name: name.into(),
+        is_baseline,
+        labels: Vec::new(),
+        points,
+    };
     Some(Chart {
         id: format!("timeline-{}-{}", figure.scenario, figure.network),
         section: Section::Timelines,
@@ -132,23 +141,33 @@ fn ratios(report: &Report) -> Option<Chart> {
         }
     }
     let series = |network: &str| {
-        let mut series = Series { name: network.into(), is_baseline: false, labels: Vec::new(), points: Vec::new() };
+        let mut series = Series {
+            name: network.into(),
+            is_baseline: false,
+            labels: Vec::new(),
+            points: Vec::new(),
+        };
         for (place, (scenario, via)) in bars.iter().enumerate() {
-            if let Some(value) = report.figure(network, scenario, *via).and_then(|figure| ratio(report, figure)) {
+            if let Some(value) =
+                report.figure(network, scenario, *via).and_then(|figure| ratio(report, figure))
+            {
                 series.labels.push(format!("{scenario} · {}", via.name()));
                 series.points.push((place as f64, value));
             }
         }
         series
     };
-    let series: Vec<Series> = report.networks.iter().map(|network| series(&network.network.name)).collect();
+    let series: Vec<Series> =
+        report.networks.iter().map(|network| series(&network.network.name)).collect();
     if bars.is_empty() {
         return None;
     }
     Some(Chart {
         id: "ratios".into(),
         section: Section::Ratios,
-        title: "How many times the faktory crate: jobs a second, or median latency the other way round".into(),
+        title: "How many times the faktory crate: jobs a second, or median latency the other way \
+                round"
+            .into(),
         x_label: "scenario".into(),
         y_label: "times".into(),
         axes: Axes::Bars { names: u32::try_from(bars.len()).unwrap_or(u32::MAX) },
@@ -163,16 +182,32 @@ fn throughput(report: &Report, scenario: &str, title: &str) -> Option<Chart> {
     if figures().all(is_timeline) {
         return None;
     }
-    let networks: Vec<_> = report.networks.iter().filter(|one| figures().any(|figure| figure.network == one.network.name)).collect();
+    let networks: Vec<_> = report
+        .networks
+        .iter()
+        .filter(|one| figures().any(|figure| figure.network == one.network.name))
+        .collect();
     let link = |one: &MeasuredNetwork| (one.network.near_to_far, one.network.far_to_near);
-    let as_good = |one: &MeasuredNetwork| networks.iter().filter(|other| link(other) == link(one)).count();
+    let as_good =
+        |one: &MeasuredNetwork| networks.iter().filter(|other| link(other) == link(one)).count();
     let are_bars = networks.iter().any(|network| as_good(network) > 1);
     let mut series = Vec::new();
     for via in vias(figures()) {
-        let mut bars = Series { name: label(via).into(), is_baseline: via.is_baseline(), labels: Vec::new(), points: Vec::new() };
+        let mut bars = Series {
+            name: label(via).into(),
+            is_baseline: via.is_baseline(),
+            labels: Vec::new(),
+            points: Vec::new(),
+        };
         for (place, network) in networks.iter().enumerate() {
-            let summary = report.figure(&network.network.name, scenario, via).and_then(|figure| figure.summary.as_ref());
-            let Some(rate) = summary.map(|summary| summary.jobs_per_second.median).filter(|rate| *rate > 0.0) else { continue };
+            let summary = report
+                .figure(&network.network.name, scenario, via)
+                .and_then(|figure| figure.summary.as_ref());
+            let Some(rate) =
+                summary.map(|summary| summary.jobs_per_second.median).filter(|rate| *rate > 0.0)
+            else {
+                continue;
+            };
             if are_bars {
                 bars.labels.push(network.network.name.clone());
             }
@@ -197,19 +232,38 @@ fn throughput(report: &Report, scenario: &str, title: &str) -> Option<Chart> {
     })
 }
 
-/// A percentile as a place on an axis that spreads the nines: 0 at the median's lower half, 1 at 90 %, 2 at 99 %, and so on.
+/// A percentile as a place on an axis that spreads the nines: 0 at the median's lower half, 1 at 90
+/// %, 2 at 99 %, and so on.
 pub(crate) fn nines(percentile: f64) -> f64 {
     -(1.0 - (percentile / 100.0).min(0.99999)).log10()
 }
 
 fn latency(report: &Report, scenario: &str, title: &str, network: &str) -> Option<Chart> {
-    let figures = || report.figures.iter().filter(|figure| figure.scenario == scenario && figure.network == network);
+    let figures = || {
+        report
+            .figures
+            .iter()
+            .filter(|figure| figure.scenario == scenario && figure.network == network)
+    };
     let mut series = Vec::new();
     for via in vias(figures()) {
-        let Some(summary) = report.figure(network, scenario, via).and_then(|figure| figure.summary.as_ref()) else { continue };
-        let points: Vec<(f64, f64)> = summary.distribution.iter().map(|(percentile, us)| (nines(*percentile), us / 1e3)).collect();
+        let Some(summary) =
+            report.figure(network, scenario, via).and_then(|figure| figure.summary.as_ref())
+        else {
+            continue;
+        };
+        let points: Vec<(f64, f64)> = summary
+            .distribution
+            .iter()
+            .map(|(percentile, us)| (nines(*percentile), us / 1e3))
+            .collect();
         if !points.is_empty() {
-            series.push(Series { name: label(via).into(), is_baseline: via.is_baseline(), labels: Vec::new(), points });
+            series.push(Series {
+                name: label(via).into(),
+                is_baseline: via.is_baseline(),
+                labels: Vec::new(),
+                points,
+            });
         }
     }
     (!series.is_empty()).then(|| Chart {

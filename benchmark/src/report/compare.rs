@@ -21,7 +21,11 @@ pub(crate) fn render(before: &Report, after: &Report) -> String {
         ("work server", &before.work_server, &after.work_server),
         ("faktory crate", &before.machine.faktory_crate, &after.machine.faktory_crate),
         ("distance", &format!("{:?}", before.distance), &format!("{:?}", after.distance)),
-        ("congestion control", &format!("{:?}", before.congestion), &format!("{:?}", after.congestion)),
+        (
+            "congestion control",
+            &format!("{:?}", before.congestion),
+            &format!("{:?}", after.congestion),
+        ),
         ("number of cores", &before.machine.cores.to_string(), &after.machine.cores.to_string()),
     ] {
         if one != other {
@@ -44,7 +48,9 @@ pub(crate) fn render(before: &Report, after: &Report) -> String {
     }
     let mut rows = 0;
     for figure in &after.figures {
-        let old = before.figure(&figure.network, &figure.scenario, figure.via).and_then(|figure| figure.summary.as_ref());
+        let old = before
+            .figure(&figure.network, &figure.scenario, figure.via)
+            .and_then(|figure| figure.summary.as_ref());
         let (Some(old), Some(new)) = (old, figure.summary.as_ref()) else { continue };
         let Change { name, before, after, more_is_better } = change(figure.focus, old, new);
         let factor = after.median / before.median;
@@ -89,9 +95,14 @@ struct Change {
 
 const fn change(focus: Focus, old: &Summary, new: &Summary) -> Change {
     match focus {
-        Focus::Throughput | Focus::Duration => {
-            Change { name: "jobs/s", before: old.jobs_per_second, after: new.jobs_per_second, more_is_better: true }
+        Focus::Throughput | Focus::Duration => Change {
+            name: "jobs/s",
+            before: old.jobs_per_second,
+            after: new.jobs_per_second,
+            more_is_better: true,
+        },
+        Focus::Latency => {
+            Change { name: "p50", before: old.p50_us, after: new.p50_us, more_is_better: false }
         }
-        Focus::Latency => Change { name: "p50", before: old.p50_us, after: new.p50_us, more_is_better: false },
     }
 }

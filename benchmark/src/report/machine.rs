@@ -14,7 +14,8 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     /// What the kernel uses where nobody asks for another.
     pub(crate) default_congestion_control: String,
-    /// Of this program's source, with a `+` where it had changes of its own; empty where there is no repository.
+    /// Of this program's source, with a `+` where it had changes of its own; empty where there is
+    /// no repository.
     pub(crate) commit: String,
     /// `release` or `debug`.
     pub(crate) build: String,
@@ -31,12 +32,17 @@ impl Machine {
             let line = text.lines().find(|line| line.starts_with(name))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         };
-        let memory = value(&read("/proc/meminfo"), "MemTotal").and_then(|text| text.strip_suffix(" kB")?.parse::<u64>().ok());
+        let memory = value(&read("/proc/meminfo"), "MemTotal")
+            .and_then(|text| text.strip_suffix(" kB")?.parse::<u64>().ok());
         Self {
             processor: value(&read("/proc/cpuinfo"), "model name").unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(0, Into::into),
             memory_mib: memory.unwrap_or(0) / 1024,
-            kernel: format!("{} {}", read("/proc/sys/kernel/ostype"), read("/proc/sys/kernel/osrelease")),
+            kernel: format!(
+                "{} {}",
+                read("/proc/sys/kernel/ostype"),
+                read("/proc/sys/kernel/osrelease")
+            ),
             default_congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control"),
             commit: commit(),
             build: if cfg!(debug_assertions) { "debug" } else { "release" }.into(),
@@ -57,13 +63,24 @@ pub(crate) fn now() -> String {
 
 fn commit() -> String {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments).output().ok()?;
+        let output = Command::new("git")
+            .args(["-C", env!("CARGO_MANIFEST_DIR")])
+            .args(arguments)
+            .output()
+            .ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return String::new() };
     // Reports are changes too, but not of the program.
-    let changes =
-        git(&["status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)benchmark/results", ":(exclude,top)*.md"]);
+    let changes = git(&[
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ":/",
+        ":(exclude,top)benchmark/results",
+        ":(exclude,top)*.md",
+    ]);
     let is_changed = changes.is_none_or(|changes| !changes.is_empty());
     if is_changed { format!("{commit}+") } else { commit }
 }
@@ -73,7 +90,11 @@ fn locked_version(name: &str) -> String {
     let lock = include_str!("../../../Cargo.lock");
     let wanted = format!("name = \"{name}\"");
     let mut lines = lock.lines().skip_while(|line| *line != wanted);
-    lines.nth(1).and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"')).unwrap_or_default().to_owned()
+    lines
+        .nth(1)
+        .and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -32,11 +32,24 @@ struct Row {
 
 /// The page.
 pub(crate) fn render(report: &Report) -> anyhow::Result<String> {
-    let data = Data { report, charts: charts::of(report), rows: rows(report), failures: report.failures() };
+    let data = Data {
+        report,
+        charts: charts::of(report),
+        rows: rows(report),
+        failures: report.failures(),
+    };
     // In a script element, only `</` could end it early, and `<!--` change how it is read.
     let json = serde_json::to_string(&data)?.replace('<', "\\u003c");
-    let library = CHART_LIBRARY.lines().filter(|line| !line.starts_with("//# sourceMappingURL")).collect::<Vec<_>>().join("\n");
-    Ok(TEMPLATE.replace("/*STYLE*/", STYLE).replace("/*DATA*/", &json).replace("/*LIBRARY*/", &library).replace("/*SCRIPT*/", SCRIPT))
+    let library = CHART_LIBRARY
+        .lines()
+        .filter(|line| !line.starts_with("//# sourceMappingURL"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    Ok(TEMPLATE
+        .replace("/*STYLE*/", STYLE)
+        .replace("/*DATA*/", &json)
+        .replace("/*LIBRARY*/", &library)
+        .replace("/*SCRIPT*/", SCRIPT))
 }
 
 fn rows(report: &Report) -> Vec<Row> {
@@ -44,14 +57,21 @@ fn rows(report: &Report) -> Vec<Row> {
         let Some(summary) = &figure.summary else { return vec!["–".to_owned(); 6] };
         let time = |us: f64| if us > 0.0 { table::time(us) } else { "–".into() };
         let rate = summary.jobs_per_second;
-        let processor = summary.processor_us_per_job.iter().filter(|(name, us)| *name != "emulator" && **us > 0.0);
+        let processor = summary
+            .processor_us_per_job
+            .iter()
+            .filter(|(name, us)| *name != "emulator" && **us > 0.0);
         vec![
             table::number(rate.median),
             format!("{} – {}", table::number(rate.min), table::number(rate.max)),
             time(summary.p50_us.median),
             time(summary.p99_us.median),
-            processor.map(|(name, us)| format!("{name} {}", table::number(*us))).collect::<Vec<_>>().join(", "),
-            table::ratio(report, figure).map_or_else(|| "–".into(), |ratio| format!("{} ×", table::number(ratio))),
+            processor
+                .map(|(name, us)| format!("{name} {}", table::number(*us)))
+                .collect::<Vec<_>>()
+                .join(", "),
+            table::ratio(report, figure)
+                .map_or_else(|| "–".into(), |ratio| format!("{} ×", table::number(ratio))),
         ]
     };
     let row = |figure: &super::Figure| Row {

@@ -11,10 +11,23 @@ pub(crate) fn render(report: &Report) -> String {
     let mut text = String::new();
     for network in &report.networks {
         let (name, title) = (&network.network.name, &network.network.title);
-        text.push_str(&format!("\n{name}: {title}; a round trip took {:.1} ms\n", network.round_trip_ms));
+        text.push_str(&format!(
+            "\n{name}: {title}; a round trip took {:.1} ms\n",
+            network.round_trip_ms
+        ));
         let mut table = Table::new();
         table.load_style(UTF8_BORDERS_ONLY);
-        table.set_header(["scenario", "via", "jobs/s", "(lowest – highest)", "p50", "p99", "max", "processor µs a job", ""]);
+        table.set_header([
+            "scenario",
+            "via",
+            "jobs/s",
+            "(lowest – highest)",
+            "p50",
+            "p99",
+            "max",
+            "processor µs a job",
+            "",
+        ]);
         for column in 2..7 {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);
@@ -59,7 +72,9 @@ fn row(report: &Report, figure: &Figure) -> Vec<String> {
     if summary.cut_short {
         remarks.push("stopped early".into());
     }
-    if let Some(late) = summary.generator_late_p99_us.filter(|late| *late > summary.p50_us.median / 10.0) {
+    if let Some(late) =
+        summary.generator_late_p99_us.filter(|late| *late > summary.p50_us.median / 10.0)
+    {
         remarks.push(format!("generator late by {}", time(late)));
     }
     if !summary.looked_at_each {
@@ -82,7 +97,8 @@ fn row(report: &Report, figure: &Figure) -> Vec<String> {
 }
 
 fn processors(summary: &Summary) -> String {
-    let each = summary.processor_us_per_job.iter().filter(|(name, us)| *name != "emulator" && **us > 0.0);
+    let each =
+        summary.processor_us_per_job.iter().filter(|(name, us)| *name != "emulator" && **us > 0.0);
     each.map(|(name, us)| format!("{name} {}", number(*us))).collect::<Vec<_>>().join(" ")
 }
 
@@ -91,15 +107,21 @@ fn against_baseline(report: &Report, figure: &Figure) -> Option<String> {
     ratio(report, figure).map(|ratio| format!("{} ×", number(ratio)))
 }
 
-/// Ours against the faktory crate's on the same network: how many times the jobs a second, or how many times shorter the median latency.
+/// Ours against the faktory crate's on the same network: how many times the jobs a second, or how
+/// many times shorter the median latency.
 pub(crate) fn ratio(report: &Report, figure: &Figure) -> Option<f64> {
     if figure.via.is_baseline() {
         return None;
     }
-    let baseline = report.figure(&figure.network, &figure.scenario, crate::part::order::Via::Crate)?.summary.as_ref()?;
+    let baseline = report
+        .figure(&figure.network, &figure.scenario, crate::part::order::Via::Crate)?
+        .summary
+        .as_ref()?;
     let ours = figure.summary.as_ref()?;
     let (ours, theirs) = match figure.focus {
-        Focus::Throughput | Focus::Duration => (ours.jobs_per_second.median, baseline.jobs_per_second.median),
+        Focus::Throughput | Focus::Duration => {
+            (ours.jobs_per_second.median, baseline.jobs_per_second.median)
+        }
         Focus::Latency => (baseline.p50_us.median, ours.p50_us.median),
     };
     (theirs > 0.0 && ours > 0.0).then(|| ours / theirs)
@@ -143,7 +165,8 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits_that_count() {
-        let texts: Vec<String> = [0.1234, 9.876, 12.34, 123.4, 1234.5, 1_234_567.0].map(number).into();
+        let texts: Vec<String> =
+            [0.1234, 9.876, 12.34, 123.4, 1234.5, 1_234_567.0].map(number).into();
         assert_eq!(texts, ["0.12", "9.88", "12.3", "123", "1,234", "1,234,567"]);
         assert_eq!([time(12.0), time(1500.0), time(12_345_678.0)], ["12 µs", "1.50 ms", "12.3 s"]);
     }

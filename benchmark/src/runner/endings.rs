@@ -29,16 +29,23 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Jobs that come a second while workers come and go.
 const FLOW: f64 = 200.0;
-/// What is left when they have gone is run by then: a reservation of 60 s, the look for those that ran out, a backoff, and that a few times.
+/// What is left when they have gone is run by then: a reservation of 60 s, the look for those that
+/// ran out, a backoff, and that a few times.
 const DRAINED_WITHIN: Duration = Duration::from_secs(900);
 
 fn start(stack: &Stack, queue: &str, concurrency: usize, log: &Path) -> anyhow::Result<Part> {
     launch_worker(stack, Via::Worker, queue, concurrency, Some(log), Handlers::Sleep)
 }
 
-/// So many times a worker is told to end: under full load, or a second after its queue ran dry while a few jobs still come. The latency is from
-/// the signal to its end.
-pub(super) fn endings(stack: &mut Stack, queue: &str, concurrency: usize, times: usize, dry: bool) -> anyhow::Result<Run> {
+/// So many times a worker is told to end: under full load, or a second after its queue ran dry
+/// while a few jobs still come. The latency is from the signal to its end.
+pub(super) fn endings(
+    stack: &mut Stack,
+    queue: &str,
+    concurrency: usize,
+    times: usize,
+    dry: bool,
+) -> anyhow::Result<Run> {
     let folder = tempfile::tempdir()?;
     stack.distance.watch();
     let mut run = Run::default();
@@ -56,7 +63,14 @@ pub(super) fn endings(stack: &mut Stack, queue: &str, concurrency: usize, times:
                 std::thread::sleep(Duration::from_millis(20));
             }
             let (takes, retries) = (Vec::new(), Vec::new());
-            let trickle = Trickle { queue: queue.into(), first: count, count: TRICKLE, apart: TRICKLE_APART, takes, retries };
+            let trickle = Trickle {
+                queue: queue.into(),
+                first: count,
+                count: TRICKLE,
+                apart: TRICKLE_APART,
+                takes,
+                retries,
+            };
             stack.begin_to_attend(&Attend::Trickle(trickle))?;
             count += TRICKLE;
             std::thread::sleep(DRY_FOR);
@@ -66,7 +80,8 @@ pub(super) fn endings(stack: &mut Stack, queue: &str, concurrency: usize, times:
         let told = Instant::now();
         worker.terminate()?;
         if !worker.ended_within(stack.shutdown_timeout + GRACE) {
-            run.failures.push(format!("ending {number}: it had not ended after {:?}", told.elapsed()));
+            run.failures
+                .push(format!("ending {number}: it had not ended after {:?}", told.elapsed()));
         }
         latencies.record(u64::try_from(told.elapsed().as_micros())?);
         if dry {
@@ -88,7 +103,11 @@ pub(super) fn endings(stack: &mut Stack, queue: &str, concurrency: usize, times:
         wrong("jobs were doubled", (distinct + left + sets.scheduled).saturating_sub(count));
         wrong("jobs were run twice", runs - distinct);
         run.jobs += distinct;
-        run.counts = Counts { stored: run.counts.stored + count, arrived: run.counts.arrived + runs + left + sets.scheduled, ..run.counts };
+        run.counts = Counts {
+            stored: run.counts.stored + count,
+            arrived: run.counts.arrived + runs + left + sets.scheduled,
+            ..run.counts
+        };
         run.given_back = Some(run.given_back.unwrap_or(0) + sets.scheduled);
         stack.clear_away(queue)?;
     }
@@ -98,18 +117,27 @@ pub(super) fn endings(stack: &mut Stack, queue: &str, concurrency: usize, times:
     Ok(run)
 }
 
-/// Workers come and go at random, some in order and some killed, while jobs come; every fourth job may not be retried.
-pub(super) fn chaos(stack: &mut Stack, queue: &str, workers: usize, concurrency: usize, lasts: Duration) -> anyhow::Result<Run> {
+/// Workers come and go at random, some in order and some killed, while jobs come; every fourth job
+/// may not be retried.
+pub(super) fn chaos(
+    stack: &mut Stack,
+    queue: &str,
+    workers: usize,
+    concurrency: usize,
+    lasts: Duration,
+) -> anyhow::Result<Run> {
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("runs");
     stack.distance.watch();
     let takes: Vec<Duration> = [10, 50, 100, 200].map(Duration::from_millis).to_vec();
     // By thirteen, so that each time meets each number of retries.
     let retries: Vec<i64> = (0..13).map(|number| if number % 4 == 3 { 0 } else { 25 }).collect();
-    let may_be_lost = |number: u64| retries.get(number as usize % retries.len()).is_some_and(|retry| *retry == 0);
+    let may_be_lost =
+        |number: u64| retries.get(number as usize % retries.len()).is_some_and(|retry| *retry == 0);
     let count = (FLOW * lasts.as_secs_f64()) as u64;
     let apart = Duration::from_secs_f64(1.0 / FLOW);
-    let trickle = Trickle { queue: queue.into(), first: 0, count, apart, takes, retries: retries.clone() };
+    let trickle =
+        Trickle { queue: queue.into(), first: 0, count, apart, takes, retries: retries.clone() };
     let begun = Instant::now();
     stack.begin_to_attend(&Attend::Trickle(trickle))?;
     let (mut running, mut leaving): (Vec<Part>, Vec<Part>) = (Vec::new(), Vec::new());
@@ -133,7 +161,8 @@ pub(super) fn chaos(stack: &mut Stack, queue: &str, workers: usize, concurrency:
     }
     stack.attended(lasts + Duration::from_secs(600))?;
     // Two that stay run what is left.
-    let _steady = [start(stack, queue, concurrency, &log)?, start(stack, queue, concurrency, &log)?];
+    let _steady =
+        [start(stack, queue, concurrency, &log)?, start(stack, queue, concurrency, &log)?];
     for worker in &running {
         worker.terminate()?;
     }
@@ -146,7 +175,8 @@ pub(super) fn chaos(stack: &mut Stack, queue: &str, workers: usize, concurrency:
         }
         std::thread::sleep(Duration::from_secs(1));
     };
-    let mut run = Run { jobs: jobs.len() as u64, seconds: begun.elapsed().as_secs_f64(), ..Run::default() };
+    let mut run =
+        Run { jobs: jobs.len() as u64, seconds: begun.elapsed().as_secs_f64(), ..Run::default() };
     run.chaos = Some(judge(&jobs, count, may_be_lost, &mut run.failures));
     run.chaos = run.chaos.map(|chaos| Chaos { killed, ended, ..chaos });
     note_link(stack, &mut run);
@@ -163,7 +193,8 @@ pub(crate) struct Chaos {
     /// Workers that were told to end.
     pub(crate) ended: u64,
     pub(crate) jobs: u64,
-    /// Runs beyond the first of jobs that may be retried: of these, the first was ended by a kill, or its ACK was lost with a killed worker.
+    /// Runs beyond the first of jobs that may be retried: of these, the first was ended by a kill,
+    /// or its ACK was lost with a killed worker.
     pub(crate) second_runs: u64,
     /// Of these, the run before had not ended.
     pub(crate) cut_short: u64,
@@ -171,7 +202,12 @@ pub(crate) struct Chaos {
     pub(crate) lost_once_only: u64,
 }
 
-fn judge(jobs: &HashMap<u64, Times>, count: u64, may_be_lost: impl Fn(u64) -> bool, failures: &mut Vec<String>) -> Chaos {
+fn judge(
+    jobs: &HashMap<u64, Times>,
+    count: u64,
+    may_be_lost: impl Fn(u64) -> bool,
+    failures: &mut Vec<String>,
+) -> Chaos {
     let mut chaos = Chaos { jobs: count, ..Chaos::default() };
     let (mut never, mut twice) = (0, 0);
     for number in 0..count {

@@ -9,7 +9,9 @@ use super::watch::{Watch, note_link};
 use crate::distance::Side;
 use crate::measure::{Latencies, Spread};
 use crate::part::clock::now_us;
-use crate::part::order::{Attend, Attended, Event, LoadOrder, LoadReport, Order, Pattern, Shape, Until, Via};
+use crate::part::order::{
+    Attend, Attended, Event, LoadOrder, LoadReport, Order, Pattern, Shape, Until, Via,
+};
 use crate::process::Part;
 use crate::processor::Usage;
 use crate::report::{Counts, Run};
@@ -38,16 +40,26 @@ pub(super) fn load_order(
     };
     let (clients, pattern) = match pace {
         Pace::Clients(clients) => (clients, Pattern::Closed { clients, until: until(None) }),
-        Pace::Jobs { clients, count } => (clients, Pattern::Closed { clients, until: until(Some(count)) }),
-        Pace::Stream { count } => (1, Pattern::Closed { clients: 1, until: Until::Streamed { count } }),
-        Pace::PerSecond(per_second) => (stack.connections, Pattern::Open { per_second, lasts: parameters.duration }),
+        Pace::Jobs { clients, count } => {
+            (clients, Pattern::Closed { clients, until: until(Some(count)) })
+        }
+        Pace::Stream { count } => {
+            (1, Pattern::Closed { clients: 1, until: Until::Streamed { count } })
+        }
+        Pace::PerSecond(per_second) => {
+            (stack.connections, Pattern::Open { per_second, lasts: parameters.duration })
+        }
     };
     LoadOrder {
         via,
         api: stack.api.clone(),
         server: Some(stack.server.clone()),
         // A baseline client more than there are callers would idle; our link may use all.
-        connections: if via.is_baseline() { clients.min(stack.connections) } else { stack.connections },
+        connections: if via.is_baseline() {
+            clients.min(stack.connections)
+        } else {
+            stack.connections
+        },
         queue: queue.into(),
         queues: 1,
         shape,
@@ -58,7 +70,11 @@ pub(super) fn load_order(
 }
 
 /// Starts a load and waits for its end.
-pub(super) fn load(stack: &Stack, order: LoadOrder, more: &[(&'static str, u32)]) -> anyhow::Result<(LoadReport, Watch, Usage, u64)> {
+pub(super) fn load(
+    stack: &Stack,
+    order: LoadOrder,
+    more: &[(&'static str, u32)],
+) -> anyhow::Result<(LoadReport, Watch, Usage, u64)> {
     started(stack, order)?.finish(stack, more)
 }
 
@@ -84,7 +100,11 @@ pub(super) fn started(stack: &Stack, order: LoadOrder) -> anyhow::Result<Started
 
 impl Started {
     /// What counts is between the two usages.
-    pub(super) fn finish(self, stack: &Stack, more: &[(&'static str, u32)]) -> anyhow::Result<(LoadReport, Watch, Usage, u64)> {
+    pub(super) fn finish(
+        self,
+        stack: &Stack,
+        more: &[(&'static str, u32)],
+    ) -> anyhow::Result<(LoadReport, Watch, Usage, u64)> {
         self.finish_with(stack, more, |_| ())
     }
 
@@ -118,7 +138,14 @@ impl Started {
     }
 }
 
-pub(super) fn enqueue(parameters: &Parameters, stack: &mut Stack, via: Via, queue: &str, batch: usize, pace: Pace) -> anyhow::Result<Run> {
+pub(super) fn enqueue(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    via: Via,
+    queue: &str,
+    batch: usize,
+    pace: Pace,
+) -> anyhow::Result<Run> {
     stack.distance.watch();
     let order = load_order(parameters, stack, via, queue, Shape::Add, batch, pace);
     let (mut run, watch, after) = posted(stack, order)?;
@@ -139,9 +166,23 @@ fn posted(stack: &Stack, order: LoadOrder) -> anyhow::Result<(Run, Watch, Usage)
 }
 
 /// Jobs with large args.
-pub(super) fn payloads(parameters: &Parameters, stack: &mut Stack, queue: &str, clients: usize, batch: usize) -> anyhow::Result<Run> {
+pub(super) fn payloads(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    clients: usize,
+    batch: usize,
+) -> anyhow::Result<Run> {
     stack.distance.watch();
-    let order = load_order(parameters, stack, Via::Http, queue, Shape::Events, batch, Pace::Clients(clients));
+    let order = load_order(
+        parameters,
+        stack,
+        Via::Http,
+        queue,
+        Shape::Events,
+        batch,
+        Pace::Clients(clients),
+    );
     let (mut run, ..) = posted(stack, order)?;
     run.counts.arrived = stack.queue_size(queue)?;
     stack.clear_away(queue)?;
@@ -150,10 +191,20 @@ pub(super) fn payloads(parameters: &Parameters, stack: &mut Stack, queue: &str, 
 }
 
 /// So many jobs in batches, into so many queues.
-pub(super) fn queues(parameters: &Parameters, stack: &mut Stack, queue: &str, jobs: u64, queues: u64) -> anyhow::Result<Run> {
+pub(super) fn queues(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    jobs: u64,
+    queues: u64,
+) -> anyhow::Result<Run> {
     stack.distance.watch();
     let pace = Pace::Jobs { clients: 8, count: jobs };
-    let order = LoadOrder { queues, warm_up: Duration::ZERO, ..load_order(parameters, stack, Via::Http, queue, Shape::Add, 100, pace) };
+    let order = LoadOrder {
+        queues,
+        warm_up: Duration::ZERO,
+        ..load_order(parameters, stack, Via::Http, queue, Shape::Add, 100, pace)
+    };
     let (mut run, ..) = posted(stack, order)?;
     match stack.attend(&Attend::SizeOfAll)? {
         Attended::Size(size) => run.counts.arrived = size,
@@ -182,7 +233,8 @@ pub(super) fn arrivals(stack: &mut Stack, queue: &str, run: &mut Run) -> anyhow:
     Ok(())
 }
 
-/// Each time a fresh API, and batches from the moment it is ready on. The latency is that of each batch.
+/// Each time a fresh API, and batches from the moment it is ready on. The latency is that of each
+/// batch.
 pub(super) fn after_ready(
     parameters: &Parameters,
     stack: &mut Stack,
@@ -198,7 +250,10 @@ pub(super) fn after_ready(
     for _ in 0..times {
         ready_us.push(stack.restart_api()?.as_micros() as f64);
         let pace = Pace::Jobs { clients: 1, count: requests * batch as u64 };
-        let order = LoadOrder { warm_up: Duration::ZERO, ..load_order(parameters, stack, Via::Http, queue, Shape::Add, batch, pace) };
+        let order = LoadOrder {
+            warm_up: Duration::ZERO,
+            ..load_order(parameters, stack, Via::Http, queue, Shape::Add, batch, pace)
+        };
         let (loaded, ..) = load(stack, order, &[])?;
         for us in &loaded.each_us {
             latencies.record(*us);
@@ -229,12 +284,20 @@ pub(super) fn loaded_run(loaded: &LoadReport) -> Run {
         latency: loaded.latency.clone(),
         cut_short: loaded.cut_short,
         generator_late_p99_us: loaded.generator_late_p99_us,
-        counts: Counts { stored: loaded.stored, unknown: loaded.unknown, not_stored: loaded.not_stored, ..Counts::default() },
+        counts: Counts {
+            stored: loaded.stored,
+            unknown: loaded.unknown,
+            not_stored: loaded.not_stored,
+            ..Counts::default()
+        },
         ..Run::default()
     };
     if loaded.unknown + loaded.not_stored > 0 {
         let (unknown, not_stored) = (loaded.unknown, loaded.not_stored);
-        run.failures.push(format!("{not_stored} jobs were not stored, of {unknown} nobody knows: {}", loaded.errors.join("; ")));
+        run.failures.push(format!(
+            "{not_stored} jobs were not stored, of {unknown} nobody knows: {}",
+            loaded.errors.join("; ")
+        ));
     }
     if loaded.jobs == 0 {
         run.failures.push("nothing was answered within what is measured".into());
@@ -254,7 +317,10 @@ pub(super) fn check_arrivals(run: &mut Run) {
         run.failures.push(format!("{} jobs were lost", counts.stored - different));
     }
     if counts.arrived > counts.stored + counts.unknown {
-        run.failures.push(format!("{} jobs arrived that were not answered as stored", counts.arrived - counts.stored - counts.unknown));
+        run.failures.push(format!(
+            "{} jobs arrived that were not answered as stored",
+            counts.arrived - counts.stored - counts.unknown
+        ));
     }
     if counts.arrived > different {
         run.failures.push(format!("{} jobs were doubled", counts.arrived - different));
@@ -266,7 +332,10 @@ mod tests {
     use super::*;
 
     fn failures(stored: u64, unknown: u64, arrived: u64, distinct: Option<u64>) -> Vec<String> {
-        let mut run = Run { counts: Counts { stored, unknown, not_stored: 0, arrived, distinct }, ..Run::default() };
+        let mut run = Run {
+            counts: Counts { stored, unknown, not_stored: 0, arrived, distinct },
+            ..Run::default()
+        };
         check_arrivals(&mut run);
         run.failures
     }
@@ -278,7 +347,14 @@ mod tests {
         assert!(failures(10, 0, 10, None).is_empty());
         assert_eq!(failures(10, 0, 9, Some(9)), ["1 jobs were lost"]);
         assert_eq!(failures(10, 0, 9, None), ["1 jobs were lost"]);
-        assert_eq!(failures(10, 0, 10, Some(9)), ["1 jobs were lost", "1 jobs were doubled"], "one hides the other");
-        assert_eq!(failures(10, 0, 11, Some(10)), ["1 jobs arrived that were not answered as stored", "1 jobs were doubled"]);
+        assert_eq!(
+            failures(10, 0, 10, Some(9)),
+            ["1 jobs were lost", "1 jobs were doubled"],
+            "one hides the other"
+        );
+        assert_eq!(
+            failures(10, 0, 11, Some(10)),
+            ["1 jobs arrived that were not answered as stored", "1 jobs were doubled"]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! More is posted than the work server takes, or there is no work server, or the link is cut, or forgets.
+//! More is posted than the work server takes, or there is no work server, or the link is cut, or
+//! forgets.
 
 use std::time::Duration;
 
@@ -14,9 +15,16 @@ use crate::stack::Stack;
 const OPENS_WITHIN: Duration = Duration::from_secs(5);
 
 /// So many requests a second, whatever becomes of them.
-pub(super) fn overload(parameters: &Parameters, stack: &mut Stack, queue: &str, batch: usize, rate: f64) -> anyhow::Result<Run> {
+pub(super) fn overload(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    batch: usize,
+    rate: f64,
+) -> anyhow::Result<Run> {
     stack.distance.watch();
-    let order = load_order(parameters, stack, Via::Http, queue, Shape::Add, batch, Pace::PerSecond(rate));
+    let order =
+        load_order(parameters, stack, Via::Http, queue, Shape::Add, batch, Pace::PerSecond(rate));
     let (loaded, watch, after, _) = load(stack, order, &[])?;
     let mut run = run_of(loaded, stack, &watch, &after);
     refused_only(&mut run, "too many jobs are waiting");
@@ -28,10 +36,17 @@ pub(super) fn overload(parameters: &Parameters, stack: &mut Stack, queue: &str, 
 }
 
 /// The work server goes, and clients go on posting. The stack is of no more use.
-pub(super) fn outage(parameters: &Parameters, stack: &mut Stack, queue: &str, clients: usize) -> anyhow::Result<Run> {
+pub(super) fn outage(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    clients: usize,
+) -> anyhow::Result<Run> {
     stack.distance.watch();
-    let order = load_order(parameters, stack, Via::Http, queue, Shape::Add, 1, Pace::Clients(clients));
-    let load = started(stack, LoadOrder { warm_up: parameters.warm_up.max(OPENS_WITHIN), ..order })?;
+    let order =
+        load_order(parameters, stack, Via::Http, queue, Shape::Add, 1, Pace::Clients(clients));
+    let load =
+        started(stack, LoadOrder { warm_up: parameters.warm_up.max(OPENS_WITHIN), ..order })?;
     stack.stop_work_server()?;
     let (loaded, watch, after, _) = load.finish(stack, &[])?;
     let mut run = run_of(loaded, stack, &watch, &after);
@@ -44,7 +59,8 @@ pub(super) const BEFORE_CUT: Duration = Duration::from_secs(4);
 /// And after it is whole again.
 pub(super) const AFTER_CUT: Duration = Duration::from_secs(12);
 
-/// So many clients post, whatever becomes of it; the link is cut meanwhile, unless that lasts no time.
+/// So many clients post, whatever becomes of it; the link is cut meanwhile, unless that lasts no
+/// time.
 pub(super) fn posting(
     parameters: &Parameters,
     stack: &mut Stack,
@@ -91,8 +107,17 @@ pub(super) fn silence(
     times: u32,
 ) -> anyhow::Result<Run> {
     stack.distance.watch();
-    let parameters = Parameters { warm_up: lasts / 2, duration: lasts * times, ..parameters.clone() };
-    let order = load_order(&parameters, stack, via, queue, Shape::Add, 1, Pace::PerSecond(1.0 / lasts.as_secs_f64()));
+    let parameters =
+        Parameters { warm_up: lasts / 2, duration: lasts * times, ..parameters.clone() };
+    let order = load_order(
+        &parameters,
+        stack,
+        via,
+        queue,
+        Shape::Add,
+        1,
+        Pace::PerSecond(1.0 / lasts.as_secs_f64()),
+    );
     let (loaded, watch, after, _) = load(stack, order, &[])?;
     let mut run = run_of(loaded, stack, &watch, &after);
     arrivals(stack, queue, &mut run)?;
@@ -100,7 +125,17 @@ pub(super) fn silence(
 }
 
 fn run_of(loaded: LoadReport, stack: &Stack, watch: &Watch, after: &Usage) -> Run {
-    let LoadReport { jobs, seconds, latency, refused, stored, unknown, not_stored, generator_late_p99_us, .. } = loaded;
+    let LoadReport {
+        jobs,
+        seconds,
+        latency,
+        refused,
+        stored,
+        unknown,
+        not_stored,
+        generator_late_p99_us,
+        ..
+    } = loaded;
     let mut run = Run {
         jobs,
         seconds,
@@ -120,7 +155,11 @@ fn run_of(loaded: LoadReport, stack: &Stack, watch: &Watch, after: &Usage) -> Ru
 /// What was refused was so for this reason; and something was.
 fn refused_only(run: &mut Run, reason: &str) {
     let reasons = run.refused.iter().flat_map(|refused| &refused.reasons);
-    run.failures.extend(reasons.filter(|found| !found.contains(reason)).map(|found| format!("refused otherwise: {found}")));
+    run.failures.extend(
+        reasons
+            .filter(|found| !found.contains(reason))
+            .map(|found| format!("refused otherwise: {found}")),
+    );
     if run.refused.is_none() {
         run.failures.push("nothing was refused".into());
     }

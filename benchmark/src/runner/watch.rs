@@ -37,9 +37,11 @@ impl Watch {
     pub(super) fn note(&self, after: &Usage, run: &mut Run) {
         for (name, ns) in &after.processor_ns {
             let used = ns.saturating_sub(self.before.processor_ns.get(name).copied().unwrap_or(0));
-            run.processor_us_per_job.insert((*name).into(), used as f64 / 1e3 / run.jobs.max(1) as f64);
+            run.processor_us_per_job
+                .insert((*name).into(), used as f64 / 1e3 / run.jobs.max(1) as f64);
         }
-        run.resident_bytes = after.resident.iter().map(|(name, bytes)| ((*name).into(), *bytes)).collect();
+        run.resident_bytes =
+            after.resident.iter().map(|(name, bytes)| ((*name).into(), *bytes)).collect();
         run.stolen_share = after.stolen_share(&self.before);
     }
 }

@@ -10,7 +10,8 @@ use crate::distance::Side;
 use crate::measure::Latency;
 use crate::part::clock::now_us;
 use crate::part::order::{
-    Attend, Attended, BIN_US, Event, Handlers, Order, Shape, Trickle, Via, WorkerOrder, WorkerQuestion, WorkerReport,
+    Attend, Attended, BIN_US, Event, Handlers, Order, Shape, Trickle, Via, WorkerOrder,
+    WorkerQuestion, WorkerReport,
 };
 use crate::process::Part;
 use crate::report::{Counts, Run, Timeline};
@@ -61,8 +62,14 @@ pub(super) fn launch_worker(
     Part::start(&stack.distance, Side::Near, &Order::Worker(order))
 }
 
-/// Waits until so many different jobs have been run, and asks about a span then; gives up after a while.
-fn until_run(worker: &mut Part, from_us: u64, to_us: u64, jobs: u64) -> anyhow::Result<WorkerReport> {
+/// Waits until so many different jobs have been run, and asks about a span then; gives up after a
+/// while.
+fn until_run(
+    worker: &mut Part,
+    from_us: u64,
+    to_us: u64,
+    jobs: u64,
+) -> anyhow::Result<WorkerReport> {
     let give_up = Instant::now() + SETTLES_WITHIN;
     loop {
         let ran = ask(worker, from_us, to_us)?;
@@ -82,11 +89,21 @@ fn ask(worker: &mut Part, from_us: u64, to_us: u64) -> anyhow::Result<WorkerRepo
 }
 
 /// So many jobs that the queue does not run dry, and no more.
-fn jobs_to_fill(parameters: &Parameters, stack: &Stack, via: Via, concurrency: usize, mix: Mix) -> u64 {
+fn jobs_to_fill(
+    parameters: &Parameters,
+    stack: &Stack,
+    via: Via,
+    concurrency: usize,
+    mix: Mix,
+) -> u64 {
     let takes = parameters.takes(mix);
     let mean = takes.iter().sum::<Duration>().as_secs_f64() / takes.len().max(1) as f64;
     // The crate waits for two round trips a job at the least.
-    let round_trips = if via.is_baseline() { 2.0 * stack.round_trip.unwrap_or_default().as_secs_f64() } else { 0.0 };
+    let round_trips = if via.is_baseline() {
+        2.0 * stack.round_trip.unwrap_or_default().as_secs_f64()
+    } else {
+        0.0
+    };
     let rate = (concurrency as f64 / (mean + round_trips).max(1e-6)).min(WORK_RATE_MAX);
     // And makes its connections one after the other, while it runs jobs already.
     let connecting = 2.0 * round_trips * concurrency as f64;
@@ -112,7 +129,14 @@ fn watch_reserved(stack: &mut Stack, until: Instant) -> anyhow::Result<u64> {
     Ok(most)
 }
 
-pub(super) fn work(parameters: &Parameters, stack: &mut Stack, via: Via, queue: &str, concurrency: usize, mix: Mix) -> anyhow::Result<Run> {
+pub(super) fn work(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    via: Via,
+    queue: &str,
+    concurrency: usize,
+    mix: Mix,
+) -> anyhow::Result<Run> {
     let count = jobs_to_fill(parameters, stack, via, concurrency, mix);
     stack.attend(&Attend::Fill { queue: queue.into(), count, takes: parameters.takes(mix) })?;
     stack.distance.watch();
@@ -157,7 +181,12 @@ pub(super) fn work(parameters: &Parameters, stack: &mut Stack, via: Via, queue: 
 }
 
 /// Stops the flow of jobs and waits until what was on its way has been run.
-fn settle(stack: &mut Stack, worker: &mut Part, queue: &str, count: u64) -> anyhow::Result<WorkerReport> {
+fn settle(
+    stack: &mut Stack,
+    worker: &mut Part,
+    queue: &str,
+    count: u64,
+) -> anyhow::Result<WorkerReport> {
     stack.attend(&Attend::Pause { queue: queue.into() })?;
     let give_up = Instant::now() + SETTLES_WITHIN;
     loop {
@@ -169,14 +198,29 @@ fn settle(stack: &mut Stack, worker: &mut Part, queue: &str, count: u64) -> anyh
     }
 }
 
-/// Every job that was stored must have been run, once, and acknowledged; or be among those left in the queue.
-fn note_runs(stack: &mut Stack, run: &mut Run, ran: &WorkerReport, stored: u64, left: u64) -> anyhow::Result<()> {
-    run.counts = Counts { stored, arrived: ran.runs + left, distinct: Some(ran.distinct + left), ..run.counts };
+/// Every job that was stored must have been run, once, and acknowledged; or be among those left in
+/// the queue.
+fn note_runs(
+    stack: &mut Stack,
+    run: &mut Run,
+    ran: &WorkerReport,
+    stored: u64,
+    left: u64,
+) -> anyhow::Result<()> {
+    run.counts = Counts {
+        stored,
+        arrived: ran.runs + left,
+        distinct: Some(ran.distinct + left),
+        ..run.counts
+    };
     if ran.distinct + left < stored {
         run.failures.push(format!("{} jobs were lost", stored - ran.distinct - left));
     }
     if ran.distinct + left > stored + run.counts.unknown {
-        run.failures.push(format!("{} jobs more than were stored", ran.distinct + left - stored - run.counts.unknown));
+        run.failures.push(format!(
+            "{} jobs more than were stored",
+            ran.distinct + left - stored - run.counts.unknown
+        ));
     }
     let unacknowledged = stack.unacknowledged()?;
     if unacknowledged > 0 {
@@ -220,17 +264,36 @@ pub(super) fn end_to_end(
     Ok(run)
 }
 
-/// Jobs come one at a time to a worker that has nothing to do. The latency is from the server's queue to the handler.
-pub(super) fn idle(parameters: &Parameters, stack: &mut Stack, queue: &str, concurrency: usize, jobs: u64) -> anyhow::Result<Run> {
+/// Jobs come one at a time to a worker that has nothing to do. The latency is from the server's
+/// queue to the handler.
+pub(super) fn idle(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    concurrency: usize,
+    jobs: u64,
+) -> anyhow::Result<Run> {
     stack.distance.watch();
     let mut worker = start_worker(stack, Via::Worker, queue, concurrency)?;
     std::thread::sleep(parameters.warm_up);
     let begun = Instant::now();
     let apart = parameters.duration.div_f64(jobs.max(1) as f64);
-    let trickle = Trickle { queue: queue.into(), first: 0, count: jobs, apart, takes: Vec::new(), retries: Vec::new() };
+    let trickle = Trickle {
+        queue: queue.into(),
+        first: 0,
+        count: jobs,
+        apart,
+        takes: Vec::new(),
+        retries: Vec::new(),
+    };
     stack.attend(&Attend::Trickle(trickle))?;
     let ran = until_run(&mut worker, 0, 0, jobs)?;
-    let mut run = Run { jobs: ran.distinct, seconds: begun.elapsed().as_secs_f64(), latency: ran.waited.clone(), ..Run::default() };
+    let mut run = Run {
+        jobs: ran.distinct,
+        seconds: begun.elapsed().as_secs_f64(),
+        latency: ran.waited.clone(),
+        ..Run::default()
+    };
     run.jobs_per_second = per_second(run.jobs, run.seconds);
     note_link(stack, &mut run);
     note_runs(stack, &mut run, &ran, jobs, 0)?;
@@ -250,14 +313,18 @@ pub(super) fn sharing(
     takes: Duration,
 ) -> anyhow::Result<Run> {
     stack.distance.watch();
-    let started: anyhow::Result<Vec<Part>> = (0..workers).map(|_| start_worker(stack, Via::Worker, queue, concurrency)).collect();
+    let started: anyhow::Result<Vec<Part>> =
+        (0..workers).map(|_| start_worker(stack, Via::Worker, queue, concurrency)).collect();
     let mut started = started?;
     std::thread::sleep(parameters.warm_up);
     let begun = Instant::now();
     stack.attend(&Attend::Fill { queue: queue.into(), count: jobs, takes: vec![takes] })?;
     let give_up = Instant::now() + SETTLES_WITHIN;
     let each = loop {
-        let each = started.iter_mut().map(|worker| ask(worker, 0, 0)).collect::<anyhow::Result<Vec<_>>>()?;
+        let each = started
+            .iter_mut()
+            .map(|worker| ask(worker, 0, 0))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         if each.iter().map(|ran| ran.runs).sum::<u64>() >= jobs || Instant::now() > give_up {
             break each;
         }
@@ -270,7 +337,8 @@ pub(super) fn sharing(
     };
     let mut run = Run { jobs: ran.runs, seconds: begun.elapsed().as_secs_f64(), ..Run::default() };
     run.jobs_per_second = per_second(run.jobs, run.seconds);
-    run.least_share = each.iter().map(|ran| ran.runs).min().map(|least| least as f64 / jobs.max(1) as f64);
+    run.least_share =
+        each.iter().map(|ran| ran.runs).min().map(|least| least as f64 / jobs.max(1) as f64);
     note_link(stack, &mut run);
     note_runs(stack, &mut run, &ran, jobs, 0)?;
     started.into_iter().for_each(|worker| stack.end_worker(worker));
@@ -279,7 +347,12 @@ pub(super) fn sharing(
 }
 
 /// Jobs of 10 ms, of which every twentieth never ends. What becomes of those is not looked at.
-pub(super) fn hanging(parameters: &Parameters, stack: &mut Stack, queue: &str, concurrency: usize) -> anyhow::Result<Run> {
+pub(super) fn hanging(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    concurrency: usize,
+) -> anyhow::Result<Run> {
     let mut takes = vec![Duration::from_millis(10); 19];
     takes.push(FOR_EVER);
     let seconds = (parameters.warm_up + parameters.duration).as_secs_f64();
@@ -292,7 +365,12 @@ pub(super) fn hanging(parameters: &Parameters, stack: &mut Stack, queue: &str, c
     std::thread::sleep(parameters.duration);
     let to = now_us();
     let ran = ask(&mut worker, from, to)?;
-    let mut run = Run { jobs: ran.counted, seconds: (to - from) as f64 / 1e6, latency: ran.took, ..Run::default() };
+    let mut run = Run {
+        jobs: ran.counted,
+        seconds: (to - from) as f64 / 1e6,
+        latency: ran.took,
+        ..Run::default()
+    };
     run.jobs_per_second = per_second(run.jobs, run.seconds);
     note_link(stack, &mut run);
     stack.end_worker(worker);
@@ -301,13 +379,21 @@ pub(super) fn hanging(parameters: &Parameters, stack: &mut Stack, queue: &str, c
 }
 
 /// Jobs that use the processor. The latency is how long each took.
-pub(super) fn busy(parameters: &Parameters, stack: &mut Stack, queue: &str, concurrency: usize, takes: Duration) -> anyhow::Result<Run> {
+pub(super) fn busy(
+    parameters: &Parameters,
+    stack: &mut Stack,
+    queue: &str,
+    concurrency: usize,
+    takes: Duration,
+) -> anyhow::Result<Run> {
     let seconds = (parameters.warm_up + parameters.duration).as_secs_f64();
     let processors = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
-    let count = (2.0 * seconds * processors / takes.as_secs_f64().max(1e-6)) as u64 + 2 * concurrency as u64;
+    let count = (2.0 * seconds * processors / takes.as_secs_f64().max(1e-6)) as u64
+        + 2 * concurrency as u64;
     stack.attend(&Attend::Fill { queue: queue.into(), count, takes: vec![takes] })?;
     stack.distance.watch();
-    let mut worker = launch_worker(stack, Via::Worker, queue, concurrency, None, Handlers::UseProcessor)?;
+    let mut worker =
+        launch_worker(stack, Via::Worker, queue, concurrency, None, Handlers::UseProcessor)?;
     ready(&worker)?;
     std::thread::sleep(parameters.warm_up);
     let from = now_us();
@@ -315,7 +401,12 @@ pub(super) fn busy(parameters: &Parameters, stack: &mut Stack, queue: &str, conc
     let to = now_us();
     let counted = ask(&mut worker, from, to)?;
     let ran = settle(stack, &mut worker, queue, count)?;
-    let mut run = Run { jobs: counted.counted, seconds: (to - from) as f64 / 1e6, latency: counted.took, ..Run::default() };
+    let mut run = Run {
+        jobs: counted.counted,
+        seconds: (to - from) as f64 / 1e6,
+        latency: counted.took,
+        ..Run::default()
+    };
     run.jobs_per_second = per_second(run.jobs, run.seconds);
     run.held = Some(ran.held);
     note_link(stack, &mut run);
@@ -375,11 +466,18 @@ pub(super) fn cut(
         stranded,
     };
     timeline.find_resumed();
-    let mut run = Run { jobs: ran.counted, seconds: seconds(to), timeline: Some(timeline), ..Run::default() };
+    let mut run =
+        Run { jobs: ran.counted, seconds: seconds(to), timeline: Some(timeline), ..Run::default() };
     run.jobs_per_second = per_second(run.jobs, run.seconds);
-    run.counts = Counts { stored: count, arrived: whole.runs + left, distinct: Some(whole.distinct + left), ..Counts::default() };
+    run.counts = Counts {
+        stored: count,
+        arrived: whole.runs + left,
+        distinct: Some(whole.distinct + left),
+        ..Counts::default()
+    };
     if whole.runs > whole.distinct {
-        run.failures.push(format!("{} jobs were run twice by this worker", whole.runs - whole.distinct));
+        run.failures
+            .push(format!("{} jobs were run twice by this worker", whole.runs - whole.distinct));
     }
     if whole.distinct + left + stranded < count {
         run.failures.push(format!("{} jobs were lost", count - whole.distinct - left - stranded));

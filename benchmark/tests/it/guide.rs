@@ -1,5 +1,6 @@
-//! `docs/deployment.md` followed to the letter on two machines: two network namespaces with each profile's distance between them. The commands are
-//! taken from the guide; only where its machine is, where the binary is, and the profile are put in their place.
+//! `docs/deployment.md` followed to the letter on two machines: two network namespaces with each
+//! profile's distance between them. The commands are taken from the guide; only where its machine
+//! is, where the binary is, and the profile are put in their place.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,14 +14,22 @@ use crate::{binary, skip};
 const GUIDE: &str = include_str!("../../../docs/deployment.md");
 
 /// What is between the machines of a profile: milliseconds each way, jitter, loss.
-const DISTANCES: [(&str, u64, u64, f64); 4] = [("local", 0, 0, 0.0), ("lan", 1, 0, 0.0), ("wan", 50, 0, 0.0), ("wireless", 50, 25, 0.01)];
+const DISTANCES: [(&str, u64, u64, f64); 4] =
+    [("local", 0, 0, 0.0), ("lan", 1, 0, 0.0), ("wan", 50, 0, 0.0), ("wireless", 50, 25, 0.01)];
 
 /// The guide's commands for two machines: the `sh` lines of its part on networks.
 fn commands() -> Vec<&'static str> {
     let (_, part) = GUIDE.split_once("\n## LAN, WAN, wireless\n").unwrap();
     let part = part.split("\n## ").next().unwrap();
-    assert_eq!(GUIDE.matches("```sh\n").count(), part.matches("```sh\n").count(), "nobody runs the others");
-    part.split("```sh\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines()).collect()
+    assert_eq!(
+        GUIDE.matches("```sh\n").count(),
+        part.matches("```sh\n").count(),
+        "nobody runs the others"
+    );
+    part.split("```sh\n")
+        .skip(1)
+        .flat_map(|block| block.split("```").next().unwrap().lines())
+        .collect()
 }
 
 /// A command of the guide, running; killed when dropped.
@@ -74,9 +83,17 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn two_machines_by_the_guide_with_each_profile() {
     let commands = commands();
-    let [folder_line, password_line, key_line, broker, api, worker, post] = commands.as_slice() else { panic!("{commands:?}") };
+    let [folder_line, password_line, key_line, broker, api, worker, post] = commands.as_slice()
+    else {
+        panic!("{commands:?}")
+    };
     for (profile, delay, jitter, loss) in DISTANCES {
-        let settings = Settings { delay: Duration::from_millis(delay), jitter: Duration::from_millis(jitter), loss, ..Settings::default() };
+        let settings = Settings {
+            delay: Duration::from_millis(delay),
+            jitter: Duration::from_millis(jitter),
+            loss,
+            ..Settings::default()
+        };
         let link = match Link::start(LinkConfig::both_ways(settings)) {
             Ok(link) => link,
             Err(error) => return skip(&error.to_string()),
@@ -97,10 +114,20 @@ fn two_machines_by_the_guide_with_each_profile() {
         let password = std::fs::read_to_string(folder.join("secrets/faktory_password")).unwrap();
         assert!(key.starts_with("wf_") && password.len() == 32, "{key}");
         let name = format!(".env.{profile}");
-        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&name), folder.join(&name)).unwrap();
+        std::fs::copy(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&name),
+            folder.join(&name),
+        )
+        .unwrap();
         let here = |command: &str| {
-            assert!(command.contains("10.0.0.5") && (command.contains(".env.lan") || !command.contains("--env-file")), "{command}");
-            let command = command.replace("10.0.0.5", &link.far_address().to_string()).replace(".env.lan", &name);
+            assert!(
+                command.contains("10.0.0.5")
+                    && (command.contains(".env.lan") || !command.contains("--env-file")),
+                "{command}"
+            );
+            let command = command
+                .replace("10.0.0.5", &link.far_address().to_string())
+                .replace(".env.lan", &name);
             command.replace("cargo run --release --", "WORK_FACTORY")
         };
         let broker = Running::start(link.far(), folder, "broker", &here(broker));
@@ -109,10 +136,21 @@ fn two_machines_by_the_guide_with_each_profile() {
         let worker = Running::start(link.near(), folder, "worker", &here(worker));
         until("the worker is connected", || worker.said().contains("connected to the work server"));
         let mut bash = Command::new("bash");
-        bash.args(["-c", &here(post).replace("curl ", "curl -sS --fail-with-body --retry 20 --retry-connrefused --retry-delay 1 ")]);
+        bash.args([
+            "-c",
+            &here(post).replace(
+                "curl ",
+                "curl -sS --fail-with-body --retry 20 --retry-connrefused --retry-delay 1 ",
+            ),
+        ]);
         bash.env("KEY", &key).stdin(Stdio::null()).stdout(Stdio::piped());
         let posted = link.near().spawn(bash).unwrap().wait_with_output().unwrap();
-        assert!(posted.status.success(), "{profile}: {}{}", String::from_utf8_lossy(&posted.stdout), api.said());
+        assert!(
+            posted.status.success(),
+            "{profile}: {}{}",
+            String::from_utf8_lossy(&posted.stdout),
+            api.said()
+        );
         until("the job is done", || worker.said().contains("result=3"));
         let said = [broker.said(), api.said(), worker.said()].concat();
         assert!(!said.contains(&password) && !said.contains(&key), "{profile}");

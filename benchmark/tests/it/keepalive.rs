@@ -1,4 +1,5 @@
-//! A NAT between us and the work server forgets connections that are silent. Keepalive prevents it; without it the loss is noticed and named.
+//! A NAT between us and the work server forgets connections that are silent. Keepalive prevents it;
+//! without it the loss is noticed and named.
 //!
 //! The server here sends nothing by itself: a Faktory's own keepalive would hide what ours does.
 
@@ -19,7 +20,8 @@ fn serve(listener: TcpListener) {
             let mut replies = stream.try_clone().unwrap();
             let _ = replies.write_all(b"+HI {\"v\":2}\r\n");
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                let reply: &[u8] = if line.starts_with("HELLO") { b"+OK\r\n" } else { b"$2\r\n{}\r\n" };
+                let reply: &[u8] =
+                    if line.starts_with("HELLO") { b"+OK\r\n" } else { b"$2\r\n{}\r\n" };
                 if replies.write_all(reply).is_err() {
                     return;
                 }
@@ -36,12 +38,16 @@ struct Times {
 }
 
 fn through_a_forgetful_nat(times: &Times) {
-    let link = match Link::start(Distance::both_ways(Settings { delay: Duration::from_millis(5), ..Settings::default() })) {
+    let link = match Link::start(Distance::both_ways(Settings {
+        delay: Duration::from_millis(5),
+        ..Settings::default()
+    })) {
         Ok(link) => link,
         Err(error) => return skip(&error.to_string()),
     };
     link.forget_idle_flows(Some(times.nat));
-    let listener = link.far().run(|| TcpListener::bind((link.far_address(), 7419)).unwrap()).unwrap();
+    let listener =
+        link.far().run(|| TcpListener::bind((link.far_address(), 7419)).unwrap()).unwrap();
     std::thread::spawn(move || serve(listener));
     let config = |keepalive_idle| LinkConfig {
         keepalive_idle,
@@ -53,22 +59,39 @@ fn through_a_forgetful_nat(times: &Times) {
     let push = Command::PushBulk(Vec::new());
     link.near()
         .run(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let kept = Connection::open(&config(times.keepalive), None).await.unwrap();
-                let forgotten = Connection::open(&config(Duration::from_secs(7200)), None).await.unwrap();
+                let forgotten =
+                    Connection::open(&config(Duration::from_secs(7200)), None).await.unwrap();
                 for connection in [&kept, &forgotten] {
                     assert_eq!(connection.ask(&push).await.unwrap(), Reply::Bulk("{}".into()));
                 }
                 tokio::time::sleep(times.silence).await;
-                assert_eq!(kept.ask(&push).await.unwrap(), Reply::Bulk("{}".into()), "keepalive under the NAT's time survives");
+                assert_eq!(
+                    kept.ask(&push).await.unwrap(),
+                    Reply::Bulk("{}".into()),
+                    "keepalive under the NAT's time survives"
+                );
                 let asked = Instant::now();
                 let lost = forgotten.ask(&push).await.unwrap_err();
                 assert!(lost.sent, "{lost}");
-                assert!(matches!(*lost.cause, LinkError::Timeout { phase: Phase::Reply, .. }), "{lost}");
+                assert!(
+                    matches!(*lost.cause, LinkError::Timeout { phase: Phase::Reply, .. }),
+                    "{lost}"
+                );
                 // The timeout and a second of a busy machine.
-                assert!(asked.elapsed() < times.read_timeout + Duration::from_secs(1), "{:?}", asked.elapsed());
-                eprintln!("after {:?} of silence: kept answered; forgotten said after {:?}: {lost}", times.silence, asked.elapsed());
+                assert!(
+                    asked.elapsed() < times.read_timeout + Duration::from_secs(1),
+                    "{:?}",
+                    asked.elapsed()
+                );
+                eprintln!(
+                    "after {:?} of silence: kept answered; forgotten said after {:?}: {lost}",
+                    times.silence,
+                    asked.elapsed()
+                );
             });
         })
         .unwrap();
@@ -78,7 +101,12 @@ fn through_a_forgetful_nat(times: &Times) {
 #[test]
 fn keepalive_beats_a_nat_and_its_lack_is_noticed_within_the_read_timeout() {
     let seconds = Duration::from_secs;
-    through_a_forgetful_nat(&Times { nat: seconds(9), keepalive: seconds(6), silence: seconds(20), read_timeout: seconds(3) });
+    through_a_forgetful_nat(&Times {
+        nat: seconds(9),
+        keepalive: seconds(6),
+        silence: seconds(20),
+        read_timeout: seconds(3),
+    });
 }
 
 /// `cargo test -p benchmark -- --ignored --nocapture keepalive`
@@ -88,5 +116,10 @@ fn keepalive_with_the_defaults_over_five_minutes() {
     let defaults = LinkConfig::new("", 0);
     let nat = defaults.keepalive_idle + defaults.keepalive_idle / 2;
     let (keepalive, read_timeout) = (defaults.keepalive_idle, defaults.read_timeout);
-    through_a_forgetful_nat(&Times { nat, keepalive, silence: Duration::from_secs(300), read_timeout });
+    through_a_forgetful_nat(&Times {
+        nat,
+        keepalive,
+        silence: Duration::from_secs(300),
+        read_timeout,
+    });
 }

@@ -10,7 +10,9 @@ use crate::{benchmark, skip};
 
 /// Whether this machine lets us make namespaces.
 pub(crate) fn is_allowed() -> bool {
-    match link_emulator::Link::start(link_emulator::LinkConfig::both_ways(link_emulator::Settings::default())) {
+    match link_emulator::Link::start(link_emulator::LinkConfig::both_ways(
+        link_emulator::Settings::default(),
+    )) {
         Ok(_) => true,
         Err(error) => {
             skip(&error.to_string());
@@ -30,13 +32,35 @@ async fn a_command_on_the_far_side_reaches_a_port_of_this_machine_after_the_roun
     let port = api.address().port().to_string();
     let run = move || {
         benchmark()
-            .args(["link", "--rtt", "60ms", "--loss", "0%", "--rate", "20mbit", "--forward", &port, "--"])
-            .args(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{time_total}", &format!("http://10.77.0.1:{port}/health")])
+            .args([
+                "link",
+                "--rtt",
+                "60ms",
+                "--loss",
+                "0%",
+                "--rate",
+                "20mbit",
+                "--forward",
+                &port,
+                "--",
+            ])
+            .args([
+                "curl",
+                "-sS",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code} %{time_total}",
+                &format!("http://10.77.0.1:{port}/health"),
+            ])
             .output()
             .unwrap()
     };
     let output = tokio::task::spawn_blocking(run).await.unwrap();
-    let (said, log) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
+    let (said, log) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    );
     let (status, seconds) = said.split_once(' ').unwrap_or_else(|| panic!("{said} {log}"));
     assert_eq!(status, "200", "{log}");
     assert!(seconds.parse::<f64>().unwrap() >= 0.12, "a handshake and a request: {seconds}");

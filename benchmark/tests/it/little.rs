@@ -1,4 +1,5 @@
-//! Every scenario, in little: all work, every job arrives or runs once. No thresholds. The page of the same run is then opened in a browser.
+//! Every scenario, in little: all work, every job arrives or runs once. No thresholds. The page of
+//! the same run is then opened in a browser.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,9 +9,15 @@ use serde_json::Value;
 use crate::{benchmark, browser, skip};
 
 fn run(arguments: &[&str], output: &Path) -> (Value, String) {
-    let result = benchmark().args(["--little", "--quiet", "--output"]).arg(output).args(arguments).output().unwrap();
+    let result = benchmark()
+        .args(["--little", "--quiet", "--output"])
+        .arg(output)
+        .args(arguments)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&result.stderr).into_owned();
-    let text = std::fs::read_to_string(output.join("report.json")).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let text = std::fs::read_to_string(output.join("report.json"))
+        .unwrap_or_else(|error| panic!("{error}: {said}"));
     let report: Value = serde_json::from_str(&text).unwrap();
     // A machine busy with other tests may make a measurement void; nothing else may fail it.
     for figure in report["figures"].as_array().unwrap() {
@@ -23,13 +30,19 @@ fn run(arguments: &[&str], output: &Path) -> (Value, String) {
             assert!(counts["stored"].as_u64().unwrap() > 0, "{figure}");
         }
     }
-    let is_void = report["figures"].as_array().unwrap().iter().any(|figure| figure["summary"].is_null());
+    let is_void =
+        report["figures"].as_array().unwrap().iter().any(|figure| figure["summary"].is_null());
     assert!(result.status.success() || is_void, "{said}");
     (report, said)
 }
 
 fn names(report: &Value, member: &str) -> BTreeSet<String> {
-    report["figures"].as_array().unwrap().iter().map(|figure| figure[member].as_str().unwrap().to_owned()).collect()
+    report["figures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|figure| figure[member].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -37,7 +50,10 @@ fn every_scenario_works_and_loses_and_doubles_nothing_and_the_page_shows_it() {
     let folder = tempfile::tempdir().unwrap();
     let (report, _) = run(&[], folder.path());
     assert_eq!(names(&report, "scenario").len(), 25);
-    assert_eq!(names(&report, "via"), ["crate", "http", "link", "worker"].map(str::to_owned).into());
+    assert_eq!(
+        names(&report, "via"),
+        ["crate", "http", "link", "worker"].map(str::to_owned).into()
+    );
     assert_eq!(report["figures"].as_array().unwrap().len(), 9 * 3 + 15 * 2 + 2);
     for member in ["processor", "kernel", "default_congestion_control", "build", "faktory_crate"] {
         assert!(!report["machine"][member].as_str().unwrap().is_empty(), "{member}");
@@ -52,39 +68,63 @@ fn every_scenario_works_and_loses_and_doubles_nothing_and_the_page_shows_it() {
 fn its_views_are_made_of_the_json_alone(folder: &Path) {
     let said = |arguments: &[&str]| {
         let output = benchmark().args(arguments).current_dir(folder).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     };
     said(&["page", "report.json", "again.html"]);
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     assert!(read("report.html") == read("again.html"));
     let compared = said(&["compare", "report.json", "report.json"]);
-    assert!(compared.contains("too few rounds to tell") && compared.contains("1.00 ×"), "{compared}");
+    assert!(
+        compared.contains("too few rounds to tell") && compared.contains("1.00 ×"),
+        "{compared}"
+    );
     // Made sound by hand, since what was measured in little is none to show.
     let mut report: Value = serde_json::from_str(&read("report.json")).unwrap();
     let readme = "before\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nafter\n";
     std::fs::write(folder.join("README.md"), readme).unwrap();
     let refused = benchmark().args(["readme", "report.json"]).current_dir(folder).output().unwrap();
-    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("scaled down"));
+    assert!(
+        !refused.status.success()
+            && String::from_utf8_lossy(&refused.stderr).contains("scaled down")
+    );
     assert_eq!(read("README.md"), readme);
     report["warnings"] = Value::Array(Vec::new());
     report["figures"].as_array_mut().unwrap().retain(|figure| !figure["summary"].is_null());
     std::fs::write(folder.join("sound.json"), report.to_string()).unwrap();
     said(&["readme", "sound.json"]);
     let readme = read("README.md");
-    assert!(readme.starts_with("before\n") && readme.ends_with("after\n") && !readme.contains("old"), "{readme}");
-    assert!(readme.contains("one client posts one job at a time (median)") && readme.contains("sound.html"), "{readme}");
+    assert!(
+        readme.starts_with("before\n") && readme.ends_with("after\n") && !readme.contains("old"),
+        "{readme}"
+    );
+    assert!(
+        readme.contains("one client posts one job at a time (median)")
+            && readme.contains("sound.html"),
+        "{readme}"
+    );
 }
 
 #[test]
 fn without_namespaces_a_proxy_makes_the_distance_and_the_report_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let (report, said) = run(&["--proxy", "--network", "lan", "--scenario", "single,work-noop-1"], folder.path());
+    let (report, said) =
+        run(&["--proxy", "--network", "lan", "--scenario", "single,work-noop-1"], folder.path());
     assert_eq!(report["distance"]["kind"], "proxy");
     let warnings = report["warnings"].to_string();
-    assert!(warnings.contains("hides handshakes, slow start and loss") && said.contains("hides handshakes"), "{warnings} {said}");
+    assert!(
+        warnings.contains("hides handshakes, slow start and loss")
+            && said.contains("hides handshakes"),
+        "{warnings} {said}"
+    );
     // 10 ms are felt.
-    for figure in report["figures"].as_array().unwrap().iter().filter(|figure| figure["scenario"] == "single") {
+    for figure in
+        report["figures"].as_array().unwrap().iter().filter(|figure| figure["scenario"] == "single")
+    {
         assert!(figure["runs"][0]["latency"]["p50_us"].as_u64().unwrap() >= 10_000, "{figure}");
     }
 }
@@ -100,7 +140,17 @@ async fn what_runs_already_is_measured_as_it_is_and_its_password_stays_secret() 
     let api = format!("http://{}", api.address());
     let path = folder.path().to_owned();
     let (report, said) = tokio::task::spawn_blocking(move || {
-        run(&["--faktory", &work_server, "--api", &api, "--scenario", "single,batch-100,work-1ms-15,end-to-end"], &path)
+        run(
+            &[
+                "--faktory",
+                &work_server,
+                "--api",
+                &api,
+                "--scenario",
+                "single,batch-100,work-1ms-15,end-to-end",
+            ],
+            &path,
+        )
     })
     .await
     .unwrap();
@@ -113,7 +163,10 @@ async fn what_runs_already_is_measured_as_it_is_and_its_password_stays_secret() 
     // Nothing of the benchmark's stays in somebody's server.
     let connection = faktory_link::Connection::open(&server.link(), None).await.unwrap();
     let info = connection.ask(&faktory_wire::Command::Info).await.unwrap();
-    assert!(matches!(&info, faktory_wire::Reply::Bulk(json) if !String::from_utf8_lossy(json).contains("benchmark-")), "{info:?}");
+    assert!(
+        matches!(&info, faktory_wire::Reply::Bulk(json) if !String::from_utf8_lossy(json).contains("benchmark-")),
+        "{info:?}"
+    );
 }
 
 #[test]

@@ -1,6 +1,14 @@
-//! The benchmark as its users run it, its page in a real browser, and what the emulated link shows of ours.
+//! The benchmark as its users run it, its page in a real browser, and what the emulated link shows
+//! of ours.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 mod browser;
 mod guide;
@@ -21,7 +29,8 @@ fn benchmark() -> Command {
 fn binary(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_benchmark")).with_file_name(name);
     if !path.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status().unwrap();
+        let built =
+            Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status().unwrap();
         assert!(built.success());
     }
     path

@@ -15,7 +15,10 @@ const README: &str = include_str!("../../README.md");
 fn commands() -> Vec<String> {
     let blocks = README.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
     let binary = env!("CARGO_BIN_EXE_benchmark");
-    blocks.flat_map(str::lines).map(|line| line.replace("cargo run --release -p benchmark --", binary)).collect()
+    blocks
+        .flat_map(str::lines)
+        .map(|line| line.replace("cargo run --release -p benchmark --", binary))
+        .collect()
 }
 
 fn bash(command: &str, folder: &Path) -> Command {
@@ -29,20 +32,31 @@ fn reports_are_judged_compared_and_shown_as_the_readme_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("benchmark/results")).unwrap();
-    for name in
-        ["README.md", "benchmark/results/broker.json", "benchmark/results/faktory.json", "benchmark/results/gate-enqueue-broker.json"]
-    {
+    for name in [
+        "README.md",
+        "benchmark/results/broker.json",
+        "benchmark/results/faktory.json",
+        "benchmark/results/gate-enqueue-broker.json",
+    ] {
         std::fs::copy(root.join(name), folder.path().join(name)).unwrap();
     }
-    let commands: Vec<String> = commands().into_iter().filter(|command| !command.contains(" link ")).collect();
+    let commands: Vec<String> =
+        commands().into_iter().filter(|command| !command.contains(" link ")).collect();
     assert_eq!(commands.len(), 4, "{commands:?}");
     for command in &commands {
         let output = bash(command, folder.path()).output().unwrap();
-        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+        assert!(
+            output.status.success(),
+            "{command}: {}",
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat())
+        );
     }
     assert!(folder.path().join("benchmark/results/broker.html").exists());
     let read = |folder: &Path| std::fs::read_to_string(folder.join("README.md")).unwrap();
-    assert!(read(folder.path()) == read(&root), "the README's table is not that of the committed report");
+    assert!(
+        read(folder.path()) == read(&root),
+        "the README's table is not that of the committed report"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,18 +64,27 @@ async fn commands_run_far_away_as_the_readme_says() {
     if !is_allowed() {
         return;
     }
-    let links: Vec<String> = commands().into_iter().filter(|command| command.contains(" link ")).collect();
+    let links: Vec<String> =
+        commands().into_iter().filter(|command| command.contains(" link ")).collect();
     let [health, worker] = links.as_slice() else { panic!("{links:?}") };
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     api.ready().await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
-    let health = health.replace("3000", &api.address().port().to_string()).replace("curl ", "curl -sS --fail ");
-    let output = tokio::task::spawn_blocking(move || bash(&health, &here).output().unwrap()).await.unwrap();
+    let health = health
+        .replace("3000", &api.address().port().to_string())
+        .replace("curl ", "curl -sS --fail ");
+    let output =
+        tokio::task::spawn_blocking(move || bash(&health, &here).output().unwrap()).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let worker = worker.replace("7419", &server.link().port.to_string());
-    let worker = worker.replace("target/release/worker-service", binary("worker-service").to_str().unwrap());
-    let worker = bash(&format!("exec {worker}"), Path::new("/")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let worker =
+        worker.replace("target/release/worker-service", binary("worker-service").to_str().unwrap());
+    let worker = bash(&format!("exec {worker}"), Path::new("/"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut worker = Ended(worker);
     let body = serde_json::json!({ "a": 1, "b": 2 }).to_string();
     let posted = testkit::http::post(api.address(), "/jobs/add", body).await.unwrap();

@@ -13,7 +13,9 @@ use crate::problem::{Code, Problem};
 pub(crate) fn single(job_id: &str, outcome: &JobOutcome) -> Response {
     match problem_of(outcome) {
         None => (StatusCode::ACCEPTED, Json(json!({ "job_id": job_id }))).into_response(),
-        Some((code, detail)) => again_in(Problem::new(code, detail), outcome).with("job_id", job_id).into_response(),
+        Some((code, detail)) => {
+            again_in(Problem::new(code, detail), outcome).with("job_id", job_id).into_response()
+        }
     }
 }
 
@@ -70,7 +72,11 @@ pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
     let mut members = Map::new();
     members.insert("job_ids".into(), json!(job_ids));
     members.insert("count".into(), json!(count));
-    for (name, list) in [("rejected", Value::from(rejected)), ("unknown", Value::from(unknown)), ("not_sent", Value::from(not_sent))] {
+    for (name, list) in [
+        ("rejected", Value::from(rejected)),
+        ("unknown", Value::from(unknown)),
+        ("not_sent", Value::from(not_sent)),
+    ] {
         if list.as_array().is_some_and(|list| !list.is_empty()) {
             members.insert(name.into(), list);
         }
@@ -78,8 +84,10 @@ pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
     if count > 0 {
         return (StatusCode::MULTI_STATUS, Json(members)).into_response();
     }
-    let (code, detail) =
-        first_unknown.or(first_not_stored).or(first_rejected).unwrap_or_else(|| (Code::InternalError, "the batch has no outcome".into()));
+    let (code, detail) = first_unknown
+        .or(first_not_stored)
+        .or(first_rejected)
+        .unwrap_or_else(|| (Code::InternalError, "the batch has no outcome".into()));
     let problem = Problem::new(code, detail).with_members(members);
     outcomes.iter().fold(problem, again_in).into_response()
 }
@@ -97,8 +105,12 @@ fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
     let (code, detail) = match outcome {
         JobOutcome::Stored => return None,
         JobOutcome::Rejected(detail) => (Code::RefusedByWorkServer, detail.clone()),
-        JobOutcome::ServerRefuses(detail) => (Code::WorkServerRefusing, format!("nothing was enqueued: {detail}")),
-        JobOutcome::Unknown(detail) => (Code::OutcomeUnknown, format!("the job may be stored or not: {detail}")),
+        JobOutcome::ServerRefuses(detail) => {
+            (Code::WorkServerRefusing, format!("nothing was enqueued: {detail}"))
+        }
+        JobOutcome::Unknown(detail) => {
+            (Code::OutcomeUnknown, format!("the job may be stored or not: {detail}"))
+        }
         JobOutcome::NotSent(reason, detail) => {
             let code = match reason {
                 // Out of time before a connection was free is, for the caller, no connection.

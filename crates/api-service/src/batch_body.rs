@@ -32,7 +32,10 @@ pub(crate) enum Jobs<'a> {
 
 impl<'a> BatchBody<'a> {
     /// Reads a batch, of which at most `limit` jobs are kept.
-    pub(crate) fn read<D: Deserializer<'a>>(deserializer: D, limit: usize) -> Result<Self, D::Error> {
+    pub(crate) fn read<D: Deserializer<'a>>(
+        deserializer: D,
+        limit: usize,
+    ) -> Result<Self, D::Error> {
         deserializer.deserialize_any(BodyVisitor { limit })
     }
 }

@@ -13,7 +13,8 @@ use crate::encoding::{Decoded, Encoding};
 use crate::problem::{Code, Problem};
 use crate::state::{State, shutting_down};
 
-/// What is still coming behind a refused body is read for so long, so that the client gets to see the answer.
+/// What is still coming behind a refused body is read for so long, so that the client gets to see
+/// the answer.
 const DISCARD_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 const DISCARD_BYTES: usize = 64 << 20;
 
@@ -35,29 +36,49 @@ impl Text {
 }
 
 /// Takes the body in.
-pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant) -> Result<Text, Problem> {
-    let checked = state.check_serving().and_then(|()| check_headers(request.headers())).and_then(|()| Encoding::of(request.headers()));
+pub(crate) async fn read_json(
+    state: &State,
+    request: Request,
+    deadline: Instant,
+) -> Result<Text, Problem> {
+    let checked = state
+        .check_serving()
+        .and_then(|()| check_headers(request.headers()))
+        .and_then(|()| Encoding::of(request.headers()));
     let encoding = match checked {
         Ok(encoding) => encoding,
         Err(problem) => return Err(refuse(request, problem).await),
     };
     let limit = state.config.max_body_bytes;
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(refuse(request, too_large(limit)).await);
     }
     // How much an encoded body becomes is not known before.
     let announced = announced.filter(|_| encoding == Encoding::Identity);
-    let size = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_SHARE.min(limit));
+    let size =
+        announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_SHARE.min(limit));
     let read = async {
         // What is announced may never come, so it takes its share as it comes.
         let Some(mut share) = state.body_budget.share(size.min(FIRST_SHARE)).await else {
             return Err(refuse(request, no_room()).await);
         };
         let text = match encoding {
-            Encoding::Identity => collect(state, request, limit, size, &mut share, deadline).await?,
+            Encoding::Identity => {
+                collect(state, request, limit, size, &mut share, deadline).await?
+            }
             Encoding::Gzip | Encoding::Zstd => {
-                collect_decoded(state, encoding.decode(request.into_body()), limit, &mut share, deadline).await?
+                collect_decoded(
+                    state,
+                    encoding.decode(request.into_body()),
+                    limit,
+                    &mut share,
+                    deadline,
+                )
+                .await?
             }
         };
         Ok(Text { text: utf8(text)?, _share: share })
@@ -69,7 +90,8 @@ pub(crate) async fn read_json(state: &State, request: Request, deadline: Instant
 }
 
 fn no_room() -> Problem {
-    Problem::new(Code::Overloaded, "too many large bodies are being read; nothing was enqueued").closing()
+    Problem::new(Code::Overloaded, "too many large bodies are being read; nothing was enqueued")
+        .closing()
 }
 
 /// Makes the share large enough for so many bytes more.
@@ -93,17 +115,19 @@ fn utf8(bytes: BytesMut) -> Result<String, Problem> {
 
 pub(crate) fn check_headers_of_stream(headers: &HeaderMap) -> Result<(), Problem> {
     refuse_idempotency_key(headers)?;
-    if media_type_is(headers, &["application/x-ndjson", "application/ndjson", "application/jsonl"]) {
+    if media_type_is(headers, &["application/x-ndjson", "application/ndjson", "application/jsonl"])
+    {
         return Ok(());
     }
-    let detail = "send content-type: application/x-ndjson, one job a line (with curl: -H 'content-type: application/x-ndjson' -T FILE)";
+    let detail = "send content-type: application/x-ndjson, one job a line (with curl: -H \
+                  'content-type: application/x-ndjson' -T FILE)";
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
 fn refuse_idempotency_key(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key("idempotency-key") {
-        let detail =
-            "Idempotency-Key would be ignored; leave it out, and give each job a job_id of your own so that workers can tell repeated ones";
+        let detail = "Idempotency-Key would be ignored; leave it out, and give each job a job_id \
+                      of your own so that workers can tell repeated ones";
         return Err(Problem::new(Code::IdempotencyNotSupported, detail));
     }
     Ok(())
@@ -114,16 +138,19 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     if media_type_is(headers, &["application/json"]) {
         return Ok(());
     }
-    let detail = "send content-type: application/json (with curl: --json DATA, or -H 'content-type: application/json' -d DATA)";
+    let detail = "send content-type: application/json (with curl: --json DATA, or -H \
+                  'content-type: application/json' -d DATA)";
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
 /// True where the body is announced as one of these, in UTF-8.
 pub(crate) fn media_type_is(headers: &HeaderMap, accepted: &[&str]) -> bool {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (media_type, parameters) = given.split_once(';').unwrap_or((given, ""));
     let parameters = parameters.trim().to_ascii_lowercase();
-    let is_utf8 = parameters.is_empty() || matches!(parameters.as_str(), "charset=utf-8" | "charset=\"utf-8\"");
+    let is_utf8 = parameters.is_empty()
+        || matches!(parameters.as_str(), "charset=utf-8" | "charset=\"utf-8\"");
     is_utf8 && accepted.iter().any(|accepted| media_type.trim().eq_ignore_ascii_case(accepted))
 }
 
@@ -139,13 +166,19 @@ async fn collect_decoded(
     loop {
         match timeout_at(deadline.min(Instant::now() + idle), body.next()).await {
             Ok(None) => return Ok(collected),
-            Ok(Some(Ok(data))) if collected.len() + data.len() > limit => return Err(too_large(limit).closing()),
+            Ok(Some(Ok(data))) if collected.len() + data.len() > limit => {
+                return Err(too_large(limit).closing());
+            }
             Ok(Some(Ok(data))) => {
                 grow(share, &collected, data.len()).await?;
                 collected.extend_from_slice(&data);
             }
             Ok(Some(Err(error))) => {
-                return Err(Problem::new(Code::MalformedEncoding, format!("the body can't be decoded: {error}")).closing());
+                return Err(Problem::new(
+                    Code::MalformedEncoding,
+                    format!("the body can't be decoded: {error}"),
+                )
+                .closing());
             }
             Err(_) => return Err(too_slow(idle)),
         }
@@ -154,7 +187,10 @@ async fn collect_decoded(
 
 fn too_slow(idle: std::time::Duration) -> Problem {
     let idle = idle.as_secs();
-    let detail = format!("no byte of the body came for {idle} s, or it was not there before the time for the request ran out");
+    let detail = format!(
+        "no byte of the body came for {idle} s, or it was not there before the time for the \
+         request ran out"
+    );
     Problem::new(Code::BodyTooSlow, detail).closing()
 }
 
@@ -175,7 +211,11 @@ async fn collect(
             Ok(None) => return Ok(collected),
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
-                return Err(Problem::new(Code::MalformedJson, format!("the body broke off: {error}")).closing());
+                return Err(Problem::new(
+                    Code::MalformedJson,
+                    format!("the body broke off: {error}"),
+                )
+                .closing());
             }
             Err(_) => return Err(too_slow(idle)),
         };
@@ -190,8 +230,9 @@ async fn collect(
     }
 }
 
-/// Answers without having read the body: what is still coming is read and forgotten for a while, because a client
-/// whose sending fails never looks at the answer. One that asked first (`Expect: 100-continue`) sends nothing.
+/// Answers without having read the body: what is still coming is read and forgotten for a while,
+/// because a client whose sending fails never looks at the answer. One that asked first (`Expect:
+/// 100-continue`) sends nothing.
 pub(crate) async fn refuse(request: Request, problem: Problem) -> Problem {
     let expects = expects_continue(request.headers());
     let body = request.into_body();

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 const UNIT: usize = 1 << 10;
 /// A share is waited for so long: who holds one may be slow, and others are not to wait for that.
 const WAIT: Duration = Duration::from_millis(100);
-/// How often it is looked for meanwhile. Who waits in a semaphore's queue takes all that comes back, and small shares would wait behind large ones.
+/// How often it is looked for meanwhile. Who waits in a semaphore's queue takes all that comes
+/// back, and small shares would wait behind large ones.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// What there is. Clones share it.

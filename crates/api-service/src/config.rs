@@ -28,7 +28,8 @@ pub struct ApiConfig {
     pub max_batch_jobs: usize,
     /// The most distinct queue names accepted.
     pub max_queues: usize,
-    /// Args of so many bytes or more are compressed where the caller does not say; none where `None`.
+    /// Args of so many bytes or more are compressed where the caller does not say; none where
+    /// `None`.
     pub compress_from: Option<usize>,
     /// The work server.
     pub link: LinkConfig,
@@ -74,7 +75,10 @@ impl ApiConfig {
 #[must_use]
 pub fn link_config(settings: &LinkSettings) -> LinkConfig {
     LinkConfig {
-        tls: settings.tls.as_ref().map(|tls| Tls { config: Arc::clone(&tls.config), server_name: tls.server_name.clone() }),
+        tls: settings.tls.as_ref().map(|tls| Tls {
+            config: Arc::clone(&tls.config),
+            server_name: tls.server_name.clone(),
+        }),
         password: settings.url.password.as_ref().map(|password| password.reveal().to_owned()),
         connect_timeout: settings.connection_timeout,
         read_timeout: settings.read_timeout,

@@ -1,4 +1,5 @@
-//! Bodies that arrive compressed. What comes out is counted by whoever reads it, so a small body can't become a large one unnoticed.
+//! Bodies that arrive compressed. What comes out is counted by whoever reads it, so a small body
+//! can't become a large one unnoticed.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +13,8 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::problem::{Code, Problem};
 
-/// A zstd frame may ask for so much memory to be decoded, as a power of two: 8 MiB, what RFC 9659 allows for HTTP.
+/// A zstd frame may ask for so much memory to be decoded, as a power of two: 8 MiB, what RFC 9659
+/// allows for HTTP.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Read from a decoder at a time.
 const CHUNK_BYTES: usize = 32 << 10;
@@ -40,7 +42,8 @@ impl Encoding {
             ("gzip" | "x-gzip", None) => Ok(Self::Gzip),
             ("zstd", None) => Ok(Self::Zstd),
             _ => {
-                let detail = "this content-encoding is not accepted; send the body plain, or encoded once as gzip or zstd";
+                let detail = "this content-encoding is not accepted; send the body plain, or \
+                              encoded once as gzip or zstd";
                 Err(Problem::new(Code::UnsupportedMediaType, detail))
             }
         }

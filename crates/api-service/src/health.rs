@@ -20,7 +20,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 const PROBE_AGAIN: Duration = Duration::from_millis(500);
 /// For how long an answer counts.
 const GOOD_FOR: Duration = Duration::from_secs(15);
-/// Connections opened before the first request needs them, and kept: a large batch spreads over them.
+/// Connections opened before the first request needs them, and kept: a large batch spreads over
+/// them.
 const WARM: usize = 16;
 
 /// What is known of the work server.
@@ -44,7 +45,12 @@ impl Health {
 
     /// Learns from a push: a server that takes probes may refuse jobs all the same.
     pub(crate) fn note_push(&self, outcomes: &[JobOutcome]) {
-        let answers = |outcome: &JobOutcome| matches!(outcome, JobOutcome::Stored | JobOutcome::Rejected(_) | JobOutcome::ServerRefuses(_));
+        let answers = |outcome: &JobOutcome| {
+            matches!(
+                outcome,
+                JobOutcome::Stored | JobOutcome::Rejected(_) | JobOutcome::ServerRefuses(_)
+            )
+        };
         if outcomes.iter().any(answers) {
             self.seen().last_success = Some(Instant::now());
         }
@@ -61,18 +67,24 @@ impl Health {
     /// Why the service is not ready.
     fn not_ready(&self) -> Option<Problem> {
         let seen = self.seen();
-        // It counts as long as a success does: whoever sends no jobs to a service that is not ready would else never learn
-        // that the work server takes them again.
+        // It counts as long as a success does: whoever sends no jobs to a service that is not ready
+        // would else never learn that the work server takes them again.
         if let Some((detail, at)) = &seen.refusing
             && at.elapsed() < GOOD_FOR
         {
-            return Some(Problem::new(Code::WorkServerRefusing, format!("the latest push was refused: {detail}")));
+            return Some(Problem::new(
+                Code::WorkServerRefusing,
+                format!("the latest push was refused: {detail}"),
+            ));
         }
         if seen.last_success.is_some_and(|at| at.elapsed() < GOOD_FOR) {
             return None;
         }
         let why = seen.failure.clone().unwrap_or_else(|| "it has not answered yet".into());
-        Some(Problem::new(Code::WorkServerUnreachable, format!("the work server does not answer: {why}")))
+        Some(Problem::new(
+            Code::WorkServerUnreachable,
+            format!("the work server does not answer: {why}"),
+        ))
     }
 }
 
@@ -96,7 +108,9 @@ pub(crate) async fn probe(state: SharedState, pool: LinkPool) {
         if was_reachable != Some(reachable) {
             match &result {
                 Ok(()) => tracing::info!("the work server answers"),
-                Err(why) => tracing::warn!(work_server = %where_it_is(&state), %why, "no work server (FAKTORY_URL says where it is)"),
+                Err(why) => {
+                    tracing::warn!(work_server = %where_it_is(&state), %why, "no work server (FAKTORY_URL says where it is)")
+                }
             }
         }
         {
@@ -143,10 +157,16 @@ fn answer_ready(state: &State) -> Response {
     }
     let circuit = state.pusher.status().breaker;
     match state.health.not_ready() {
-        None if circuit == BreakerState::Closed => Json(json!({ "status": "ready", "circuit": circuit.name() })).into_response(),
+        None if circuit == BreakerState::Closed => {
+            Json(json!({ "status": "ready", "circuit": circuit.name() })).into_response()
+        }
         None => {
-            let detail = "the work server has failed several times in a row; it is tried again soon";
-            Problem::new(Code::CircuitOpen, detail).with("circuit", circuit.name()).quiet().into_response()
+            let detail =
+                "the work server has failed several times in a row; it is tried again soon";
+            Problem::new(Code::CircuitOpen, detail)
+                .with("circuit", circuit.name())
+                .quiet()
+                .into_response()
         }
         Some(problem) => problem.with("circuit", circuit.name()).quiet().into_response(),
     }

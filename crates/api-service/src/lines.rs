@@ -45,13 +45,25 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new(body: Decoded, limit: usize, budget: Budget) -> Self {
-        Self { body, buffer: BytesMut::new(), searched: 0, limit, skipping: None, budget, share: None, number: 0, ended: false }
+        Self {
+            body,
+            buffer: BytesMut::new(),
+            searched: 0,
+            limit,
+            skipping: None,
+            budget,
+            share: None,
+            number: 0,
+            ended: false,
+        }
     }
 
-    /// Waits for lines, and takes those that are there, up to `most`; empty at the end. Blank lines count and are left out. Cancel safe.
+    /// Waits for lines, and takes those that are there, up to `most`; empty at the end. Blank lines
+    /// count and are left out. Cancel safe.
     ///
     /// # Errors
-    /// Where the body breaks off or can't be decoded. What came before has been handed out, but for a last line without its end.
+    /// Where the body breaks off or can't be decoded. What came before has been handed out, but for
+    /// a last line without its end.
     pub(crate) async fn next(&mut self, most: usize) -> std::io::Result<Vec<Line>> {
         loop {
             let lines = self.take(most);
@@ -130,8 +142,10 @@ mod tests {
     }
 
     async fn lines_within(chunks: &[&str], limit: usize, budget: &Budget) -> Vec<Line> {
-        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from((*chunk).to_owned()))).collect();
-        let mut lines = Lines::new(Box::pin(futures_util::stream::iter(chunks)), limit, budget.clone());
+        let chunks: Vec<_> =
+            chunks.iter().map(|chunk| Ok(Bytes::from((*chunk).to_owned()))).collect();
+        let mut lines =
+            Lines::new(Box::pin(futures_util::stream::iter(chunks)), limit, budget.clone());
         let mut all = Vec::new();
         loop {
             let some = lines.next(2).await.unwrap();
@@ -159,13 +173,20 @@ mod tests {
         let (budget, half) = (Budget::new(256 << 10), "a".repeat(100 << 10));
         let _others = budget.try_share(50 << 10).unwrap();
         let chunks = [half.as_str(), &half, "\n", &half, &half, &half, "\n1\n", &half, &half, "\n"];
-        let kept = lines_within(&chunks, 1 << 20, &budget).await.into_iter().map(|line| match line {
-            Line::Text(number, text) => (number, Some(text.len())),
-            Line::TooLong(_) => panic!("no line is longer than allowed"),
-            Line::NoRoom(number) => (number, None),
-        });
-        assert_eq!(kept.collect::<Vec<_>>(), [(1, Some(200 << 10)), (2, None), (3, Some(1)), (4, Some(200 << 10))]);
-        assert!(budget.try_share(206 << 10).is_some(), "all that others do not have is there again");
+        let kept =
+            lines_within(&chunks, 1 << 20, &budget).await.into_iter().map(|line| match line {
+                Line::Text(number, text) => (number, Some(text.len())),
+                Line::TooLong(_) => panic!("no line is longer than allowed"),
+                Line::NoRoom(number) => (number, None),
+            });
+        assert_eq!(
+            kept.collect::<Vec<_>>(),
+            [(1, Some(200 << 10)), (2, None), (3, Some(1)), (4, Some(200 << 10))]
+        );
+        assert!(
+            budget.try_share(206 << 10).is_some(),
+            "all that others do not have is there again"
+        );
     }
 
     #[tokio::test]

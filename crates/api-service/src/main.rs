@@ -14,7 +14,8 @@ struct Arguments {
     /// Read variables from this file; those set in the environment win
     #[arg(long, value_name = "PATH")]
     env_file: Option<PathBuf>,
-    /// Ask the one that runs with the same environment whether it lives, and end with 0 where it does
+    /// Ask the one that runs with the same environment whether it lives, and end with 0 where it
+    /// does
     #[arg(long)]
     healthcheck: bool,
 }
@@ -36,7 +37,9 @@ async fn main() -> ExitCode {
         let mut termination = Termination::listen()?;
         let started = Api::start(ApiConfig::from_settings(&settings)).await;
         let api = started.map_err(|error| match &error {
-            ApiError::Bind { .. } => anyhow::Error::new(error).context("BIND_ADDR says where the API listens"),
+            ApiError::Bind { .. } => {
+                anyhow::Error::new(error).context("BIND_ADDR says where the API listens")
+            }
             ApiError::Pool(_) => error.into(),
         })?;
         let signal = termination.signal().await;

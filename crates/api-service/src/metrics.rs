@@ -83,8 +83,12 @@ impl Metrics {
                 JobOutcome::NotSent(..) => not_sent += 1,
             }
         }
-        for (counter, count) in [(&self.accepted, accepted), (&self.refused, refused), (&self.unknown, unknown), (&self.not_sent, not_sent)]
-        {
+        for (counter, count) in [
+            (&self.accepted, accepted),
+            (&self.refused, refused),
+            (&self.unknown, unknown),
+            (&self.not_sent, not_sent),
+        ] {
             if count > 0 {
                 counter.increment(count);
             }
@@ -103,13 +107,29 @@ impl Observer for Metrics {
 }
 
 /// Routes under which requests are counted; what users write into a path is none.
-const ROUTES: [&str; 8] = ["/jobs", "/jobs/batch", "/jobs/stream", "/jobs/{operation}", "/health", "/ready", "/metrics", "none"];
+const ROUTES: [&str; 8] = [
+    "/jobs",
+    "/jobs/batch",
+    "/jobs/stream",
+    "/jobs/{operation}",
+    "/health",
+    "/ready",
+    "/metrics",
+    "none",
+];
 const STATUSES: [&str; 4] = ["2xx", "4xx", "5xx", "other"];
 
 /// The layer that measures each request, under its route.
-pub(crate) async fn layer(Extract(state): Extract<SharedState>, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+pub(crate) async fn layer(
+    Extract(state): Extract<SharedState>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
     let begin = Instant::now();
-    let route = path.and_then(|path| ROUTES.iter().position(|route| *route == path.as_str())).unwrap_or(ROUTES.len() - 1);
+    let route = path
+        .and_then(|path| ROUTES.iter().position(|route| *route == path.as_str()))
+        .unwrap_or(ROUTES.len() - 1);
     let response = next.run(request).await;
     let status = match response.status().as_u16() / 100 {
         2 => 0,
@@ -124,14 +144,21 @@ pub(crate) async fn layer(Extract(state): Extract<SharedState>, path: Option<Mat
 }
 
 fn request_histogram(route: usize, status: usize) -> Histogram {
-    let (path, status) = (ROUTES.get(route).copied().unwrap_or("none"), STATUSES.get(status).copied().unwrap_or("other"));
+    let (path, status) = (
+        ROUTES.get(route).copied().unwrap_or("none"),
+        STATUSES.get(status).copied().unwrap_or("other"),
+    );
     histogram!(names::REQUEST, "path" => path, "status" => status)
 }
 
 /// `GET /metrics`: all figures, as Prometheus reads them.
 pub(crate) async fn scrape(Extract(state): Extract<SharedState>) -> Response {
     let Some(handle) = names::record_metrics() else {
-        return Problem::new(Code::NotFound, "the program that this API runs in records the metrics itself").into_response();
+        return Problem::new(
+            Code::NotFound,
+            "the program that this API runs in records the metrics itself",
+        )
+        .into_response();
     };
     let status = state.pusher.status();
     let seconds = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
@@ -147,8 +174,10 @@ pub(crate) async fn scrape(Extract(state): Extract<SharedState>) -> Response {
     gauge!(names::UTILIZATION).set(writing as f64 / status.connections_max.max(1) as f64);
     counter!(names::CONNECTED).absolute(status.connected);
     for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
-        gauge!(names::BREAKER, "state" => state.name()).set(f64::from(u8::from(state == status.breaker)));
+        gauge!(names::BREAKER, "state" => state.name())
+            .set(f64::from(u8::from(state == status.breaker)));
     }
     counter!(names::BREAKER_OPENED).absolute(status.breaker_opened);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+        .into_response()
 }

@@ -49,33 +49,97 @@ impl Code {
     const fn about(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::TlsNeeded => ("tls_needed", StatusCode::BAD_REQUEST, "This port speaks HTTPS"),
-            Self::MalformedJson => ("malformed_json", StatusCode::BAD_REQUEST, "The body is not JSON"),
-            Self::MalformedEncoding => ("malformed_encoding", StatusCode::BAD_REQUEST, "The body is not encoded as announced"),
-            Self::IdempotencyNotSupported => ("idempotency_not_supported", StatusCode::BAD_REQUEST, "Idempotency-Key is not supported"),
+            Self::MalformedJson => {
+                ("malformed_json", StatusCode::BAD_REQUEST, "The body is not JSON")
+            }
+            Self::MalformedEncoding => (
+                "malformed_encoding",
+                StatusCode::BAD_REQUEST,
+                "The body is not encoded as announced",
+            ),
+            Self::IdempotencyNotSupported => (
+                "idempotency_not_supported",
+                StatusCode::BAD_REQUEST,
+                "Idempotency-Key is not supported",
+            ),
             Self::KeyMissing => ("key_missing", StatusCode::UNAUTHORIZED, "A key is needed"),
             Self::KeyUnknown => ("key_unknown", StatusCode::UNAUTHORIZED, "The key is not known"),
-            Self::ScopeMissing => ("scope_missing", StatusCode::FORBIDDEN, "The key is not good for this"),
-            Self::HostNotAllowed => ("host_not_allowed", StatusCode::FORBIDDEN, "This name is not one of this service's"),
-            Self::OriginNotAllowed => ("origin_not_allowed", StatusCode::FORBIDDEN, "The request comes from a page of another origin"),
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is nothing at this path"),
-            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "This path does not take this method"),
-            Self::BodyTooSlow => ("body_too_slow", StatusCode::REQUEST_TIMEOUT, "The body came too slowly"),
-            Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Self::TooManyJobs => ("too_many_jobs", StatusCode::PAYLOAD_TOO_LARGE, "The batch has too many jobs"),
-            Self::UnsupportedMediaType => {
-                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be announced as JSON")
+            Self::ScopeMissing => {
+                ("scope_missing", StatusCode::FORBIDDEN, "The key is not good for this")
             }
-            Self::InvalidJob => ("invalid_job", StatusCode::UNPROCESSABLE_ENTITY, "A job is not valid"),
-            Self::EmptyBatch => ("empty_batch", StatusCode::UNPROCESSABLE_ENTITY, "The batch has no jobs"),
-            Self::RefusedByWorkServer => ("refused_by_work_server", StatusCode::UNPROCESSABLE_ENTITY, "The work server refused the job"),
-            Self::Field(code) => (code.as_str(), StatusCode::UNPROCESSABLE_ENTITY, "A job is not valid"),
-            Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "A defect of this service"),
-            Self::WorkServerUnreachable => ("work_server_unreachable", StatusCode::SERVICE_UNAVAILABLE, "The work server can't be reached"),
-            Self::WorkServerRefusing => ("work_server_refusing", StatusCode::SERVICE_UNAVAILABLE, "The work server refuses work"),
-            Self::CircuitOpen => ("circuit_open", StatusCode::SERVICE_UNAVAILABLE, "The work server failed several times in a row"),
-            Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much is waiting already"),
-            Self::ShuttingDown => ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "This service is shutting down"),
-            Self::OutcomeUnknown => ("outcome_unknown", StatusCode::GATEWAY_TIMEOUT, "Whether the work server has the job is not known"),
+            Self::HostNotAllowed => (
+                "host_not_allowed",
+                StatusCode::FORBIDDEN,
+                "This name is not one of this service's",
+            ),
+            Self::OriginNotAllowed => (
+                "origin_not_allowed",
+                StatusCode::FORBIDDEN,
+                "The request comes from a page of another origin",
+            ),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is nothing at this path"),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This path does not take this method",
+            ),
+            Self::BodyTooSlow => {
+                ("body_too_slow", StatusCode::REQUEST_TIMEOUT, "The body came too slowly")
+            }
+            Self::BodyTooLarge => {
+                ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large")
+            }
+            Self::TooManyJobs => {
+                ("too_many_jobs", StatusCode::PAYLOAD_TOO_LARGE, "The batch has too many jobs")
+            }
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body must be announced as JSON",
+            ),
+            Self::InvalidJob => {
+                ("invalid_job", StatusCode::UNPROCESSABLE_ENTITY, "A job is not valid")
+            }
+            Self::EmptyBatch => {
+                ("empty_batch", StatusCode::UNPROCESSABLE_ENTITY, "The batch has no jobs")
+            }
+            Self::RefusedByWorkServer => (
+                "refused_by_work_server",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The work server refused the job",
+            ),
+            Self::Field(code) => {
+                (code.as_str(), StatusCode::UNPROCESSABLE_ENTITY, "A job is not valid")
+            }
+            Self::InternalError => {
+                ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "A defect of this service")
+            }
+            Self::WorkServerUnreachable => (
+                "work_server_unreachable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The work server can't be reached",
+            ),
+            Self::WorkServerRefusing => (
+                "work_server_refusing",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The work server refuses work",
+            ),
+            Self::CircuitOpen => (
+                "circuit_open",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The work server failed several times in a row",
+            ),
+            Self::Overloaded => {
+                ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much is waiting already")
+            }
+            Self::ShuttingDown => {
+                ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "This service is shutting down")
+            }
+            Self::OutcomeUnknown => (
+                "outcome_unknown",
+                StatusCode::GATEWAY_TIMEOUT,
+                "Whether the work server has the job is not known",
+            ),
         }
     }
 
@@ -129,18 +193,30 @@ struct ErrorDocument<'a> {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), members: Map::new(), close: false, quiet: false, again_in: AGAIN_IN }
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            members: Map::new(),
+            close: false,
+            quiet: false,
+            again_in: AGAIN_IN,
+        }
     }
 
     /// Faults of jobs. They share a code, or the code is that of an invalid job.
     pub(crate) fn of_faults(errors: Vec<FieldError>) -> Self {
         let code = match errors.split_first() {
-            Some((first, rest)) if rest.iter().all(|error| error.code == first.code) => Code::Field(first.code),
+            Some((first, rest)) if rest.iter().all(|error| error.code == first.code) => {
+                Code::Field(first.code)
+            }
             _ => Code::InvalidJob,
         };
         let detail = match errors.as_slice() {
             [only] => only.detail.clone(),
-            [first, ..] => format!("{} faults, listed in errors; the first: {}", errors.len(), first.detail),
+            [first, ..] => {
+                format!("{} faults, listed in errors; the first: {}", errors.len(), first.detail)
+            }
             [] => String::new(),
         };
         Self { errors, ..Self::new(code, detail) }
@@ -167,7 +243,8 @@ impl Problem {
         member.insert("outcome".into(), outcome.into());
         if !self.errors.is_empty() {
             let error = |error: &FieldError| json!({ "pointer": error.pointer, "code": error.code.as_str(), "detail": error.detail });
-            member.insert("errors".into(), self.errors.iter().take(ERRORS_MAX).map(error).collect());
+            member
+                .insert("errors".into(), self.errors.iter().take(ERRORS_MAX).map(error).collect());
         }
         Value::Object(member)
     }
@@ -200,7 +277,11 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             request_id: request_id::current(),
             errors: errors
-                .map(|error| ErrorDocument { pointer: &error.pointer, code: error.code.as_str(), detail: &error.detail })
+                .map(|error| ErrorDocument {
+                    pointer: &error.pointer,
+                    code: error.code.as_str(),
+                    detail: &error.detail,
+                })
                 .collect(),
             members: &self.members,
         };

@@ -1,4 +1,5 @@
-//! The distinct queue names that callers have used: bounded, because every name costs the work server for ever.
+//! The distinct queue names that callers have used: bounded, because every name costs the work
+//! server for ever.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +17,8 @@ impl QueueNames {
         Self { seen: Mutex::default(), max }
     }
 
-    /// Takes the names of all these jobs in, or none; the indices of the jobs whose names are too many.
+    /// Takes the names of all these jobs in, or none; the indices of the jobs whose names are too
+    /// many.
     pub(crate) fn admit(&self, jobs: &[NewJob]) -> Result<(), Vec<usize>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh: HashSet<&str> = HashSet::new();

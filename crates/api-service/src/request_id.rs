@@ -1,4 +1,5 @@
-//! Every request has an id: the caller's `x-request-id`, or one made here. It is in every answer and in the log.
+//! Every request has an id: the caller's `x-request-id`, or one made here. It is in every answer
+//! and in the log.
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
@@ -22,7 +23,9 @@ pub(crate) fn current() -> String {
 /// The layer that gives each request its id.
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let given = request.headers().get(&HEADER).and_then(|value| value.to_str().ok());
-    let fits = |id: &&str| !id.is_empty() && id.len() <= LENGTH_MAX && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = |id: &&str| {
+        !id.is_empty() && id.len() <= LENGTH_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
+    };
     let id = given.filter(fits).map_or_else(|| Uuid::now_v7().simple().to_string(), Into::into);
     let header = HeaderValue::from_str(&id).ok();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

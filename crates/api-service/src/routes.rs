@@ -23,7 +23,9 @@ fn compression() -> CompressionLayer<SizeAbove> {
 }
 
 pub(crate) fn router(state: SharedState) -> Router {
-    let for_scope = |scope, route: MethodRouter<SharedState>| route.route_layer(from_fn_with_state((state.clone(), scope), access::layer));
+    let for_scope = |scope, route: MethodRouter<SharedState>| {
+        route.route_layer(from_fn_with_state((state.clone(), scope), access::layer))
+    };
     Router::new()
         .route("/jobs", for_scope(Scope::Post, post(jobs::one)))
         .route("/jobs/batch", for_scope(Scope::Post, post(jobs::batch).layer(compression())))
@@ -31,7 +33,8 @@ pub(crate) fn router(state: SharedState) -> Router {
         .route("/jobs/{operation}", for_scope(Scope::Post, post(jobs::operation)))
         .route("/metrics", for_scope(Scope::Read, get(metrics::scrape).layer(compression())))
         .layer(from_fn_with_state(SharedState::clone(&state), access::origin_layer))
-        // Below that layer's reach, and without a key: orchestrators ask, by names of their own, and the answers say nothing of jobs.
+        // Below that layer's reach, and without a key: orchestrators ask, by names of their own,
+        // and the answers say nothing of jobs.
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .fallback(not_found)
@@ -49,13 +52,16 @@ pub(crate) fn without_tls() -> Router {
 }
 
 async fn tls_needed(request: Request) -> Problem {
-    let problem = Problem::new(Code::TlsNeeded, "this port speaks HTTPS: its URL begins with https://, not http://");
+    let problem = Problem::new(
+        Code::TlsNeeded,
+        "this port speaks HTTPS: its URL begins with https://, not http://",
+    );
     body::refuse(request, problem).await.closing()
 }
 
 async fn not_found(request: Request) -> Problem {
-    let known =
-        "known paths: POST /jobs, POST /jobs/{operation}, POST /jobs/batch, POST /jobs/stream, GET /health, GET /ready, GET /metrics";
+    let known = "known paths: POST /jobs, POST /jobs/{operation}, POST /jobs/batch, POST \
+                 /jobs/stream, GET /health, GET /ready, GET /metrics";
     body::refuse(request, Problem::new(Code::NotFound, known)).await
 }
 
@@ -63,14 +69,19 @@ async fn method_not_allowed(method: Method) -> Problem {
     Problem::new(
         Code::MethodNotAllowed,
         format!(
-            "{method} is not accepted here, see the header Allow; jobs are posted (POST /jobs, /jobs/{{operation}}, /jobs/batch, /jobs/stream)"
+            "{method} is not accepted here, see the header Allow; jobs are posted (POST /jobs, \
+             /jobs/{{operation}}, /jobs/batch, /jobs/stream)"
         ),
     )
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
-    let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+    let text = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("unknown"), request_id = %request_id::current(), "a handler panicked");
-    Problem::new(Code::InternalError, "a defect of this service; report it with the request_id").into_response()
+    Problem::new(Code::InternalError, "a defect of this service; report it with the request_id")
+        .into_response()
 }

@@ -100,7 +100,8 @@ impl Api {
         self.address
     }
 
-    /// Ends in order: no new requests; those in flight get `timeout`, and then an answer that says how it stands with them.
+    /// Ends in order: no new requests; those in flight get `timeout`, and then an answer that says
+    /// how it stands with them.
     pub async fn stop(self, timeout: Duration) {
         self.state.ending.send_replace(Ending::Begun);
         let mut serving = self.serving;
@@ -204,7 +205,10 @@ async fn accept_tls(tls: &TlsAcceptor, stream: TcpStream) -> std::io::Result<Beg
     Ok(Begun::Tls(Box::new(tls.accept(stream).await?)))
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, client)) => Some((stream, client, place)),

@@ -41,7 +41,8 @@ pub(crate) struct State {
     pub(crate) streams: Streams,
 }
 
-/// Jobs of a request under way. Where the client goes before their outcomes are known, nobody hears of them: then they count as unknown.
+/// Jobs of a request under way. Where the client goes before their outcomes are known, nobody hears
+/// of them: then they count as unknown.
 pub(crate) struct Unheard<'a> {
     metrics: &'a Metrics,
     jobs: usize,
@@ -99,10 +100,14 @@ impl State {
     }
 }
 
-/// The seconds of `Prefer: wait=N` (RFC 7240, section 4.3); `None` where there is none, it is malformed, or 0. Other preferences may stand
-/// beside it, and the first that is there counts.
+/// The seconds of `Prefer: wait=N` (RFC 7240, section 4.3); `None` where there is none, it is
+/// malformed, or 0. Other preferences may stand beside it, and the first that is there counts.
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let preferences = headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
     let wait = preferences.filter_map(|preference| {
         let (name, value) = preference.split(';').next()?.split_once('=')?;
         name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
@@ -112,7 +117,8 @@ fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
 }
 
 pub(crate) fn shutting_down() -> Problem {
-    Problem::new(Code::ShuttingDown, "this service is shutting down; nothing was enqueued").closing()
+    Problem::new(Code::ShuttingDown, "this service is shutting down; nothing was enqueued")
+        .closing()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `POST /jobs/stream`: one job a line in, one result a line out, for as long as the client likes.
 //!
-//! Lines that have come are pushed together; results go out as they become known, in whatever order. What is neither answered nor
-//! refused is bounded: above that, no further line is read, and TCP holds the client back. A client that reads no results holds back
-//! itself.
+//! Lines that have come are pushed together; results go out as they become known, in whatever
+//! order. What is neither answered nor refused is bounded: above that, no further line is read, and
+//! TCP holds the client back. A client that reads no results holds back itself.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,7 +57,12 @@ impl Default for Streams {
 
 impl Streams {
     fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let too_many = |_| Problem::new(Code::Overloaded, format!("{STREAMS_MAX} streams are under way, as many as there may be"));
+        let too_many = |_| {
+            Problem::new(
+                Code::Overloaded,
+                format!("{STREAMS_MAX} streams are under way, as many as there may be"),
+            )
+        };
         Arc::clone(&self.places).try_acquire_owned().map_err(too_many)
     }
 
@@ -69,7 +74,8 @@ impl Streams {
 
     /// Ends those that still run, and waits for that.
     pub(crate) async fn end(&self) {
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;
     }
 }
@@ -82,14 +88,25 @@ enum Tell {
 }
 
 /// The handler.
-pub(crate) async fn stream(Extract(state): Extract<SharedState>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn stream(
+    Extract(state): Extract<SharedState>,
+    request: Request,
+) -> Result<Response, Problem> {
     let headers = request.headers();
-    let checked = state.check_serving().and_then(|()| body::check_headers_of_stream(headers)).and_then(|()| Encoding::of(headers));
-    let (encoding, place) = match checked.and_then(|encoding| Ok((encoding, state.streams.place()?))) {
-        Ok(checked) => checked,
-        Err(problem) => return Err(body::refuse(request, problem).await),
-    };
-    let lines = Lines::new(encoding.decode(request.into_body()), state.config.max_body_bytes, state.body_budget.clone());
+    let checked = state
+        .check_serving()
+        .and_then(|()| body::check_headers_of_stream(headers))
+        .and_then(|()| Encoding::of(headers));
+    let (encoding, place) =
+        match checked.and_then(|encoding| Ok((encoding, state.streams.place()?))) {
+            Ok(checked) => checked,
+            Err(problem) => return Err(body::refuse(request, problem).await),
+        };
+    let lines = Lines::new(
+        encoding.decode(request.into_body()),
+        state.config.max_body_bytes,
+        state.body_budget.clone(),
+    );
     let (results, answers) = mpsc::channel(RESULTS);
     let source = state.pusher.source();
     let stream = Stream {
@@ -113,7 +130,9 @@ pub(crate) async fn stream(Extract(state): Extract<SharedState>, request: Reques
         }
     });
     let mut response = Response::new(Body::from_stream(answers));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
 }
 
@@ -163,7 +182,11 @@ impl Stream {
         // Groups that have no room yet: those of one reading at a time.
         let mut admitting = 0;
         while !ended || !self.pushing.is_empty() || !self.unsent.is_empty() {
-            let may_read = !ended && admitting == 0 && self.unsent.is_empty() && self.jobs < PENDING_JOBS && self.bytes < PENDING_BYTES;
+            let may_read = !ended
+                && admitting == 0
+                && self.unsent.is_empty()
+                && self.jobs < PENDING_JOBS
+                && self.bytes < PENDING_BYTES;
             tokio::select! {
                 // Always polled, so that no room is kept for a client who does not read.
                 Some(step) = self.pushing.next() => match step {
@@ -208,7 +231,8 @@ impl Stream {
         let _ = results.send(Tell::End).await;
     }
 
-    /// Checks lines, has the jobs that are valid admitted, and answers those that are not. Returns how many groups that makes.
+    /// Checks lines, has the jobs that are valid admitted, and answers those that are not. Returns
+    /// how many groups that makes.
     fn take(&mut self, lines: Vec<Line>) -> usize {
         let now = Timestamp::now();
         let mut refused = String::new();
@@ -217,8 +241,13 @@ impl Stream {
         for line in lines {
             let (number, job) = match line {
                 Line::Text(number, text) => (number, self.check(&text, now)),
-                Line::TooLong(number) => (number, Err(body::too_large(self.state.config.max_body_bytes))),
-                Line::NoRoom(number) => (number, Err(Problem::new(Code::Overloaded, "too many large bodies are being read"))),
+                Line::TooLong(number) => {
+                    (number, Err(body::too_large(self.state.config.max_body_bytes)))
+                }
+                Line::NoRoom(number) => (
+                    number,
+                    Err(Problem::new(Code::Overloaded, "too many large bodies are being read")),
+                ),
             };
             match job {
                 Ok(job) => {
@@ -232,7 +261,10 @@ impl Stream {
                     }
                 }
                 Err(problem) => {
-                    refused.push_str(&json!({ "line": number, "error": problem.as_member("not_sent") }).to_string());
+                    refused.push_str(
+                        &json!({ "line": number, "error": problem.as_member("not_sent") })
+                            .to_string(),
+                    );
                     refused.push('\n');
                 }
             }
@@ -245,9 +277,12 @@ impl Stream {
     }
 
     fn check(&self, text: &[u8], now: Timestamp) -> Result<NewJob, Problem> {
-        let text = std::str::from_utf8(text).map_err(|_| Problem::new(Code::MalformedJson, "the line is not UTF-8"))?;
-        let element: Element<'_> = serde_json::from_str(text).map_err(|error| body::malformed(&error))?;
-        let job = job_types::validate_job(&element, Form::Members, now).map_err(Problem::of_faults)?;
+        let text = std::str::from_utf8(text)
+            .map_err(|_| Problem::new(Code::MalformedJson, "the line is not UTF-8"))?;
+        let element: Element<'_> =
+            serde_json::from_str(text).map_err(|error| body::malformed(&error))?;
+        let job =
+            job_types::validate_job(&element, Form::Members, now).map_err(Problem::of_faults)?;
         admit_queues(&self.state, std::slice::from_ref(&job), "")?;
         Ok(job)
     }
@@ -262,7 +297,8 @@ impl Stream {
         self.waiting += numbers.len();
         self.bytes += bytes;
         let state = SharedState::clone(&self.state);
-        let group = Group { numbers, ids, bytes, deadline: Instant::now() + state.config.request_timeout };
+        let group =
+            Group { numbers, ids, bytes, deadline: Instant::now() + state.config.request_timeout };
         self.pushing.push(Box::pin(async move {
             match state.pusher.room_in_turn(group.bytes, group.deadline).await {
                 Ok(room) => Step::Admitted(group, encoded, room),
@@ -288,7 +324,9 @@ impl Stream {
             match answer::member(id, outcome) {
                 // An id needs no escape: [A-Za-z0-9_-].
                 None => text.push_str(&format!("{{\"line\":{number},\"job_id\":\"{id}\"}}")),
-                Some(error) => text.push_str(&json!({ "line": number, "error": error }).to_string()),
+                Some(error) => {
+                    text.push_str(&json!({ "line": number, "error": error }).to_string())
+                }
             }
             text.push('\n');
         }

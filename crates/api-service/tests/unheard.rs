@@ -1,4 +1,5 @@
-//! Jobs whose client leaves before it hears of them. In a process of its own, because the figures are the process's.
+//! Jobs whose client leaves before it hears of them. In a process of its own, because the figures
+//! are the process's.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 use std::time::Duration;
@@ -30,18 +31,32 @@ async fn jobs_whose_client_left_count_as_unknown() {
     .await;
     let api = TestApi::start(server.link()).await;
     api.ready().await;
-    for (path, content_type) in [("/jobs", "application/json"), ("/jobs/stream", "application/x-ndjson")] {
+    for (path, content_type) in
+        [("/jobs", "application/json"), ("/jobs/stream", "application/x-ndjson")]
+    {
         let body = "{\"operation\":\"add\",\"a\":1,\"b\":2}\n";
         let mut stream = TcpStream::connect(api.address()).await.unwrap();
-        let head =
-            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+             {content_type}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all((head + body).as_bytes()).await.unwrap();
-        eventually("the job is under way", Duration::from_secs(20), || async { (value(&api, IN_FLIGHT).await > 0.0).then_some(()) }).await;
+        eventually("the job is under way", Duration::from_secs(20), || async {
+            (value(&api, IN_FLIGHT).await > 0.0).then_some(())
+        })
+        .await;
         let before = value(&api, UNKNOWN).await;
         drop(stream);
-        eventually("it counts", Duration::from_secs(20), || async { (value(&api, UNKNOWN).await > before).then_some(()) }).await;
+        eventually("it counts", Duration::from_secs(20), || async {
+            (value(&api, UNKNOWN).await > before).then_some(())
+        })
+        .await;
         // The connection on which it went gives up, and nothing is in flight any more.
-        eventually("it is over", Duration::from_secs(20), || async { (value(&api, IN_FLIGHT).await == 0.0).then_some(()) }).await;
+        eventually("it is over", Duration::from_secs(20), || async {
+            (value(&api, IN_FLIGHT).await == 0.0).then_some(())
+        })
+        .await;
     }
     assert!((value(&api, UNKNOWN).await - 2.0).abs() < f64::EPSILON, "each once");
 }
@@ -52,6 +67,7 @@ const IN_FLIGHT: &str = "work_factory_jobs_in_flight";
 /// The value of one line; 0 where there is none yet.
 async fn value(api: &TestApi, name: &str) -> f64 {
     let text = scrape(api).await;
-    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    let found =
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     found.unwrap_or(0.0)
 }

@@ -43,9 +43,15 @@ pub(crate) struct Rejected {
     pub(crate) detail: String,
 }
 
-/// The API's own words for "certainly not stored, try again". A gateway on the way may answer 503 or 429 for a request that it has passed
-/// on, so the status alone says nothing.
-const TRY_AGAIN: [&str; 5] = ["work_server_unreachable", "work_server_refusing", "circuit_open", "overloaded", "shutting_down"];
+/// The API's own words for "certainly not stored, try again". A gateway on the way may answer 503
+/// or 429 for a request that it has passed on, so the status alone says nothing.
+const TRY_AGAIN: [&str; 5] = [
+    "work_server_unreachable",
+    "work_server_refusing",
+    "circuit_open",
+    "overloaded",
+    "shutting_down",
+];
 
 impl Document {
     /// Whether the API says that nothing of the request is stored for now.
@@ -65,30 +71,55 @@ impl Client {
             return Answer::NotSent(format!("no such path: {path}"));
         };
         let json = HeaderValue::from_static("application/json");
-        let mut response = match self.http.post(url).header(CONTENT_TYPE, json).body(body).send().await {
-            Ok(response) => response,
-            Err(error) if error.is_connect() || error.is_builder() => return Answer::NotSent(chain(&error)),
-            Err(error) => return Answer::Lost(chain(&error)),
-        };
+        let mut response =
+            match self.http.post(url).header(CONTENT_TYPE, json).body(body).send().await {
+                Ok(response) => response,
+                Err(error) if error.is_connect() || error.is_builder() => {
+                    return Answer::NotSent(chain(&error));
+                }
+                Err(error) => return Answer::Lost(chain(&error)),
+            };
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
         let mut text = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if text.len() + chunk.len() <= ANSWER_MAX => text.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Answer::Lost(format!("the answer {status} has more than {ANSWER_MAX} bytes")),
+                Ok(Some(chunk)) if text.len() + chunk.len() <= ANSWER_MAX => {
+                    text.extend_from_slice(&chunk)
+                }
+                Ok(Some(_)) => {
+                    return Answer::Lost(format!(
+                        "the answer {status} has more than {ANSWER_MAX} bytes"
+                    ));
+                }
                 Ok(None) => break,
-                Err(error) => return Answer::Lost(format!("the answer {status} broke off: {}", chain(&error))),
+                Err(error) => {
+                    return Answer::Lost(format!(
+                        "the answer {status} broke off: {}",
+                        chain(&error)
+                    ));
+                }
             }
         }
         match serde_json::from_slice(&text) {
             Ok(document) => Answer::Document { status, retry_after, document: Box::new(document) },
             // A gateway's page, say. The status still tells.
             Err(_) if !(200..300).contains(&status) => {
-                let problem = Problem { status, code: format!("http_{status}"), detail: excerpt(&text), ..Problem::default() };
-                Answer::Document { status, retry_after, document: Box::new(Document { problem, ..Document::default() }) }
+                let problem = Problem {
+                    status,
+                    code: format!("http_{status}"),
+                    detail: excerpt(&text),
+                    ..Problem::default()
+                };
+                Answer::Document {
+                    status,
+                    retry_after,
+                    document: Box::new(Document { problem, ..Document::default() }),
+                }
             }
-            Err(_) => Answer::Lost(format!("the answer {status} is not the API's: {}", excerpt(&text))),
+            Err(_) => {
+                Answer::Lost(format!("the answer {status} is not the API's: {}", excerpt(&text)))
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A job to be posted, as JSON in the making. What is allowed is the API's to say; this only writes it down.
+//! A job to be posted, as JSON in the making. What is allowed is the API's to say; this only writes
+//! it down.
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ impl NewJob {
     pub fn typed<J: JobDefinition>(job: &J) -> Self {
         let mut new = Self { operation: Some(J::OPERATION), members: String::with_capacity(64) };
         let args: RawJson = job.to_args();
-        let values: Vec<&serde_json::value::RawValue> = serde_json::from_str(args.get()).unwrap_or_default();
+        let values: Vec<&serde_json::value::RawValue> =
+            serde_json::from_str(args.get()).unwrap_or_default();
         for (member, value) in J::MEMBERS.iter().zip(values) {
             new.push(member.name, value.get());
         }
@@ -31,7 +33,10 @@ impl NewJob {
     ///
     /// # Errors
     /// Where `args` can't be written as JSON.
-    pub fn raw(job_type: &str, args: &(impl Serialize + ?Sized)) -> Result<Self, serde_json::Error> {
+    pub fn raw(
+        job_type: &str,
+        args: &(impl Serialize + ?Sized),
+    ) -> Result<Self, serde_json::Error> {
         let mut new = Self { operation: None, members: String::with_capacity(64) };
         new.push("jobtype", &quoted(job_type));
         new.push("args", &serde_json::to_string(args)?);
@@ -44,7 +49,8 @@ impl NewJob {
         self.with("queue", &quoted(queue))
     }
 
-    /// An id of the caller's own. It names the job and does not make it unique: posted twice, it runs twice.
+    /// An id of the caller's own. It names the job and does not make it unique: posted twice, it
+    /// runs twice.
     #[must_use]
     pub fn id(self, job_id: &str) -> Self {
         self.with("job_id", &quoted(job_id))
@@ -153,7 +159,10 @@ mod tests {
         let mut batch = String::new();
         NewJob::typed(&add).in_batch(&mut batch);
         NewJob::raw("mail", &("ann", 2)).unwrap().custom(&[("k", 1)]).unwrap().in_batch(&mut batch);
-        assert_eq!(batch, r#"{"operation":"add","a":1,"b":0.5}{"jobtype":"mail","args":["ann",2],"custom":[["k",1]]}"#);
+        assert_eq!(
+            batch,
+            r#"{"operation":"add","a":1,"b":0.5}{"jobtype":"mail","args":["ann",2],"custom":[["k",1]]}"#
+        );
         assert_eq!(NewJob::raw("mail", &["x"]).unwrap().path(), "jobs");
     }
 }

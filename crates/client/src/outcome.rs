@@ -33,11 +33,12 @@ pub struct FieldFault {
 /// Why a job was not stored, or may not be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
-    /// The API or the work server refuses this job: it is not stored, and sending it again would not help.
+    /// The API or the work server refuses this job: it is not stored, and sending it again would
+    /// not help.
     #[error("refused ({}): {}", .0.code, .0.detail)]
     Refused(Problem),
-    /// Certainly not stored, after all retries: the service could not be reached, or takes nothing at present. Or, in a batch, another job
-    /// of the same request is not valid.
+    /// Certainly not stored, after all retries: the service could not be reached, or takes nothing
+    /// at present. Or, in a batch, another job of the same request is not valid.
     #[error("not stored: {0}")]
     NotStored(String),
     /// It may be stored or not. Never sent again by the client.

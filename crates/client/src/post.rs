@@ -19,8 +19,8 @@ enum Attempt {
 }
 
 impl Client {
-    /// Posts one job, and again while it is certainly not stored and attempts are left. Returns its id once the work
-    /// server has it.
+    /// Posts one job, and again while it is certainly not stored and attempts are left. Returns its
+    /// id once the work server has it.
     ///
     /// Not cancel safe: dropped, the outcome is not known.
     ///
@@ -46,16 +46,22 @@ fn understood(answer: Answer) -> Attempt {
         Answer::NotSent(detail) => Attempt::Again { detail, after: None },
         Answer::Lost(detail) => Attempt::Ended(Err(PostError::Unknown { job_id: None, detail })),
         Answer::Document { status: 200..300, document, .. } => {
-            Attempt::Ended(document.job_id.ok_or_else(|| PostError::Unknown { job_id: None, detail: "the answer has no job_id".into() }))
+            Attempt::Ended(document.job_id.ok_or_else(|| PostError::Unknown {
+                job_id: None,
+                detail: "the answer has no job_id".into(),
+            }))
         }
         Answer::Document { retry_after, document, .. } if document.says_try_again() => {
             Attempt::Again { detail: document.problem.detail, after: retry_after }
         }
         // 429 is no word of the API's: a gateway's, which leaves it open.
-        Answer::Document { status: 400..=428 | 430..500, document, .. } => Attempt::Ended(Err(PostError::Refused(document.problem))),
-        Answer::Document { status, document, .. } => {
-            Attempt::Ended(Err(PostError::Unknown { job_id: document.job_id, detail: unclear(status, &document.problem.detail) }))
+        Answer::Document { status: 400..=428 | 430..500, document, .. } => {
+            Attempt::Ended(Err(PostError::Refused(document.problem)))
         }
+        Answer::Document { status, document, .. } => Attempt::Ended(Err(PostError::Unknown {
+            job_id: document.job_id,
+            detail: unclear(status, &document.problem.detail),
+        })),
     }
 }
 

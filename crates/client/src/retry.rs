@@ -19,7 +19,8 @@ impl Patience {
         Self { attempt: 1, attempts, ends: Instant::now() + give_up_after }
     }
 
-    /// The pause before the next attempt; `None` where there is to be none, or the server asks for a longer pause than there is time.
+    /// The pause before the next attempt; `None` where there is to be none, or the server asks for
+    /// a longer pause than there is time.
     pub(crate) fn next_pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
         if self.attempt >= self.attempts {
             return None;
@@ -30,12 +31,14 @@ impl Patience {
     }
 }
 
-/// What the server asked for and up to a quarter more, never less; else exponential with full jitter over its upper half, so that many
-/// clients do not come back at once.
+/// What the server asked for and up to a quarter more, never less; else exponential with full
+/// jitter over its upper half, so that many clients do not come back at once.
 fn pause(attempt: u32, asked: Option<Duration>) -> Duration {
     let base = match asked {
         // Hours are longer than anybody's patience here.
-        Some(asked) => return asked.min(Duration::from_secs(86_400)).mul_f64(1.0 + fastrand::f64() / 4.0),
+        Some(asked) => {
+            return asked.min(Duration::from_secs(86_400)).mul_f64(1.0 + fastrand::f64() / 4.0);
+        }
         None => FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(LONGEST),
     };
     base.mul_f64(0.5 + fastrand::f64() / 2.0)
@@ -61,7 +64,10 @@ mod tests {
         let mut patience = Patience::new(3, Duration::from_secs(60));
         assert!(patience.next_pause(None).is_some() && patience.next_pause(None).is_some());
         assert_eq!(patience.next_pause(None), None);
-        assert_eq!(Patience::new(3, Duration::from_secs(60)).next_pause(Some(Duration::from_secs(3600))), None);
+        assert_eq!(
+            Patience::new(3, Duration::from_secs(60)).next_pause(Some(Duration::from_secs(3600))),
+            None
+        );
         assert_eq!(Patience::new(3, Duration::ZERO).next_pause(None), None);
     }
 }

@@ -32,8 +32,8 @@ pub struct StreamResults {
 /// What became of one job of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamResult {
-    /// Which job, counted from 0. `None` where the stream itself has ended early, and the outcome says why; jobs without a result are
-    /// unknown then.
+    /// Which job, counted from 0. `None` where the stream itself has ended early, and the outcome
+    /// says why; jobs without a result are unknown then.
     pub index: Option<u64>,
     /// What became of it.
     pub outcome: JobOutcome,
@@ -56,16 +56,21 @@ struct LineError {
 }
 
 impl Client {
-    /// Posts jobs as they come, in one request without a time limit. Results come in any order and must be read meanwhile: where they
-    /// are not, the API reads no further jobs. Nothing is sent again.
+    /// Posts jobs as they come, in one request without a time limit. Results come in any order and
+    /// must be read meanwhile: where they are not, the API reads no further jobs. Nothing is sent
+    /// again.
     ///
     /// # Errors
-    /// Where the API can't be reached or refuses the request as a whole. Not cancel safe: dropped, the outcomes are not known.
+    /// Where the API can't be reached or refuses the request as a whole. Not cancel safe: dropped,
+    /// the outcomes are not known.
     pub async fn post_stream<S>(&self, jobs: S) -> Result<StreamResults, PostError>
     where
         S: Stream<Item = NewJob> + Send + 'static,
     {
-        let url = self.base.join("jobs/stream").map_err(|error| PostError::NotStored(error.to_string()))?;
+        let url = self
+            .base
+            .join("jobs/stream")
+            .map_err(|error| PostError::NotStored(error.to_string()))?;
         let lines = jobs.ready_chunks(TOGETHER).map(|jobs| {
             let mut lines = String::with_capacity(jobs.len() * 64);
             for job in &jobs {
@@ -74,7 +79,10 @@ impl Client {
             }
             Ok::<_, Infallible>(Bytes::from(lines))
         });
-        let request = self.http.post(url).header(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        let request = self
+            .http
+            .post(url)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         let sent = request.timeout(NO_TIMEOUT).body(reqwest::Body::wrap_stream(lines)).send().await;
         let response = match sent {
             Ok(response) => response,
@@ -113,8 +121,11 @@ impl StreamResults {
             }
             let Some(end) = self.buffer.iter().rposition(|byte| *byte == b'\n') else { continue };
             let lines = self.buffer.split_to(end + 1).freeze();
-            for line in lines.as_ref().split(|byte: &u8| *byte == b'\n').filter(|line| !line.is_empty()) {
-                let line = serde_json::from_slice(line).map_err(|error| lost(format!("a result can't be read: {error}")))?;
+            for line in
+                lines.as_ref().split(|byte: &u8| *byte == b'\n').filter(|line| !line.is_empty())
+            {
+                let line = serde_json::from_slice(line)
+                    .map_err(|error| lost(format!("a result can't be read: {error}")))?;
                 self.ready.push_back(result(line));
             }
         }
@@ -130,7 +141,10 @@ fn result(line: Line) -> StreamResult {
             _ if says_try_again(&error.problem) => PostError::NotStored(error.problem.detail),
             _ => PostError::Refused(error.problem),
         }),
-        (None, None) => JobOutcome::Failed(PostError::Unknown { job_id: None, detail: "the result does not tell".into() }),
+        (None, None) => JobOutcome::Failed(PostError::Unknown {
+            job_id: None,
+            detail: "the result does not tell".into(),
+        }),
     };
     StreamResult { index, outcome }
 }

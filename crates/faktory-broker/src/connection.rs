@@ -1,4 +1,5 @@
-//! One client's connection: handshake, lines in, replies out, and what was not delivered when it ends.
+//! One client's connection: handshake, lines in, replies out, and what was not delivered when it
+//! ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,7 +23,8 @@ use crate::shared_io::SharedIo;
 /// Both directions of a connection by TLS.
 type Halves<'a> = (ReadHalf<TlsStream<SharedIo<'a>>>, WriteHalf<TlsStream<SharedIo<'a>>>);
 
-/// What a client may have unanswered: a command costs 1, one more for every 64 KiB, and those whose answers can be large 8.
+/// What a client may have unanswered: a command costs 1, one more for every 64 KiB, and those whose
+/// answers can be large 8.
 const UNANSWERED_MAX: u32 = 1024;
 const UNANSWERED_BYTES: usize = 64 << 10;
 const LARGE_ANSWER_COST: u32 = 8;
@@ -56,7 +58,8 @@ impl Connection {
         self.meet(None).await;
     }
 
-    /// Too many connections are told so only after their HELLO, as with Faktory: clients read one reply to it.
+    /// Too many connections are told so only after their HELLO, as with Faktory: clients read one
+    /// reply to it.
     pub(crate) async fn refuse(self, connections: usize) {
         self.meet(Some(connections)).await;
     }
@@ -74,12 +77,17 @@ impl Connection {
         }
     }
 
-    async fn accept_tls<'a>(&self, tls: &Arc<ServerConfig>, io: SharedIo<'a>) -> Option<Halves<'a>> {
+    async fn accept_tls<'a>(
+        &self,
+        tls: &Arc<ServerConfig>,
+        io: SharedIo<'a>,
+    ) -> Option<Halves<'a>> {
         let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(io);
         match tokio::time::timeout(self.config.handshake_timeout, accepting).await {
             Ok(Ok(stream)) => Some(tokio::io::split(stream)),
             Ok(Err(error)) => {
-                let client = self.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+                let client =
+                    self.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
                 // Who only looks whether the port is open says nothing.
                 if error.get_ref().is_some_and(|cause| cause.is::<tokio_rustls::rustls::Error>()) {
                     tracing::info!(client, %error, "a client failed to agree on TLS");
@@ -121,7 +129,11 @@ impl Connection {
         writer: &mut (impl AsyncWrite + Unpin),
         buffer: &mut BytesMut,
     ) -> Option<Hello> {
-        let asked = self.config.password.is_some().then(|| (fastrand::u32(4000..8096), format!("{:x}", fastrand::u64(..) >> 1)));
+        let asked = self
+            .config
+            .password
+            .is_some()
+            .then(|| (fastrand::u32(4000..8096), format!("{:x}", fastrand::u64(..) >> 1)));
         let (iterations, salt) = asked.clone().unzip();
         let mut wire = Vec::new();
         Greeting { v: 2, iterations, salt }.encode(&mut wire);
@@ -144,7 +156,10 @@ impl Connection {
         };
         if let (Some(password), Some((iterations, salt))) = (self.config.password.clone(), asked) {
             // Milliseconds of hashing: not on a thread that serves others.
-            let expected = tokio::task::spawn_blocking(move || password_hash(&password, &salt, iterations)).await.ok()?;
+            let expected =
+                tokio::task::spawn_blocking(move || password_hash(&password, &salt, iterations))
+                    .await
+                    .ok()?;
             if !same(expected.as_bytes(), hello.pwdhash.as_deref().unwrap_or_default().as_bytes()) {
                 return leave(reader, writer, "Invalid password").await;
             }
@@ -164,13 +179,20 @@ impl Connection {
         mut replies: mpsc::Receiver<Outgoing>,
     ) {
         let window = Arc::new(Semaphore::new(UNANSWERED_MAX as usize));
-        // Permits travel beside the commands, in their order, and are released as the answers are written.
+        // Permits travel beside the commands, in their order, and are released as the answers are
+        // written.
         let (unanswered, mut answered) = mpsc::channel(UNANSWERED_MAX as usize);
         let mut delivery = Delivery::new(io, self.config.tls.is_none());
         let (id, core) = (self.id, self.core.clone());
         let (input_ended, all_written) = {
-            let mut reading = std::pin::pin!(read_lines(self, &mut reader, buffer, &window, unanswered));
-            let mut writing = std::pin::pin!(write_replies(&mut writer, &mut replies, &mut answered, &mut delivery));
+            let mut reading =
+                std::pin::pin!(read_lines(self, &mut reader, buffer, &window, unanswered));
+            let mut writing = std::pin::pin!(write_replies(
+                &mut writer,
+                &mut replies,
+                &mut answered,
+                &mut delivery
+            ));
             tokio::select! {
                 input = &mut reading => match input {
                     // What was asked for is still answered.
@@ -183,7 +205,8 @@ impl Connection {
         if all_written {
             farewell(&mut reader, &mut writer, io.stream, input_ended, &mut delivery).await;
         }
-        // From here on the core can't send any more; what it has sent and was not written did not arrive.
+        // From here on the core can't send any more; what it has sent and was not written did not
+        // arrive.
         replies.close();
         let mut unsent = Vec::new();
         while let Some(outgoing) = replies.recv().await {
@@ -222,7 +245,11 @@ async fn farewell(
     let _ = tokio::time::timeout(FAREWELL, arrive).await;
 }
 
-async fn leave(reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin), why: &str) -> Option<Hello> {
+async fn leave(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    why: &str,
+) -> Option<Hello> {
     send_and_close(reader, writer, &Reply::error(why)).await;
     None
 }
@@ -232,7 +259,11 @@ async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::
     writer.flush().await
 }
 
-async fn send_and_close(reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin), reply: &Reply) {
+async fn send_and_close(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    reply: &Reply,
+) {
     let mut wire = Vec::new();
     reply.encode(&mut wire);
     let last_words = async {
@@ -243,14 +274,16 @@ async fn send_and_close(reader: &mut (impl AsyncRead + Unpin), writer: &mut (imp
     let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
 }
 
-/// Reads to the end and forgets. Closing with unread bytes would reset the connection and take the last answers with it.
+/// Reads to the end and forgets. Closing with unread bytes would reset the connection and take the
+/// last answers with it.
 async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
     let mut sink = [0; 4096];
     while read(stream.read(&mut sink).await)? > 0 {}
     Ok(())
 }
 
-/// Many close a connection by TLS without a word of TLS: that is an end as good as any, since commands are whole lines.
+/// Many close a connection by TLS without a word of TLS: that is an end as good as any, since
+/// commands are whole lines.
 fn read(result: std::io::Result<usize>) -> std::io::Result<usize> {
     match result {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
@@ -260,7 +293,8 @@ fn read(result: std::io::Result<usize>) -> std::io::Result<usize> {
 
 /// Compares in a time that does not tell where the difference is.
 fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    left.len() == right.len()
+        && left.iter().zip(right).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 async fn read_lines(
@@ -277,11 +311,17 @@ async fn read_lines(
             let (request, last) = match decoder.decode(&mut buffer) {
                 Ok(None) => break,
                 Ok(Some(line)) => {
-                    let cost = u32::try_from(line.len() / UNANSWERED_BYTES).unwrap_or(UNANSWERED_MAX);
+                    let cost =
+                        u32::try_from(line.len() / UNANSWERED_BYTES).unwrap_or(UNANSWERED_MAX);
                     let request = Command::parse(&line);
-                    let has_large_answer = matches!(request, Ok(Command::Fetch(_) | Command::Info | Command::Queue(_)));
+                    let has_large_answer = matches!(
+                        request,
+                        Ok(Command::Fetch(_) | Command::Info | Command::Queue(_))
+                    );
                     let cost = cost + if has_large_answer { LARGE_ANSWER_COST } else { 1 };
-                    let Ok(permit) = Arc::clone(window).acquire_many_owned(cost.min(UNANSWERED_MAX)).await else {
+                    let Ok(permit) =
+                        Arc::clone(window).acquire_many_owned(cost.min(UNANSWERED_MAX)).await
+                    else {
                         return InputEnd::Broken;
                     };
                     if unanswered.send(permit).await.is_err() {
@@ -291,12 +331,17 @@ async fn read_lines(
                 }
                 Err(error) => (Err(CommandError::from(error)), true),
             };
-            if connection.core.send_async(Event::Request { connection: id, request }).await.is_err() {
+            if connection.core.send_async(Event::Request { connection: id, request }).await.is_err()
+            {
                 return InputEnd::Broken;
             }
             if last {
-                let _ = connection.core.send_async(Event::Request { connection: id, request: Ok(Command::End) }).await;
-                // Nobody knows where the next line begins; the connection ends when its answers are written.
+                let _ = connection
+                    .core
+                    .send_async(Event::Request { connection: id, request: Ok(Command::End) })
+                    .await;
+                // Nobody knows where the next line begins; the connection ends when its answers are
+                // written.
                 return std::future::pending().await;
             }
         }
@@ -307,7 +352,8 @@ async fn read_lines(
             Ok(0) => {
                 let ended = Event::InputEnded { connection: id };
                 let end = Event::Request { connection: id, request: Ok(Command::End) };
-                let told = connection.core.send_async(ended).await.is_ok() && connection.core.send_async(end).await.is_ok();
+                let told = connection.core.send_async(ended).await.is_ok()
+                    && connection.core.send_async(end).await.is_ok();
                 return if told { InputEnd::Closed } else { InputEnd::Broken };
             }
             Ok(_) => {}
@@ -359,7 +405,11 @@ async fn write_replies(
     }
 }
 
-async fn write_all(writer: &mut (impl AsyncWrite + Unpin), mut wire: &[u8], delivery: &mut Delivery<'_>) -> std::io::Result<()> {
+async fn write_all(
+    writer: &mut (impl AsyncWrite + Unpin),
+    mut wire: &[u8],
+    delivery: &mut Delivery<'_>,
+) -> std::io::Result<()> {
     while !wire.is_empty() {
         let count = writer.write(wire).await?;
         if count == 0 {

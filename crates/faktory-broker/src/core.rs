@@ -1,4 +1,5 @@
-//! The thread that owns machine and store. Commands that arrive while a sync is under way share the next one.
+//! The thread that owns machine and store. Commands that arrive while a sync is under way share the
+//! next one.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use crate::store::{Store, StoreError};
 /// What connections tell the core.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A client said who it is. Its replies go to `replies`, which has room for as many as it may have unanswered.
+    /// A client said who it is. Its replies go to `replies`, which has room for as many as it may
+    /// have unanswered.
     Opened { connection: ConnectionId, hello: Box<Hello>, replies: mpsc::Sender<Outgoing> },
     /// A line came in.
     Request { connection: ConnectionId, request: Result<Command, CommandError> },
@@ -35,8 +37,9 @@ pub(crate) enum Outgoing {
 
 /// Events handled between two syncs, at the most.
 const GROUP_MAX: usize = 1024;
-/// How long they may take, or so many times the last sync if that is more. It bounds how long the first of them waits for its answer, and lets
-/// answers flow: a client far away sends on as they come, and would otherwise have all its jobs answered at once, and then none for a round trip.
+/// How long they may take, or so many times the last sync if that is more. It bounds how long the
+/// first of them waits for its answer, and lets answers flow: a client far away sends on as they
+/// come, and would otherwise have all its jobs answered at once, and then none for a round trip.
 const GROUP_LASTS: Duration = Duration::from_millis(5);
 const GROUP_LASTS_SYNCS: u32 = 8;
 /// And no longer, however slow the disk is.
@@ -53,12 +56,23 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(machine: Machine, store: Box<dyn Store>, events: flume::Receiver<Event>) -> Self {
-        Self { machine, store, events, started: Instant::now(), connections: HashMap::new(), last_sync: Duration::ZERO }
+    pub(crate) fn new(
+        machine: Machine,
+        store: Box<dyn Store>,
+        events: flume::Receiver<Event>,
+    ) -> Self {
+        Self {
+            machine,
+            store,
+            events,
+            started: Instant::now(),
+            connections: HashMap::new(),
+            last_sync: Duration::ZERO,
+        }
     }
 
-    /// Runs until nobody can tell it anything any more. After a shutdown that is when the last connection is gone,
-    /// so that what could not be delivered still goes back.
+    /// Runs until nobody can tell it anything any more. After a shutdown that is when the last
+    /// connection is gone, so that what could not be delivered still goes back.
     ///
     /// # Errors
     /// Where the store fails. Nothing is answered after that: what reached the disk is not known.
@@ -75,7 +89,8 @@ impl Core {
             if let Some(event) = first {
                 self.apply(event)?;
             }
-            let ends = began + (self.last_sync * GROUP_LASTS_SYNCS).clamp(GROUP_LASTS, GROUP_LASTS_MAX);
+            let ends =
+                began + (self.last_sync * GROUP_LASTS_SYNCS).clamp(GROUP_LASTS, GROUP_LASTS_MAX);
             for _ in 1..GROUP_MAX {
                 if Instant::now() >= ends {
                     break;
@@ -113,7 +128,8 @@ impl Core {
                 if !undelivered.is_empty() {
                     tracing::info!(
                         jobs = undelivered.len(),
-                        "a connection ended before its jobs were delivered; they are back in front of their queues"
+                        "a connection ended before its jobs were delivered; they are back in \
+                         front of their queues"
                     );
                 }
                 self.machine.disconnect(store, now, connection, &undelivered)?;
@@ -123,8 +139,8 @@ impl Core {
         Ok(())
     }
 
-    /// Sends what may go out before the sync, syncs where an answer promises it, and sends the rest. A connection
-    /// that has one answer waiting for the sync gets the later ones after it.
+    /// Sends what may go out before the sync, syncs where an answer promises it, and sends the
+    /// rest. A connection that has one answer waiting for the sync gets the later ones after it.
     fn deliver(&mut self) -> Result<(), StoreError> {
         loop {
             let mut outputs = self.machine.take_outputs();
@@ -162,12 +178,17 @@ impl Core {
 
     fn send(&self, output: Output, lost: &mut Vec<Reservation>) {
         let (connection, outgoing) = match output {
-            Output::Reply { connection, reply, reservation, .. } => (connection, Outgoing::Reply { reply, reservation }),
+            Output::Reply { connection, reply, reservation, .. } => {
+                (connection, Outgoing::Reply { reply, reservation })
+            }
             Output::Close { connection } => (connection, Outgoing::Close),
         };
         let unsent = match self.connections.get(&connection) {
-            // There is room for every answer that a connection may wait for; a full channel is one that nobody empties.
-            Some(replies) => replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner),
+            // There is room for every answer that a connection may wait for; a full channel is one
+            // that nobody empties.
+            Some(replies) => {
+                replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner)
+            }
             None => Some(outgoing),
         };
         if let Some(Outgoing::Reply { reservation: Some(reservation), .. }) = unsent {
@@ -179,7 +200,8 @@ impl Core {
 /// The process's resident memory, where the system tells it the way Linux does.
 fn resident_mb() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    let pages: u64 =
+        statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * 4096 / 1_000_000
 }
 
@@ -201,7 +223,13 @@ mod tests {
             self.store.get(table, key)
         }
 
-        fn range(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
+        fn range(
+            &self,
+            table: Table,
+            from: &[u8],
+            to: &[u8],
+            limit: usize,
+        ) -> Result<Vec<Pair>, StoreError> {
             self.store.range(table, from, to, limit)
         }
 
@@ -228,7 +256,9 @@ mod tests {
     }
 
     fn say(events: &flume::Sender<Event>, connection: ConnectionId, line: &str) {
-        events.send(Event::Request { connection, request: Command::parse(line.as_bytes()) }).unwrap();
+        events
+            .send(Event::Request { connection, request: Command::parse(line.as_bytes()) })
+            .unwrap();
     }
 
     fn reply(receiver: &mut mpsc::Receiver<Outgoing>) -> Reply {
@@ -253,7 +283,8 @@ mod tests {
         let (fetcher, mut to_fetcher) = open(&events, 2);
         say(&events, fetcher, "FETCH default");
         say(&events, pusher, r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#);
-        // The job is handed out while the sync waits; that it was taken is not promised before the sync is done.
+        // The job is handed out while the sync waits; that it was taken is not promised before the
+        // sync is done.
         assert!(matches!(reply(&mut to_fetcher), Reply::Bulk(_)));
         syncs.recv().unwrap();
         assert!(to_pusher.try_recv().is_err());
@@ -264,7 +295,11 @@ mod tests {
         say(&events, pusher, r#"ACK {"jid":"job-00000001"}"#);
         syncs.recv().unwrap();
         for number in 0..50 {
-            say(&events, pusher, &format!(r#"PUSH {{"jid":"job-1{number:07}","jobtype":"t","args":[]}}"#));
+            say(
+                &events,
+                pusher,
+                &format!(r#"PUSH {{"jid":"job-1{number:07}","jobtype":"t","args":[]}}"#),
+            );
         }
         assert!(to_pusher.try_recv().is_err());
         open_gate.send(()).unwrap();

@@ -1,4 +1,5 @@
-//! Which jobs have reached the client: a reply is on its way until the client's system has acknowledged its last byte.
+//! Which jobs have reached the client: a reply is on its way until the client's system has
+//! acknowledged its last byte.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,8 @@ use crate::shared_io::SharedIo;
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     io: SharedIo<'a>,
-    /// Bytes go out as they are. By TLS it is only known where a group of replies ends, once it has been written.
+    /// Bytes go out as they are. By TLS it is only known where a group of replies ends, once it has
+    /// been written.
     is_plain: bool,
     /// Where each reply ends in the stream of bytes; [`UNWRITTEN`] where that is not known yet.
     on_the_way: VecDeque<(u64, Reservation)>,
@@ -47,7 +49,9 @@ impl<'a> Delivery<'a> {
     /// All that was expected has been written.
     pub(crate) fn flushed(&mut self) {
         let end = self.written();
-        for (unwritten, _) in self.on_the_way.iter_mut().rev().take_while(|(end, _)| *end == UNWRITTEN) {
+        for (unwritten, _) in
+            self.on_the_way.iter_mut().rev().take_while(|(end, _)| *end == UNWRITTEN)
+        {
             *unwritten = end;
         }
     }
@@ -67,25 +71,32 @@ impl<'a> Delivery<'a> {
         self.on_the_way.is_empty()
     }
 
-    /// The jobs that did not arrive whole, or whose arrival has not been acknowledged, oldest first.
+    /// The jobs that did not arrive whole, or whose arrival has not been acknowledged, oldest
+    /// first.
     pub(crate) fn undelivered(mut self) -> Vec<Reservation> {
         self.forget_arrived();
         self.on_the_way.into_iter().map(|(_, reservation)| reservation.perhaps_arrived()).collect()
     }
 }
 
-/// Bytes written to the socket that the other side's system has not acknowledged; they stay counted after a reset.
+/// Bytes written to the socket that the other side's system has not acknowledged; they stay counted
+/// after a reset.
 #[cfg(target_os = "linux")]
 fn unacknowledged(stream: &TcpStream) -> u64 {
     use std::os::fd::AsRawFd;
     let mut bytes: libc::c_int = 0;
     // TIOCOUTQ is SIOCOUTQ, tcp(7).
-    #[expect(unsafe_code, reason = "no safe wrapper of this ioctl exists; it writes one int, into a place that outlives the call")]
+    #[expect(
+        unsafe_code,
+        reason = "no safe wrapper of this ioctl exists; it writes one int, into a place that \
+                  outlives the call"
+    )]
     let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
 }
 
-/// Where the system does not tell, what was written counts as delivered: such a job comes back when its reservation ends.
+/// Where the system does not tell, what was written counts as delivered: such a job comes back when
+/// its reservation ends.
 #[cfg(not(target_os = "linux"))]
 fn unacknowledged(_: &TcpStream) -> u64 {
     0

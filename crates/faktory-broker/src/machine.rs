@@ -1,6 +1,7 @@
-//! What the work server does: commands and time in, replies out, changes through a [`Store`]. No sockets, no clocks,
-//! no randomness but from a seed. Nothing here grows with the number of jobs: queues keep a short buffer of their
-//! next jobs, everything else is read from the store when it is needed.
+//! What the work server does: commands and time in, replies out, changes through a [`Store`]. No
+//! sockets, no clocks, no randomness but from a seed. Nothing here grows with the number of jobs:
+//! queues keep a short buffer of their next jobs, everything else is read from the store when it is
+//! needed.
 
 mod backoff;
 mod connections;
@@ -67,7 +68,8 @@ impl Reservation {
     }
 }
 
-/// What the machine wants said or done on a connection. Replies of one connection stand in the order of its commands.
+/// What the machine wants said or done on a connection. Replies of one connection stand in the
+/// order of its commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send this.
@@ -116,8 +118,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Reads the state out of a store, or makes it in an empty one. `seed` is for the jitter of retries,
-    /// `max_queues` bounds what clients can create.
+    /// Reads the state out of a store, or makes it in an empty one. `seed` is for the jitter of
+    /// retries, `max_queues` bounds what clients can create.
     ///
     /// # Errors
     /// Where the store fails or holds another format.
@@ -131,8 +133,10 @@ impl Machine {
             }
             Some(found) if found == keys::FORMAT.to_be_bytes() => {}
             Some(found) => {
-                let found =
-                    <[u8; 4]>::try_from(found.as_slice()).map_or_else(|_| "unknown".into(), |bytes| u32::from_be_bytes(bytes).to_string());
+                let found = <[u8; 4]>::try_from(found.as_slice()).map_or_else(
+                    |_| "unknown".into(),
+                    |bytes| u32::from_be_bytes(bytes).to_string(),
+                );
                 return Err(StoreError::Format { found, expected: keys::FORMAT });
             }
         }
@@ -141,7 +145,8 @@ impl Machine {
             queue_ops::empty(store)?;
         }
         let counters = store.get(Table::Meta, keys::COUNTERS_KEY)?;
-        let counters = counters.map_or_else(|| Ok(Counters::default()), |bytes| Counters::decode(&bytes))?;
+        let counters =
+            counters.map_or_else(|| Ok(Counters::default()), |bytes| Counters::decode(&bytes))?;
         let mut machine = Self {
             counters,
             queues: Queues::load(store, max_queues)?,
@@ -175,7 +180,8 @@ impl Machine {
         self.connections.open(connection, wid);
     }
 
-    /// A line came in: a command, or what is wrong with it. It is carried out after those before it.
+    /// A line came in: a command, or what is wrong with it. It is carried out after those before
+    /// it.
     ///
     /// # Errors
     /// Where the store fails; the machine is then of no more use.
@@ -192,11 +198,17 @@ impl Machine {
         self.run(store, now)
     }
 
-    /// The client sends nothing more. What it sent is carried out, but its FETCHes are answered without a job.
+    /// The client sends nothing more. What it sent is carried out, but its FETCHes are answered
+    /// without a job.
     ///
     /// # Errors
     /// Where the store fails; the machine is then of no more use.
-    pub fn input_ended(&mut self, store: &mut dyn Store, now: Now, connection: ConnectionId) -> Result<(), StoreError> {
+    pub fn input_ended(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        connection: ConnectionId,
+    ) -> Result<(), StoreError> {
         if let Some(ticket) = self.connections.end_input(connection) {
             self.waiting.remove(ticket);
             self.answer_fetch(connection, Reply::Nothing, None);
@@ -206,7 +218,8 @@ impl Machine {
         self.run(store, now)
     }
 
-    /// The connection is gone; these jobs never reached the client and go back to the front of their queues.
+    /// The connection is gone; these jobs never reached the client and go back to the front of
+    /// their queues.
     ///
     /// # Errors
     /// Where the store fails; the machine is then of no more use.
@@ -229,11 +242,17 @@ impl Machine {
         self.run(store, now)
     }
 
-    /// The connections were gone before these replies came to them: their jobs go back to the front of their queues.
+    /// The connections were gone before these replies came to them: their jobs go back to the front
+    /// of their queues.
     ///
     /// # Errors
     /// Where the store fails; the machine is then of no more use.
-    pub fn undeliverable(&mut self, store: &mut dyn Store, now: Now, reservations: &[Reservation]) -> Result<(), StoreError> {
+    pub fn undeliverable(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        reservations: &[Reservation],
+    ) -> Result<(), StoreError> {
         self.give_back(store, now, reservations)?;
         self.run(store, now)
     }
@@ -247,7 +266,9 @@ impl Machine {
                     self.waiting.remove(ticket);
                     self.answer_fetch(connection, Reply::error("shutdown in progress"), None);
                 }
-                Some(State::Mutating) => self.answer(connection, Reply::error("shutdown in progress")),
+                Some(State::Mutating) => {
+                    self.answer(connection, Reply::error("shutdown in progress"))
+                }
                 Some(State::Idle | State::Closed) | None => {}
             }
             self.close(connection);
@@ -293,7 +314,8 @@ impl Machine {
         std::mem::take(&mut self.outputs)
     }
 
-    /// True where the store must be synced before answers that wait for it go out; asking resets it.
+    /// True where the store must be synced before answers that wait for it go out; asking resets
+    /// it.
     pub fn take_unsynced(&mut self) -> bool {
         std::mem::take(&mut self.unsynced)
     }
@@ -338,7 +360,9 @@ impl Machine {
                 return Ok(());
             }
             Command::Fetch(queues) => return self.fetch(store, now, connection, queues),
-            Command::Mutate(mutation) => return self.start_mutation(store, now, connection, mutation),
+            Command::Mutate(mutation) => {
+                return self.start_mutation(store, now, connection, mutation);
+            }
             Command::Push(job) => self.push(store, now, *job)?,
             Command::PushBulk(jobs) => self.push_bulk(store, now, jobs)?,
             Command::Ack(jid) => self.ack(store, &jid)?,
@@ -357,11 +381,17 @@ impl Machine {
     }
 
     /// The answer to a FETCH does not wait for a sync.
-    fn answer_fetch(&mut self, connection: ConnectionId, reply: Reply, reservation: Option<Reservation>) {
+    fn answer_fetch(
+        &mut self,
+        connection: ConnectionId,
+        reply: Reply,
+        reservation: Option<Reservation>,
+    ) {
         self.outputs.push(Output::Reply { connection, reply, reservation, after_sync: false });
     }
 
-    /// Ends a connection after what has been answered. Nothing more that it has sent is carried out, and it gets no job.
+    /// Ends a connection after what has been answered. Nothing more that it has sent is carried
+    /// out, and it gets no job.
     fn close(&mut self, connection: ConnectionId) {
         if let Some(State::Fetching(ticket)) = self.connections.state(connection) {
             self.waiting.remove(ticket);

@@ -86,7 +86,10 @@ impl Broker {
         });
         thread.map_err(|error| BrokerError::Thread(error.to_string()))?;
         let ended = || BrokerError::Thread("it ended while opening the store".into());
-        is_open.await.map_err(|_| ended())?.map_err(|error| BrokerError::Store(error, data_dir.clone()))?;
+        is_open
+            .await
+            .map_err(|_| ended())?
+            .map_err(|error| BrokerError::Store(error, data_dir.clone()))?;
         let (stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, Arc::new(config), events, stopping));
         tracing::debug!(%address, data_dir = %data_dir.display(), "broker listens");
@@ -105,7 +108,8 @@ impl Broker {
         &self.data_dir
     }
 
-    /// Waits until the broker ends by itself, which it does only where its store fails. Cancel safe.
+    /// Waits until the broker ends by itself, which it does only where its store fails. Cancel
+    /// safe.
     pub async fn failed(&mut self) -> BrokerError {
         let Some(core) = &mut self.core else { return std::future::pending().await };
         let ended = core.await;
@@ -134,7 +138,12 @@ impl Broker {
 }
 
 /// Accepts until told to stop, then sees the connections off.
-async fn accept(listener: TcpListener, config: Arc<BrokerConfig>, core: flume::Sender<Event>, mut stopping: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    config: Arc<BrokerConfig>,
+    core: flume::Sender<Event>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut refusals = JoinSet::new();
     let mut last_id = 0;
@@ -159,7 +168,12 @@ async fn accept(listener: TcpListener, config: Arc<BrokerConfig>, core: flume::S
             continue;
         }
         last_id += 1;
-        let connection = Connection { id: ConnectionId(last_id), stream, config: Arc::clone(&config), core: core.clone() };
+        let connection = Connection {
+            id: ConnectionId(last_id),
+            stream,
+            config: Arc::clone(&config),
+            core: core.clone(),
+        };
         if connections.len() < config.max_connections {
             connections.spawn(connection.serve());
         } else if refusals.len() < REFUSALS_MAX {
@@ -169,7 +183,8 @@ async fn accept(listener: TcpListener, config: Arc<BrokerConfig>, core: flume::S
     drop(listener);
     let _ = core.send_async(Event::ShutDown).await;
     drop(core);
-    let _ = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} })
+        .await;
 }
 
 fn prepare(stream: &TcpStream) -> std::io::Result<()> {

@@ -1,5 +1,5 @@
-//! A socket's two directions through a shared reference, so that reading, writing and looking at the socket go on side by side on an
-//! undivided stream; plain, or below TLS.
+//! A socket's two directions through a shared reference, so that reading, writing and looking at
+//! the socket go on side by side on an undivided stream; plain, or below TLS.
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
@@ -20,7 +20,11 @@ pub(crate) struct SharedIo<'a> {
 }
 
 impl AsyncRead for SharedIo<'_> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.stream.poll_read_ready(context))?;
             match self.stream.try_read_buf(buffer) {
@@ -33,7 +37,11 @@ impl AsyncRead for SharedIo<'_> {
 }
 
 impl AsyncWrite for SharedIo<'_> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_write_ready(context))?;
             match self.stream.try_write(bytes) {

@@ -1,5 +1,5 @@
-//! What the machine needs of a store: ordered keys, atomic batches that are visible at once, and a sync that makes
-//! everything before it durable.
+//! What the machine needs of a store: ordered keys, atomic batches that are visible at once, and a
+//! sync that makes everything before it durable.
 
 mod fjall;
 mod memory;
@@ -67,8 +67,8 @@ impl Batch {
     }
 }
 
-/// The store failed, or holds what this version does not understand. After a failed write or sync nothing more may
-/// be answered: what reached the disk is not known.
+/// The store failed, or holds what this version does not understand. After a failed write or sync
+/// nothing more may be answered: what reached the disk is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database reports a failure.
@@ -108,7 +108,13 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// Where the store fails.
-    fn range(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError>;
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError>;
 
     /// Applies a batch as a whole. It is visible at once, and durable after the next sync.
     ///

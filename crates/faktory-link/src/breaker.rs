@@ -1,7 +1,8 @@
-//! The circuit breaker: after failures of the link one after another, nothing is tried for a while but one probe at a time.
+//! The circuit breaker: after failures of the link one after another, nothing is tried for a while
+//! but one probe at a time.
 //!
-//! Our own, because no widely used crate lets exactly one probe through and leaves the rest to be refused at once; it is
-//! a counter and a point in time.
+//! Our own, because no widely used crate lets exactly one probe through and leaves the rest to be
+//! refused at once; it is a counter and a point in time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,7 +53,8 @@ pub(crate) struct Breaker {
 struct Inner {
     state: BreakerState,
     failures: u32,
-    /// What failed since the last success: the commands that one connection takes along are one failure.
+    /// What failed since the last success: the commands that one connection takes along are one
+    /// failure.
     causes: Vec<Arc<LinkError>>,
     /// When the next probe may go.
     probe_at: Instant,
@@ -61,7 +63,13 @@ struct Inner {
 
 impl Breaker {
     pub(crate) fn new(failures_max: u32, open_for: Duration) -> Self {
-        let inner = Inner { state: BreakerState::Closed, failures: 0, causes: Vec::new(), probe_at: Instant::now(), opened: 0 };
+        let inner = Inner {
+            state: BreakerState::Closed,
+            failures: 0,
+            causes: Vec::new(),
+            probe_at: Instant::now(),
+            opened: 0,
+        };
         Self { failures_max, open_for, inner: Mutex::new(inner), changes: Notify::new() }
     }
 
@@ -77,11 +85,14 @@ impl Breaker {
         let inner = self.inner();
         match inner.state {
             BreakerState::Closed => Ok(()),
-            BreakerState::Open | BreakerState::HalfOpen => Err(inner.probe_at.saturating_duration_since(now)),
+            BreakerState::Open | BreakerState::HalfOpen => {
+                Err(inner.probe_at.saturating_duration_since(now))
+            }
         }
     }
 
-    /// True for one caller, when it is time to try whether the link works again; he must say how it went.
+    /// True for one caller, when it is time to try whether the link works again; he must say how it
+    /// went.
     pub(crate) fn may_probe(&self, now: Instant) -> bool {
         let mut inner = self.inner();
         if inner.state == BreakerState::Open && inner.probe_at <= now {
@@ -188,18 +199,28 @@ mod tests {
         breaker.failed(None, now);
         assert_eq!(breaker.check(now), Ok(()), "a success begins the count anew");
         breaker.failed(None, now);
-        assert_eq!((breaker.state(), breaker.check(now)), (BreakerState::Open, Err(Duration::from_secs(5))));
+        assert_eq!(
+            (breaker.state(), breaker.check(now)),
+            (BreakerState::Open, Err(Duration::from_secs(5)))
+        );
         assert!(!breaker.may_probe(now), "not yet");
         now += Duration::from_secs(5);
         assert!(breaker.check(now).is_err(), "only the probe may try");
         assert!(breaker.may_probe(now));
         assert!(!breaker.may_probe(now), "one at a time");
         breaker.failed(None, now);
-        assert_eq!(breaker.check(now), Err(Duration::from_secs(5)), "a failed probe opens it again");
+        assert_eq!(
+            breaker.check(now),
+            Err(Duration::from_secs(5)),
+            "a failed probe opens it again"
+        );
         now += Duration::from_secs(5);
         assert!(breaker.may_probe(now));
         breaker.succeeded();
-        assert_eq!((breaker.state(), breaker.check(now), breaker.opened()), (BreakerState::Closed, Ok(()), 1));
+        assert_eq!(
+            (breaker.state(), breaker.check(now), breaker.opened()),
+            (BreakerState::Closed, Ok(()), 1)
+        );
     }
 
     #[test]
@@ -210,12 +231,17 @@ mod tests {
             breaker.failed(Some(&cause), now);
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
-        let (breaker, another) = (Breaker::new(3, Duration::from_secs(5)), Arc::new(LinkError::ClosedHere));
+        let (breaker, another) =
+            (Breaker::new(3, Duration::from_secs(5)), Arc::new(LinkError::ClosedHere));
         for _ in 0..100 {
             breaker.failed(Some(&cause), now);
             breaker.failed(Some(&another), now);
         }
-        assert_eq!(breaker.state(), BreakerState::Closed, "two are two, however their commands are told");
+        assert_eq!(
+            breaker.state(),
+            BreakerState::Closed,
+            "two are two, however their commands are told"
+        );
         breaker.failed(Some(&Arc::new(LinkError::ClosedHere)), now);
         assert_eq!(breaker.state(), BreakerState::Open);
     }

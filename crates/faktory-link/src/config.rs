@@ -28,15 +28,17 @@ pub struct LinkConfig {
     pub keepalive_idle: Duration,
     /// Time between two probes.
     pub keepalive_interval: Duration,
-    /// TCP congestion control of what is sent, such as `bbr`; the system's where `None`, or where the system refuses it.
+    /// TCP congestion control of what is sent, such as `bbr`; the system's where `None`, or where
+    /// the system refuses it.
     pub congestion: Option<String>,
-    /// Failures of the link one after another that open the circuit; 0: it never opens. [`LinkPool::probe`](crate::LinkPool::probe) closes it
-    /// again, so whoever lets it open calls that from time to time.
+    /// Failures of the link one after another that open the circuit; 0: it never opens.
+    /// [`LinkPool::probe`](crate::LinkPool::probe) closes it again, so whoever lets it open calls
+    /// that from time to time.
     pub breaker_failures: u32,
     /// Time until a probe while the circuit is open.
     pub breaker_open_for: Duration,
-    /// A push that would wait longer than this behind others is refused at once; where a queue stands for more than a second, one that would
-    /// wait longer than three eighths of it.
+    /// A push that would wait longer than this behind others is refused at once; where a queue
+    /// stands for more than a second, one that would wait longer than three eighths of it.
     pub max_wait: Duration,
     /// Told what happens, for metrics.
     pub observer: Option<Arc<dyn Observer>>,
@@ -46,7 +48,8 @@ pub struct LinkConfig {
     pub reply_limit: usize,
     /// Commands unanswered on one connection at the most.
     pub window_commands: u32,
-    /// Bytes of commands unanswered on one connection at the most; a larger single command goes alone.
+    /// Bytes of commands unanswered on one connection at the most; a larger single command goes
+    /// alone.
     pub window_bytes: u32,
 }
 

@@ -1,4 +1,5 @@
-//! One pipelined connection. A task writes commands as they come and matches replies in order; callers hold futures.
+//! One pipelined connection. A task writes commands as they come and matches replies in order;
+//! callers hold futures.
 
 mod driver;
 
@@ -19,7 +20,8 @@ use crate::config::{LinkConfig, WorkerIdentity};
 use crate::connect::{self, Dialled};
 use crate::error::{LinkError, Lost, Phase};
 
-/// A pipelined connection. Dropped, it is closed at once: what is in flight is lost. See [`Connection::close`].
+/// A pipelined connection. Dropped, it is closed at once: what is in flight is lost. See
+/// [`Connection::close`].
 #[derive(Debug)]
 pub struct Connection {
     shared: Arc<Shared>,
@@ -83,7 +85,8 @@ struct Line {
     window: Option<Room>,
 }
 
-/// The reply to come. Cancel safe: dropped, the reply is read and forgotten, and nobody else gets it.
+/// The reply to come. Cancel safe: dropped, the reply is read and forgotten, and nobody else gets
+/// it.
 #[derive(Debug)]
 pub struct Pending {
     reply: oneshot::Receiver<Result<Reply, Lost>>,
@@ -110,7 +113,10 @@ impl Shared {
 
     fn lost(&self, sent: bool) -> Lost {
         // Not yet ended, and yet nobody is left to answer: then it is we who are closing it.
-        Lost { sent, cause: self.ended.get().cloned().unwrap_or_else(|| Arc::new(LinkError::ClosedHere)) }
+        Lost {
+            sent,
+            cause: self.ended.get().cloned().unwrap_or_else(|| Arc::new(LinkError::ClosedHere)),
+        }
     }
 
     /// Ends the connection: everyone who waits learns why, and whether his command had gone out.
@@ -132,11 +138,15 @@ impl Connection {
     ///
     /// # Errors
     /// With the phase in which it failed or timed out. Cancel safe.
-    pub async fn open(config: &LinkConfig, identity: Option<&WorkerIdentity>) -> Result<Self, LinkError> {
+    pub async fn open(
+        config: &LinkConfig,
+        identity: Option<&WorkerIdentity>,
+    ) -> Result<Self, LinkError> {
         Ok(Self::over(connect::dial(config, identity, false).await?, config))
     }
 
-    /// Connects, says HELLO and asks for an answer in one, so that it is known after two round trips that the server works.
+    /// Connects, says HELLO and asks for an answer in one, so that it is known after two round
+    /// trips that the server works.
     pub(crate) async fn open_and_probe(config: &LinkConfig) -> Result<Self, LinkError> {
         Ok(Self::over(connect::dial(config, None, true).await?, config))
     }
@@ -161,8 +171,9 @@ impl Connection {
         Self { shared, commands, task: Some(task) }
     }
 
-    /// Sends one whole line, and returns when the system has taken it, with the reply to come. Waits while the
-    /// window is full. Cancel safe: dropped early, the line is sent whole or not at all.
+    /// Sends one whole line, and returns when the system has taken it, with the reply to come.
+    /// Waits while the window is full. Cancel safe: dropped early, the line is sent whole or not at
+    /// all.
     ///
     /// # Errors
     /// Where the connection has ended, or ends meanwhile.
@@ -170,20 +181,24 @@ impl Connection {
         let mut pending = self.submit_together(vec![line]).await;
         match pending.pop() {
             // Not taken by the system: its reply says how far it had come.
-            Some(pending) if self.shared.ended.get().is_some() => pending.await.map(|reply| Pending::answered(reply, &self.shared)),
+            Some(pending) if self.shared.ended.get().is_some() => {
+                pending.await.map(|reply| Pending::answered(reply, &self.shared))
+            }
             Some(pending) => Ok(pending),
             None => Err(self.shared.lost(false)),
         }
     }
 
-    /// Sends whole lines in one write, and returns when the system has taken them or the connection has ended, with
-    /// the replies to come, in their order; after the end they say how far each line had come. Nothing else goes in
-    /// between them. More lines or bytes than the window holds wait for an empty one. Cancel safe: dropped early, all are
-    /// sent or none.
+    /// Sends whole lines in one write, and returns when the system has taken them or the connection
+    /// has ended, with the replies to come, in their order; after the end they say how far each
+    /// line had come. Nothing else goes in between them. More lines or bytes than the window holds
+    /// wait for an empty one. Cancel safe: dropped early, all are sent or none.
     pub async fn submit_together(&self, lines: Vec<Vec<u8>>) -> Vec<Pending> {
-        let (mut items, mut pending) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
+        let (mut items, mut pending) =
+            (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
         let total: usize = lines.iter().map(Vec::len).sum();
-        // Room for all of them at once: taken bit by bit, two callers could each hold what the other waits for.
+        // Room for all of them at once: taken bit by bit, two callers could each hold what the
+        // other waits for.
         let mut window = self.window(lines.len(), total).await;
         let count = lines.len();
         for (index, bytes) in lines.into_iter().enumerate() {
@@ -210,7 +225,8 @@ impl Connection {
         Some((lines, bytes))
     }
 
-    /// Sends a command and waits for its reply. Cancel safe, as [`Connection::submit`] and [`Pending`] are.
+    /// Sends a command and waits for its reply. Cancel safe, as [`Connection::submit`] and
+    /// [`Pending`] are.
     ///
     /// # Errors
     /// Where no reply comes.
@@ -261,8 +277,9 @@ impl Connection {
 }
 
 impl Pending {
-    /// The reply, if it comes within this time, shorter than the connection's own. Where it does not and nothing else is in flight, the
-    /// connection is dead and ends; with more in flight it may just be busy. Cancel safe.
+    /// The reply, if it comes within this time, shorter than the connection's own. Where it does
+    /// not and nothing else is in flight, the connection is dead and ends; with more in flight it
+    /// may just be busy. Cancel safe.
     ///
     /// # Errors
     /// Where no reply comes.

@@ -1,7 +1,8 @@
 //! The dispatcher: gives each free connection what has gathered.
 //!
-//! A part waits for a connection and for its turn. While it waits others gather behind it, and leave with it in one PUSHB: a busy link
-//! batches, an idle one does not. Over a long and busy way small commands also keep a hundredth of a round trip between them.
+//! A part waits for a connection and for its turn. While it waits others gather behind it, and
+//! leave with it in one PUSHB: a busy link batches, an idle one does not. Over a long and busy way
+//! small commands also keep a hundredth of a round trip between them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +52,14 @@ impl Dispatcher {
                 tokio::select! {
                     () = changed => {}
                     () = sleep_until(until) => {}
-                    // What was asked for and is no longer needed goes into the pool, where others find it.
+                    // What was asked for and is no longer needed goes into the pool, where others
+                    // find it.
                     Some(_) = self.asking.join_next() => {}
                 }
                 continue;
             }
-            // Those who are about to add something go first, so that it leaves together; on an idle link there is nobody.
+            // Those who are about to add something go first, so that it leaves together; on an idle
+            // link there is nobody.
             tokio::task::yield_now().await;
             while self.sending.try_join_next().is_some() {}
             match self.connection().await {
@@ -80,8 +83,9 @@ impl Dispatcher {
         while self.sending.join_next().await.is_some() {}
     }
 
-    /// Where the next command can go: over a connection that is idle, or becomes so, or is new. New ones are made beside the
-    /// others, so that a server that does not greet holds up nothing that a live connection could carry.
+    /// Where the next command can go: over a connection that is idle, or becomes so, or is new. New
+    /// ones are made beside the others, so that a server that does not greet holds up nothing that
+    /// a live connection could carry.
     async fn connection(&mut self) -> Result<Pooled, PoolFailure> {
         // What came too late for an earlier command goes into the pool.
         while self.asking.try_join_next().is_some() {}
@@ -174,10 +178,21 @@ impl Sender {
                     self.pool.breaker().succeeded();
                     let distance = self.queue.note_distance(distance);
                     if let Some(observer) = self.pool.observer() {
-                        let waited = batch.parts.iter().map(|part| left.saturating_duration_since(part.since)).max().unwrap_or_default();
+                        let waited = batch
+                            .parts
+                            .iter()
+                            .map(|part| left.saturating_duration_since(part.since))
+                            .max()
+                            .unwrap_or_default();
                         let took = left.elapsed();
                         let on_the_way = took.min(distance);
-                        let times = CommandTimes { jobs: batch.jobs, bytes: line.len(), waited, on_the_way, in_server: took - on_the_way };
+                        let times = CommandTimes {
+                            jobs: batch.jobs,
+                            bytes: line.len(),
+                            waited,
+                            on_the_way,
+                            in_server: took - on_the_way,
+                        };
                         observer.command_answered(&times);
                     }
                     return (batch.settle(&reply), true);

@@ -63,10 +63,17 @@ pub enum LinkError {
     #[error("the work server closed the connection ({0})")]
     Closed(Phase),
     /// The server closed a connection without TLS before it said anything: those that speak TLS do.
-    #[error("the work server closed the connection before its greeting; one that speaks TLS is reached by tcp+tls://")]
+    #[error(
+        "the work server closed the connection before its greeting; one that speaks TLS is \
+         reached by tcp+tls://"
+    )]
     NoGreeting,
-    /// The server said nothing at all on a connection without TLS: those that speak TLS wait for the client's first word.
-    #[error("the work server has not greeted within {after:?}; one that speaks TLS is reached by tcp+tls://")]
+    /// The server said nothing at all on a connection without TLS: those that speak TLS wait for
+    /// the client's first word.
+    #[error(
+        "the work server has not greeted within {after:?}; one that speaks TLS is reached by \
+         tcp+tls://"
+    )]
     Silent {
         /// How long it was waited for.
         after: Duration,
@@ -98,12 +105,18 @@ pub enum LinkError {
 fn tls_advice(source: &io::Error) -> &'static str {
     use tokio_rustls::rustls::{AlertDescription as Alert, CertificateError as Fault, Error};
     match source.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(Fault::UnknownIssuer)) => " (FAKTORY_TLS_CA_FILE says who may vouch for the work server)",
-        Some(Error::InvalidCertificate(Fault::NotValidForName | Fault::NotValidForNameContext { .. })) => {
-            " (FAKTORY_TLS_SERVER_NAME says whose certificate is expected, where that is not the URL's host)"
+        Some(Error::InvalidCertificate(Fault::UnknownIssuer)) => {
+            " (FAKTORY_TLS_CA_FILE says who may vouch for the work server)"
+        }
+        Some(Error::InvalidCertificate(
+            Fault::NotValidForName | Fault::NotValidForNameContext { .. },
+        )) => {
+            " (FAKTORY_TLS_SERVER_NAME says whose certificate is expected, where that is not the \
+             URL's host)"
         }
         Some(Error::AlertReceived(Alert::CertificateRequired)) => {
-            " (it asks for our certificate: FAKTORY_TLS_CERT_FILE and FAKTORY_TLS_KEY_FILE say which)"
+            " (it asks for our certificate: FAKTORY_TLS_CERT_FILE and FAKTORY_TLS_KEY_FILE say \
+             which)"
         }
         _ => "",
     }
@@ -113,8 +126,8 @@ fn tls_advice(source: &io::Error) -> &'static str {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{} ({cause})", if *.sent { "sent, but no reply came" } else { "not sent" })]
 pub struct Lost {
-    /// True where the whole command was handed to the system: the server may have carried it out. Otherwise it
-    /// has not, because it never saw the end of the line.
+    /// True where the whole command was handed to the system: the server may have carried it out.
+    /// Otherwise it has not, because it never saw the end of the line.
     pub sent: bool,
     /// Why.
     pub cause: Arc<LinkError>,

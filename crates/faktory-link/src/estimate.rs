@@ -1,9 +1,10 @@
-//! What the link learns of the way and of the server: the round trip, the rate of answers, and from these how many jobs
-//! may be on their way at a time.
+//! What the link learns of the way and of the server: the round trip, the rate of answers, and from
+//! these how many jobs may be on their way at a time.
 //!
-//! The method is that of BBR (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14/5, 2016), with jobs
-//! for bytes and answers for acknowledgements: each command notes how many jobs had been answered when it left, so that its
-//! own answer gives one sample of the rate; the best rate and the shortest round trip of late bound what is under way.
+//! The method is that of BBR (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM
+//! Queue 14/5, 2016), with jobs for bytes and answers for acknowledgements: each command notes how
+//! many jobs had been answered when it left, so that its own answer gives one sample of the rate;
+//! the best rate and the shortest round trip of late bound what is under way.
 
 use std::time::Duration;
 
@@ -17,22 +18,26 @@ const RATE_COUNTS: Duration = Duration::from_secs(3);
 const SERVICE_OVER: Duration = Duration::from_millis(250);
 /// The best of so long counts, and of as long before.
 const SERVICE_BEST_OF: Duration = Duration::from_millis(2500);
-/// The rate still grows, as at a start while the congestion windows open, where a look is so many times the best before;
+/// The rate still grows, as at a start while the congestion windows open, where a look is so many
+/// times the best before;
 const GROWS_BY: f64 = 1.25;
-/// and what is seen is the server's own after so many looks at which it did not: the figures by which BBR knows that the pipe is full.
+/// and what is seen is the server's own after so many looks at which it did not: the figures by
+/// which BBR knows that the pipe is full.
 const FULL_AFTER: u32 = 3;
 /// For so long it counts.
 const SERVICE_COUNTS: Duration = Duration::from_secs(5);
 /// For so long the shortest round trip counts.
 const ROUND_TRIP_COUNTS: Duration = Duration::from_secs(30);
-/// Under way are as many jobs as are answered in this many round trips, so that the rate can show whether there is room for more.
+/// Under way are as many jobs as are answered in this many round trips, so that the rate can show
+/// whether there is room for more.
 const ROUND_TRIPS: f64 = 2.0;
 /// Commands over a longer way after which the shortest seen counts a good third.
 const DISTANCE_FORGETS: f64 = 1000.0;
-/// Added to the round trip: a server that syncs answers in groups, and this machine has other things to do.
+/// Added to the round trip: a server that syncs answers in groups, and this machine has other
+/// things to do.
 const SLACK: Duration = Duration::from_millis(20);
-/// While nothing is known: what fifteen connections carry in their first round trip, ten segments of 1,448 bytes each (RFC 6928)
-/// at about 104 bytes a job.
+/// While nothing is known: what fifteen connections carry in their first round trip, ten segments
+/// of 1,448 bytes each (RFC 6928) at about 104 bytes a job.
 const JOBS_AT_FIRST: f64 = 2000.0;
 /// A server that is the narrow place has so much work waiting on it.
 const BEHIND_SERVER: Duration = Duration::from_millis(500);
@@ -64,8 +69,9 @@ pub(crate) struct Estimate {
     smoothed: Option<f64>,
     /// Since the first answer of a time in which something was always under way.
     busy: Option<Busy>,
-    /// The rate over such a time in which more waited than could leave: what the server, or the way, really gives. The best of late, since
-    /// a server that stops for a moment, or a lost packet, is no slow server.
+    /// The rate over such a time in which more waited than could leave: what the server, or the
+    /// way, really gives. The best of late, since a server that stops for a moment, or a lost
+    /// packet, is no slow server.
     service: Lately,
     /// When that was seen last.
     service_at: Option<Instant>,
@@ -133,14 +139,16 @@ impl Estimate {
         self.answered += sent.jobs as u64;
         let took = now.duration_since(sent.at).as_secs_f64().max(1e-6);
         self.round_trip.note(-took, now);
-        self.smoothed = Some(self.smoothed.map_or(took, |smoothed| smoothed + (took - smoothed) / 8.0));
+        self.smoothed =
+            Some(self.smoothed.map_or(took, |smoothed| smoothed + (took - smoothed) / 8.0));
         let rate = (self.answered - sent.answered) as f64 / took;
         self.rate.note(rate, now);
         self.note_service(sent.held_back, now);
     }
 
     fn note_service(&mut self, held_back: bool, now: Instant) {
-        let begin = Busy { since: now, answered: self.answered, held_back, growth: Growth::default() };
+        let begin =
+            Busy { since: now, answered: self.answered, held_back, growth: Growth::default() };
         let Some(busy) = self.busy else {
             self.busy = (self.in_flight > 0).then_some(begin);
             return;
@@ -162,7 +170,9 @@ impl Estimate {
 
     /// What the server really gives, where that has shown of late.
     fn service(&self, now: Instant) -> Option<f64> {
-        self.service_at.filter(|at| now.duration_since(*at) < SERVICE_COUNTS).and_then(|_| self.service.greatest())
+        self.service_at
+            .filter(|at| now.duration_since(*at) < SERVICE_COUNTS)
+            .and_then(|_| self.service.greatest())
     }
 
     /// It will not be answered, or has not left after all.
@@ -173,11 +183,14 @@ impl Estimate {
         }
     }
 
-    /// A command was answered over a connection whose handshake took so long, without any work of the server. Returns the distance: the
-    /// shortest, and slowly what is seen instead, because a handshake may have lost a packet and a way may change.
+    /// A command was answered over a connection whose handshake took so long, without any work of
+    /// the server. Returns the distance: the shortest, and slowly what is seen instead, because a
+    /// handshake may have lost a packet and a way may change.
     pub(crate) fn note_distance(&mut self, distance: Duration) -> Duration {
         let seen = distance.as_secs_f64();
-        let distance = self.distance.map_or(seen, |known| if seen < known { seen } else { known + (seen - known) / DISTANCE_FORGETS });
+        let distance = self.distance.map_or(seen, |known| {
+            if seen < known { seen } else { known + (seen - known) / DISTANCE_FORGETS }
+        });
         self.distance = Some(distance);
         Duration::from_secs_f64(distance)
     }
@@ -210,10 +223,12 @@ impl Estimate {
         at_least.max(by_rate) as usize
     }
 
-    /// The shortest round trip; a server that always has work waiting shows no short one any more, and then the distance bounds what is
-    /// taken for one.
+    /// The shortest round trip; a server that always has work waiting shows no short one any more,
+    /// and then the distance bounds what is taken for one.
     fn way_seconds(&self) -> Option<f64> {
-        let longest = self.distance.map_or(f64::INFINITY, |distance| 2.0 * distance + BEHIND_SERVER.as_secs_f64() / 4.0);
+        let longest = self
+            .distance
+            .map_or(f64::INFINITY, |distance| 2.0 * distance + BEHIND_SERVER.as_secs_f64() / 4.0);
         self.round_trip.greatest().map(|negative| (-negative).min(longest))
     }
 
@@ -224,7 +239,9 @@ impl Estimate {
 
     /// How long a job would wait that has so many ahead of it; zero while nothing is known.
     pub(crate) fn wait_behind(&self, jobs: usize, now: Instant) -> Duration {
-        self.service(now).map_or(Duration::ZERO, |rate| Duration::from_secs_f64((jobs as f64 / rate.max(1.0)).min(1e6)))
+        self.service(now).map_or(Duration::ZERO, |rate| {
+            Duration::from_secs_f64((jobs as f64 / rate.max(1.0)).min(1e6))
+        })
     }
 }
 
@@ -232,11 +249,19 @@ impl Estimate {
 mod tests {
     use super::*;
 
-    /// A server that carries out so many jobs a second, one command after another, at this distance; `waiting` always waits.
-    fn drive(estimate: &mut Estimate, begin: Instant, per_second: f64, distance: Duration, seconds: f64) -> usize {
+    /// A server that carries out so many jobs a second, one command after another, at this
+    /// distance; `waiting` always waits.
+    fn drive(
+        estimate: &mut Estimate,
+        begin: Instant,
+        per_second: f64,
+        distance: Duration,
+        seconds: f64,
+    ) -> usize {
         let mut now = begin;
         let mut free_at = begin;
-        let mut under_way: std::collections::VecDeque<(Instant, Sent)> = std::collections::VecDeque::new();
+        let mut under_way: std::collections::VecDeque<(Instant, Sent)> =
+            std::collections::VecDeque::new();
         let mut most = 0;
         while now.duration_since(begin).as_secs_f64() < seconds {
             while estimate.in_flight() < estimate.allowed(now) {
@@ -262,8 +287,16 @@ mod tests {
         drive(&mut estimate, begin, 100_000.0, distance, 3.0);
         let rate = estimate.rate.greatest().unwrap();
         assert!((90_000.0..120_000.0).contains(&rate), "{rate}");
-        assert!(estimate.allowed(begin) > 10_000, "a round trip's worth of jobs: {}", estimate.allowed(begin));
-        assert!(estimate.allowed(begin) < 50_000, "and not without bound: {}", estimate.allowed(begin));
+        assert!(
+            estimate.allowed(begin) > 10_000,
+            "a round trip's worth of jobs: {}",
+            estimate.allowed(begin)
+        );
+        assert!(
+            estimate.allowed(begin) < 50_000,
+            "and not without bound: {}",
+            estimate.allowed(begin)
+        );
     }
 
     #[test]
@@ -271,7 +304,8 @@ mod tests {
         let mut estimate = Estimate::default();
         let begin = Instant::now();
         drive(&mut estimate, begin, 400.0, Duration::from_millis(100), 20.0);
-        // The first 2,000 are away before anything is known; after that half a second's worth or two round trips.
+        // The first 2,000 are away before anything is known; after that half a second's worth or
+        // two round trips.
         let begin = begin + Duration::from_secs(20);
         let most = drive(&mut estimate, begin, 400.0, Duration::from_millis(100), 20.0);
         assert!(most <= 600, "{most}");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The greatest of late: the greatest of this period and of the last. A period begins when something is noted after the end of the one before.
+/// The greatest of late: the greatest of this period and of the last. A period begins when
+/// something is noted after the end of the one before.
 #[derive(Debug)]
 pub struct Lately {
     period: Duration,
@@ -30,7 +31,8 @@ impl Lately {
         self.current = Some(self.current.map_or(value, |greatest| greatest.max(value)));
     }
 
-    /// As [`Lately::note`], where what is two periods old does not count any more however long nothing was noted.
+    /// As [`Lately::note`], where what is two periods old does not count any more however long
+    /// nothing was noted.
     pub fn note_afresh(&mut self, value: f64, now: Instant) {
         if self.periods(now) >= 2.0 {
             *self = Self::new(self.period);
@@ -47,7 +49,8 @@ impl Lately {
         }
     }
 
-    /// The greatest of this period and of the last, by the clock: nothing where nothing was noted for two.
+    /// The greatest of this period and of the last, by the clock: nothing where nothing was noted
+    /// for two.
     #[must_use]
     pub fn greatest_at(&self, now: Instant) -> Option<f64> {
         match self.periods(now) {
@@ -59,7 +62,9 @@ impl Lately {
 
     /// Periods since this one began.
     fn periods(&self, now: Instant) -> f64 {
-        self.since.map_or(0.0, |since| now.duration_since(since).as_secs_f64() / self.period.as_secs_f64())
+        self.since.map_or(0.0, |since| {
+            now.duration_since(since).as_secs_f64() / self.period.as_secs_f64()
+        })
     }
 }
 
@@ -86,7 +91,10 @@ mod tests {
         assert_eq!(lately.greatest_at(at(0)), None);
         lately.note_afresh(9.0, at(0));
         lately.note_afresh(5.0, at(3));
-        assert_eq!((lately.greatest_at(at(5)), lately.greatest_at(at(6)), lately.greatest_at(at(9))), (Some(9.0), Some(5.0), None));
+        assert_eq!(
+            (lately.greatest_at(at(5)), lately.greatest_at(at(6)), lately.greatest_at(at(9))),
+            (Some(9.0), Some(5.0), None)
+        );
         assert_eq!(lately.greatest(), Some(9.0));
         lately.note_afresh(1.0, at(10));
         assert_eq!((lately.greatest_at(at(10)), lately.greatest()), (Some(1.0), Some(1.0)));

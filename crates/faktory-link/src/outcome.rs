@@ -41,7 +41,8 @@ pub enum NotSent {
     ShuttingDown,
 }
 
-/// What became of one job. "Unknown" is an outcome of its own: the job may be stored or not, and it is not sent again.
+/// What became of one job. "Unknown" is an outcome of its own: the job may be stored or not, and it
+/// is not sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobOutcome {
     /// The work server has it.

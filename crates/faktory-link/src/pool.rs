@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool::managed::{self, Hook, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
+use deadpool::managed::{
+    self, Hook, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts,
+};
 
 use faktory_wire::{Command, Reply};
 use futures_util::FutureExt;
@@ -101,22 +103,24 @@ impl LinkPool {
     pub fn new(config: LinkConfig) -> Result<Self, PoolFailure> {
         let limit = config.connect_timeout;
         // Each phase of making a connection has its own deadline inside; the pool's is their sum.
-        let timeouts = Timeouts { wait: Some(limit), create: Some(limit * 4), recycle: Some(limit) };
+        let timeouts =
+            Timeouts { wait: Some(limit), create: Some(limit * 4), recycle: Some(limit) };
         let ready_made = Arc::new(ReadyMade::default());
         let breaker = Arc::new(Breaker::new(config.breaker_failures, config.breaker_open_for));
         let (observer, max_wait) = (config.observer.clone(), config.max_wait);
-        let pool = Pool::builder(Manager { config: config.clone(), ready_made: Arc::clone(&ready_made) })
-            .max_size(config.max_connections.max(1))
-            .timeouts(timeouts)
-            .runtime(deadpool::Runtime::Tokio1)
-            // The one that has rested longest is next, so that commands spread over all.
-            .queue_mode(QueueMode::Fifo)
-            .post_create(Hook::sync_fn(|_, _| {
-                tracing::debug!("connection to the work server opened");
-                Ok(())
-            }))
-            .build()
-            .map_err(|error| PoolFailure::Pool(error.to_string()))?;
+        let pool =
+            Pool::builder(Manager { config: config.clone(), ready_made: Arc::clone(&ready_made) })
+                .max_size(config.max_connections.max(1))
+                .timeouts(timeouts)
+                .runtime(deadpool::Runtime::Tokio1)
+                // The one that has rested longest is next, so that commands spread over all.
+                .queue_mode(QueueMode::Fifo)
+                .post_create(Hook::sync_fn(|_, _| {
+                    tracing::debug!("connection to the work server opened");
+                    Ok(())
+                }))
+                .build()
+                .map_err(|error| PoolFailure::Pool(error.to_string()))?;
         let (closing, returned) = (Arc::default(), Arc::default());
         Ok(Self { pool, breaker, observer, max_wait, config, ready_made, closing, returned })
     }
@@ -129,14 +133,19 @@ impl LinkPool {
         let limit = self.pool.timeouts().wait.unwrap_or_default();
         self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => PoolFailure::Connect(error),
-            PoolError::Timeout(managed::TimeoutType::Wait) => LinkError::Timeout { phase: Phase::Pool, after: limit }.into(),
-            PoolError::Timeout(_) => LinkError::Timeout { phase: Phase::Connect, after: limit * 4 }.into(),
+            PoolError::Timeout(managed::TimeoutType::Wait) => {
+                LinkError::Timeout { phase: Phase::Pool, after: limit }.into()
+            }
+            PoolError::Timeout(_) => {
+                LinkError::Timeout { phase: Phase::Connect, after: limit * 4 }.into()
+            }
             other => PoolFailure::Pool(other.to_string()),
         })
     }
 
-    /// Opens connections ahead of need, several at once, until so many are there; fewer where the server gives no more. Those that are
-    /// there stay free for others meanwhile. Returns how many there are. Cancel safe: dropped, those under way are given up.
+    /// Opens connections ahead of need, several at once, until so many are there; fewer where the
+    /// server gives no more. Those that are there stay free for others meanwhile. Returns how many
+    /// there are. Cancel safe: dropped, those under way are given up.
     pub async fn warm_up(&self, connections: usize) -> usize {
         self.take_in();
         let there = self.size() + self.ready_made.connections().len();
@@ -149,7 +158,9 @@ impl LinkPool {
         while let Some(opened) = opening.join_next().await {
             match opened {
                 Ok(Ok(connection)) => self.add(connection),
-                Ok(Err(failure)) => tracing::debug!(%failure, "a connection ahead of need could not be made"),
+                Ok(Err(failure)) => {
+                    tracing::debug!(%failure, "a connection ahead of need could not be made")
+                }
                 Err(_) => {}
             }
         }
@@ -163,14 +174,17 @@ impl LinkPool {
         self.take_in();
     }
 
-    /// Has the pool take in what was made outside. It makes a new one only where none is idle, so all that are idle are held for the
-    /// moment that it takes, without waiting for anything; where all are in use, it takes them in when it needs the next.
+    /// Has the pool take in what was made outside. It makes a new one only where none is idle, so
+    /// all that are idle are held for the moment that it takes, without waiting for anything; where
+    /// all are in use, it takes them in when it needs the next.
     fn take_in(&self) {
         self.ready_made.connections().retain(|connection| connection.ended().is_none());
         let mut held = Vec::new();
         while self.size() < self.max_size() && !self.ready_made.connections().is_empty() {
             // Tokio would else have the task wait for others after some of these.
-            let Some(Ok(connection)) = tokio::task::unconstrained(self.get()).now_or_never() else { break };
+            let Some(Ok(connection)) = tokio::task::unconstrained(self.get()).now_or_never() else {
+                break;
+            };
             held.push(connection);
         }
         if self.size() >= self.max_size() {
@@ -182,7 +196,8 @@ impl LinkPool {
         self.returned.notify_one();
     }
 
-    /// Has those that are there used no more, idle or not. What is in flight on them is still answered, if they live.
+    /// Has those that are there used no more, idle or not. What is in flight on them is still
+    /// answered, if they live.
     fn replace_all(&self) {
         let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         while closing.try_join_next().is_some() {}
@@ -217,9 +232,10 @@ impl LinkPool {
         self.ready_made.connected.load(Ordering::Relaxed)
     }
 
-    /// Asks the work server for an answer, with `PUSHB []`, because INFO can crash a Faktory. The breaker learns from it, and is asked
-    /// first: while it is open, only one probe at a time goes out, when it is time for it; `None` where it is not. Where there is no
-    /// connection, the question goes along with a new one's HELLO.
+    /// Asks the work server for an answer, with `PUSHB []`, because INFO can crash a Faktory. The
+    /// breaker learns from it, and is asked first: while it is open, only one probe at a time goes
+    /// out, when it is time for it; `None` where it is not. Where there is no connection, the
+    /// question goes along with a new one's HELLO.
     ///
     /// # Errors
     /// With why no answer came, for a person.
@@ -254,7 +270,8 @@ impl LinkPool {
         let asked = async {
             let connection = self.get().await.map_err(|error| (error.to_string(), None))?;
             let lost = |lost: crate::error::Lost| (lost.to_string(), Some(lost.cause));
-            let pending = connection.submit(Command::PushBulk(Vec::new()).to_line()).await.map_err(lost)?;
+            let pending =
+                connection.submit(Command::PushBulk(Vec::new()).to_line()).await.map_err(lost)?;
             drop(connection);
             pending.within(PROBE_WITHIN).await.map_err(lost)
         };

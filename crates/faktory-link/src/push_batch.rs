@@ -1,4 +1,5 @@
-//! Jobs of several callers on their way in one PUSHB, and what the answer to it means for each of them.
+//! Jobs of several callers on their way in one PUSHB, and what the answer to it means for each of
+//! them.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -13,8 +14,8 @@ use tokio::time::Instant;
 use crate::outcome::{EncodedJob, JobOutcome};
 use crate::pusher::Room;
 
-/// How far a part has come. The caller gives up by taking it from `WAITING` to `GIVEN_UP`; the sender claims it
-/// by taking it from `WAITING` to `CLAIMED`. Whoever is first is right.
+/// How far a part has come. The caller gives up by taking it from `WAITING` to `GIVEN_UP`; the
+/// sender claims it by taking it from `WAITING` to `CLAIMED`. Whoever is first is right.
 const WAITING: u8 = 0;
 const CLAIMED: u8 = 1;
 const GIVEN_UP: u8 = 2;
@@ -26,12 +27,14 @@ pub(crate) struct Claim(Arc<AtomicU8>);
 impl Claim {
     /// For the sender: true where the caller still wants it sent.
     pub(crate) fn claim(&self) -> bool {
-        self.0.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Acquire) != Err(GIVEN_UP)
+        self.0.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Acquire)
+            != Err(GIVEN_UP)
     }
 
     /// For the caller: true where it has not been and will not be sent.
     pub(crate) fn give_up(&self) -> bool {
-        self.0.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire) != Err(CLAIMED)
+        self.0.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire)
+            != Err(CLAIMED)
     }
 }
 
@@ -72,12 +75,14 @@ pub(crate) struct PushBatch {
 pub(crate) enum After {
     /// Everyone has been told.
     Done,
-    /// The push was refused as a whole: each caller's part is to be sent by itself, so that nobody pays for another's.
+    /// The push was refused as a whole: each caller's part is to be sent by itself, so that nobody
+    /// pays for another's.
     Apart(Vec<Part>),
 }
 
 impl PushBatch {
-    /// True where the part can go along: the answer names jobs by id, so no id may stand there twice.
+    /// True where the part can go along: the answer names jobs by id, so no id may stand there
+    /// twice.
     pub(crate) fn has_room_for(&self, part: &Part, jobs_max: usize, bytes_max: usize) -> bool {
         self.parts.is_empty()
             || (self.jobs + part.jobs.len() <= jobs_max
@@ -109,7 +114,9 @@ impl PushBatch {
             Reply::Bulk(body) => match PushResults::parse(body) {
                 Ok(results) => results,
                 Err(error) => {
-                    self.answer_all(&JobOutcome::Unknown(format!("the answer to the push can't be read: {error}")));
+                    self.answer_all(&JobOutcome::Unknown(format!(
+                        "the answer to the push can't be read: {error}"
+                    )));
                     return After::Done;
                 }
             },
@@ -127,7 +134,8 @@ impl PushBatch {
             }
         };
         for part in self.parts {
-            let outcome = |job: &EncodedJob| results.refused(&job.jid).map_or(JobOutcome::Stored, refused);
+            let outcome =
+                |job: &EncodedJob| results.refused(&job.jid).map_or(JobOutcome::Stored, refused);
             let outcomes = part.jobs.iter().map(outcome).collect();
             let _ = part.answer.send(outcomes);
         }

@@ -73,12 +73,19 @@ impl Pusher {
     pub fn new(pool: LinkPool) -> Self {
         let queue = Arc::new(Queue::new());
         let task = tokio::spawn(Dispatcher::new(Arc::clone(&queue), pool.clone()).run());
-        Self { queue, max_wait: pool.max_wait(), pool, sources: AtomicU64::new(0), task: Mutex::new(Some(task)) }
+        Self {
+            queue,
+            max_wait: pool.max_wait(),
+            pool,
+            sources: AtomicU64::new(0),
+            task: Mutex::new(Some(task)),
+        }
     }
 
-    /// Pushes jobs and returns what became of each, in their order, by `deadline` at the latest: what has not been sent
-    /// by then will not be, and what has been sent without an answer is unknown. Where too much waits already, or the
-    /// circuit is open, nothing is sent and the answer comes at once. No two jobs may have the same id.
+    /// Pushes jobs and returns what became of each, in their order, by `deadline` at the latest:
+    /// what has not been sent by then will not be, and what has been sent without an answer is
+    /// unknown. Where too much waits already, or the circuit is open, nothing is sent and the
+    /// answer comes at once. No two jobs may have the same id.
     ///
     /// Not cancel safe in one respect: dropped early, jobs that were not yet sent may still be.
     pub async fn push(&self, jobs: Vec<EncodedJob>, deadline: Instant) -> Vec<JobOutcome> {
@@ -94,8 +101,8 @@ impl Pusher {
         Source(self.sources.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Waits for room for jobs of so many bytes, and while the circuit is open; for a caller who can wait, and is then not refused for
-    /// what others have waiting. Cancel safe.
+    /// Waits for room for jobs of so many bytes, and while the circuit is open; for a caller who
+    /// can wait, and is then not refused for what others have waiting. Cancel safe.
     ///
     /// # Errors
     /// Where there is none by the deadline, or the link ends: with what to say of every job.
@@ -122,11 +129,23 @@ impl Pusher {
     }
 
     /// As [`Pusher::push`], for jobs that have room already.
-    pub async fn push_in_turn(&self, jobs: Vec<EncodedJob>, room: Room, source: Source, deadline: Instant) -> Vec<JobOutcome> {
+    pub async fn push_in_turn(
+        &self,
+        jobs: Vec<EncodedJob>,
+        room: Room,
+        source: Source,
+        deadline: Instant,
+    ) -> Vec<JobOutcome> {
         self.push_admitted(jobs, room, Some(source), deadline).await
     }
 
-    async fn push_admitted(&self, jobs: Vec<EncodedJob>, room: Room, source: Option<Source>, deadline: Instant) -> Vec<JobOutcome> {
+    async fn push_admitted(
+        &self,
+        jobs: Vec<EncodedJob>,
+        room: Room,
+        source: Option<Source>,
+        deadline: Instant,
+    ) -> Vec<JobOutcome> {
         let (count, room) = (jobs.len(), Arc::new(room));
         let since = Instant::now();
         let mut waiting = Vec::new();
@@ -154,14 +173,21 @@ impl Pusher {
             return Err(refusal);
         }
         if let Some(wait) = self.queue.too_long(self.max_wait) {
-            let detail = format!("{TOO_MUCH}: the work server needs about {:.1} s for those that came before", wait.as_secs_f64());
+            let detail = format!(
+                "{TOO_MUCH}: the work server needs about {:.1} s for those that came before",
+                wait.as_secs_f64()
+            );
             return Err(JobOutcome::NotSent(NotSent::Overloaded, detail));
         }
         let bytes: usize = jobs.iter().map(|job| job.json.len() + 1).sum();
         let size = u32::try_from(bytes).unwrap_or(ROOM_BYTES).min(ROOM_BYTES);
-        Arc::clone(&self.queue.room).try_acquire_many_owned(size).map(Room::of).map_err(|error| match error {
-            TryAcquireError::NoPermits => JobOutcome::NotSent(NotSent::Overloaded, TOO_MUCH.into()),
-            TryAcquireError::Closed => closed(),
+        Arc::clone(&self.queue.room).try_acquire_many_owned(size).map(Room::of).map_err(|error| {
+            match error {
+                TryAcquireError::NoPermits => {
+                    JobOutcome::NotSent(NotSent::Overloaded, TOO_MUCH.into())
+                }
+                TryAcquireError::Closed => closed(),
+            }
         })
     }
 
@@ -170,7 +196,10 @@ impl Pusher {
         let detail = if again_in.is_zero() {
             "the work server has failed several times in a row; it is being tried again".into()
         } else {
-            format!("the work server has failed several times in a row; it is tried again in {:.1} s", again_in.as_secs_f64())
+            format!(
+                "the work server has failed several times in a row; it is tried again in {:.1} s",
+                again_in.as_secs_f64()
+            )
         };
         Some(JobOutcome::NotSent(NotSent::CircuitOpen { again_in }, detail))
     }
@@ -195,7 +224,8 @@ impl Pusher {
         }
     }
 
-    /// Ends every wait now: what has not been sent will not be, what has been sent without an answer is unknown.
+    /// Ends every wait now: what has not been sent will not be, what has been sent without an
+    /// answer is unknown.
     pub fn abandon(&self) {
         self.queue.abandoned.send_replace(true);
     }

@@ -1,4 +1,5 @@
-//! Jobs that wait to leave. Callers take turns, so that one with very many does not hold up those with few.
+//! Jobs that wait to leave. Callers take turns, so that one with very many does not hold up those
+//! with few.
 
 #[cfg(test)]
 mod tests;
@@ -15,23 +16,27 @@ use crate::outcome::{EncodedJob, JobOutcome, NotSent};
 use crate::push_batch::{Part, PushBatch};
 use crate::standing_queue::StandingQueue;
 
-/// A caller's jobs are divided into parts of up to so many jobs and bytes, which spread over connections: eight segments of
-/// 1,400 bytes, of the ten that a cold or idle connection sends in its first round trip.
+/// A caller's jobs are divided into parts of up to so many jobs and bytes, which spread over
+/// connections: eight segments of 1,400 bytes, of the ten that a cold or idle connection sends in
+/// its first round trip.
 const PART_JOBS: usize = 250;
 const PART_BYTES: usize = 8 * 1400;
-/// The same while hardly anything is under way: `bbr` sends no more than its first ten segments at once and spaces out what comes later
-/// over a third of a round trip, so on a quiet link a batch is there sooner by several connections with a little each.
+/// The same while hardly anything is under way: `bbr` sends no more than its first ten segments at
+/// once and spaces out what comes later over a third of a round trip, so on a quiet link a batch is
+/// there sooner by several connections with a little each.
 const PART_BYTES_QUIET: usize = 3 * 1400;
 /// Jobs under way with which a link is quiet.
 const QUIET_JOBS: usize = 200;
 /// A round trip from which on a part that waits for the next one costs more than a further command.
 const FAR: Duration = Duration::from_millis(5);
-/// A command that follows another over a long way, with many under way, may be so much of a round trip behind it, so that others leave
-/// with it: ten thousand lone jobs a second are otherwise ten thousand packets, wake-ups and syncs, for the one percent less that each waits.
+/// A command that follows another over a long way, with many under way, may be so much of a round
+/// trip behind it, so that others leave with it: ten thousand lone jobs a second are otherwise ten
+/// thousand packets, wake-ups and syncs, for the one percent less that each waits.
 const GATHERS_FOR: u32 = 100;
 /// Nothing is to gather for less than this: timers have a resolution of a millisecond.
 const GATHERS_AT_LEAST: Duration = Duration::from_micros(500);
-/// One command carries up to so many: the server has 5 s for it, and takes 20 to 30 ms for 1,000 jobs (measured on Faktory).
+/// One command carries up to so many: the server has 5 s for it, and takes 20 to 30 ms for 1,000
+/// jobs (measured on Faktory).
 const COMMAND_JOBS: usize = 1000;
 const COMMAND_BYTES: usize = 1 << 20;
 /// Jobs waiting or in flight, in bytes.
@@ -68,7 +73,8 @@ struct Inner {
 
 impl Inner {
     fn is_quiet_and_far(&self) -> bool {
-        self.estimate.in_flight() <= QUIET_JOBS && self.estimate.round_trip().is_none_or(|round_trip| round_trip >= FAR)
+        self.estimate.in_flight() <= QUIET_JOBS
+            && self.estimate.round_trip().is_none_or(|round_trip| round_trip >= FAR)
     }
 
     /// Until when what waits is to wait for more.
@@ -132,7 +138,8 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves when nobody is to wait any longer: at the deadline, or when the pusher is abandoned.
+    /// Resolves when nobody is to wait any longer: at the deadline, or when the pusher is
+    /// abandoned.
     pub(crate) async fn patience_ends(&self, deadline: Instant) {
         let mut abandoned = self.abandoned.subscribe();
         tokio::select! {
@@ -149,16 +156,24 @@ impl Queue {
         }
     }
 
-    /// How long a caller who comes now would wait for his first part to be answered, beyond the round trip, where that is longer than he may.
+    /// How long a caller who comes now would wait for his first part to be answered, beyond the
+    /// round trip, where that is longer than he may.
     pub(crate) fn too_long(&self, max_wait: Duration) -> Option<Duration> {
         let now = Instant::now();
         let mut inner = self.inner();
-        let beyond_way = |inner: &Inner, jobs| inner.estimate.wait_behind(jobs, now).saturating_sub(inner.estimate.way());
+        let beyond_way = |inner: &Inner, jobs| {
+            inner.estimate.wait_behind(jobs, now).saturating_sub(inner.estimate.way())
+        };
         let in_flight = inner.estimate.in_flight();
         let mut wait = beyond_way(&inner, in_flight + inner.jobs);
         if wait > max_wait / 8 {
             // The others each have one turn before his first.
-            let in_turns: usize = inner.callers.iter().filter_map(|caller| caller.parts.front()).map(|part| part.jobs.len()).sum();
+            let in_turns: usize = inner
+                .callers
+                .iter()
+                .filter_map(|caller| caller.parts.front())
+                .map(|part| part.jobs.len())
+                .sum();
             wait = beyond_way(&inner, in_flight + in_turns);
         }
         (wait > inner.standing.limit(wait, max_wait, now)).then_some(wait)
@@ -167,7 +182,11 @@ impl Queue {
     /// How large the parts of a caller who comes now are best, in bytes.
     pub(crate) fn part_bytes(&self) -> usize {
         let inner = self.inner();
-        if inner.callers.is_empty() && inner.is_quiet_and_far() { PART_BYTES_QUIET } else { PART_BYTES }
+        if inner.callers.is_empty() && inner.is_quiet_and_far() {
+            PART_BYTES_QUIET
+        } else {
+            PART_BYTES
+        }
     }
 
     /// Takes a caller's parts; false where the queue is closed.
@@ -179,7 +198,9 @@ impl Queue {
             }
             inner.jobs += parts.iter().map(|part| part.jobs.len()).sum::<usize>();
             inner.bytes += parts.iter().map(|part| part.bytes).sum::<usize>();
-            let known = source.and_then(|source| inner.callers.iter_mut().find(|caller| caller.source == Some(source)));
+            let known = source.and_then(|source| {
+                inner.callers.iter_mut().find(|caller| caller.source == Some(source))
+            });
             match known {
                 Some(caller) => caller.parts.extend(parts),
                 None => inner.callers.push_back(Caller { source, parts }),
@@ -215,22 +236,26 @@ impl Queue {
         }
     }
 
-    /// Takes what goes into the next command, where so many more connections are idle: each is to have its share of what
-    /// waits and may leave. Parts whose callers have given up are left out; the command may be empty.
+    /// Takes what goes into the next command, where so many more connections are idle: each is to
+    /// have its share of what waits and may leave. Parts whose callers have given up are left out;
+    /// the command may be empty.
     pub(crate) fn gather(&self, idle: usize) -> (PushBatch, Sent) {
         let mut batch = PushBatch::default();
         let now = Instant::now();
         let mut inner = self.inner();
         let allowed = inner.estimate.allowed(now).saturating_sub(inner.estimate.in_flight()).max(1);
         let jobs = allowed.min(COMMAND_JOBS);
-        // What one connection carries at once is not divided: more commands with less in each only cost processor time.
+        // What one connection carries at once is not divided: more commands with less in each only
+        // cost processor time.
         let at_once = if inner.is_quiet_and_far() { PART_BYTES_QUIET } else { PART_BYTES };
-        // Of what waits, only as much as may leave: a fresh connection would send the whole share of a giant batch over several round trips, while
-        // the others have nothing.
-        let leaves = (inner.bytes as u64 * allowed.min(inner.jobs) as u64 / inner.jobs.max(1) as u64) as usize;
+        // Of what waits, only as much as may leave: a fresh connection would send the whole share
+        // of a giant batch over several round trips, while the others have nothing.
+        let leaves = (inner.bytes as u64 * allowed.min(inner.jobs) as u64
+            / inner.jobs.max(1) as u64) as usize;
         let bytes = leaves.div_ceil(idle + 1).clamp(at_once, COMMAND_BYTES);
         while let Some(mut caller) = inner.callers.pop_front() {
-            let fits = caller.parts.front().is_none_or(|part| batch.has_room_for(part, jobs, bytes));
+            let fits =
+                caller.parts.front().is_none_or(|part| batch.has_room_for(part, jobs, bytes));
             if !fits {
                 inner.callers.push_front(caller);
                 break;
@@ -290,7 +315,8 @@ impl Queue {
         }
     }
 
-    /// Learns how long the way takes without the server's work, and says how long that is after all that was learnt.
+    /// Learns how long the way takes without the server's work, and says how long that is after all
+    /// that was learnt.
     pub(crate) fn note_distance(&self, distance: Duration) -> Duration {
         self.inner().estimate.note_distance(distance)
     }

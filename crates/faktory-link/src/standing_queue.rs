@@ -1,8 +1,10 @@
-//! How long new jobs may wait: a burst as long as the configuration says, a queue that stays only a part of that.
+//! How long new jobs may wait: a burst as long as the configuration says, a queue that stays only a
+//! part of that.
 //!
-//! The idea is that of CoDel (Nichols and Jacobson, RFC 8289): a queue that does not go away within an interval serves nobody, it only
-//! makes everyone late. Where more comes than the server takes for good, what is accepted then waits as long as at a busy time, not as long as
-//! is just bearable.
+//! The idea is that of CoDel (Nichols and Jacobson, RFC 8289): a queue that does not go away within
+//! an interval serves nobody, it only makes everyone late. Where more comes than the server takes
+//! for good, what is accepted then waits as long as at a busy time, not as long as is just
+//! bearable.
 
 use std::time::Duration;
 
@@ -47,7 +49,9 @@ mod tests {
     #[test]
     fn a_burst_may_wait_long_and_a_queue_that_stays_may_not() {
         let (mut queue, begin) = (StandingQueue::default(), Instant::now());
-        let mut limit = |wait_ms, at_ms| queue.limit(Duration::from_millis(wait_ms), MAX, begin + Duration::from_millis(at_ms));
+        let mut limit = |wait_ms, at_ms| {
+            queue.limit(Duration::from_millis(wait_ms), MAX, begin + Duration::from_millis(at_ms))
+        };
         assert_eq!(limit(1900, 0), MAX);
         assert_eq!(limit(1500, 900), MAX, "a burst");
         assert_eq!(limit(500, 950), MAX, "that goes away");

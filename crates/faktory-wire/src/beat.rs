@@ -65,7 +65,8 @@ impl WorkerState {
     /// Reads the body of an answer to a beat; what can't be read is no change.
     #[must_use]
     pub fn from_answer_body(body: &[u8]) -> Self {
-        serde_json::from_slice::<StateAnswer<'_>>(body).map_or(Self::Running, |answer| Self::from_word(answer.state))
+        serde_json::from_slice::<StateAnswer<'_>>(body)
+            .map_or(Self::Running, |answer| Self::from_word(answer.state))
     }
 }
 

@@ -63,30 +63,43 @@ impl Command {
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
         let space = line.iter().position(|byte| *byte == b' ');
         let (verb, payload) = match space {
-            Some(at) => (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default()),
+            Some(at) => {
+                (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default())
+            }
             None => (line, [].as_slice()),
         };
         let fault = |text: String| Err(CommandError(text));
         let echo = || excerpt(&String::from_utf8_lossy(payload));
         match verb {
             b"END" => Ok(Self::End),
-            b"PUSH" => Job::parse(payload).map(|job| Self::Push(Box::new(job))).or_else(|error| fault(error.to_string())),
-            b"PUSHB" => Job::parse_many(payload).map(Self::PushBulk).or_else(|error| fault(error.to_string())),
+            b"PUSH" => Job::parse(payload)
+                .map(|job| Self::Push(Box::new(job)))
+                .or_else(|error| fault(error.to_string())),
+            b"PUSHB" => Job::parse_many(payload)
+                .map(Self::PushBulk)
+                .or_else(|error| fault(error.to_string())),
             b"FETCH" => fetch(payload),
-            b"ACK" => ack(payload).map_or_else(|| fault(format!("invalid ACK {}", echo())), |jid| Ok(Self::Ack(jid))),
+            b"ACK" => ack(payload)
+                .map_or_else(|| fault(format!("invalid ACK {}", echo())), |jid| Ok(Self::Ack(jid))),
             b"FAIL" => match serde_json::from_slice::<FailReport>(payload) {
                 Ok(report) if report.jid.is_empty() => fault("missing JID".into()),
                 Ok(report) => Ok(Self::Fail(Box::new(report))),
                 Err(_) => fault(format!("invalid FAIL {}", echo())),
             },
-            b"BEAT" => serde_json::from_slice(payload).map(Self::Beat).or_else(|_| fault(format!("invalid BEAT {}", echo()))),
+            b"BEAT" => serde_json::from_slice(payload)
+                .map(Self::Beat)
+                .or_else(|_| fault(format!("invalid BEAT {}", echo()))),
             b"INFO" => Ok(Self::Info),
             b"FLUSH" => Ok(Self::Flush),
             b"MUTATE" => Mutation::parse(payload).map(Self::Mutate).or_else(fault),
-            b"QUEUE" => QueueCommand::parse(&String::from_utf8_lossy(payload)).map(Self::Queue).or_else(fault),
+            b"QUEUE" => QueueCommand::parse(&String::from_utf8_lossy(payload))
+                .map(Self::Queue)
+                .or_else(fault),
             b"TRACK" => fault("tracking subsystem is only available in Faktory Enterprise".into()),
             b"BATCH" => fault("batch subsystem is only available in Faktory Enterprise".into()),
-            unknown => fault(format!("unknown command {}", excerpt(&String::from_utf8_lossy(unknown)))),
+            unknown => {
+                fault(format!("unknown command {}", excerpt(&String::from_utf8_lossy(unknown))))
+            }
         }
     }
 
@@ -155,7 +168,8 @@ fn json_command(verb: &[u8], payload: &impl serde::Serialize, out: &mut Vec<u8>)
 
 fn fetch(payload: &[u8]) -> Result<Command, CommandError> {
     let names = String::from_utf8_lossy(payload);
-    let queues: Vec<String> = names.split(' ').filter(|name| !name.is_empty()).map(Into::into).collect();
+    let queues: Vec<String> =
+        names.split(' ').filter(|name| !name.is_empty()).map(Into::into).collect();
     if queues.is_empty() {
         return Err(CommandError("must call fetch with at least one queue".into()));
     }
@@ -176,7 +190,12 @@ mod tests {
 
     #[test]
     fn every_command_survives_its_line() {
-        let job = Job { jid: "job-00000001".into(), jobtype: "t".into(), args: Some(RawJson::parse("[1]").unwrap()), ..Job::default() };
+        let job = Job {
+            jid: "job-00000001".into(),
+            jobtype: "t".into(),
+            args: Some(RawJson::parse("[1]").unwrap()),
+            ..Job::default()
+        };
         let filter = Filter { jids: Some(vec!["a b".into()]), ..Filter::default() };
         for command in [
             Command::End,
@@ -194,7 +213,11 @@ mod tests {
             Command::Beat(Beat { wid: "w".into(), current_state: None, rss_kb: Some(5) }),
             Command::Info,
             Command::Flush,
-            Command::Mutate(Mutation { kind: MutationKind::Kill, target: TargetSet::Retries, filter }),
+            Command::Mutate(Mutation {
+                kind: MutationKind::Kill,
+                target: TargetSet::Retries,
+                filter,
+            }),
             Command::Queue(QueueCommand::Pause(vec!["*".into()])),
         ] {
             let line = command.to_line();

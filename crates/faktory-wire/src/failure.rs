@@ -70,7 +70,9 @@ pub struct FailReport {
     pub backtrace: Vec<String>,
 }
 
-fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
@@ -103,8 +105,12 @@ mod tests {
 
     #[test]
     fn a_report_is_cut_between_characters() {
-        let report =
-            FailReport { jid: "j".into(), errtype: format!(" {}", "é".repeat(60)), message: "  ".into(), backtrace: vec!["l".into(); 60] };
+        let report = FailReport {
+            jid: "j".into(),
+            errtype: format!(" {}", "é".repeat(60)),
+            message: "  ".into(),
+            backtrace: vec!["l".into(); 60],
+        };
         let cut = report.within_limits();
         assert_eq!(cut.errtype, "é".repeat(50));
         assert_eq!(cut.message, "unknown");

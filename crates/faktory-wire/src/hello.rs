@@ -1,4 +1,5 @@
-//! The handshake: the server's greeting, the client's HELLO, and the hash that stands for the password.
+//! The handshake: the server's greeting, the client's HELLO, and the hash that stands for the
+//! password.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -84,7 +85,10 @@ impl Hello {
     /// # Errors
     /// Where it is not `HELLO`, one space and a JSON object with members of the right types.
     pub fn parse(line: &[u8]) -> Result<Self, HelloError> {
-        let json = line.strip_prefix(b"HELLO ").filter(|json| json.first() == Some(&b'{')).ok_or(HelloError::NotHello)?;
+        let json = line
+            .strip_prefix(b"HELLO ")
+            .filter(|json| json.first() == Some(&b'{'))
+            .ok_or(HelloError::NotHello)?;
         serde_json::from_slice(json).map_err(|error| HelloError::Invalid(error.to_string()))
     }
 
@@ -101,8 +105,8 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_else(|_| b"{}".to_vec())
 }
 
-/// The hash that a client sends for the password: SHA-256 of password and salt, then SHA-256 of the raw
-/// digest until `iterations` hashes are done, in lower-case hex (the scheme of Faktory 1.10.0).
+/// The hash that a client sends for the password: SHA-256 of password and salt, then SHA-256 of the
+/// raw digest until `iterations` hashes are done, in lower-case hex (the scheme of Faktory 1.10.0).
 #[must_use]
 pub fn password_hash(password: &str, salt: &str, iterations: u32) -> String {
     let mut digest = Sha256::new().chain_update(password).chain_update(salt).finalize();
@@ -133,7 +137,10 @@ mod tests {
 
     #[test]
     fn only_hello_with_one_space_and_an_object_is_a_hello() {
-        assert_eq!(Hello::parse(br#"HELLO {"v":2,"wid":"w","unknown":[1]}"#).unwrap().wid.as_deref(), Some("w"));
+        assert_eq!(
+            Hello::parse(br#"HELLO {"v":2,"wid":"w","unknown":[1]}"#).unwrap().wid.as_deref(),
+            Some("w")
+        );
         for line in ["HELLO", "hello {}", "HELLO  {}", "INFO", "HELLO []"] {
             assert_eq!(Hello::parse(line.as_bytes()), Err(HelloError::NotHello), "{line}");
         }
@@ -149,6 +156,9 @@ mod tests {
             let digest = Sha256::digest(b"foobar55104dc76695721d");
             digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
         });
-        assert_eq!(password_hash("foobar", "55104dc76695721d", 1545), "6d877f8e5544b1f2598768f817413ab8a357afffa924dedae99eb91472d4ec30");
+        assert_eq!(
+            password_hash("foobar", "55104dc76695721d", 1545),
+            "6d877f8e5544b1f2598768f817413ab8a357afffa924dedae99eb91472d4ec30"
+        );
     }
 }

@@ -21,17 +21,21 @@ pub const RESERVE_FOR_MIN: i64 = 60;
 /// The longest reservation, in seconds; more is refused.
 pub const RESERVE_FOR_MAX: i64 = 86_400;
 
-/// Jobs in one PUSHB at the most. Faktory takes more and then runs out of the 5 s that it has for a command (at about 57,000 to
-/// 87,000 jobs, measured).
+/// Jobs in one PUSHB at the most. Faktory takes more and then runs out of the 5 s that it has for a
+/// command (at about 57,000 to 87,000 jobs, measured).
 pub const PUSH_JOBS_MAX: usize = 100_000;
 
 /// True for a name that a work server takes for a queue; how long it is does not matter here.
 #[must_use]
 pub fn is_queue_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// One job. Members that were absent, or null, are empty or `None`; unknown members are not kept, as with Faktory.
+/// One job. Members that were absent, or null, are empty or `None`; unknown members are not kept,
+/// as with Faktory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Job {
     /// The job's id.
@@ -42,7 +46,8 @@ pub struct Job {
     pub args: Option<RawJson>,
     /// Where it waits; [`DEFAULT_QUEUE`] where absent.
     pub queue: Option<String>,
-    /// How often it is tried again; [`DEFAULT_RETRY`] where absent, negative: straight to the dead set.
+    /// How often it is tried again; [`DEFAULT_RETRY`] where absent, negative: straight to the dead
+    /// set.
     pub retry: Option<i64>,
     /// Seconds for which a fetch reserves it; [`DEFAULT_RESERVE_FOR`] where absent or 0.
     pub reserve_for: Option<i64>,
@@ -107,7 +112,8 @@ impl Job {
         Ok(jobs.unwrap_or_default().0)
     }
 
-    /// Applies the work server's rules, in the order in which Faktory does, and returns when the job is due.
+    /// Applies the work server's rules, in the order in which Faktory does, and returns when the
+    /// job is due.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -154,7 +160,8 @@ impl Job {
         u32::try_from(asked.clamp(RESERVE_FOR_MIN, RESERVE_FOR_MAX)).unwrap_or(u32::MAX)
     }
 
-    /// Appends the job as JSON on one line, with Faktory's order of members. What is absent is not written.
+    /// Appends the job as JSON on one line, with Faktory's order of members. What is absent is not
+    /// written.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut object = ObjectWriter::new(out);
         if let Some(retry) = self.retry {
@@ -173,7 +180,9 @@ impl Job {
             }
         }
         object.string("jobtype", &self.jobtype);
-        for (name, value) in [("created_at", &self.created_at), ("enqueued_at", &self.enqueued_at), ("at", &self.at)] {
+        for (name, value) in
+            [("created_at", &self.created_at), ("enqueued_at", &self.enqueued_at), ("at", &self.at)]
+        {
             if let Some(value) = value {
                 object.string(name, value);
             }
@@ -263,7 +272,9 @@ impl<'de> Deserialize<'de> for Jobs {
                 let mut jobs = Vec::new();
                 while let Some(job) = seq.next_element::<Option<Job>>()? {
                     if jobs.len() == PUSH_JOBS_MAX {
-                        return Err(serde::de::Error::custom(format_args!("more than {PUSH_JOBS_MAX} jobs in one push")));
+                        return Err(serde::de::Error::custom(format_args!(
+                            "more than {PUSH_JOBS_MAX} jobs in one push"
+                        )));
                     }
                     jobs.push(job.unwrap_or_default());
                 }
@@ -311,10 +322,16 @@ impl<'de> Visitor<'de> for JobVisitor {
     }
 }
 
-fn container<'de, A: MapAccess<'de>>(map: &mut A, first: char, kind: &str) -> Result<Option<RawJson>, A::Error> {
+fn container<'de, A: MapAccess<'de>>(
+    map: &mut A,
+    first: char,
+    kind: &str,
+) -> Result<Option<RawJson>, A::Error> {
     let raw: Option<RawJson> = map.next_value()?;
     match raw {
-        Some(raw) if !raw.starts_with(first) => Err(serde::de::Error::custom(format_args!("expected {kind}"))),
+        Some(raw) if !raw.starts_with(first) => {
+            Err(serde::de::Error::custom(format_args!("expected {kind}")))
+        }
         raw => Ok(raw),
     }
 }
@@ -373,16 +390,37 @@ mod tests {
         assert_eq!(check("null"), Err(JobError::Jid));
         assert_eq!(check(r#"{"jid":"1234567"}"#), Err(JobError::Jid));
         assert_eq!(check(r#"{"jid":"12345678","at":"tomorrow"}"#), Err(JobError::JobType));
-        assert_eq!(check(r#"{"jid":"12345678","jobtype":"t","reserve_for":86401}"#), Err(JobError::Args));
-        assert_eq!(check(r#"{"jid":"12345678","jobtype":"t","args":[],"reserve_for":86401,"at":"x"}"#), Err(JobError::ReserveFor));
-        assert_eq!(check(r#"{"jid":"12345678","jobtype":"t","args":[],"at":"x","queue":"a b"}"#), Err(JobError::At("x".into())));
-        assert_eq!(check(r#"{"jid":"12345678","jobtype":"t","args":[],"queue":"a b"}"#), Err(JobError::Queue("a b".into())));
+        assert_eq!(
+            check(r#"{"jid":"12345678","jobtype":"t","reserve_for":86401}"#),
+            Err(JobError::Args)
+        );
+        assert_eq!(
+            check(r#"{"jid":"12345678","jobtype":"t","args":[],"reserve_for":86401,"at":"x"}"#),
+            Err(JobError::ReserveFor)
+        );
+        assert_eq!(
+            check(r#"{"jid":"12345678","jobtype":"t","args":[],"at":"x","queue":"a b"}"#),
+            Err(JobError::At("x".into()))
+        );
+        assert_eq!(
+            check(r#"{"jid":"12345678","jobtype":"t","args":[],"queue":"a b"}"#),
+            Err(JobError::Queue("a b".into()))
+        );
         assert_eq!(check(r#"{"jid":"éééé","jobtype":"t","args":[],"queue":""}"#), Ok(None));
     }
 
     #[test]
     fn the_effective_reservation_is_clamped() {
         let seconds = |reserve_for| Job { reserve_for, ..Job::default() }.effective_reserve_for();
-        assert_eq!([seconds(None), seconds(Some(0)), seconds(Some(1)), seconds(Some(-5)), seconds(Some(600))], [1800, 1800, 60, 60, 600]);
+        assert_eq!(
+            [
+                seconds(None),
+                seconds(Some(0)),
+                seconds(Some(1)),
+                seconds(Some(-5)),
+                seconds(Some(600))
+            ],
+            [1800, 1800, 60, 60, 600]
+        );
     }
 }

@@ -16,12 +16,14 @@ mod timestamp;
 
 pub use beat::{Beat, WorkerState};
 pub use command::{Command, CommandError};
-pub use failure::{BACKTRACE_LINES_MAX, ERROR_TYPE_BYTES_MAX, FailReport, Failure, MESSAGE_BYTES_MAX};
+pub use failure::{
+    BACKTRACE_LINES_MAX, ERROR_TYPE_BYTES_MAX, FailReport, Failure, MESSAGE_BYTES_MAX,
+};
 pub use hello::{Greeting, GreetingError, Hello, HelloError, password_hash};
 pub use info::{FaktoryInfo, Info, ServerInfo, SetSizes, TaskInfo};
 pub use job::{
-    DEFAULT_QUEUE, DEFAULT_RESERVE_FOR, DEFAULT_RETRY, InvalidJob, Job, JobError, PUSH_JOBS_MAX, RESERVE_FOR_MAX, RESERVE_FOR_MIN,
-    is_queue_name,
+    DEFAULT_QUEUE, DEFAULT_RESERVE_FOR, DEFAULT_RETRY, InvalidJob, Job, JobError, PUSH_JOBS_MAX,
+    RESERVE_FOR_MAX, RESERVE_FOR_MIN, is_queue_name,
 };
 pub use line::{LineDecoder, LineTooLong};
 pub use mutation::{Filter, Mutation, MutationKind, TargetSet};

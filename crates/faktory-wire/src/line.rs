@@ -1,8 +1,10 @@
-//! Commands as lines: LF ends one, a CR in front of it belongs to the ending, any other byte is data.
+//! Commands as lines: LF ends one, a CR in front of it belongs to the ending, any other byte is
+//! data.
 
 use bytes::{Bytes, BytesMut};
 
-/// A line grew beyond what the reader allows; the connection can't go on, because its end is unknown.
+/// A line grew beyond what the reader allows; the connection can't go on, because its end is
+/// unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line longer than {limit} bytes")]
 pub struct LineTooLong {
@@ -24,7 +26,8 @@ impl LineDecoder {
         Self { limit, scanned: 0 }
     }
 
-    /// Takes the next whole line, without its ending, off the front of `buffer`; `None` until one is there.
+    /// Takes the next whole line, without its ending, off the front of `buffer`; `None` until one
+    /// is there.
     ///
     /// # Errors
     /// Where more than the limit has arrived without a line feed.
@@ -33,7 +36,11 @@ impl LineDecoder {
         let Some(found) = unseen.iter().position(|byte| *byte == b'\n') else {
             self.scanned = buffer.len();
             // One more for the CR that may stand in front of the line feed to come.
-            return if self.scanned > self.limit + 1 { Err(LineTooLong { limit: self.limit }) } else { Ok(None) };
+            return if self.scanned > self.limit + 1 {
+                Err(LineTooLong { limit: self.limit })
+            } else {
+                Ok(None)
+            };
         };
         let end = self.scanned + found;
         self.scanned = 0;
@@ -42,7 +49,11 @@ impl LineDecoder {
         if line.last() == Some(&b'\r') {
             line.truncate(end - 1);
         }
-        if line.len() > self.limit { Err(LineTooLong { limit: self.limit }) } else { Ok(Some(line)) }
+        if line.len() > self.limit {
+            Err(LineTooLong { limit: self.limit })
+        } else {
+            Ok(Some(line))
+        }
     }
 }
 
@@ -73,7 +84,11 @@ mod tests {
         let text = b"ACK {\"jid\":\"x\"}\r\nEND\r\n";
         for cut in 0..text.len() {
             let (left, right) = text.split_at(cut);
-            assert_eq!(lines(99, &[left, right]).unwrap(), ["ACK {\"jid\":\"x\"}", "END"], "cut at {cut}");
+            assert_eq!(
+                lines(99, &[left, right]).unwrap(),
+                ["ACK {\"jid\":\"x\"}", "END"],
+                "cut at {cut}"
+            );
         }
     }
 

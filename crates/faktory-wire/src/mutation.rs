@@ -55,11 +55,14 @@ impl MutationKind {
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Clear, Self::Kill, Self::Discard, Self::Requeue].into_iter().find(|kind| kind.word() == word)
+        [Self::Clear, Self::Kill, Self::Discard, Self::Requeue]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 
-/// Which jobs. Where ids are given only they count; else those that match all that is given; an empty filter is everything.
+/// Which jobs. Where ids are given only they count; else those that match all that is given; an
+/// empty filter is everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filter {
@@ -96,13 +99,16 @@ struct Document {
 impl Mutation {
     /// Reads what follows the verb. The error is the text that the server answers with.
     pub(crate) fn parse(payload: &[u8]) -> Result<Self, String> {
-        // Faktory splits the line at spaces and wants two parts, so JSON with a space anywhere is refused.
+        // Faktory splits the line at spaces and wants two parts, so JSON with a space anywhere is
+        // refused.
         if payload.is_empty() || payload.contains(&b' ') {
             return Err("invalid format".into());
         }
-        let document: Document = serde_json::from_slice(payload).map_err(|error| format!("invalid JSON: {error}"))?;
+        let document: Document =
+            serde_json::from_slice(payload).map_err(|error| format!("invalid JSON: {error}"))?;
         let kind = MutationKind::from_word(&document.cmd).ok_or("unknown mutate operation")?;
-        let target = TargetSet::from_word(&document.target).ok_or("invalid target for mutation command")?;
+        let target =
+            TargetSet::from_word(&document.target).ok_or("invalid target for mutation command")?;
         let mut filter = document.filter.unwrap_or_default();
         // As with Faktory, what is empty is not there.
         filter.jids = filter.jids.filter(|jids| !jids.is_empty());
@@ -114,7 +120,8 @@ impl Mutation {
     /// Appends the payload: compact, with every space inside a string escaped.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let filter = (self.filter != Filter::default()).then(|| self.filter.clone());
-        let document = Document { cmd: self.kind.word().into(), target: self.target.word().into(), filter };
+        let document =
+            Document { cmd: self.kind.word().into(), target: self.target.word().into(), filter };
         let json = serde_json::to_string(&document).unwrap_or_default();
         out.extend_from_slice(json.replace(' ', "\\u0020").as_bytes());
     }
@@ -136,7 +143,8 @@ mod tests {
 
     #[test]
     fn empty_members_of_a_filter_are_absent() {
-        let json = r#"{"cmd":"kill","target":"dead","filter":{"jids":[],"regexp":"","jobtype":""}}"#;
+        let json =
+            r#"{"cmd":"kill","target":"dead","filter":{"jids":[],"regexp":"","jobtype":""}}"#;
         assert_eq!(Mutation::parse(json.as_bytes()).unwrap().filter, Filter::default());
     }
 
@@ -144,7 +152,10 @@ mod tests {
     fn refusals_are_those_of_faktory() {
         let refused = |json: &str| Mutation::parse(json.as_bytes()).unwrap_err();
         assert_eq!(refused(r#"{"cmd":"eat","target":"dead"}"#), "unknown mutate operation");
-        assert_eq!(refused(r#"{"cmd":"kill","target":"queues"}"#), "invalid target for mutation command");
+        assert_eq!(
+            refused(r#"{"cmd":"kill","target":"queues"}"#),
+            "invalid target for mutation command"
+        );
         assert_eq!(refused(r#"{"cmd": "kill","target":"dead"}"#), "invalid format");
     }
 }

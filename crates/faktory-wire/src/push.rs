@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-/// What a work server's refusal says about the job, told from its text (the wire has nothing better).
+/// What a work server's refusal says about the job, told from its text (the wire has nothing
+/// better).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The job breaks a rule: it is not stored and never will be as it is.
     Job,
-    /// The whole push was unreadable, so nothing of it is stored; one bad job spoils those of others.
+    /// The whole push was unreadable, so nothing of it is stored; one bad job spoils those of
+    /// others.
     WholePush,
     /// The server refuses work at present: not stored, later it may be.
     Server,
@@ -16,21 +18,39 @@ pub enum Refusal {
 }
 
 /// Faktory passes on what its Redis client says; these mean that the command was not carried out.
-const SERVER_REFUSES: [&str; 7] =
-    ["MISCONF", "OOM ", "dial unix", "client is closed", "shutdown in progress", "too many connections", "LOADING"];
+const SERVER_REFUSES: [&str; 7] = [
+    "MISCONF",
+    "OOM ",
+    "dial unix",
+    "client is closed",
+    "shutdown in progress",
+    "too many connections",
+    "LOADING",
+];
 
 /// These come after the command may have reached the store.
-const MAY_BE_STORED: [&str; 6] = ["context deadline exceeded", "i/o timeout", "internal error", "EOF", "connection reset", "broken pipe"];
+const MAY_BE_STORED: [&str; 6] = [
+    "context deadline exceeded",
+    "i/o timeout",
+    "internal error",
+    "EOF",
+    "connection reset",
+    "broken pipe",
+];
 
 impl Refusal {
     /// Tells what an error text means, with or without its leading `ERR `.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let text = text.strip_prefix("ERR ").unwrap_or(text);
-        // A job's own text may stand inside a refusal of that job, so its rules are looked for first.
+        // A job's own text may stand inside a refusal of that job, so its rules are looked for
+        // first.
         if text.starts_with("invalid JSON") {
             Self::WholePush
-        } else if text.starts_with("jobs ") || text.starts_with("invalid timestamp for 'at'") || text.starts_with("cannot get \"") {
+        } else if text.starts_with("jobs ")
+            || text.starts_with("invalid timestamp for 'at'")
+            || text.starts_with("cannot get \"")
+        {
             Self::Job
         } else if SERVER_REFUSES.iter().any(|sign| text.contains(sign)) {
             Self::Server
@@ -96,7 +116,10 @@ mod tests {
             ("cannot get \"a MISCONF b\" queue: queue names must match", Refusal::Job),
             ("ERR invalid JSON: unexpected end", Refusal::WholePush),
             ("MISCONF Redis is configured to save RDB snapshots", Refusal::Server),
-            ("ERR dial unix /x/redis.sock: connect: resource temporarily unavailable", Refusal::Server),
+            (
+                "ERR dial unix /x/redis.sock: connect: resource temporarily unavailable",
+                Refusal::Server,
+            ),
             ("ERR redis: client is closed", Refusal::Server),
             ("ERR shutdown in progress", Refusal::Server),
             ("ERR too many connections: 2001", Refusal::Server),
@@ -110,7 +133,8 @@ mod tests {
 
     #[test]
     fn results_are_looked_up_by_job() {
-        let results = PushResults::parse(br#"{"job-1":"jobs must have an args parameter"}"#).unwrap();
+        let results =
+            PushResults::parse(br#"{"job-1":"jobs must have an args parameter"}"#).unwrap();
         assert_eq!(results.refused("job-1"), Some("jobs must have an args parameter"));
         assert_eq!(results.refused("job-2"), None);
         assert!(PushResults::parse(b"[]").is_err());

@@ -17,19 +17,30 @@ impl QueueCommand {
     /// Reads what follows the verb. The error is the text that the server answers with.
     pub(crate) fn parse(payload: &str) -> Result<Self, String> {
         let mut words = payload.split(' ').filter(|word| !word.is_empty());
-        let subcommand = words.next().ok_or("QUEUE needs a subcommand: PAUSE, RESUME, REMOVE or LATENCY")?;
+        let subcommand =
+            words.next().ok_or("QUEUE needs a subcommand: PAUSE, RESUME, REMOVE or LATENCY")?;
         let names: Vec<String> = words.map(Into::into).collect();
         let make: fn(Vec<String>) -> Self = match subcommand.to_ascii_uppercase().as_str() {
             "LATENCY" => Self::Latency,
             "PAUSE" => Self::Pause,
             "RESUME" => Self::Resume,
             "REMOVE" => Self::Remove,
-            _ => return Err(format!("no such QUEUE subcommand: {}", crate::command::excerpt(subcommand))),
+            _ => {
+                return Err(format!(
+                    "no such QUEUE subcommand: {}",
+                    crate::command::excerpt(subcommand)
+                ));
+            }
         };
         if names.is_empty() {
-            return Err(format!("QUEUE {} needs the name of a queue", subcommand.to_ascii_uppercase()));
+            return Err(format!(
+                "QUEUE {} needs the name of a queue",
+                subcommand.to_ascii_uppercase()
+            ));
         }
-        if subcommand.eq_ignore_ascii_case("LATENCY") && names.first().is_some_and(|name| name == "*") {
+        if subcommand.eq_ignore_ascii_case("LATENCY")
+            && names.first().is_some_and(|name| name == "*")
+        {
             return Err("QUEUE LATENCY does not support wildcards".into());
         }
         Ok(make(names))

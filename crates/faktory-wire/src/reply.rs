@@ -25,8 +25,8 @@ impl Reply {
         Self::Error(format!("ERR {text}"))
     }
 
-    /// Appends the reply as it goes over the wire. A line break inside an error becomes a space: it would
-    /// otherwise be read as the end of the reply.
+    /// Appends the reply as it goes over the wire. A line break inside an error becomes a space: it
+    /// would otherwise be read as the end of the reply.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Simple(text) => {
@@ -35,7 +35,10 @@ impl Reply {
             }
             Self::Error(text) => {
                 out.push(b'-');
-                out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+                out.extend(
+                    text.bytes()
+                        .map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }),
+                );
             }
             Self::Bulk(body) => {
                 out.push(b'$');
@@ -122,7 +125,11 @@ impl ReplyDecoder {
             _ if line.as_ref() == b"-1" => Ok(Some(Reply::Nothing)),
             _ => {
                 let length = std::str::from_utf8(&line).ok().and_then(|digits| digits.parse().ok());
-                let length = length.ok_or_else(|| ProtocolError::BadLength(String::from_utf8_lossy(&line).chars().take(40).collect()))?;
+                let length = length.ok_or_else(|| {
+                    ProtocolError::BadLength(
+                        String::from_utf8_lossy(&line).chars().take(40).collect(),
+                    )
+                })?;
                 self.check(length)?;
                 self.body = Some(length);
                 self.bulk(buffer, length)
@@ -130,7 +137,11 @@ impl ReplyDecoder {
         }
     }
 
-    fn bulk(&mut self, buffer: &mut BytesMut, length: usize) -> Result<Option<Reply>, ProtocolError> {
+    fn bulk(
+        &mut self,
+        buffer: &mut BytesMut,
+        length: usize,
+    ) -> Result<Option<Reply>, ProtocolError> {
         if buffer.len() < length + 2 {
             return Ok(None);
         }
@@ -144,7 +155,11 @@ impl ReplyDecoder {
     }
 
     const fn check(&self, length: usize) -> Result<(), ProtocolError> {
-        if length > self.limit { Err(ProtocolError::TooLarge { length, limit: self.limit }) } else { Ok(()) }
+        if length > self.limit {
+            Err(ProtocolError::TooLarge { length, limit: self.limit })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -192,9 +207,15 @@ mod tests {
         assert_eq!(all(9, &[b":5\r\n"]), Err(ProtocolError::UnknownKind(b':')));
         assert_eq!(all(9, &[b"$x\r\n"]), Err(ProtocolError::BadLength("x".into())));
         assert_eq!(all(9, &[b"$-2\r\n"]), Err(ProtocolError::BadLength("-2".into())));
-        assert_eq!(all(99, &[b"$99999999999999999999\r\n"]), Err(ProtocolError::BadLength("99999999999999999999".into())));
+        assert_eq!(
+            all(99, &[b"$99999999999999999999\r\n"]),
+            Err(ProtocolError::BadLength("99999999999999999999".into()))
+        );
         assert_eq!(all(9, &[b"$10\r\n"]), Err(ProtocolError::TooLarge { length: 10, limit: 9 }));
-        assert_eq!(all(9, &[b"+aaaaaaaaaaaaaaa"]), Err(ProtocolError::TooLarge { length: 16, limit: 9 }));
+        assert_eq!(
+            all(9, &[b"+aaaaaaaaaaaaaaa"]),
+            Err(ProtocolError::TooLarge { length: 16, limit: 9 })
+        );
         assert_eq!(all(9, &[b"$1\r\nabc"]), Err(ProtocolError::BadEnd));
     }
 

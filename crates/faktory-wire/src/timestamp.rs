@@ -39,7 +39,9 @@ impl Timestamp {
     /// # Errors
     /// Where the text is no such time; a zone is required.
     pub fn parse(text: &str) -> Result<Self, InvalidTimestamp> {
-        DateTime::parse_from_rfc3339(text).map(|time| Self(time.timestamp_micros())).map_err(|_| InvalidTimestamp)
+        DateTime::parse_from_rfc3339(text)
+            .map(|time| Self(time.timestamp_micros()))
+            .map_err(|_| InvalidTimestamp)
     }
 
     /// This much later; stays at the end of the range where that would be beyond it.
@@ -61,7 +63,11 @@ impl Timestamp {
     }
 
     fn utc(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.0).unwrap_or(if self.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC })
+        DateTime::from_timestamp_micros(self.0).unwrap_or(if self.0 < 0 {
+            DateTime::<Utc>::MIN_UTC
+        } else {
+            DateTime::<Utc>::MAX_UTC
+        })
     }
 }
 
@@ -94,7 +100,10 @@ mod tests {
         assert_eq!(time.to_string(), "2026-01-02T03:04:05.000006Z");
         assert_eq!(Timestamp::parse("2026-01-02T04:04:05.000006+01:00").unwrap(), time);
         assert_eq!(time.time_of_day(), "03:04:05 UTC");
-        assert_eq!(Timestamp::parse("9999-12-31T23:59:59Z").unwrap().to_string(), "9999-12-31T23:59:59.000000Z");
+        assert_eq!(
+            Timestamp::parse("9999-12-31T23:59:59Z").unwrap().to_string(),
+            "9999-12-31T23:59:59.000000Z"
+        );
     }
 
     #[test]

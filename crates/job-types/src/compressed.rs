@@ -1,7 +1,8 @@
 //! Args in compressed form, and the member `wf` of `custom` that says so.
 //!
-//! The form, version 1: `args` is `["…"]`, one string, the standard base64 (RFC 4648, with padding) of one zstd frame (RFC 8878) that holds
-//! the args as JSON; `custom.wf` is `{"v":1,"encoding":"zstd-base64","bytes":N}`, where `N` is the size of that JSON.
+//! The form, version 1: `args` is `["…"]`, one string, the standard base64 (RFC 4648, with padding)
+//! of one zstd frame (RFC 8878) that holds the args as JSON; `custom.wf` is
+//! `{"v":1,"encoding":"zstd-base64","bytes":N}`, where `N` is the size of that JSON.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,11 +14,13 @@ use faktory_wire::{Job, RawJson};
 use serde_json::value::RawValue;
 use zstd::bulk::Compressor;
 
-/// Args are compressed up to this size, and no more is ever unpacked: what a frame that promises less holds beyond it is not looked at.
+/// Args are compressed up to this size, and no more is ever unpacked: what a frame that promises
+/// less holds beyond it is not looked at.
 pub const UNPACKED_BYTES_MAX: usize = 64 << 20;
 
 const ENCODING: &str = "zstd-base64";
-/// zstd's own default: from 3 to 19, the corpus shrinks by another 1 to 5 % of its size only, at many times the processor time.
+/// zstd's own default: from 3 to 19, the corpus shrinks by another 1 to 5 % of its size only, at
+/// many times the processor time.
 const LEVEL: i32 = 3;
 /// Memory that a frame may ask for, as a power of two: 8 MiB, as RFC 9659 has it for HTTP.
 const WINDOW_LOG_MAX: u32 = 23;
@@ -42,8 +45,8 @@ pub enum UnpackError {
     Broken(String),
 }
 
-/// Compresses args; `custom` is the caller's own object, without a member `wf`. `None` where that would save nothing, or where they are
-/// larger than [`UNPACKED_BYTES_MAX`].
+/// Compresses args; `custom` is the caller's own object, without a member `wf`. `None` where that
+/// would save nothing, or where they are larger than [`UNPACKED_BYTES_MAX`].
 #[must_use]
 pub fn compress(args: &RawJson, custom: Option<&RawJson>) -> Option<Compressed> {
     thread_local! {
@@ -54,7 +57,8 @@ pub fn compress(args: &RawJson, custom: Option<&RawJson>) -> Option<Compressed> 
     if json.len() > UNPACKED_BYTES_MAX {
         return None;
     }
-    let frame = COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(json.as_bytes()).ok())?;
+    let frame = COMPRESSOR
+        .with_borrow_mut(|compressor| compressor.as_mut()?.compress(json.as_bytes()).ok())?;
     let wf = format!("\"wf\":{{\"v\":1,\"encoding\":\"{ENCODING}\",\"bytes\":{}}}", json.len());
     let before = custom.map_or(0, |custom| custom.get().len());
     let custom = match custom.and_then(|custom| custom.get().trim().strip_prefix('{')) {
@@ -62,24 +66,32 @@ pub fn compress(args: &RawJson, custom: Option<&RawJson>) -> Option<Compressed> 
         _ => format!("{{{wf}}}"),
     };
     // Before the string is made: most of what is too small to save anything ends here.
-    let after = frame.len().div_ceil(3) * 4 + "[\"\"]".len() + custom.len() + if before == 0 { "\"custom\":,".len() } else { 0 };
+    let after = frame.len().div_ceil(3) * 4
+        + "[\"\"]".len()
+        + custom.len()
+        + if before == 0 { "\"custom\":,".len() } else { 0 };
     (after < json.len() + before).then(|| Compressed {
         args: RawJson::from_checked(format!("[\"{}\"]", BASE64.encode(frame))),
         custom: RawJson::from_checked(custom),
     })
 }
 
-/// Puts a job's args back as they were posted, and takes `wf` out of its `custom`; a job without `wf` stays as it is.
+/// Puts a job's args back as they were posted, and takes `wf` out of its `custom`; a job without
+/// `wf` stays as it is.
 ///
 /// # Errors
-/// Where `wf` is of a form that is not known here, or its args are broken or too large; the job is left as it was.
+/// Where `wf` is of a form that is not known here, or its args are broken or too large; the job is
+/// left as it was.
 pub fn unpack(job: &mut Job) -> Result<(), UnpackError> {
     // Only `wf` is read: what else a caller keeps in custom need not make sense to us.
     let Some(custom) = &job.custom else { return Ok(()) };
-    let Ok(mut members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(custom.get()) else { return Ok(()) };
+    let Ok(mut members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(custom.get()) else {
+        return Ok(());
+    };
     let Some(wf) = members.remove("wf") else { return Ok(()) };
     let Some(bytes) = promised(wf)? else { return Ok(()) };
-    let args = unpacked(job.args_json(), bytes).map_err(|reason| UnpackError::Broken(format!("the compressed args {reason}")))?;
+    let args = unpacked(job.args_json(), bytes)
+        .map_err(|reason| UnpackError::Broken(format!("the compressed args {reason}")))?;
     let rest = (!members.is_empty()).then(|| serde_json::to_string(&members).unwrap_or_default());
     job.custom = rest.map(RawJson::from_checked);
     job.args = Some(args);
@@ -96,32 +108,51 @@ fn promised(wf: &RawValue) -> Result<Option<usize>, UnpackError> {
     match members.get("v").map(|version| version.get()) {
         Some("1") => {}
         Some(_) | None => {
-            let version = members.get("v").map_or_else(|| "none".to_owned(), |version| shown(version));
+            let version =
+                members.get("v").map_or_else(|| "none".to_owned(), |version| shown(version));
             return Err(unknown(format!("version {version} of custom.wf; it knows 1")));
         }
     }
-    if let Some(name) = members.keys().find(|name| !matches!(name.as_str(), "v" | "encoding" | "bytes")) {
-        return Err(unknown(format!("the member {:?} of custom.wf", name.chars().take(100).collect::<String>())));
+    if let Some(name) =
+        members.keys().find(|name| !matches!(name.as_str(), "v" | "encoding" | "bytes"))
+    {
+        return Err(unknown(format!(
+            "the member {:?} of custom.wf",
+            name.chars().take(100).collect::<String>()
+        )));
     }
     match members.get("encoding") {
         None => Ok(None),
-        Some(encoding) if serde_json::from_str::<&str>(encoding.get()).is_ok_and(|encoding| encoding == ENCODING) => {
-            let bytes = members.get("bytes").and_then(|bytes| serde_json::from_str(bytes.get()).ok());
-            bytes.map(Some).ok_or_else(|| UnpackError::Broken("custom.wf.bytes must be the size of the args in bytes".into()))
+        Some(encoding)
+            if serde_json::from_str::<&str>(encoding.get())
+                .is_ok_and(|encoding| encoding == ENCODING) =>
+        {
+            let bytes =
+                members.get("bytes").and_then(|bytes| serde_json::from_str(bytes.get()).ok());
+            bytes.map(Some).ok_or_else(|| {
+                UnpackError::Broken("custom.wf.bytes must be the size of the args in bytes".into())
+            })
         }
-        Some(encoding) => Err(unknown(format!("the encoding {} of custom.wf; it knows \"{ENCODING}\"", shown(encoding)))),
+        Some(encoding) => Err(unknown(format!(
+            "the encoding {} of custom.wf; it knows \"{ENCODING}\"",
+            shown(encoding)
+        ))),
     }
 }
 
 /// Unpacks args of exactly so many bytes; the error reads after "the compressed args".
 fn unpacked(args: &str, bytes: usize) -> Result<RawJson, String> {
     if bytes > UNPACKED_BYTES_MAX {
-        return Err(format!("would have {bytes} bytes; {UNPACKED_BYTES_MAX} are accepted at the most"));
+        return Err(format!(
+            "would have {bytes} bytes; {UNPACKED_BYTES_MAX} are accepted at the most"
+        ));
     }
-    let [text] = serde_json::from_str::<[&str; 1]>(args).map_err(|_| "are not one string".to_owned())?;
+    let [text] =
+        serde_json::from_str::<[&str; 1]>(args).map_err(|_| "are not one string".to_owned())?;
     let frame = BASE64.decode(text).map_err(|error| format!("are not base64: {error}"))?;
     let broken = |error: std::io::Error| format!("are no zstd frame: {error}");
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(frame.as_slice()).map_err(broken)?.single_frame();
+    let mut decoder =
+        zstd::stream::read::Decoder::with_buffer(frame.as_slice()).map_err(broken)?.single_frame();
     decoder.window_log_max(WINDOW_LOG_MAX).map_err(broken)?;
     // Memory grows with what is really there, and one byte more than promised is enough to know.
     let mut json = Vec::new();
@@ -140,12 +171,19 @@ mod tests {
     use super::*;
 
     fn job(args: &str, custom: &str) -> Job {
-        Job::parse(format!(r#"{{"jid":"job-00000001","jobtype":"t","args":{args},"custom":{custom}}}"#).as_bytes()).unwrap()
+        Job::parse(
+            format!(r#"{{"jid":"job-00000001","jobtype":"t","args":{args},"custom":{custom}}}"#)
+                .as_bytes(),
+        )
+        .unwrap()
     }
 
     fn packed(json: &[u8], bytes: usize) -> Job {
         let frame = BASE64.encode(zstd::bulk::compress(json, 3).unwrap());
-        job(&format!("[\"{frame}\"]"), &format!(r#"{{"wf":{{"v":1,"encoding":"zstd-base64","bytes":{bytes}}}}}"#))
+        job(
+            &format!("[\"{frame}\"]"),
+            &format!(r#"{{"wf":{{"v":1,"encoding":"zstd-base64","bytes":{bytes}}}}}"#),
+        )
     }
 
     fn error(mut job: Job) -> String {
@@ -174,7 +212,10 @@ mod tests {
     #[test]
     fn what_would_not_become_smaller_is_left_alone() {
         assert_eq!(compress(&RawJson::parse("[1,2]").unwrap(), None), None);
-        assert_eq!(compress(&RawJson::parse(&format!("[\"{}\"]", BASE64.encode([7; 30]))).unwrap(), None), None);
+        assert_eq!(
+            compress(&RawJson::parse(&format!("[\"{}\"]", BASE64.encode([7; 30]))).unwrap(), None),
+            None
+        );
     }
 
     #[test]
@@ -189,7 +230,10 @@ mod tests {
 
     #[test]
     fn an_envelope_that_is_not_known_is_told() {
-        let many = format!("{{{}\"wf\":{{\"v\":2}}}}", (0..300).map(|number| format!("\"m{number}\":1,")).collect::<String>());
+        let many = format!(
+            "{{{}\"wf\":{{\"v\":2}}}}",
+            (0..300).map(|number| format!("\"m{number}\":1,")).collect::<String>()
+        );
         for (custom, expected) in [
             (r#"{"x":1e999,"wf":{"v":2}}"#, "version 2 of custom.wf"),
             (many.as_str(), "version 2 of custom.wf"),
@@ -208,14 +252,18 @@ mod tests {
     fn a_bomb_is_refused_by_its_size_and_not_unpacked_beyond_what_it_promises() {
         let zeros = vec![b' '; UNPACKED_BYTES_MAX + 1];
         assert!(error(packed(&zeros, 1000)).contains("have more bytes instead of the 1000"));
-        assert!(error(packed(&zeros, UNPACKED_BYTES_MAX + 1)).contains("67108864 are accepted at the most"));
+        assert!(
+            error(packed(&zeros, UNPACKED_BYTES_MAX + 1))
+                .contains("67108864 are accepted at the most")
+        );
         assert!(error(packed(b"[1]", 10)).contains("have 3 bytes instead of the 10"));
         // A frame that asks for 128 MiB of memory.
         let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(27).unwrap();
         std::io::Write::write_all(&mut encoder, b"[1]").unwrap();
         let frame = BASE64.encode(encoder.finish().unwrap());
-        let job = job(&format!("[\"{frame}\"]"), r#"{"wf":{"v":1,"encoding":"zstd-base64","bytes":3}}"#);
+        let job =
+            job(&format!("[\"{frame}\"]"), r#"{"wf":{"v":1,"encoding":"zstd-base64","bytes":3}}"#);
         assert!(error(job).contains("no zstd frame"));
     }
 
@@ -232,7 +280,10 @@ mod tests {
             (packed(b"{} ", 3), "are no JSON array"),
             (packed(b"\xff\xff\xff", 3), "are not UTF-8"),
             (job("[1]", r#"{"wf":{"v":1,"encoding":"zstd-base64"}}"#), "custom.wf.bytes"),
-            (job("[1]", r#"{"wf":{"v":1,"encoding":"zstd-base64","bytes":-1}}"#), "custom.wf.bytes"),
+            (
+                job("[1]", r#"{"wf":{"v":1,"encoding":"zstd-base64","bytes":-1}}"#),
+                "custom.wf.bytes",
+            ),
         ] {
             let text = error(job);
             assert!(text.starts_with("broken: ") && text.contains(expected), "{expected}: {text}");

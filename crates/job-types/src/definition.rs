@@ -65,7 +65,8 @@ pub trait JobDefinition: Sized {
     /// The members, in the order in which they become args.
     const MEMBERS: &'static [MemberInfo];
 
-    /// Takes the members out of what was posted; `None` where one has a fault, which `values` keeps.
+    /// Takes the members out of what was posted; `None` where one has a fault, which `values`
+    /// keeps.
     fn from_members(values: &mut MemberValues<'_>) -> Option<Self>;
 
     /// Reads positional args.
@@ -135,7 +136,10 @@ impl Definition {
 
 impl std::fmt::Debug for Definition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Definition").field("operation", &self.operation).field("members", &self.members).finish()
+        f.debug_struct("Definition")
+            .field("operation", &self.operation)
+            .field("members", &self.members)
+            .finish()
     }
 }
 
@@ -147,7 +151,8 @@ pub struct MemberValues<'a> {
 }
 
 impl MemberValues<'_> {
-    /// Takes a member out; `None`, with the fault noted, where it is missing or not what it must be.
+    /// Takes a member out; `None`, with the fault noted, where it is missing or not what it must
+    /// be.
     pub fn take<T: Argument>(&mut self, name: &str) -> Option<T> {
         let Some(position) = self.values.iter().position(|(member, _)| *member == name) else {
             let detail = format!("{name} is missing; it must be {}", T::ACCEPTS);
@@ -156,7 +161,9 @@ impl MemberValues<'_> {
         };
         let (_, raw) = self.values.swap_remove(position);
         let value = json_check::check(raw.get(), name).and_then(|json| {
-            T::from_json(&json).ok_or_else(|| FieldError::at(name, Code::InvalidValue, format!("{name} must be {}", T::ACCEPTS)))
+            T::from_json(&json).ok_or_else(|| {
+                FieldError::at(name, Code::InvalidValue, format!("{name} must be {}", T::ACCEPTS))
+            })
         });
         value.map_err(|error| self.errors.push(error)).ok()
     }
@@ -167,9 +174,12 @@ impl MemberValues<'_> {
 /// # Errors
 /// For good, where they are no array or another number.
 pub fn positional<const N: usize>(args: &str) -> Result<[&RawValue; N], RunError> {
-    let values: Vec<&RawValue> = serde_json::from_str(args).map_err(|_| RunError::for_good("invalid_args", "args are not an array"))?;
+    let values: Vec<&RawValue> = serde_json::from_str(args)
+        .map_err(|_| RunError::for_good("invalid_args", "args are not an array"))?;
     let count = values.len();
-    values.try_into().map_err(|_| RunError::for_good("invalid_args", format!("expected {N} args, got {count}")))
+    values
+        .try_into()
+        .map_err(|_| RunError::for_good("invalid_args", format!("expected {N} args, got {count}")))
 }
 
 /// Appends one positional arg as JSON text.
@@ -190,8 +200,9 @@ pub fn args_of(writers: &[WriteArg<'_>]) -> RawJson {
     RawJson::from_checked(String::from_utf8(json).unwrap_or_else(|_| "[]".into()))
 }
 
-/// Makes a typed job of its members: a struct, and how it is read from what was posted and from the wire.
-/// Each member's type is an [`Argument`](crate::Argument). See the crate's page for an example.
+/// Makes a typed job of its members: a struct, and how it is read from what was posted and from the
+/// wire. Each member's type is an [`Argument`](crate::Argument). See the crate's page for an
+/// example.
 #[macro_export]
 macro_rules! define_job {
     ($(#[$doc:meta])* $vis:vis struct $name:ident = $operation:literal { $($(#[$member_doc:meta])* $member:ident: $type:ty),+ $(,)? }) => {

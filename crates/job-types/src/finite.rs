@@ -25,8 +25,13 @@ impl Finite {
     }
 
     fn whole(self) -> Option<i64> {
-        let whole = self.0.fract() == 0.0 && self.0.abs() <= EXACT_LIMIT && !(self.0 == 0.0 && self.0.is_sign_negative());
-        #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53, so the conversion is exact")]
+        let whole = self.0.fract() == 0.0
+            && self.0.abs() <= EXACT_LIMIT
+            && !(self.0 == 0.0 && self.0.is_sign_negative());
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole and within 2^53, so the conversion is exact"
+        )]
         whole.then_some(self.0 as i64)
     }
 }
@@ -51,7 +56,8 @@ impl Serialize for Finite {
 
 impl<'de> Deserialize<'de> for Finite {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(f64::deserialize(deserializer)?).ok_or_else(|| de::Error::custom("not a finite number"))
+        Self::new(f64::deserialize(deserializer)?)
+            .ok_or_else(|| de::Error::custom("not a finite number"))
     }
 }
 
@@ -61,7 +67,13 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_a_person_would() {
-        for (value, text) in [(3.0, "3"), (-0.0, "-0.0"), (0.1, "0.1"), (1e300, "1e300"), (-9e15, "-9000000000000000")] {
+        for (value, text) in [
+            (3.0, "3"),
+            (-0.0, "-0.0"),
+            (0.1, "0.1"),
+            (1e300, "1e300"),
+            (-9e15, "-9000000000000000"),
+        ] {
             assert_eq!(Finite::new(value).unwrap().to_string(), text);
         }
         assert_eq!(serde_json::to_string(&Finite::new(2.0).unwrap()).unwrap(), "2");

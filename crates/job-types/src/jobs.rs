@@ -1,4 +1,5 @@
-//! The typed jobs, one file each, and their registry: a new one is its file in `jobs/` and one line here.
+//! The typed jobs, one file each, and their registry: a new one is its file in `jobs/` and one line
+//! here.
 
 use crate::definition::Definition;
 use crate::finite::Finite;
@@ -29,7 +30,10 @@ fn finite(result: f64) -> Result<String, RunError> {
     match Finite::new(result) {
         Some(result) => Ok(result.to_string()),
         None if result.is_nan() => Err(RunError::for_good("undefined", "the result is no number")),
-        None => Err(RunError::for_good("overflow", "the result is too large for a 64-bit floating-point number")),
+        None => Err(RunError::for_good(
+            "overflow",
+            "the result is too large for a 64-bit floating-point number",
+        )),
     }
 }
 
@@ -61,7 +65,10 @@ mod tests {
             ("add", "{}", "invalid_args"),
         ] {
             let error = run(operation, args).unwrap_err();
-            assert!(error.is_for_good() && error.kind() == errtype, "{operation} {args}: {error:?}");
+            assert!(
+                error.is_for_good() && error.kind() == errtype,
+                "{operation} {args}: {error:?}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What raw JSON must be to survive the way through Faktory: its numbers exact, its nesting bounded, its
-//! strings whole; and white space outside strings is removed on the way.
+//! What raw JSON must be to survive the way through Faktory: its numbers exact, its nesting
+//! bounded, its strings whole; and white space outside strings is removed on the way.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use crate::field_error::{Code, FieldError};
 /// Arrays and objects inside each other, the outermost counted.
 pub const NESTING_MAX: usize = 64;
 
-/// Checks JSON text that is known to be valid, and returns it without white space between its tokens: itself, where there is none.
-/// `member` is where it stands.
+/// Checks JSON text that is known to be valid, and returns it without white space between its
+/// tokens: itself, where there is none. `member` is where it stands.
 pub(crate) fn check<'a>(json: &'a str, member: &str) -> Result<Cow<'a, str>, FieldError> {
     let mut scan = Scan { json, at: 0, depth: 0, kept: String::new(), kept_to: 0, member };
     scan.run()?;
@@ -59,7 +59,10 @@ impl<'a> Scan<'a, '_> {
                 b'[' | b'{' => {
                     self.depth += 1;
                     if self.depth > NESTING_MAX {
-                        return self.fault(Code::TooDeep, format!("nested deeper than {NESTING_MAX} levels"));
+                        return self.fault(
+                            Code::TooDeep,
+                            format!("nested deeper than {NESTING_MAX} levels"),
+                        );
                     }
                     self.token(1);
                 }
@@ -115,7 +118,9 @@ impl<'a> Scan<'a, '_> {
         let lone = || {
             self.fault(
                 Code::LoneSurrogate,
-                "a string holds half of a surrogate pair (\\ud800 to \\udfff alone), which is no character".into(),
+                "a string holds half of a surrogate pair (\\ud800 to \\udfff alone), which is no \
+                 character"
+                    .into(),
             )
         };
         match unit(at) {
@@ -130,12 +135,17 @@ impl<'a> Scan<'a, '_> {
 
     fn number(&mut self) -> Result<(), FieldError> {
         let rest = self.json.get(self.at..).unwrap_or_default();
-        let length = rest.bytes().take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'0'..=b'9' | b'e' | b'E')).count();
+        let length = rest
+            .bytes()
+            .take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'0'..=b'9' | b'e' | b'E'))
+            .count();
         let token = self.take_to(self.at + length);
         if !survives_float64(token) {
             let shown: String = token.chars().take(40).collect();
-            let detail =
-                format!("{shown} does not fit a 64-bit floating-point number, which is what Faktory makes of it; send it as a string");
+            let detail = format!(
+                "{shown} does not fit a 64-bit floating-point number, which is what Faktory makes \
+                 of it; send it as a string"
+            );
             return self.fault(Code::NumberNotExact, detail);
         }
         Ok(())
@@ -144,12 +154,18 @@ impl<'a> Scan<'a, '_> {
 
 /// Decimals may be rounded, but must stay in range; integers must be exact.
 fn survives_float64(token: &str) -> bool {
-    let Some(value) = token.parse::<f64>().ok().filter(|value| value.is_finite()) else { return false };
+    let Some(value) = token.parse::<f64>().ok().filter(|value| value.is_finite()) else {
+        return false;
+    };
     if token.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
         return true;
     }
-    // Beyond 38 digits no i128 holds the integer, and hardly any float64 does; the conversion stops at the largest i128.
-    #[expect(clippy::cast_possible_truncation, reason = "an integer-valued float within i128, converted exactly")]
+    // Beyond 38 digits no i128 holds the integer, and hardly any float64 does; the conversion stops
+    // at the largest i128.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an integer-valued float within i128, converted exactly"
+    )]
     token.parse::<i128>().is_ok_and(|exact| exact != i128::MAX && value as i128 == exact)
 }
 
@@ -169,7 +185,14 @@ mod tests {
 
     #[test]
     fn integers_pass_where_a_float64_holds_them() {
-        for exact in ["9007199254740992", "-9007199254740992", "9007199254740994", "1152921504606846976", "0", "-0"] {
+        for exact in [
+            "9007199254740992",
+            "-9007199254740992",
+            "9007199254740994",
+            "1152921504606846976",
+            "0",
+            "-0",
+        ] {
             assert!(check(exact, "args").is_ok(), "{exact}");
         }
         for inexact in [
@@ -196,7 +219,13 @@ mod tests {
     #[test]
     fn surrogates_come_in_pairs() {
         assert!(check(r#"["\ud83d\ude00","\\ud800","\u00e9"]"#, "args").is_ok());
-        for lone in [r#"["\ud800"]"#, r#"["\udc00"]"#, r#"["\ud800\u0041"]"#, r#"["\ud800\\udc00"]"#, r#"{"\udfff":1}"#] {
+        for lone in [
+            r#"["\ud800"]"#,
+            r#"["\udc00"]"#,
+            r#"["\ud800\u0041"]"#,
+            r#"["\ud800\\udc00"]"#,
+            r#"{"\udfff":1}"#,
+        ] {
             assert_eq!(code(lone), Code::LoneSurrogate, "{lone}");
         }
     }

@@ -15,7 +15,10 @@ mod run_error;
 mod validate;
 
 pub use compressed::{Compressed, UNPACKED_BYTES_MAX, UnpackError, compress, unpack};
-pub use definition::{Argument, Definition, JobDefinition, MemberInfo, MemberValues, RunJob, WriteArg, args_of, positional};
+pub use definition::{
+    Argument, Definition, JobDefinition, MemberInfo, MemberValues, RunJob, WriteArg, args_of,
+    positional,
+};
 pub use field_error::{Code, FieldError};
 pub use finite::Finite;
 pub use jobs::REGISTRY;

@@ -1,4 +1,5 @@
-//! A job as it was posted: the members of an object in their order, repeated ones included, values unread.
+//! A job as it was posted: the members of an object in their order, repeated ones included, values
+//! unread.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

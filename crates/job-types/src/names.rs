@@ -55,10 +55,16 @@ impl QueueName {
     /// # Errors
     /// With what is accepted.
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
-        let fits =
-            (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        let fits = (1..=100).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         let detail = "a queue name has 1 to 100 characters out of A-Z a-z 0-9 . _ -";
-        if fits { Ok(Self(text.into())) } else { Err(FieldError::at(member, Code::InvalidQueue, detail)) }
+        if fits {
+            Ok(Self(text.into()))
+        } else {
+            Err(FieldError::at(member, Code::InvalidQueue, detail))
+        }
     }
 }
 
@@ -74,9 +80,15 @@ impl JobId {
     /// # Errors
     /// With what is accepted.
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
-        let fits = (16..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        let detail = "a job id has 16 to 64 characters out of A-Z a-z 0-9 _ -; leave it out and one is made";
-        if fits { Ok(Self(text.into())) } else { Err(FieldError::at(member, Code::InvalidJobId, detail)) }
+        let fits = (16..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        let detail =
+            "a job id has 16 to 64 characters out of A-Z a-z 0-9 _ -; leave it out and one is made";
+        if fits {
+            Ok(Self(text.into()))
+        } else {
+            Err(FieldError::at(member, Code::InvalidJobId, detail))
+        }
     }
 
     /// A new one: `UUIDv7` (RFC 9562), 32 hex digits; `now` is its time, the rest is random.
@@ -102,7 +114,11 @@ impl JobType {
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
         let fits = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         let detail = "a job type has 1 to 200 characters, none of them a control character";
-        if fits { Ok(Self(text.into())) } else { Err(FieldError::at(member, Code::InvalidValue, detail)) }
+        if fits {
+            Ok(Self(text.into()))
+        } else {
+            Err(FieldError::at(member, Code::InvalidValue, detail))
+        }
     }
 
     pub(crate) fn of_operation(operation: &'static str) -> Self {

@@ -40,21 +40,25 @@ pub struct Saving {
 }
 
 impl NewJob {
-    /// Compresses the args where the caller asked for it, or did not say and they have `from` bytes or more, and where that saves
-    /// anything; `None` where they stay as they are.
+    /// Compresses the args where the caller asked for it, or did not say and they have `from` bytes
+    /// or more, and where that saves anything; `None` where they stay as they are.
     pub fn compress_args(&mut self, from: Option<usize>) -> Option<Saving> {
-        if !self.compress.unwrap_or_else(|| from.is_some_and(|from| self.args.get().len() >= from)) {
+        if !self.compress.unwrap_or_else(|| from.is_some_and(|from| self.args.get().len() >= from))
+        {
             return None;
         }
-        let size = |job: &Self| job.args.get().len() + job.custom.as_ref().map_or(0, |custom| custom.get().len());
+        let size = |job: &Self| {
+            job.args.get().len() + job.custom.as_ref().map_or(0, |custom| custom.get().len())
+        };
         let compressed = compressed::compress(&self.args, self.custom.as_ref())?;
         let before = size(self);
         (self.args, self.custom) = (compressed.args, Some(compressed.custom));
         Some(Saving { before, after: size(self) })
     }
 
-    /// The job as it goes over the wire. `retry` and `reserve_for` always stand there, because a server's
-    /// defaults differ and Faktory's can be changed by others; what the server fills in anyway does not.
+    /// The job as it goes over the wire. `retry` and `reserve_for` always stand there, because a
+    /// server's defaults differ and Faktory's can be changed by others; what the server fills in
+    /// anyway does not.
     #[must_use]
     pub fn into_wire(self) -> Job {
         Job {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use faktory_wire::{DEFAULT_RESERVE_FOR, DEFAULT_RETRY, RESERVE_FOR_MAX, RESERVE_FOR_MIN, RawJson, Timestamp};
+use faktory_wire::{
+    DEFAULT_RESERVE_FOR, DEFAULT_RETRY, RESERVE_FOR_MAX, RESERVE_FOR_MIN, RawJson, Timestamp,
+};
 use serde_json::value::RawValue;
 
 use crate::field_error::{Code, FieldError};
@@ -11,7 +13,17 @@ use crate::members::Element;
 use crate::names::{JobId, QueueName};
 
 /// The names of the options.
-const OPTIONS: [&str; 9] = ["queue", "job_id", "at", "delay_ms", "retry", "reserve_for", "backtrace", "custom", "compress"];
+const OPTIONS: [&str; 9] = [
+    "queue",
+    "job_id",
+    "at",
+    "delay_ms",
+    "retry",
+    "reserve_for",
+    "backtrace",
+    "custom",
+    "compress",
+];
 
 /// 9999-12-31T23:59:59.999999Z: the last moment that RFC 3339, and Faktory, can write.
 const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
@@ -60,7 +72,12 @@ impl Default for Options {
 
 impl Options {
     /// Takes one option in. `now` is what a delay counts from.
-    pub(crate) fn read(&mut self, name: &str, raw: &RawValue, now: Timestamp) -> Result<(), FieldError> {
+    pub(crate) fn read(
+        &mut self,
+        name: &str,
+        raw: &RawValue,
+        now: Timestamp,
+    ) -> Result<(), FieldError> {
         match name {
             "queue" => self.queue = QueueName::parse(string(name, raw)?, name)?,
             "job_id" => self.id = Some(JobId::parse(string(name, raw)?, name)?),
@@ -71,14 +88,19 @@ impl Options {
             "delay_ms" => {
                 self.has_delay = true;
                 let detail = "delay_ms must be a whole number of milliseconds, 0 or more";
-                let delay: u64 = scalar(raw).ok_or_else(|| FieldError::at(name, Code::InvalidValue, detail))?;
+                let delay: u64 =
+                    scalar(raw).ok_or_else(|| FieldError::at(name, Code::InvalidValue, detail))?;
                 self.due = due(now.plus(Duration::from_millis(delay)), now, name)?;
             }
             "retry" => self.retry = ranged(name, raw, -1, 100)?,
-            "reserve_for" => self.reserve_for = ranged(name, raw, RESERVE_FOR_MIN, RESERVE_FOR_MAX)?,
+            "reserve_for" => {
+                self.reserve_for = ranged(name, raw, RESERVE_FOR_MIN, RESERVE_FOR_MAX)?
+            }
             "compress" => {
                 let detail = "compress must be true or false";
-                self.compress = Some(scalar(raw).ok_or_else(|| FieldError::at(name, Code::InvalidValue, detail))?);
+                self.compress = Some(
+                    scalar(raw).ok_or_else(|| FieldError::at(name, Code::InvalidValue, detail))?,
+                );
             }
             "backtrace" => self.backtrace = Some(ranged(name, raw, 0, 50)?),
             _ => self.custom = custom(name, raw)?,
@@ -89,7 +111,11 @@ impl Options {
     /// What can only be seen of all options together.
     pub(crate) fn check_together(&self) -> Result<(), FieldError> {
         if self.has_at && self.has_delay {
-            return Err(FieldError::at("delay_ms", Code::InvalidAt, "at most one of at and delay_ms is accepted"));
+            return Err(FieldError::at(
+                "delay_ms",
+                Code::InvalidAt,
+                "at most one of at and delay_ms is accepted",
+            ));
         }
         Ok(())
     }
@@ -101,7 +127,8 @@ pub(crate) fn string(name: &str, raw: &RawValue) -> Result<String, FieldError> {
         return Err(FieldError::at(name, Code::InvalidValue, format!("{name} must be a string")));
     }
     json_check::check(raw.get(), name)?;
-    serde_json::from_str(raw.get()).map_err(|_| FieldError::at(name, Code::InvalidValue, format!("{name} must be a string")))
+    serde_json::from_str(raw.get())
+        .map_err(|_| FieldError::at(name, Code::InvalidValue, format!("{name} must be a string")))
 }
 
 fn scalar<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
@@ -109,20 +136,30 @@ fn scalar<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
 }
 
 fn ranged(name: &str, raw: &RawValue, least: i64, most: i64) -> Result<i64, FieldError> {
-    scalar(raw)
-        .filter(|value| (least..=most).contains(value))
-        .ok_or_else(|| FieldError::at(name, Code::InvalidValue, format!("{name} must be a whole number from {least} to {most}")))
+    scalar(raw).filter(|value| (least..=most).contains(value)).ok_or_else(|| {
+        FieldError::at(
+            name,
+            Code::InvalidValue,
+            format!("{name} must be a whole number from {least} to {most}"),
+        )
+    })
 }
 
 fn at(name: &str, raw: &RawValue) -> Result<Timestamp, FieldError> {
-    let detail = "at must be an RFC 3339 time with a zone, up to the year 9999, such as 2026-01-02T03:04:05Z";
+    let detail = "at must be an RFC 3339 time with a zone, up to the year 9999, such as \
+                  2026-01-02T03:04:05Z";
     Timestamp::parse(&string(name, raw)?).map_err(|_| FieldError::at(name, Code::InvalidAt, detail))
 }
 
-/// `None` where the time has come already: the job then carries no `at`, so that a server whose clock is behind does not wait.
+/// `None` where the time has come already: the job then carries no `at`, so that a server whose
+/// clock is behind does not wait.
 fn due(time: Timestamp, now: Timestamp, name: &str) -> Result<Option<Timestamp>, FieldError> {
     if time > LATEST {
-        return Err(FieldError::at(name, Code::InvalidAt, "the job would be due after the year 9999"));
+        return Err(FieldError::at(
+            name,
+            Code::InvalidAt,
+            "the job would be due after the year 9999",
+        ));
     }
     Ok((time > now).then_some(time))
 }
@@ -133,7 +170,12 @@ fn custom(name: &str, raw: &RawValue) -> Result<Option<RawJson>, FieldError> {
         return Err(FieldError::at(name, Code::InvalidValue, "custom must be an object"));
     };
     if members.iter().any(|(member, _)| member == "wf") {
-        return Err(FieldError::at("custom", Code::ReservedField, "the member wf of custom is Work Factory's own").inside_member("wf"));
+        return Err(FieldError::at(
+            "custom",
+            Code::ReservedField,
+            "the member wf of custom is Work Factory's own",
+        )
+        .inside_member("wf"));
     }
     Ok((json != "{}").then(|| RawJson::from_checked(json.into_owned())))
 }

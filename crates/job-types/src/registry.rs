@@ -26,7 +26,10 @@ mod tests {
         for definition in REGISTRY {
             let name = definition.operation();
             assert!(seen.insert(name), "{name} stands twice");
-            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-')), "{name}");
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-')),
+                "{name}"
+            );
             assert!(!["batch", "stream"].contains(&name), "{name} is a path of its own");
         }
     }
@@ -35,7 +38,12 @@ mod tests {
     fn no_member_of_a_job_is_named_like_an_option() {
         for definition in REGISTRY {
             for member in definition.members() {
-                assert!(!crate::options::is_option(member.name), "{}.{}", definition.operation(), member.name);
+                assert!(
+                    !crate::options::is_option(member.name),
+                    "{}.{}",
+                    definition.operation(),
+                    member.name
+                );
             }
         }
     }

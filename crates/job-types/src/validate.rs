@@ -29,7 +29,11 @@ pub enum Form {
 ///
 /// # Errors
 /// With every fault found, pointers relative to the job.
-pub fn validate_job(element: &Element<'_>, form: Form, now: Timestamp) -> Result<NewJob, Vec<FieldError>> {
+pub fn validate_job(
+    element: &Element<'_>,
+    form: Form,
+    now: Timestamp,
+) -> Result<NewJob, Vec<FieldError>> {
     validate(element, form, now).map(|(job, _)| job)
 }
 
@@ -41,11 +45,19 @@ enum IdIs {
     Made,
 }
 
-fn validate(element: &Element<'_>, form: Form, now: Timestamp) -> Result<(NewJob, IdIs), Vec<FieldError>> {
+fn validate(
+    element: &Element<'_>,
+    form: Form,
+    now: Timestamp,
+) -> Result<(NewJob, IdIs), Vec<FieldError>> {
     let members = match element {
         Element::Object(members) => members,
         Element::Other(kind) => {
-            return Err(vec![FieldError::new("", Code::NotAnObject, format!("a job must be an object, not {kind}"))]);
+            return Err(vec![FieldError::new(
+                "",
+                Code::NotAnObject,
+                format!("a job must be an object, not {kind}"),
+            )]);
         }
     };
     if members.too_many {
@@ -59,9 +71,25 @@ fn validate(element: &Element<'_>, form: Form, now: Timestamp) -> Result<(NewJob
     }
     match what {
         Some((job_type, args)) if posted.errors.is_empty() => {
-            let Options { queue, id, due, retry, reserve_for, backtrace, custom, compress, .. } = posted.options;
-            let (id, id_is) = id.map_or_else(|| (JobId::generate(now), IdIs::Made), |id| (id, IdIs::Given));
-            Ok((NewJob { id, job_type, args, queue, at: due, retry, reserve_for, backtrace, custom, compress }, id_is))
+            let Options { queue, id, due, retry, reserve_for, backtrace, custom, compress, .. } =
+                posted.options;
+            let (id, id_is) =
+                id.map_or_else(|| (JobId::generate(now), IdIs::Made), |id| (id, IdIs::Given));
+            Ok((
+                NewJob {
+                    id,
+                    job_type,
+                    args,
+                    queue,
+                    at: due,
+                    retry,
+                    reserve_for,
+                    backtrace,
+                    custom,
+                    compress,
+                },
+                id_is,
+            ))
         }
         _ => Err(posted.errors),
     }
@@ -71,10 +99,15 @@ fn validate(element: &Element<'_>, form: Form, now: Timestamp) -> Result<(NewJob
 ///
 /// # Errors
 /// With every fault found, pointers starting with `prefix` and the job's index (`/jobs/3/queue`).
-pub fn validate_batch(elements: &[Element<'_>], prefix: &str, now: Timestamp) -> Result<Vec<NewJob>, Vec<FieldError>> {
+pub fn validate_batch(
+    elements: &[Element<'_>],
+    prefix: &str,
+    now: Timestamp,
+) -> Result<Vec<NewJob>, Vec<FieldError>> {
     let mut jobs = Vec::with_capacity(elements.len());
     let mut errors = Vec::new();
-    // The indices in the batch of jobs with ids of their caller's, and where they stand among the valid ones.
+    // The indices in the batch of jobs with ids of their caller's, and where they stand among the
+    // valid ones.
     let mut given: Vec<(usize, usize)> = Vec::new();
     for (index, element) in elements.iter().enumerate() {
         match validate(element, Form::Members, now) {
@@ -84,7 +117,8 @@ pub fn validate_batch(elements: &[Element<'_>], prefix: &str, now: Timestamp) ->
                 }
                 jobs.push(job);
             }
-            Err(faults) => errors.extend(faults.into_iter().map(|fault| fault.inside(&format!("{prefix}/{index}")))),
+            Err(faults) => errors
+                .extend(faults.into_iter().map(|fault| fault.inside(&format!("{prefix}/{index}")))),
         }
         if errors.len() >= FAULTS_MAX {
             // Nobody reads more, and each costs memory.
@@ -95,7 +129,10 @@ pub fn validate_batch(elements: &[Element<'_>], prefix: &str, now: Timestamp) ->
     for (index, job) in given.iter().filter_map(|(index, at)| Some((index, jobs.get(*at)?))) {
         if let Some(first) = first_with.insert(job.id.as_str(), *index) {
             let detail = format!("job {first} of this batch has the same job_id; ids must differ");
-            errors.push(FieldError::at("job_id", Code::DuplicateJobId, detail).inside(&format!("{prefix}/{index}")));
+            errors.push(
+                FieldError::at("job_id", Code::DuplicateJobId, detail)
+                    .inside(&format!("{prefix}/{index}")),
+            );
         }
     }
     if errors.is_empty() { Ok(jobs) } else { Err(errors) }
@@ -119,13 +156,27 @@ struct Posted<'a> {
 
 impl<'a> Posted<'a> {
     fn sort(members: &'a Members<'a>, now: Timestamp) -> Self {
-        let mut posted =
-            Posted { options: Options::default(), operation: None, job_type: None, args: None, own: Vec::new(), errors: Vec::new() };
+        let mut posted = Posted {
+            options: Options::default(),
+            operation: None,
+            job_type: None,
+            args: None,
+            own: Vec::new(),
+            errors: Vec::new(),
+        };
         for (name, raw, is_repeated) in members.iter_noting_repeated() {
             if is_repeated {
-                posted.errors.push(FieldError::at(name, Code::DuplicateField, "stands twice in the same object"));
+                posted.errors.push(FieldError::at(
+                    name,
+                    Code::DuplicateField,
+                    "stands twice in the same object",
+                ));
             } else if raw.get() == "null" {
-                posted.errors.push(FieldError::at(name, Code::NullField, "null is not accepted; leave the member out"));
+                posted.errors.push(FieldError::at(
+                    name,
+                    Code::NullField,
+                    "null is not accepted; leave the member out",
+                ));
             } else if options::is_option(name) {
                 if let Err(error) = posted.options.read(name, raw, now) {
                     posted.errors.push(error);
@@ -150,7 +201,9 @@ impl<'a> Posted<'a> {
     fn what_to_run(&mut self, form: Form) -> Option<(JobType, RawJson)> {
         match (form, self.operation, self.job_type) {
             (Form::Operation(definition), ..) => {
-                for (name, raw) in [("operation", self.operation), ("jobtype", self.job_type), ("args", self.args)] {
+                for (name, raw) in
+                    [("operation", self.operation), ("jobtype", self.job_type), ("args", self.args)]
+                {
                     self.own.extend(raw.map(|raw| (name, raw)));
                 }
                 self.typed(definition)
@@ -164,7 +217,8 @@ impl<'a> Posted<'a> {
                 match registry::find(&name) {
                     Some(definition) => self.typed(definition),
                     None => {
-                        let detail = format!("unknown operation; known are: {}", registry::operations());
+                        let detail =
+                            format!("unknown operation; known are: {}", registry::operations());
                         self.fault(FieldError::at("operation", Code::UnknownOperation, detail))
                     }
                 }
@@ -172,28 +226,42 @@ impl<'a> Posted<'a> {
             (Form::Members, None, Some(job_type)) => self.raw(job_type),
             (Form::Members, operation, _) => {
                 let found = if operation.is_some() { "both" } else { "neither" };
-                // A fault of these two may already be noted (null, repeated); then it has been said.
-                if self.errors.iter().any(|error| matches!(error.pointer.as_str(), "/operation" | "/jobtype")) {
+                // A fault of these two may already be noted (null, repeated); then it has been
+                // said.
+                if self
+                    .errors
+                    .iter()
+                    .any(|error| matches!(error.pointer.as_str(), "/operation" | "/jobtype"))
+                {
                     return None;
                 }
-                let detail =
-                    format!("exactly one of operation and jobtype is needed, {found} found (POST /jobs/{{operation}} needs neither)");
+                let detail = format!(
+                    "exactly one of operation and jobtype is needed, {found} found (POST \
+                     /jobs/{{operation}} needs neither)"
+                );
                 self.fault(FieldError::new("", Code::AmbiguousJob, detail))
             }
         }
     }
 
     fn typed(&mut self, definition: &'static Definition) -> Option<(JobType, RawJson)> {
-        // A member that is null or repeated has been complained of already; that it is missing too is no news.
-        let complained: HashSet<String> = self.errors.iter().map(|error| error.pointer.clone()).collect();
+        // A member that is null or repeated has been complained of already; that it is missing too
+        // is no news.
+        let complained: HashSet<String> =
+            self.errors.iter().map(|error| error.pointer.clone()).collect();
         let mut values = MemberValues { values: std::mem::take(&mut self.own), errors: Vec::new() };
         let args = definition.args_of(&mut values);
         let fresh = values.errors.into_iter().filter(|error| !complained.contains(&error.pointer));
         self.errors.extend(fresh);
         for (name, _) in values.values {
-            let members: Vec<&str> = definition.members().iter().map(|member| member.name).collect();
-            let (operation, members, options) = (definition.operation(), members.join(", "), options::names());
-            let detail = format!("{} is not a member; {operation} takes {members}, and the options {options}", shown(name));
+            let members: Vec<&str> =
+                definition.members().iter().map(|member| member.name).collect();
+            let (operation, members, options) =
+                (definition.operation(), members.join(", "), options::names());
+            let detail = format!(
+                "{} is not a member; {operation} takes {members}, and the options {options}",
+                shown(name)
+            );
             self.errors.push(FieldError::at(name, Code::UnknownField, detail));
         }
         Some((JobType::of_operation(definition.operation()), args?))
@@ -201,16 +269,29 @@ impl<'a> Posted<'a> {
 
     fn raw(&mut self, job_type: &RawValue) -> Option<(JobType, RawJson)> {
         for (name, _) in std::mem::take(&mut self.own) {
-            let detail = format!("{} is not a member; a job with jobtype takes args, and the options {}", shown(name), options::names());
+            let detail = format!(
+                "{} is not a member; a job with jobtype takes args, and the options {}",
+                shown(name),
+                options::names()
+            );
             self.errors.push(FieldError::at(name, Code::UnknownField, detail));
         }
-        let job_type = options::string("jobtype", job_type).and_then(|text| JobType::parse(text, "jobtype"));
+        let job_type =
+            options::string("jobtype", job_type).and_then(|text| JobType::parse(text, "jobtype"));
         let job_type = job_type.map_err(|error| self.errors.push(error)).ok();
         let args = match self.args {
             None if self.errors.iter().any(|error| error.pointer == "/args") => None,
-            None => self.fault(FieldError::at("args", Code::MissingField, "args is missing; it must be an array")),
-            Some(raw) if !raw.get().starts_with('[') => self.fault(FieldError::at("args", Code::InvalidValue, "args must be an array")),
-            Some(raw) => json_check::check(raw.get(), "args").map_err(|error| self.errors.push(error)).ok(),
+            None => self.fault(FieldError::at(
+                "args",
+                Code::MissingField,
+                "args is missing; it must be an array",
+            )),
+            Some(raw) if !raw.get().starts_with('[') => {
+                self.fault(FieldError::at("args", Code::InvalidValue, "args must be an array"))
+            }
+            Some(raw) => {
+                json_check::check(raw.get(), "args").map_err(|error| self.errors.push(error)).ok()
+            }
         };
         Some((job_type?, RawJson::from_checked(args?.into_owned())))
     }
@@ -228,7 +309,11 @@ mod tests {
     }
 
     fn faults(json: &str) -> Vec<(String, &'static str)> {
-        validate(json).unwrap_err().into_iter().map(|fault| (fault.pointer, fault.code.as_str())).collect()
+        validate(json)
+            .unwrap_err()
+            .into_iter()
+            .map(|fault| (fault.pointer, fault.code.as_str()))
+            .collect()
     }
 
     fn fault(json: &str) -> (String, &'static str) {
@@ -239,7 +324,8 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_job_is_found() {
-        let mut found = faults(r#"{"operation":"add","a":"x","c":1,"queue":"","retry":101,"delay_ms":-1}"#);
+        let mut found =
+            faults(r#"{"operation":"add","a":"x","c":1,"queue":"","retry":101,"delay_ms":-1}"#);
         found.sort();
         let expected = [
             ("/a", "invalid_value"),
@@ -271,9 +357,17 @@ mod tests {
             (r#"{"jobtype":"","args":[]}"#, "/jobtype", "invalid_value"),
             (r#"{"jobtype":"a\nb","args":[]}"#, "/jobtype", "invalid_value"),
             (r#"{"jobtype":"\ud800","args":[]}"#, "/jobtype", "lone_surrogate"),
-            (r#"{"jobtype":"x","args":[],"at":"2030-01-01T00:00:00Z","delay_ms":5}"#, "/delay_ms", "invalid_at"),
+            (
+                r#"{"jobtype":"x","args":[],"at":"2030-01-01T00:00:00Z","delay_ms":5}"#,
+                "/delay_ms",
+                "invalid_at",
+            ),
             (r#"{"jobtype":"x","args":[],"at":"2030-01-01 00:00"}"#, "/at", "invalid_at"),
-            (r#"{"jobtype":"x","args":[],"delay_ms":18446744073709551615}"#, "/delay_ms", "invalid_at"),
+            (
+                r#"{"jobtype":"x","args":[],"delay_ms":18446744073709551615}"#,
+                "/delay_ms",
+                "invalid_at",
+            ),
             (r#"{"jobtype":"x","args":[],"custom":{"wf":{}}}"#, "/custom/wf", "reserved_field"),
             (r#"{"jobtype":"x","args":[],"custom":[]}"#, "/custom", "invalid_value"),
             (r#"{"jobtype":"x","args":[],"job_id":"short"}"#, "/job_id", "invalid_job_id"),
@@ -286,7 +380,10 @@ mod tests {
     #[test]
     fn a_time_that_has_passed_is_at_once() {
         for at_once in [r#""at":"2020-01-01T00:00:00Z""#, r#""delay_ms":0"#] {
-            assert_eq!(validate(&format!(r#"{{"jobtype":"x","args":[],{at_once}}}"#)).unwrap().at, None);
+            assert_eq!(
+                validate(&format!(r#"{{"jobtype":"x","args":[],{at_once}}}"#)).unwrap().at,
+                None
+            );
         }
         let later = validate(r#"{"jobtype":"x","args":[],"delay_ms":1500}"#).unwrap();
         assert_eq!(later.at.unwrap().to_string(), "2026-01-02T03:04:06.500000Z");
@@ -295,8 +392,12 @@ mod tests {
     #[test]
     fn the_same_id_twice_in_a_batch_is_refused() {
         let job = r#"{"operation":"add","a":1,"b":2,"job_id":"0123456789abcdef"}"#;
-        let elements: Vec<Element<'_>> = vec![serde_json::from_str(job).unwrap(), serde_json::from_str(job).unwrap()];
+        let elements: Vec<Element<'_>> =
+            vec![serde_json::from_str(job).unwrap(), serde_json::from_str(job).unwrap()];
         let faults = validate_batch(&elements, "/jobs", NOW).unwrap_err();
-        assert_eq!((faults[0].pointer.as_str(), faults[0].code), ("/jobs/1/job_id", Code::DuplicateJobId));
+        assert_eq!(
+            (faults[0].pointer.as_str(), faults[0].code),
+            ("/jobs/1/job_id", Code::DuplicateJobId)
+        );
     }
 }

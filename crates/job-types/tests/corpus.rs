@@ -1,4 +1,5 @@
-//! What compression saves of the payloads in `corpus/`, base64 and the envelope included. The table is printed with `--nocapture`.
+//! What compression saves of the payloads in `corpus/`, base64 and the envelope included. The table
+//! is printed with `--nocapture`.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
@@ -27,8 +28,9 @@ fn saved(before: usize, after: usize) -> f64 {
 fn as_stored(payloads: &[String]) -> usize {
     let size = |args: &String| {
         let raw = RawJson::parse(args).unwrap();
-        compress(&raw, None)
-            .map_or(args.len(), |compressed| compressed.args.get().len() + compressed.custom.get().len() + "\"custom\":,".len())
+        compress(&raw, None).map_or(args.len(), |compressed| {
+            compressed.args.get().len() + compressed.custom.get().len() + "\"custom\":,".len()
+        })
     };
     payloads.iter().map(size).sum()
 }
@@ -38,7 +40,10 @@ fn with_dictionary(payloads: &[String]) -> Option<f64> {
     let (history, new) = payloads.split_at(payloads.len() / 2);
     let dictionary = zstd::dict::from_samples(history, 16 << 10).ok()?;
     let mut compressor = zstd::bulk::Compressor::with_dictionary(3, &dictionary).unwrap();
-    let size = |args: &String| (compressor.compress(args.as_bytes()).unwrap().len().div_ceil(3) * 4 + AROUND).min(args.len());
+    let size = |args: &String| {
+        (compressor.compress(args.as_bytes()).unwrap().len().div_ceil(3) * 4 + AROUND)
+            .min(args.len())
+    };
     let after = new.iter().map(size).sum();
     Some(saved(total(new), after))
 }
@@ -53,7 +58,10 @@ fn what_each_kind_and_size_saves() {
             let saved = saved(total(&payloads), as_stored(&payloads));
             let trial = if payloads.len() < 50 { None } else { with_dictionary(&payloads) };
             let trial = trial.map_or_else(|| "–".to_owned(), |saved| format!("{saved:.0} %"));
-            println!("| {kind}, {size} | {} | {saved:.0} % | {trial} |", total(&payloads) / payloads.len());
+            println!(
+                "| {kind}, {size} | {} | {saved:.0} % | {trial} |",
+                total(&payloads) / payloads.len()
+            );
             let least = match (kind, size) {
                 ("orders" | "log-lines", "10KB") => 75.0,
                 ("events", "10KB") => 60.0,

@@ -1,4 +1,5 @@
-//! The wire form of jobs, fixed by the files in `golden/`: what is posted, and below it what goes to the work server.
+//! The wire form of jobs, fixed by the files in `golden/`: what is posted, and below it what goes
+//! to the work server.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -9,12 +10,17 @@ const NOW: Timestamp = Timestamp::from_micros(1_767_323_045_000_000); // 2026-01
 
 fn golden_files() -> Vec<(String, String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |path: std::path::PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
         let (posted, wire) = text.split_once("\n---\n").unwrap();
-        (path.file_stem().unwrap().to_string_lossy().into_owned(), posted.to_owned(), wire.trim_end().to_owned())
+        (
+            path.file_stem().unwrap().to_string_lossy().into_owned(),
+            posted.to_owned(),
+            wire.trim_end().to_owned(),
+        )
     };
     files.into_iter().map(read).collect()
 }
@@ -23,7 +29,8 @@ fn golden_files() -> Vec<(String, String, String)> {
 fn posted_jobs_take_the_golden_form() {
     for (name, posted, wire) in golden_files() {
         let element: Element<'_> = serde_json::from_str(&posted).unwrap();
-        let job = validate_job(&element, Form::Members, NOW).unwrap_or_else(|faults| panic!("{name}: {faults:?}"));
+        let job = validate_job(&element, Form::Members, NOW)
+            .unwrap_or_else(|faults| panic!("{name}: {faults:?}"));
         let mut encoded = Vec::new();
         job.into_wire().encode(&mut encoded);
         assert_eq!(String::from_utf8(encoded).unwrap(), wire, "{name}");
@@ -42,6 +49,10 @@ fn the_work_server_takes_every_golden_form() {
 fn every_operation_has_a_golden_form() {
     let names: Vec<String> = golden_files().into_iter().map(|(name, ..)| name).collect();
     for definition in REGISTRY {
-        assert!(names.iter().any(|name| name == definition.operation()), "{}", definition.operation());
+        assert!(
+            names.iter().any(|name| name == definition.operation()),
+            "{}",
+            definition.operation()
+        );
     }
 }

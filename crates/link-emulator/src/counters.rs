@@ -47,8 +47,9 @@ pub struct Tolerance {
 }
 
 impl Default for Tolerance {
-    /// 1 ms, and 1 % of the packets. A two-core machine with real-time priority is several times better, except where both cores are
-    /// busy and no delay is added: there trains of packets queue for the relay for 0.3 to 0.8 ms.
+    /// 1 ms, and 1 % of the packets. A two-core machine with real-time priority is several times
+    /// better, except where both cores are busy and no delay is added: there trains of packets
+    /// queue for the relay for 0.3 to 0.8 ms.
     fn default() -> Self {
         Self { late_after: Duration::from_millis(1), late_share: 0.01 }
     }
@@ -112,9 +113,16 @@ impl Live {
     }
 
     pub(crate) fn reset(&self) {
-        for counter in
-            [&self.packets, &self.bytes, &self.lost, &self.queue_full, &self.cut, &self.forgotten, &self.dropped_unasked, &self.late]
-        {
+        for counter in [
+            &self.packets,
+            &self.bytes,
+            &self.lost,
+            &self.queue_full,
+            &self.cut,
+            &self.forgotten,
+            &self.dropped_unasked,
+            &self.late,
+        ] {
             counter.store(0, Ordering::Relaxed);
         }
         if let Ok(mut histogram) = self.lateness.lock()
@@ -128,7 +136,11 @@ impl Live {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let late_us = |quantile: f64| {
             let histogram = self.lateness.lock().ok();
-            histogram.and_then(|histogram| histogram.as_ref().map(|histogram| histogram.value_at_quantile(quantile))).unwrap_or(0)
+            histogram
+                .and_then(|histogram| {
+                    histogram.as_ref().map(|histogram| histogram.value_at_quantile(quantile))
+                })
+                .unwrap_or(0)
         };
         DirectionCounters {
             packets: of(&self.packets),
@@ -152,7 +164,10 @@ pub(crate) fn verdict(counters: &[DirectionCounters], tolerance: &Tolerance) -> 
     let sum = |of: fn(&DirectionCounters) -> u64| counters.iter().map(of).sum::<u64>();
     let (packets, late) = (sum(|counters| counters.packets), sum(|counters| counters.late));
     if sum(|counters| counters.dropped_unasked) > 0 {
-        reasons.push(format!("the emulator dropped {} packets unasked", sum(|counters| counters.dropped_unasked)));
+        reasons.push(format!(
+            "the emulator dropped {} packets unasked",
+            sum(|counters| counters.dropped_unasked)
+        ));
     }
     if late as f64 > packets as f64 * tolerance.late_share {
         let worst = counters.iter().map(|counters| counters.late_max_us).max().unwrap_or(0);
@@ -180,12 +195,22 @@ mod tests {
             live.delivered(100, Duration::from_millis(5), &tolerance);
         }
         count(&live.lost, 500);
-        assert_eq!(verdict(&[live.read()], &tolerance), Verdict::Sound, "1 % late is borne, what was asked for is no fault");
+        assert_eq!(
+            verdict(&[live.read()], &tolerance),
+            Verdict::Sound,
+            "1 % late is borne, what was asked for is no fault"
+        );
         live.delivered(100, Duration::from_millis(5), &tolerance);
         let Verdict::Void(reasons) = verdict(&[live.read()], &tolerance) else { panic!() };
-        assert!(reasons[0].starts_with("11 of 1011 packets were more than 1ms late"), "{reasons:?}");
+        assert!(
+            reasons[0].starts_with("11 of 1011 packets were more than 1ms late"),
+            "{reasons:?}"
+        );
         live.reset();
         count(&live.dropped_unasked, 1);
-        assert_eq!(verdict(&[live.read()], &tolerance), Verdict::Void(vec!["the emulator dropped 1 packets unasked".into()]));
+        assert_eq!(
+            verdict(&[live.read()], &tolerance),
+            Verdict::Void(vec!["the emulator dropped 1 packets unasked".into()])
+        );
     }
 }

@@ -16,10 +16,15 @@ const MTU: u16 = 1500;
 
 pub(crate) fn open(namespace: &Namespace, address: Ipv4Addr) -> io::Result<SyncDevice> {
     namespace.run(|| {
-        let device = DeviceBuilder::new().name(NAME).mtu(MTU).ipv4(address, 24, None).enable(false).build_sync()?;
+        let device = DeviceBuilder::new()
+            .name(NAME)
+            .mtu(MTU)
+            .ipv4(address, 24, None)
+            .enable(false)
+            .build_sync()?;
         device.set_nonblocking(true)?;
-        // Without an address of IPv6 the kernel does not ask for routers: what the link counts is what the user sends. A kernel
-        // without IPv6 refuses, and does not ask either.
+        // Without an address of IPv6 the kernel does not ask for routers: what the link counts is
+        // what the user sends. A kernel without IPv6 refuses, and does not ask either.
         let _ = ip(&["link", "set", NAME, "addrgenmode", "none"]);
         // Not by the ioctl of netdevice(7), which the root of a user namespace may not use.
         ip(&["link", "set", NAME, "txqueuelen", QUEUE])?;
@@ -28,12 +33,29 @@ pub(crate) fn open(namespace: &Namespace, address: Ipv4Addr) -> io::Result<SyncD
     })?
 }
 
-/// Has TCP use this congestion control for what goes through the device. A route may name one that a namespace may not
-/// have as its default: that needs the host's leave (`net.ipv4.tcp_allowed_congestion_control`).
-pub(crate) fn choose_congestion(namespace: &Namespace, address: Ipv4Addr, name: &str) -> io::Result<()> {
+/// Has TCP use this congestion control for what goes through the device. A route may name one that
+/// a namespace may not have as its default: that needs the host's leave
+/// (`net.ipv4.tcp_allowed_congestion_control`).
+pub(crate) fn choose_congestion(
+    namespace: &Namespace,
+    address: Ipv4Addr,
+    name: &str,
+) -> io::Result<()> {
     let [a, b, c, _] = address.octets();
     let network = format!("{a}.{b}.{c}.0/24");
-    namespace.run(|| ip(&["route", "replace", &network, "dev", NAME, "src", &address.to_string(), "congctl", name]))?
+    namespace.run(|| {
+        ip(&[
+            "route",
+            "replace",
+            &network,
+            "dev",
+            NAME,
+            "src",
+            &address.to_string(),
+            "congctl",
+            name,
+        ])
+    })?
 }
 
 /// Packets that the device itself has dropped since it was made, in either direction.
@@ -42,10 +64,12 @@ pub(crate) fn drops(namespace: &Namespace) -> io::Result<u64> {
     parse_drops(&table).ok_or_else(|| io::Error::other("/proc/net/dev does not tell of the device"))
 }
 
-/// proc(5), `/proc/net/dev`: received bytes, packets, errs, drop, fifo, frame, compressed, multicast; then sent.
+/// proc(5), `/proc/net/dev`: received bytes, packets, errs, drop, fifo, frame, compressed,
+/// multicast; then sent.
 fn parse_drops(table: &str) -> Option<u64> {
     let line = table.lines().find_map(|line| line.trim().strip_prefix(NAME)?.strip_prefix(':'))?;
-    let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    let numbers: Vec<u64> =
+        line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
     Some([2, 3, 4, 10, 11, 12].into_iter().filter_map(|column| numbers.get(column)).sum())
 }
 
@@ -53,7 +77,8 @@ fn parse_drops(table: &str) -> Option<u64> {
 mod tests {
     #[test]
     fn drops_and_errors_of_both_directions_count() {
-        let table = "Inter-|   Receive\n face |bytes\n    lo: 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9\n   wf0: 1 1 2 3 4 0 0 0 5 5 6 7 8 0 0 0\n";
+        let table = "Inter-|   Receive\n face |bytes\n    lo: 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9\n   \
+                     wf0: 1 1 2 3 4 0 0 0 5 5 6 7 8 0 0 0\n";
         assert_eq!(super::parse_drops(table), Some(2 + 3 + 4 + 6 + 7 + 8));
         assert_eq!(super::parse_drops("nothing"), None);
     }

@@ -1,4 +1,5 @@
-//! What a NAT remembers: which flows are alive. A flow that was idle too long is forgotten, and its packets vanish.
+//! What a NAT remembers: which flows are alive. A flow that was idle too long is forgotten, and its
+//! packets vanish.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -40,7 +41,10 @@ impl Flows {
         let Some(idle) = self.idle else { return true };
         // What is neither TCP nor UDP is no flow of ours.
         let Some(packet) = parse(packet) else { return true };
-        let known = self.last_seen.get(&packet.flow).is_some_and(|seen| now.saturating_duration_since(*seen) < idle);
+        let known = self
+            .last_seen
+            .get(&packet.flow)
+            .is_some_and(|seen| now.saturating_duration_since(*seen) < idle);
         if known || (packet.opens && is_from_inside) {
             if self.last_seen.len() >= FLOWS_MAX {
                 self.last_seen.retain(|_, seen| now.saturating_duration_since(*seen) < idle);
@@ -60,7 +64,8 @@ fn parse(packet: &[u8]) -> Option<Packet> {
         return None;
     }
     let protocol = *packet.get(9)?;
-    let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
+    let address =
+        |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
     let rest = packet.get(usize::from(first & 0x0f) * 4..)?;
     let port = |at: usize| Some(u16::from_be_bytes(rest.get(at..at + 2)?.try_into().ok()?));
     let (from, to) = ((address(12)?, port(0)?), (address(16)?, port(2)?));

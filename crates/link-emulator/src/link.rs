@@ -31,7 +31,8 @@ pub struct LinkConfig {
     pub near_to_far: Settings,
     /// From far to near.
     pub far_to_near: Settings,
-    /// The near side's TCP congestion control, such as `cubic` or `bbr`; the system's where not said. It governs what the near side sends.
+    /// The near side's TCP congestion control, such as `cubic` or `bbr`; the system's where not
+    /// said. It governs what the near side sends.
     pub near_congestion: Option<String>,
     /// The far side's.
     pub far_congestion: Option<String>,
@@ -89,8 +90,8 @@ pub struct CongestionControl {
     pub far: String,
 }
 
-/// Two namespaces and the distance between them. Dropped, the relay ends, and commands in the namespaces that asked for it
-/// ([`crate::die_with_parent`]) are told to end.
+/// Two namespaces and the distance between them. Dropped, the relay ends, and commands in the
+/// namespaces that asked for it ([`crate::die_with_parent`]) are told to end.
 #[derive(Debug)]
 pub struct Link {
     near: Namespace,
@@ -145,7 +146,10 @@ impl Link {
             threads: Vec::new(),
         };
         let [there, back] = link.lanes.clone();
-        for (name, from, to, lane) in [("link-there", &near_device, &far_device, there), ("link-back", &far_device, &near_device, back)] {
+        for (name, from, to, lane) in [
+            ("link-there", &near_device, &far_device, there),
+            ("link-back", &far_device, &near_device, back),
+        ] {
             let (stop, keep) = io::pipe().map_err(LinkError::Relay)?;
             let seed = config.seed.wrapping_mul(2).wrapping_add(link.threads.len() as u64);
             let (from, to, shared) = (Arc::clone(from), Arc::clone(to), Arc::clone(&link.shared));
@@ -206,8 +210,9 @@ impl Link {
         self.shared.cut.store(false, Ordering::Relaxed);
     }
 
-    /// Behaves as a NAT does: a flow that was idle for so long is forgotten, and its packets vanish in both directions without
-    /// a word. Only the near side, which is inside, begins flows; those that are there already are not known. `None` ends it.
+    /// Behaves as a NAT does: a flow that was idle for so long is forgotten, and its packets vanish
+    /// in both directions without a word. Only the near side, which is inside, begins flows; those
+    /// that are there already are not known. `None` ends it.
     pub fn forget_idle_flows(&self, idle: Option<Duration>) {
         if let Ok(mut flows) = self.shared.flows.lock() {
             flows.forget_idle(idle);
@@ -215,7 +220,8 @@ impl Link {
         self.shared.forgets.store(idle.is_some(), Ordering::Relaxed);
     }
 
-    /// What the kernel uses at each end for connections through the link, as its sockets said at the start.
+    /// What the kernel uses at each end for connections through the link, as its sockets said at
+    /// the start.
     #[must_use]
     pub const fn congestion_control(&self) -> &CongestionControl {
         &self.congestion
@@ -239,7 +245,8 @@ impl Link {
             Direction::FarToNear => far,
         };
         // What can't be read can't be vouched for.
-        counters.dropped_unasked += device::drops(namespace).map_or(1, |drops| drops.saturating_sub(before));
+        counters.dropped_unasked +=
+            device::drops(namespace).map_or(1, |drops| drops.saturating_sub(before));
         counters
     }
 
@@ -249,14 +256,19 @@ impl Link {
             lane.counters.reset();
         }
         if let Ok(mut drops) = self.device_drops.lock() {
-            *drops = [device::drops(&self.near).unwrap_or(0), device::drops(&self.far).unwrap_or(0)];
+            *drops =
+                [device::drops(&self.near).unwrap_or(0), device::drops(&self.far).unwrap_or(0)];
         }
     }
 
-    /// Whether the emulator did what was asked of it, and nothing else, since the counters were reset.
+    /// Whether the emulator did what was asked of it, and nothing else, since the counters were
+    /// reset.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        counters::verdict(&[self.counters(Direction::NearToFar), self.counters(Direction::FarToNear)], &self.tolerance)
+        counters::verdict(
+            &[self.counters(Direction::NearToFar), self.counters(Direction::FarToNear)],
+            &self.tolerance,
+        )
     }
 
     const fn lane(&self, direction: Direction) -> &Arc<Lane> {
@@ -284,11 +296,18 @@ impl Drop for Link {
     }
 }
 
-fn choose_congestion(namespace: &Namespace, address: Ipv4Addr, name: Option<&str>) -> Result<(), LinkError> {
+fn choose_congestion(
+    namespace: &Namespace,
+    address: Ipv4Addr,
+    name: Option<&str>,
+) -> Result<(), LinkError> {
     let Some(name) = name else { return Ok(()) };
     device::choose_congestion(namespace, address, name).map_err(|source| LinkError::Congestion {
         name: name.to_owned(),
-        available: std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap_or_default().trim().to_owned(),
+        available: std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control")
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
         source,
     })
 }
@@ -304,13 +323,17 @@ fn read_congestion(near: &Namespace, far: &Namespace) -> io::Result<CongestionCo
         io::Result::Ok(String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned())
     };
     let congestion = CongestionControl { near: name(&near_end)?, far: name(&far_end)? };
-    // Closed by a reset, which nobody answers: once the other end has it, nothing of this connection is under way, and so
-    // nothing of it is counted with what the user sends.
+    // Closed by a reset, which nobody answers: once the other end has it, nothing of this
+    // connection is under way, and so nothing of it is counted with what the user sends.
     SockRef::from(&near_end).set_linger(Some(Duration::ZERO))?;
     drop(near_end);
     far_end.set_read_timeout(Some(PROBE_TIMEOUT))?;
     match (&far_end).read(&mut [0]) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Err(error),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+        {
+            Err(error)
+        }
         _ => Ok(congestion),
     }
 }

@@ -25,8 +25,8 @@ impl Namespace {
     pub fn new() -> io::Result<Self> {
         let (tasks, received) = mpsc::channel::<Task>();
         let (made, is_made) = mpsc::channel();
-        // This thread is the parent of all commands in the namespace, so it lives as long as the namespace is held:
-        // a parent-death signal is sent when the parent's thread ends.
+        // This thread is the parent of all commands in the namespace, so it lives as long as the
+        // namespace is held: a parent-death signal is sent when the parent's thread ends.
         let thread = std::thread::Builder::new().name("namespace".into()).spawn(move || {
             let descriptor = unshare(CloneFlags::CLONE_NEWNET)
                 .map_err(io::Error::from)
@@ -39,11 +39,13 @@ impl Namespace {
                 }
             }
         })?;
-        let descriptor = is_made.recv().map_err(|_| io::Error::other("the namespace's thread ended"))??;
+        let descriptor =
+            is_made.recv().map_err(|_| io::Error::other("the namespace's thread ended"))??;
         Ok(Self { descriptor, tasks: Some(tasks), thread: Some(thread) })
     }
 
-    /// Moves the calling thread into the namespace, for good. What it opens from now on belongs there; threads that it starts do too.
+    /// Moves the calling thread into the namespace, for good. What it opens from now on belongs
+    /// there; threads that it starts do too.
     ///
     /// # Errors
     /// Where the system does not allow it.
@@ -58,7 +60,9 @@ impl Namespace {
     pub fn run<T: Send>(&self, function: impl FnOnce() -> T + Send) -> io::Result<T> {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| self.enter().map(|()| function()));
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("a function in the namespace panicked")))
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a function in the namespace panicked")))
         })
     }
 
@@ -95,12 +99,19 @@ impl std::fmt::Debug for Namespace {
 
 /// Runs iproute2's `ip` in the namespace of the calling thread.
 pub(crate) fn ip(arguments: &[&str]) -> io::Result<()> {
-    let output = Command::new("ip").args(arguments).output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::other("the command ip is missing; install iproute2"),
-        _ => error,
-    })?;
+    let output =
+        Command::new("ip").args(arguments).output().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                io::Error::other("the command ip is missing; install iproute2")
+            }
+            _ => error,
+        })?;
     if output.status.success() {
         return Ok(());
     }
-    Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())))
+    Err(io::Error::other(format!(
+        "ip {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    )))
 }

@@ -7,8 +7,9 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Uid, getgid, getppid, getuid};
 
-/// Asks the kernel to send this process SIGTERM when its parent has ended, however it ended. It stays so over `exec`.
-/// To be called first thing by a child; `parent` is the id of the process that started it.
+/// Asks the kernel to send this process SIGTERM when its parent has ended, however it ended. It
+/// stays so over `exec`. To be called first thing by a child; `parent` is the id of the process
+/// that started it.
 ///
 /// # Errors
 /// Where the kernel refuses, or the parent has ended already.
@@ -20,8 +21,8 @@ pub fn die_with_parent(parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Where this process is not root: makes it root in a user namespace of its own, so that it may make network namespaces. To be
-/// called while the process has one thread.
+/// Where this process is not root: makes it root in a user namespace of its own, so that it may
+/// make network namespaces. To be called while the process has one thread.
 ///
 /// # Errors
 /// Where the system does not allow user namespaces.
@@ -31,7 +32,8 @@ pub fn enter_user_namespace() -> io::Result<()> {
     }
     let (user, group) = (getuid(), getgid());
     unshare(CloneFlags::CLONE_NEWUSER)?;
-    // user_namespaces(7): without privileges, groups may be mapped only after setgroups is given up.
+    // user_namespaces(7): without privileges, groups may be mapped only after setgroups is given
+    // up.
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
     std::fs::write("/proc/self/gid_map", format!("0 {group} 1"))

@@ -1,7 +1,8 @@
 //! A delaying TCP proxy, for where there are no namespaces.
 //!
-//! It delays bytes, not packets: the connections on both sides of it are local, so slow start, loss and the kernel's
-//! retransmissions are not felt. The first bytes to the far side wait a round trip more, as for a handshake.
+//! It delays bytes, not packets: the connections on both sides of it are local, so slow start, loss
+//! and the kernel's retransmissions are not felt. The first bytes to the far side wait a round trip
+//! more, as for a handshake.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +30,8 @@ pub struct DelayProxy {
 }
 
 impl DelayProxy {
-    /// Listens on a free loopback port and delays what passes to and from `target`. Of the settings, delay, jitter and
-    /// rate count; loss can't be emulated above TCP.
+    /// Listens on a free loopback port and delays what passes to and from `target`. Of the
+    /// settings, delay, jitter and rate count; loss can't be emulated above TCP.
     ///
     /// # Errors
     /// Where no port can be had.
@@ -85,8 +86,14 @@ async fn carry(near: TcpStream, target: SocketAddr, there: Settings, back: Setti
     );
 }
 
-/// Carries bytes until the end of the input or the first fault; nothing is written before `earliest`.
-async fn direction(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, settings: Settings, earliest: Instant) {
+/// Carries bytes until the end of the input or the first fault; nothing is written before
+/// `earliest`.
+async fn direction(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    settings: Settings,
+    earliest: Instant,
+) {
     let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
     let read = async move {
         let mut wire_free = Instant::now();
@@ -96,7 +103,8 @@ async fn direction(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, settings: Se
             chunk.truncate(length);
             let mut leaves = Instant::now();
             if let Some(rate) = settings.rate {
-                wire_free = wire_free.max(leaves) + Duration::from_secs_f64(length as f64 * 8.0 / rate.max(1) as f64);
+                wire_free = wire_free.max(leaves)
+                    + Duration::from_secs_f64(length as f64 * 8.0 / rate.max(1) as f64);
                 leaves = wire_free;
             }
             let due = leaves + settings.delay + settings.jitter.mul_f64(fastrand::f64());

@@ -1,4 +1,5 @@
-//! One direction: takes packets from one device, and hands each to the other when its time has come.
+//! One direction: takes packets from one device, and hands each to the other when its time has
+//! come.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
-use thread_priority::{RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy};
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+};
 use tun_rs::SyncDevice;
 
 use crate::counters::{Live, Tolerance, count};
@@ -25,10 +28,11 @@ const PACKET_MAX: usize = 65_535;
 const BURST: usize = 64;
 /// Packets under way at the most: a bound for memory, far above what a test sends.
 const UNDER_WAY_MAX: usize = 1_000_000;
-/// A far link is served in ticks of this share of its delay, and of [`TICK_MAX`] at the most: woken for every packet, the relay takes
-/// four times the processor time (240 µs for a job fetched and acknowledged at 100 ms, against 65 where its packets come in a row),
-/// and takes it from what is measured. A packet that comes alone is on time to the microsecond; in a row, each is as much early
-/// as late: taken in up to a tick late, it is delivered up to a tick early.
+/// A far link is served in ticks of this share of its delay, and of [`TICK_MAX`] at the most: woken
+/// for every packet, the relay takes four times the processor time (240 µs for a job fetched and
+/// acknowledged at 100 ms, against 65 where its packets come in a row), and takes it from what is
+/// measured. A packet that comes alone is on time to the microsecond; in a row, each is as much
+/// early as late: taken in up to a tick late, it is delivered up to a tick early.
 const TICK_SHARE: u32 = 200;
 /// See [`TICK_SHARE`].
 const TICK_MAX: Duration = Duration::from_micros(250);
@@ -128,7 +132,12 @@ impl Relay {
                         let packet = buffer.get(..length).unwrap_or_default();
                         if let Some(due) = self.admit(packet, &mut shaper, under_way.len()) {
                             let cuts = self.shared.cuts.load(Ordering::Relaxed);
-                            under_way.push(Reverse(UnderWay { due, number, cuts, packet: packet.into() }));
+                            under_way.push(Reverse(UnderWay {
+                                due,
+                                number,
+                                cuts,
+                                packet: packet.into(),
+                            }));
                         }
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -147,11 +156,16 @@ impl Relay {
                 std::thread::sleep(tick);
                 continue;
             }
-            let wait = under_way.peek().map(|Reverse(next)| next.due.saturating_duration_since(Instant::now()));
+            let wait = under_way
+                .peek()
+                .map(|Reverse(next)| next.due.saturating_duration_since(Instant::now()));
             if wait.is_some_and(|wait| wait.is_zero()) {
                 continue;
             }
-            let mut descriptors = [PollFd::new(self.from.as_fd(), PollFlags::POLLIN), PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
+            let mut descriptors = [
+                PollFd::new(self.from.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.stop.as_fd(), PollFlags::POLLIN),
+            ];
             let _ = ppoll(&mut descriptors, wait.map(TimeSpec::from_duration), None);
             let [_, stop] = &descriptors;
             if stop.revents().is_some_and(|events| !events.is_empty()) {
@@ -169,7 +183,11 @@ impl Relay {
         }
         let now = Instant::now();
         if self.shared.forgets.load(Ordering::Relaxed)
-            && !self.shared.flows.lock().is_ok_and(|mut flows| flows.pass(packet, now, self.is_from_near))
+            && !self
+                .shared
+                .flows
+                .lock()
+                .is_ok_and(|mut flows| flows.pass(packet, now, self.is_from_near))
         {
             count(&counters.forgotten, 1);
             return None;
@@ -202,7 +220,11 @@ impl Relay {
                 continue;
             }
             match self.to.send(&next.packet) {
-                Ok(_) => counters.delivered(next.packet.len(), now.saturating_duration_since(next.due), &self.shared.tolerance),
+                Ok(_) => counters.delivered(
+                    next.packet.len(),
+                    now.saturating_duration_since(next.due),
+                    &self.shared.tolerance,
+                ),
                 Err(_) => count(&counters.dropped_unasked, 1),
             }
         }
@@ -216,10 +238,16 @@ fn tick(delay: Duration) -> Duration {
     if tick < TICK_MIN { Duration::ZERO } else { tick }
 }
 
-/// Whether the thread runs before all that is measured. Without it, packets are late on a busy machine, and the verdict says so.
+/// Whether the thread runs before all that is measured. Without it, packets are late on a busy
+/// machine, and the verdict says so.
 fn become_realtime() -> bool {
     let Ok(value) = ThreadPriorityValue::try_from(PRIORITY) else { return false };
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     let thread = thread_priority::thread_native_id();
-    thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Crossplatform(value), policy).is_ok()
+    thread_priority::set_thread_priority_and_policy(
+        thread,
+        ThreadPriority::Crossplatform(value),
+        policy,
+    )
+    .is_ok()
 }

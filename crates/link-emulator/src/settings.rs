@@ -23,21 +23,30 @@ pub struct Settings {
     /// Up to so much more, evenly distributed.
     #[serde(rename = "jitter_ms", with = "milliseconds")]
     pub jitter: Duration,
-    /// Whether packets may overtake each other because of jitter; as a rule networks keep the order.
+    /// Whether packets may overtake each other because of jitter; as a rule networks keep the
+    /// order.
     pub reorder: bool,
     /// The share of packets lost, 0 to 1, each by itself.
     pub loss: f64,
     /// Bits per second of IP packets, where limited.
     #[serde(rename = "rate_bits_per_second")]
     pub rate: Option<u64>,
-    /// Packets that wait for their turn at that rate at the most; those beyond are dropped, as a router's queue does.
+    /// Packets that wait for their turn at that rate at the most; those beyond are dropped, as a
+    /// router's queue does.
     #[serde(rename = "queue_packets")]
     pub queue: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { delay: Duration::ZERO, jitter: Duration::ZERO, reorder: false, loss: 0.0, rate: None, queue: 1000 }
+        Self {
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            reorder: false,
+            loss: 0.0,
+            rate: None,
+            queue: 1000,
+        }
     }
 }
 
@@ -47,11 +56,17 @@ mod milliseconds {
 
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        time: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(time.as_secs_f64() * 1e3)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        Duration::try_from_secs_f64(f64::deserialize(deserializer)? / 1e3).map_err(de::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)? / 1e3)
+            .map_err(de::Error::custom)
     }
 }

@@ -1,7 +1,7 @@
 //! When a packet arrives, if it does: pure, with time and chance handed in.
 //!
-//! A packet first waits for its turn on the wire (rate and queue), then travels (delay and jitter). Loss is decided at
-//! the end of the wire, so that lost packets take their share of the rate.
+//! A packet first waits for its turn on the wire (rate and queue), then travels (delay and jitter).
+//! Loss is decided at the end of the wire, so that lost packets take their share of the rate.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -30,10 +30,12 @@ pub(crate) struct Shaper {
     wave: Wave,
 }
 
-/// Jitter that keeps the order: a delay that changes with time, not with each packet. Drawn for each packet and kept in order, the delay would be
-/// the largest of the latest draws, and so depend on how many packets there are.
+/// Jitter that keeps the order: a delay that changes with time, not with each packet. Drawn for
+/// each packet and kept in order, the delay would be the largest of the latest draws, and so depend
+/// on how many packets there are.
 ///
-/// It goes in straight lines between random heights, one every two jitters' time, so that it never falls faster than time passes.
+/// It goes in straight lines between random heights, one every two jitters' time, so that it never
+/// falls faster than time passes.
 #[derive(Default)]
 struct Wave {
     /// When the line began, its beginning and its end.
@@ -60,7 +62,13 @@ impl Wave {
 
 impl Shaper {
     pub(crate) const fn new(settings: Settings, rng: Rng) -> Self {
-        Self { settings, rng, leaving: VecDeque::new(), last_arrival: None, wave: Wave { line: None } }
+        Self {
+            settings,
+            rng,
+            leaving: VecDeque::new(),
+            last_arrival: None,
+            wave: Wave { line: None },
+        }
     }
 
     /// From the next packet on.
@@ -86,7 +94,11 @@ impl Shaper {
         }
         let mut arrival = left + self.settings.delay;
         if !self.settings.jitter.is_zero() {
-            let share = if self.settings.reorder { self.rng.f64() } else { self.wave.share(left, self.settings.jitter, &mut self.rng) };
+            let share = if self.settings.reorder {
+                self.rng.f64()
+            } else {
+                self.wave.share(left, self.settings.jitter, &mut self.rng)
+            };
             arrival += self.settings.jitter.mul_f64(share);
         }
         if !self.settings.reorder {
@@ -121,7 +133,8 @@ mod tests {
     fn a_rate_spaces_packets_and_its_queue_is_bounded() {
         let now = Instant::now();
         // 1,000 bytes take a millisecond.
-        let mut shaper = shaper(Settings { rate: Some(8_000_000), queue: 10, ..Settings::default() });
+        let mut shaper =
+            shaper(Settings { rate: Some(8_000_000), queue: 10, ..Settings::default() });
         for number in 1..=11 {
             assert_eq!(shaper.fate(now, 1000), Fate::Arrives(now + number * MS));
         }
@@ -134,7 +147,12 @@ mod tests {
     fn jitter_keeps_the_order_unless_told_otherwise() {
         let now = Instant::now();
         let arrivals = |reorder| {
-            let mut shaper = shaper(Settings { delay: 50 * MS, jitter: 25 * MS, reorder, ..Settings::default() });
+            let mut shaper = shaper(Settings {
+                delay: 50 * MS,
+                jitter: 25 * MS,
+                reorder,
+                ..Settings::default()
+            });
             let arrivals: Vec<Instant> = (0..1000)
                 .map(|step| match shaper.fate(now + step * MS, 100) {
                     Fate::Arrives(at) => {
@@ -155,7 +173,8 @@ mod tests {
     fn jitter_is_the_same_for_many_packets_and_for_few() {
         let now = Instant::now();
         let travelled = |gap: Duration, count: u32| {
-            let mut shaper = shaper(Settings { delay: 50 * MS, jitter: 25 * MS, ..Settings::default() });
+            let mut shaper =
+                shaper(Settings { delay: 50 * MS, jitter: 25 * MS, ..Settings::default() });
             let times: Vec<f64> = (0..count)
                 .map(|step| match shaper.fate(now + gap * step, 100) {
                     Fate::Arrives(at) => (at - (now + gap * step)).as_secs_f64() * 1e3,
@@ -163,11 +182,16 @@ mod tests {
                 })
                 .collect();
             let mean = times.iter().sum::<f64>() / times.len() as f64;
-            let spread = (times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / times.len() as f64).sqrt();
+            let spread = (times.iter().map(|time| (time - mean).powi(2)).sum::<f64>()
+                / times.len() as f64)
+                .sqrt();
             (mean, spread)
         };
         for (mean, spread) in [travelled(MS / 10, 1_000_000), travelled(100 * MS, 2000)] {
-            assert!((61.0..64.0).contains(&mean) && (5.0..8.5).contains(&spread), "{mean} {spread}");
+            assert!(
+                (61.0..64.0).contains(&mean) && (5.0..8.5).contains(&spread),
+                "{mean} {spread}"
+            );
         }
     }
 

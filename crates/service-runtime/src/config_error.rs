@@ -32,8 +32,14 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
-        write!(f, "the configuration has {count} {}:", if count == 1 { "fault" } else { "faults" })?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  {}: {}", problem.variable, problem.detail))?;
+        write!(
+            f,
+            "the configuration has {count} {}:",
+            if count == 1 { "fault" } else { "faults" }
+        )?;
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {}: {}", problem.variable, problem.detail))?;
         self.warnings.iter().try_for_each(|warning| write!(f, "\n  ({warning})"))
     }
 }
@@ -48,9 +54,14 @@ pub(crate) fn unknown_variables(environment: &Environment) -> Vec<String> {
             && environment.variables.get("FAKTORY_PROVIDER") != Some(name)
     };
     let tell = |name: &String| {
-        let near = VARIABLES.iter().map(|variable| (strsim::damerau_levenshtein(name, variable.name), variable.name)).min();
+        let near = VARIABLES
+            .iter()
+            .map(|variable| (strsim::damerau_levenshtein(name, variable.name), variable.name))
+            .min();
         match near {
-            Some((distance, known)) if distance <= 3 => format!("{name} is not a known variable and has no effect; did you mean {known}?"),
+            Some((distance, known)) if distance <= 3 => {
+                format!("{name} is not a known variable and has no effect; did you mean {known}?")
+            }
             _ => format!("{name} is not a known variable and has no effect"),
         }
     };

@@ -1,4 +1,5 @@
-//! The environment as text: the process's own, and below it a profile's. What is set in the process wins.
+//! The environment as text: the process's own, and below it a profile's. What is set in the process
+//! wins.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,7 +26,8 @@ impl Environment {
         environment
     }
 
-    /// From pairs of any origin. Names that are no UTF-8 can't be ours; values that are none are a problem where they are.
+    /// From pairs of any origin. Names that are no UTF-8 can't be ours; values that are none are a
+    /// problem where they are.
     #[must_use]
     pub fn from_pairs(pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
@@ -36,7 +38,9 @@ impl Environment {
                 Ok(value) => {
                     environment.variables.insert(name, value);
                 }
-                Err(_) if crate::variables::VARIABLES.iter().any(|variable| variable.name == name) => {
+                Err(_)
+                    if crate::variables::VARIABLES.iter().any(|variable| variable.name == name) =>
+                {
                     environment.problems.push(Problem::new(&name, "must be UTF-8 text"));
                 }
                 Err(_) => {}
@@ -46,7 +50,8 @@ impl Environment {
     }
 
     fn add_profile(&mut self, path: &Path) {
-        let fault = |detail: String| Problem::new("--env-file", &format!("{}: {detail}", path.display()));
+        let fault =
+            |detail: String| Problem::new("--env-file", &format!("{}: {detail}", path.display()));
         match dotenvy::from_path_iter(path) {
             Err(error) => self.problems.push(fault(error.to_string())),
             Ok(lines) => {
@@ -56,10 +61,14 @@ impl Environment {
                         // The last one counts, as with compose.
                         Ok((name, value)) => profile.insert(name, value),
                         // The line itself may hold a secret.
-                        Err(_) => return self.problems.push(fault("a line is not NAME=value".into())),
+                        Err(_) => {
+                            return self.problems.push(fault("a line is not NAME=value".into()));
+                        }
                     };
                 }
-                for (name, value) in profile.into_iter().filter(|(_, value)| !value.trim().is_empty()) {
+                for (name, value) in
+                    profile.into_iter().filter(|(_, value)| !value.trim().is_empty())
+                {
                     self.variables.entry(name).or_insert(value);
                 }
             }

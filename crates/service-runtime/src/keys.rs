@@ -1,7 +1,8 @@
-//! Keys to the API: who may do what. A file has a line for each; of a key itself only the SHA-256 is kept.
+//! Keys to the API: who may do what. A file has a line for each; of a key itself only the SHA-256
+//! is kept.
 //!
-//! A key is 256 random bits, so that a plain hash is enough: there is nothing to guess, and a slow hash would only let strangers keep the
-//! API busy.
+//! A key is 256 random bits, so that a plain hash is enough: there is nothing to guess, and a slow
+//! hash would only let strangers keep the API busy.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -57,7 +58,10 @@ impl FromStr for Scope {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| "post, read or manage".into())
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or_else(|| "post, read or manage".into())
     }
 }
 
@@ -75,15 +79,21 @@ impl Key {
     /// A new key of this name: the secret, which is nowhere kept, and what is.
     ///
     /// # Errors
-    /// Where the name is not 1 to 64 letters, digits, `.`, `_` or `-`, there is no scope, or the system has no random numbers.
-    pub fn new(name: &str, scopes: impl IntoIterator<Item = Scope>) -> Result<(Secret, Self), String> {
+    /// Where the name is not 1 to 64 letters, digits, `.`, `_` or `-`, there is no scope, or the
+    /// system has no random numbers.
+    pub fn new(
+        name: &str,
+        scopes: impl IntoIterator<Item = Scope>,
+    ) -> Result<(Secret, Self), String> {
         check_name(name)?;
         let scopes: BTreeSet<Scope> = scopes.into_iter().collect();
         if scopes.is_empty() {
             return Err("a key needs a scope: post, read or manage".into());
         }
         let mut random = [0; RANDOM];
-        rand::rngs::OsRng.try_fill_bytes(&mut random).map_err(|error| format!("the system gives no random numbers: {error}"))?;
+        rand::rngs::OsRng
+            .try_fill_bytes(&mut random)
+            .map_err(|error| format!("the system gives no random numbers: {error}"))?;
         let secret = format!("{MARK}{}", URL_SAFE_NO_PAD.encode(random));
         let hash = Sha256::digest(&secret).into();
         Ok((Secret::new(secret), Self { name: name.into(), scopes, hash }))
@@ -102,19 +112,31 @@ impl FromStr for Key {
     type Err = String;
 
     fn from_str(line: &str) -> Result<Self, String> {
-        let accepted = || "a line is: NAME SCOPES sha256:HASH, as `work-factory key new` writes it".to_owned();
+        let accepted =
+            || "a line is: NAME SCOPES sha256:HASH, as `work-factory key new` writes it".to_owned();
         let parts: Vec<&str> = line.split_whitespace().collect();
         let [name, scopes, hash] = parts.as_slice() else { return Err(accepted()) };
         check_name(name)?;
-        let scopes = scopes.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|known| format!("a scope is {known}"))?;
+        let scopes = scopes
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|known| format!("a scope is {known}"))?;
         let hash = hash.strip_prefix(HASH).and_then(unhex).ok_or_else(accepted)?;
         Ok(Self { name: (*name).into(), scopes, hash })
     }
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    let fits = (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if fits { Ok(()) } else { Err(format!("a key's name is 1 to {NAME_MAX} letters, digits, dots, underscores or hyphens")) }
+    let fits = (1..=NAME_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "a key's name is 1 to {NAME_MAX} letters, digits, dots, underscores or hyphens"
+        ))
+    }
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {
@@ -136,10 +158,12 @@ impl Keys {
     /// Reads a file's text: a key a line, empty lines and those that begin with `#` aside.
     ///
     /// # Errors
-    /// With the number of the first line that is none, and what is accepted; never with what stands there.
+    /// With the number of the first line that is none, and what is accepted; never with what stands
+    /// there.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut keys: Vec<Key> = Vec::new();
-        for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
+        for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()))
+        {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -193,7 +217,10 @@ mod tests {
         let (secret, key) = Key::new("ci", [Scope::Read, Scope::Post]).unwrap();
         let (other, _) = Key::new("ci", [Scope::Post]).unwrap();
         let line = key.line();
-        assert!(line.starts_with("ci post,read sha256:") && !line.contains(secret.reveal()), "{line}");
+        assert!(
+            line.starts_with("ci post,read sha256:") && !line.contains(secret.reveal()),
+            "{line}"
+        );
         let keys = Keys::parse(&format!("# ours\n\n  {line}\n")).unwrap();
         assert_eq!(keys.find(secret.reveal()), Some(&key));
         assert!(secret.reveal().starts_with("wf_") && secret.reveal().len() == 46);
@@ -214,7 +241,10 @@ mod tests {
             (good.clone(), "of this name"),
         ] {
             let error = Keys::parse(&format!("{good}\n{line}\n")).unwrap_err();
-            assert!(error.starts_with("line 2: ") && error.contains(says) && !error.contains("secret"), "{error}");
+            assert!(
+                error.starts_with("line 2: ") && error.contains(says) && !error.contains("secret"),
+                "{error}"
+            );
         }
         assert!(Keys::parse("# none\n").unwrap().is_empty());
         assert!(Key::new("no spaces", [Scope::Post]).is_err() && Key::new("a", []).is_err());

@@ -24,14 +24,21 @@ impl LogFormat {
 }
 
 pub(crate) fn check_filter(text: &str) -> Result<String, String> {
-    // A word that is no level is taken for the name of a module, and everything else falls silent: a typo, mostly.
+    // A word that is no level is taken for the name of a module, and everything else falls silent:
+    // a typo, mostly.
     let names_a_level = text.split(',').any(|directive| {
-        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level).trim().to_ascii_lowercase();
+        let level = directive
+            .rsplit_once('=')
+            .map_or(directive, |(_, level)| level)
+            .trim()
+            .to_ascii_lowercase();
         ["off", "error", "warn", "info", "debug", "trace"].contains(&level.as_str())
     });
     match EnvFilter::builder().parse(text) {
         Ok(_) if names_a_level => Ok(text.to_owned()),
-        _ => Err("a log filter with a level (error, warn, info, debug, trace, off), such as info or info,faktory_link=debug".into()),
+        _ => Err("a log filter with a level (error, warn, info, debug, trace, off), such as info \
+                  or info,faktory_link=debug"
+            .into()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The registry of all metrics, and the recorder behind `GET /metrics`: a new metric is one entry here and one row in the README.
+//! The registry of all metrics, and the recorder behind `GET /metrics`: a new metric is one entry
+//! here and one row in the README.
 
 use std::fmt::Write;
 use std::sync::OnceLock;
@@ -74,14 +75,17 @@ metrics! {
 }
 
 /// Bounds of the counts of times, in seconds.
-const SECONDS: [f64; 16] = [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: [f64; 16] = [
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
 /// Bounds of the counts of numbers.
 const NUMBERS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
-/// Starts recording in this process, once; the handle makes the text for Prometheus. `None` where the program that this runs in has a
-/// recorder of its own: it gets the figures then.
+/// Starts recording in this process, once; the handle makes the text for Prometheus. `None` where
+/// the program that this runs in has a recorder of its own: it gets the figures then.
 pub fn record_metrics() -> Option<&'static PrometheusHandle> {
     let install = || {
         let mut builder = PrometheusBuilder::new();
@@ -91,14 +95,17 @@ pub fn record_metrics() -> Option<&'static PrometheusHandle> {
                 MetricKind::Numbers => &NUMBERS,
                 MetricKind::Counter | MetricKind::Gauge => continue,
             };
-            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), bounds).ok()?;
+            builder =
+                builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), bounds).ok()?;
         }
         let handle = builder.install_recorder().ok()?;
         for metric in METRICS {
             match metric.kind {
                 MetricKind::Counter => describe_counter!(metric.name, metric.meaning),
                 MetricKind::Gauge => describe_gauge!(metric.name, metric.meaning),
-                MetricKind::Seconds => describe_histogram!(metric.name, Unit::Seconds, metric.meaning),
+                MetricKind::Seconds => {
+                    describe_histogram!(metric.name, Unit::Seconds, metric.meaning)
+                }
                 MetricKind::Numbers => describe_histogram!(metric.name, metric.meaning),
             }
         }

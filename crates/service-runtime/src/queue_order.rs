@@ -17,10 +17,14 @@ impl QueueOrder {
     /// Each queue only where those before it are empty.
     #[must_use]
     pub fn strict<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
-        Self { queues: names.into_iter().map(|name| (name.into(), 1)).collect(), is_weighted: false }
+        Self {
+            queues: names.into_iter().map(|name| (name.into(), 1)).collect(),
+            is_weighted: false,
+        }
     }
 
-    /// True where each fetch looks at the queues in an order drawn by their weights; else in the given one.
+    /// True where each fetch looks at the queues in an order drawn by their weights; else in the
+    /// given one.
     #[must_use]
     pub const fn is_weighted(&self) -> bool {
         self.is_weighted
@@ -39,12 +43,15 @@ impl QueueOrder {
 }
 
 /// What `WORKER_QUEUES` accepts, for people.
-const ACCEPTED: &str = "queue names separated by commas, each 1 to 100 characters out of A-Z a-z 0-9 . _ - and perhaps a weight from 1 to 1000, as in critical*5,default*3,bulk, no name twice";
+const ACCEPTED: &str = "queue names separated by commas, each 1 to 100 characters out of A-Z a-z \
+                        0-9 . _ - and perhaps a weight from 1 to 1000, as in \
+                        critical*5,default*3,bulk, no name twice";
 
 impl FromStr for QueueOrder {
     type Err = String;
 
-    /// Names separated by commas: strict priority in this order. One weight (`default*3`) makes all weighted.
+    /// Names separated by commas: strict priority in this order. One weight (`default*3`) makes all
+    /// weighted.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut order = Self { queues: Vec::new(), is_weighted: false };
         for entry in text.split(',') {
@@ -52,12 +59,18 @@ impl FromStr for QueueOrder {
                 None => (entry.trim(), 1),
                 Some((name, weight)) => {
                     order.is_weighted = true;
-                    let weight = weight.trim().parse().ok().filter(|weight| (1..=WEIGHT_MAX).contains(weight));
+                    let weight = weight
+                        .trim()
+                        .parse()
+                        .ok()
+                        .filter(|weight| (1..=WEIGHT_MAX).contains(weight));
                     (name.trim(), weight.ok_or(ACCEPTED)?)
                 }
             };
             let fits = (1..=100).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
             if !fits || order.names().any(|known| known == name) {
                 return Err(ACCEPTED.into());
             }
@@ -71,7 +84,11 @@ impl fmt::Display for QueueOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, weight)) in self.queues.iter().enumerate() {
             let separator = if index > 0 { "," } else { "" };
-            if self.is_weighted { write!(f, "{separator}{name}*{weight}") } else { write!(f, "{separator}{name}") }?;
+            if self.is_weighted {
+                write!(f, "{separator}{name}*{weight}")
+            } else {
+                write!(f, "{separator}{name}")
+            }?;
         }
         Ok(())
     }
@@ -84,10 +101,16 @@ mod tests {
     #[test]
     fn names_are_strict_and_one_weight_makes_all_weighted() {
         let strict: QueueOrder = "critical, default".parse().unwrap();
-        assert_eq!((strict.is_weighted(), strict.to_string().as_str()), (false, "critical,default"));
+        assert_eq!(
+            (strict.is_weighted(), strict.to_string().as_str()),
+            (false, "critical,default")
+        );
         assert_eq!(strict, QueueOrder::strict(["critical", "default"]));
         let weighted: QueueOrder = "critical, default * 3,bulk".parse().unwrap();
-        assert_eq!((weighted.is_weighted(), weighted.to_string().as_str()), (true, "critical*1,default*3,bulk*1"));
+        assert_eq!(
+            (weighted.is_weighted(), weighted.to_string().as_str()),
+            (true, "critical*1,default*3,bulk*1")
+        );
     }
 
     #[test]

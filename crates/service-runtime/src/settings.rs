@@ -1,5 +1,5 @@
-//! The checked configuration. envy makes fields of the variables, all of them text; then each is checked, so that
-//! every fault is told at once.
+//! The checked configuration. envy makes fields of the variables, all of them text; then each is
+//! checked, so that every fault is told at once.
 
 #[cfg(test)]
 mod tests;
@@ -192,7 +192,10 @@ impl Settings {
     pub fn load(environment: &Environment, role: Role) -> Result<Loaded, ConfigError> {
         let mut check = Check { problems: environment.problems.clone() };
         // envy folds cases and takes everything: it is given ours only, by their exact names.
-        let known = environment.variables.iter().filter(|(name, _)| VARIABLES.iter().any(|variable| variable.name == *name));
+        let known = environment
+            .variables
+            .iter()
+            .filter(|(name, _)| VARIABLES.iter().any(|variable| variable.name == *name));
         let pairs = known.map(|(name, value)| (name.clone(), value.trim().to_owned()));
         let texts: Texts = envy::from_iter(pairs).unwrap_or_else(|error| {
             check.problems.push(Problem::new("environment", &error.to_string()));
@@ -201,12 +204,24 @@ impl Settings {
         let link = check.link(&texts, environment, role);
         let link_is_set = link.url_is_set;
         let api_bind = check.value("BIND_ADDR", texts.bind_addr, parse::address);
-        // Files are only read where they are needed: a worker starts beside an API's keys that it may not read.
-        let (of_api, of_broker) = (|_: &String| role.runs_api(), |_: &String| role.runs_broker(link_is_set));
-        let keys = check.keys(texts.api_keys_file.filter(of_api), api_bind, texts.api_allow_unauthenticated, role);
+        // Files are only read where they are needed: a worker starts beside an API's keys that it
+        // may not read.
+        let (of_api, of_broker) =
+            (|_: &String| role.runs_api(), |_: &String| role.runs_broker(link_is_set));
+        let keys = check.keys(
+            texts.api_keys_file.filter(of_api),
+            api_bind,
+            texts.api_allow_unauthenticated,
+            role,
+        );
         let broker_bind = check.value("BROKER_BIND_ADDR", texts.broker_bind_addr, parse::address);
         let has_password = texts.broker_password.is_some() || texts.broker_password_file.is_some();
-        check.broker_access(broker_bind, has_password, texts.broker_allow_unauthenticated, role.runs_broker(link_is_set));
+        check.broker_access(
+            broker_bind,
+            has_password,
+            texts.broker_allow_unauthenticated,
+            role.runs_broker(link_is_set),
+        );
         let settings = Self {
             link,
             api: ApiSettings {
@@ -216,26 +231,58 @@ impl Settings {
                     ("API_TLS_KEY_FILE", texts.api_tls_key_file.filter(of_api)),
                 ),
                 keys,
-                allowed_hosts: texts
-                    .api_allowed_hosts
-                    .map_or_else(Vec::new, |text| check.value("API_ALLOWED_HOSTS", Some(text), parse::hosts)),
-                request_timeout: check.value("API_REQUEST_TIMEOUT", texts.api_request_timeout, parse::duration),
-                max_body_bytes: check.value("API_MAX_BODY_BYTES", texts.api_max_body_bytes, |text| parse::bytes(text, 1 << 30)),
-                max_batch_jobs: check.value("API_MAX_BATCH_JOBS", texts.api_max_batch_jobs, |text| parse::count(text, 1_000_000)),
-                max_queues: check.value("API_MAX_QUEUES", texts.api_max_queues, |text| parse::count(text, 1_000_000)),
-                compress_from: texts
-                    .compress_min_bytes
-                    .map(|text| check.value("COMPRESS_MIN_BYTES", Some(text), |text| parse::bytes(text, 1 << 30))),
+                allowed_hosts: texts.api_allowed_hosts.map_or_else(Vec::new, |text| {
+                    check.value("API_ALLOWED_HOSTS", Some(text), parse::hosts)
+                }),
+                request_timeout: check.value(
+                    "API_REQUEST_TIMEOUT",
+                    texts.api_request_timeout,
+                    parse::duration,
+                ),
+                max_body_bytes: check.value(
+                    "API_MAX_BODY_BYTES",
+                    texts.api_max_body_bytes,
+                    |text| parse::bytes(text, 1 << 30),
+                ),
+                max_batch_jobs: check.value(
+                    "API_MAX_BATCH_JOBS",
+                    texts.api_max_batch_jobs,
+                    |text| parse::count(text, 1_000_000),
+                ),
+                max_queues: check.value("API_MAX_QUEUES", texts.api_max_queues, |text| {
+                    parse::count(text, 1_000_000)
+                }),
+                compress_from: texts.compress_min_bytes.map(|text| {
+                    check
+                        .value("COMPRESS_MIN_BYTES", Some(text), |text| parse::bytes(text, 1 << 30))
+                }),
             },
             worker: WorkerSettings {
-                concurrency: check.value("WORKER_CONCURRENCY", texts.worker_concurrency, |text| parse::count(text, 10_000)),
+                concurrency: check.value("WORKER_CONCURRENCY", texts.worker_concurrency, |text| {
+                    parse::count(text, 10_000)
+                }),
                 queues: check.value("WORKER_QUEUES", texts.worker_queues, str::parse),
-                max_fetch_lanes: check.value("WORKER_MAX_FETCH_LANES", texts.worker_max_fetch_lanes, |text| parse::count(text, 1000)),
-                max_prefetch: check
-                    .value("WORKER_MAX_PREFETCH", texts.worker_max_prefetch, |text| parse::count_or_none(text).map(|count| count as usize)),
-                job_timeout: texts.worker_job_timeout.map(|text| check.value("WORKER_JOB_TIMEOUT", Some(text), parse::duration)),
-                poll_interval: check.value("WORKER_POLL_INTERVAL_MS", texts.worker_poll_interval_ms, parse::milliseconds),
-                bind: texts.worker_bind_addr.map(|text| check.value("WORKER_BIND_ADDR", Some(text), parse::address)),
+                max_fetch_lanes: check.value(
+                    "WORKER_MAX_FETCH_LANES",
+                    texts.worker_max_fetch_lanes,
+                    |text| parse::count(text, 1000),
+                ),
+                max_prefetch: check.value(
+                    "WORKER_MAX_PREFETCH",
+                    texts.worker_max_prefetch,
+                    |text| parse::count_or_none(text).map(|count| count as usize),
+                ),
+                job_timeout: texts
+                    .worker_job_timeout
+                    .map(|text| check.value("WORKER_JOB_TIMEOUT", Some(text), parse::duration)),
+                poll_interval: check.value(
+                    "WORKER_POLL_INTERVAL_MS",
+                    texts.worker_poll_interval_ms,
+                    parse::milliseconds,
+                ),
+                bind: texts
+                    .worker_bind_addr
+                    .map(|text| check.value("WORKER_BIND_ADDR", Some(text), parse::address)),
             },
             broker: BrokerSettings {
                 bind: broker_bind,
@@ -251,7 +298,11 @@ impl Settings {
                     texts.broker_password_file.filter(of_broker),
                 ),
             },
-            shutdown_timeout: check.value("SHUTDOWN_TIMEOUT", texts.shutdown_timeout, parse::duration),
+            shutdown_timeout: check.value(
+                "SHUTDOWN_TIMEOUT",
+                texts.shutdown_timeout,
+                parse::duration,
+            ),
             log_filter: check.value("RUST_LOG", texts.rust_log, logs::check_filter),
             log_format: check.value("LOG_FORMAT", texts.log_format, LogFormat::parse),
         };

@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Listens for the signals to end. Made before anything is started, so that no signal is missed or kills the process
-/// on the way; asked twice, it tells of a second signal.
+/// Listens for the signals to end. Made before anything is started, so that no signal is missed or
+/// kills the process on the way; asked twice, it tells of a second signal.
 #[derive(Debug)]
 pub struct Termination {
     #[cfg(unix)]
@@ -21,7 +21,10 @@ impl Termination {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+            Ok(Self {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            })
         }
         #[cfg(not(unix))]
         {
@@ -51,7 +54,10 @@ impl Termination {
     ///
     /// # Errors
     /// Where a second signal came first.
-    pub async fn unless_again<T>(&mut self, stop: impl Future<Output = T>) -> Result<T, EndedAtOnce> {
+    pub async fn unless_again<T>(
+        &mut self,
+        stop: impl Future<Output = T>,
+    ) -> Result<T, EndedAtOnce> {
         tokio::select! {
             stopped = stop => Ok(stopped),
             _ = self.signal() => Err(EndedAtOnce),
@@ -61,5 +67,7 @@ impl Termination {
 
 /// A second signal ended the process before it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("ended at once by a second signal; what had not finished runs again when its reservation ends")]
+#[error(
+    "ended at once by a second signal; what had not finished runs again when its reservation ends"
+)]
 pub struct EndedAtOnce;

@@ -25,7 +25,8 @@ pub fn start(role: Role, env_file: Option<&Path>) -> Result<Settings, ConfigErro
     Ok(loaded.settings)
 }
 
-/// Tells a failure to whoever started the process, and turns it into an exit code: 64 for a faulty configuration, else 1.
+/// Tells a failure to whoever started the process, and turns it into an exit code: 64 for a faulty
+/// configuration, else 1.
 #[must_use]
 pub fn report(error: &(dyn std::error::Error + 'static)) -> u8 {
     let mut text = error.to_string();
@@ -39,7 +40,10 @@ pub fn report(error: &(dyn std::error::Error + 'static)) -> u8 {
         }
         source = cause.source();
     }
-    #[expect(clippy::print_stderr, reason = "whoever started the process is to read it, whatever the logs are set to")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "whoever started the process is to read it, whatever the logs are set to"
+    )]
     {
         eprintln!("error: {text}");
     }

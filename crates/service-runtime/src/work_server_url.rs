@@ -24,13 +24,15 @@ pub struct WorkServerUrl {
 }
 
 impl WorkServerUrl {
-    /// Reads a URL. The error says what is accepted and never repeats the text: there may be a password in it.
+    /// Reads a URL. The error says what is accepted and never repeats the text: there may be a
+    /// password in it.
     ///
     /// # Errors
     /// Where it is no such URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let accepted = || {
-            "a URL such as tcp://127.0.0.1:7419, tcp://:password@host:7419 or tcp+tls://:password@host:7419 (special characters of the password percent-encoded)"
+            "a URL such as tcp://127.0.0.1:7419, tcp://:password@host:7419 or \
+             tcp+tls://:password@host:7419 (special characters of the password percent-encoded)"
                 .to_owned()
         };
         let url = Url::parse(text).map_err(|_| accepted())?;
@@ -78,9 +80,18 @@ mod tests {
         assert_eq!(url.password.as_ref().unwrap().reveal(), "p@ss:word");
         assert_eq!(url.to_string(), "tcp://:[redacted]@faktory.example:7777");
         assert!(!format!("{url:?}").contains("p@ss"));
-        assert_eq!(WorkServerUrl::parse("tcp://localhost").unwrap().to_string(), "tcp://localhost:7419");
-        assert_eq!(WorkServerUrl::parse("tcp+tls://:x@host").unwrap().to_string(), "tcp+tls://:[redacted]@host:7419");
-        assert_eq!(WorkServerUrl::parse("tcp://[::1]:7419").unwrap().to_string(), "tcp://[::1]:7419");
+        assert_eq!(
+            WorkServerUrl::parse("tcp://localhost").unwrap().to_string(),
+            "tcp://localhost:7419"
+        );
+        assert_eq!(
+            WorkServerUrl::parse("tcp+tls://:x@host").unwrap().to_string(),
+            "tcp+tls://:[redacted]@host:7419"
+        );
+        assert_eq!(
+            WorkServerUrl::parse("tcp://[::1]:7419").unwrap().to_string(),
+            "tcp://[::1]:7419"
+        );
     }
 
     #[test]

@@ -31,7 +31,10 @@ impl TestApi {
     pub async fn ready(&self) {
         let address = self.address();
         eventually("the API is ready", Duration::from_secs(20), || async move {
-            http::get(address, "/ready").await.is_ok_and(|answer| answer.status == 200).then_some(())
+            http::get(address, "/ready")
+                .await
+                .is_ok_and(|answer| answer.status == 200)
+                .then_some(())
         })
         .await;
     }

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use faktory_link::Tls;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
@@ -28,7 +31,9 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         // Two of the same name would be taken for one another.
-        params.distinguished_name.push(DnType::CommonName, format!("Authority {:x}", fastrand::u64(..)));
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("Authority {:x}", fastrand::u64(..)));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -46,7 +51,10 @@ impl Authority {
     /// Files with a certificate for these names and its key, called so.
     #[must_use]
     pub fn certify(&self, file: &str, names: &[&str]) -> (PathBuf, PathBuf) {
-        let paths = (self.folder.path().join(format!("{file}.pem")), self.folder.path().join(format!("{file}.key")));
+        let paths = (
+            self.folder.path().join(format!("{file}.pem")),
+            self.folder.path().join(format!("{file}.key")),
+        );
         self.certify_to(&paths.0, &paths.1, names);
         paths
     }
@@ -54,8 +62,11 @@ impl Authority {
     /// The same, in place of what is there.
     pub fn certify_to(&self, certificate: &Path, key: &Path, names: &[&str]) {
         let pair = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+                .unwrap();
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let signed = params.signed_by(&pair, &self.issuer).unwrap();
         std::fs::write(key, pair.serialize_pem()).unwrap();
         std::fs::write(certificate, signed.pem()).unwrap();
@@ -72,9 +83,13 @@ impl Authority {
     /// For a link to a server of this name that trusts nobody else.
     #[must_use]
     pub fn link_tls(&self, name: &str) -> Tls {
-        let builder =
-            rustls::ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions().unwrap();
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let config = builder.with_root_certificates(self.roots()).with_no_client_auth();
-        Tls { config: Arc::new(config), server_name: ServerName::try_from(name.to_owned()).unwrap() }
+        Tls {
+            config: Arc::new(config),
+            server_name: ServerName::try_from(name.to_owned()).unwrap(),
+        }
     }
 }

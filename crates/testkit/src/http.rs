@@ -32,13 +32,20 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         tokio::spawn(connection);
         Ok(Self { sender })
     }
 
     /// Sends a request with headers, and reads the answer.
-    pub async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> std::io::Result<Answer> {
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> std::io::Result<Answer> {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -59,7 +66,11 @@ impl Client {
 }
 
 /// Posts JSON on a connection of its own.
-pub async fn post(address: SocketAddr, path: &str, json: impl Into<Bytes>) -> std::io::Result<Answer> {
+pub async fn post(
+    address: SocketAddr,
+    path: &str,
+    json: impl Into<Bytes>,
+) -> std::io::Result<Answer> {
     Client::connect(address).await?.post(path, json).await
 }
 

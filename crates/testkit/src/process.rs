@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-/// Asks again and again until there is an answer; panics with `what` where none comes in time. The pauses are short;
-/// how long it takes in all is bounded, not asserted.
+/// Asks again and again until there is an answer; panics with `what` where none comes in time. The
+/// pauses are short; how long it takes in all is bounded, not asserted.
 pub async fn eventually<T, F, Fut>(what: &str, patience: Duration, mut ask: F) -> T
 where
     F: FnMut() -> Fut,
@@ -26,7 +26,9 @@ where
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
+    tokio::time::timeout(patience, asking)
+        .await
+        .unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
 }
 
 /// A process; killed when dropped.
@@ -38,22 +40,42 @@ pub struct TestProcess {
 
 impl TestProcess {
     /// Starts it with these arguments and nothing of ours in the environment but these variables.
-    pub fn start(program: impl AsRef<OsStr>, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub fn start(
+        program: impl AsRef<OsStr>,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if ["FAKTORY_", "API_", "WORKER_", "BROKER_", "BIND_ADDR", "SHUTDOWN_", "RUST_LOG", "LOG_"]
-                .iter()
-                .any(|ours| name.starts_with(ours))
+            if [
+                "FAKTORY_",
+                "API_",
+                "WORKER_",
+                "BROKER_",
+                "BIND_ADDR",
+                "SHUTDOWN_",
+                "RUST_LOG",
+                "LOG_",
+            ]
+            .iter()
+            .any(|ours| name.starts_with(ours))
             {
                 command.env_remove(name);
             }
         }
         let mut child = command.envs(variables.iter().copied()).spawn().unwrap();
         let output = Arc::new(Mutex::new(String::new()));
-        let collecting =
-            vec![collect(child.stdout.take().unwrap(), Arc::clone(&output)), collect(child.stderr.take().unwrap(), Arc::clone(&output))];
+        let collecting = vec![
+            collect(child.stdout.take().unwrap(), Arc::clone(&output)),
+            collect(child.stderr.take().unwrap(), Arc::clone(&output)),
+        ];
         Self { child, output, collecting }
     }
 
@@ -65,9 +87,13 @@ impl TestProcess {
 
     /// Waits for a line with this text, and returns the line.
     pub async fn line_with(&self, text: &str) -> String {
-        eventually(&format!("a line with {text:?}; the output is:\n{}", self.output()), Duration::from_secs(30), || async {
-            self.output().lines().find(|line| line.contains(text)).map(ToOwned::to_owned)
-        })
+        eventually(
+            &format!("a line with {text:?}; the output is:\n{}", self.output()),
+            Duration::from_secs(30),
+            || async {
+                self.output().lines().find(|line| line.contains(text)).map(ToOwned::to_owned)
+            },
+        )
         .await
     }
 
@@ -91,7 +117,10 @@ impl TestProcess {
 
     /// Waits for its end and the last of its output; its exit code.
     pub async fn exit_code(&mut self) -> Option<i32> {
-        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await.expect("the process ends").unwrap();
+        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait())
+            .await
+            .expect("the process ends")
+            .unwrap();
         for collecting in self.collecting.drain(..) {
             let _ = collecting.await;
         }
@@ -99,7 +128,10 @@ impl TestProcess {
     }
 }
 
-fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: Arc<Mutex<String>>) -> JoinHandle<()> {
+fn collect(
+    stream: impl AsyncRead + Unpin + Send + 'static,
+    output: Arc<Mutex<String>>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {

@@ -1,5 +1,5 @@
-//! A scripted server: it does exactly what a test tells it, on each connection by number. For what Faktory and
-//! networks do and the broker does not.
+//! A scripted server: it does exactly what a test tells it, on each connection by number. For what
+//! Faktory and networks do and the broker does not.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -100,7 +100,8 @@ impl Session {
         let _ = self.stream.get_mut().write_all(text.as_bytes()).await;
     }
 
-    /// Sends a bulk as Faktory does: header, body and ending in three writes, here with a pause in between.
+    /// Sends a bulk as Faktory does: header, body and ending in three writes, here with a pause in
+    /// between.
     pub async fn send_bulk_in_pieces(&mut self, body: &str) {
         for piece in [format!("${}\r\n", body.len()), body.to_owned(), "\r\n".to_owned()] {
             self.send(&piece).await;

@@ -31,12 +31,14 @@ pub struct Difference {
 pub fn all() -> Vec<PathBuf> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/transcripts");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
+    let mut files: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
     files.sort();
     files
 }
 
-/// Plays one dialogue on a fresh server; the differences that it allows, or the first that it does not.
+/// Plays one dialogue on a fresh server; the differences that it allows, or the first that it does
+/// not.
 ///
 /// # Errors
 /// With the place and both replies.
@@ -50,7 +52,10 @@ pub async fn play(path: &std::path::Path, kind: WorkServerKind) -> Result<Vec<Di
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        player.step(&file, index + 1, line).await.map_err(|fault| format!("{file}:{}: {fault}\n  {line}", index + 1))?;
+        player
+            .step(&file, index + 1, line)
+            .await
+            .map_err(|fault| format!("{file}:{}: {fault}\n  {line}", index + 1))?;
     }
     player.server.stop().await;
     Ok(player.differences)
@@ -122,7 +127,12 @@ impl Player {
                     if verb == "<" {
                         return Err(format!("got {got}"));
                     }
-                    self.differences.push(Difference { file: file.into(), line: number, recorded: rest.into(), got });
+                    self.differences.push(Difference {
+                        file: file.into(),
+                        line: number,
+                        recorded: rest.into(),
+                        got,
+                    });
                 }
             }
             _ => return Err(format!("unknown action {verb}")),
@@ -135,7 +145,11 @@ impl Player {
 fn substitute(text: &str, client: &WireClient) -> String {
     let hash = |password: &str| {
         let greeting = client.greeting.clone().unwrap();
-        password_hash(password, &greeting.salt.unwrap_or_default(), greeting.iterations.unwrap_or(1))
+        password_hash(
+            password,
+            &greeting.salt.unwrap_or_default(),
+            greeting.iterations.unwrap_or(1),
+        )
     };
     let mut out = String::new();
     let mut rest = text;
@@ -147,7 +161,8 @@ fn substitute(text: &str, client: &WireClient) -> String {
             "PWDHASH" => out.push_str(&hash(PASSWORD).to_uppercase()),
             "wrongdhash" => out.push_str(&hash("another password")),
             _ if name.starts_with("now+") => {
-                let seconds: u64 = name.trim_start_matches("now+").trim_end_matches('s').parse().unwrap();
+                let seconds: u64 =
+                    name.trim_start_matches("now+").trim_end_matches('s').parse().unwrap();
                 out.push_str(&Timestamp::now().plus(Duration::from_secs(seconds)).to_string());
             }
             _ if name.starts_with("pad:") => out.push_str(&"x".repeat(name[4..].parse().unwrap())),
@@ -168,7 +183,9 @@ fn unescape(text: &str) -> String {
                 Some('n') => out.push('\n'),
                 Some('u') => {
                     let digits: String = chars.by_ref().take(4).collect();
-                    out.push(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32).unwrap());
+                    out.push(
+                        u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32).unwrap(),
+                    );
                 }
                 Some(other) => out.extend(['\\', other]),
                 None => out.push('\\'),
@@ -182,27 +199,35 @@ fn unescape(text: &str) -> String {
 /// Compares the last reply with what was recorded; what came instead, where it differs.
 fn expect(expected: &str, speaker: &Speaker) -> Result<(), String> {
     let (expected, at_least) = match expected.rsplit_once("   @") {
-        Some((expected, took)) => (expected, took.trim_end_matches("ms").parse().map(Duration::from_millis).unwrap()),
+        Some((expected, took)) => {
+            (expected, took.trim_end_matches("ms").parse().map(Duration::from_millis).unwrap())
+        }
         None => (expected, Duration::ZERO),
     };
     let got = show(speaker.last.as_ref());
     let same = match (expected, &speaker.last) {
         ("(closed)", None) | ("$-1", Some(Reply::Nothing)) => true,
-        (_, Some(Reply::Bulk(body))) => match (expected.strip_prefix("$ "), serde_json::from_slice(body)) {
-            (Some(json), Ok(body)) => json_matches(&serde_json::from_str(json).unwrap(), &body),
-            _ => false,
-        },
-        (_, Some(Reply::Simple(_) | Reply::Error(_))) => text_matches(&unescape_text(expected), &got),
+        (_, Some(Reply::Bulk(body))) => {
+            match (expected.strip_prefix("$ "), serde_json::from_slice(body)) {
+                (Some(json), Ok(body)) => json_matches(&serde_json::from_str(json).unwrap(), &body),
+                _ => false,
+            }
+        }
+        (_, Some(Reply::Simple(_) | Reply::Error(_))) => {
+            text_matches(&unescape_text(expected), &got)
+        }
         _ => false,
     };
-    // How long it took says only that it waited at all: the other way round is the machine's business.
+    // How long it took says only that it waited at all: the other way round is the machine's
+    // business.
     if same && speaker.took < at_least.mul_f64(0.75) {
         return Err(format!("{got} after {:?} already", speaker.took));
     }
     if same { Ok(()) } else { Err(got) }
 }
 
-/// Recorded replies have their control characters escaped, as in `raw`; backslashes of JSON and regular expressions stay.
+/// Recorded replies have their control characters escaped, as in `raw`; backslashes of JSON and
+/// regular expressions stay.
 fn unescape_text(text: &str) -> String {
     text.replace("\\rPE", "\rPE")
 }
@@ -219,22 +244,31 @@ fn show(reply: Option<&Reply>) -> String {
 
 fn json_matches(expected: &Value, got: &Value) -> bool {
     match (expected, got) {
-        (Value::String(placeholder), _) if placeholder.starts_with("{{") && placeholder.ends_with("}}") => match placeholder.as_str() {
-            "{{int}}" => got.is_i64() || got.is_u64(),
-            "{{number}}" => got.is_number(),
-            "{{time}}" => got.as_str().is_some_and(|text| Timestamp::parse(text).is_ok()),
-            "{{any}}" => true,
-            other => panic!("unknown placeholder {other}"),
-        },
+        (Value::String(placeholder), _)
+            if placeholder.starts_with("{{") && placeholder.ends_with("}}") =>
+        {
+            match placeholder.as_str() {
+                "{{int}}" => got.is_i64() || got.is_u64(),
+                "{{number}}" => got.is_number(),
+                "{{time}}" => got.as_str().is_some_and(|text| Timestamp::parse(text).is_ok()),
+                "{{any}}" => true,
+                other => panic!("unknown placeholder {other}"),
+            }
+        }
         (Value::Object(expected), Value::Object(got)) => {
-            expected.len() == got.len() && expected.iter().all(|(name, value)| got.get(name).is_some_and(|got| json_matches(value, got)))
+            expected.len() == got.len()
+                && expected
+                    .iter()
+                    .all(|(name, value)| got.get(name).is_some_and(|got| json_matches(value, got)))
         }
         (Value::Array(expected), Value::Array(got)) => {
-            expected.len() == got.len() && expected.iter().zip(got).all(|(expected, got)| json_matches(expected, got))
+            expected.len() == got.len()
+                && expected.iter().zip(got).all(|(expected, got)| json_matches(expected, got))
         }
         // 1 and 1.0 are the same number, two different integers are not, however close.
         (Value::Number(expected), Value::Number(got)) => {
-            expected == got || (expected.is_f64() || got.is_f64()) && expected.as_f64() == got.as_f64()
+            expected == got
+                || (expected.is_f64() || got.is_f64()) && expected.as_f64() == got.as_f64()
         }
         _ => expected == got,
     }
@@ -251,5 +285,7 @@ fn text_matches(expected: &str, got: &str) -> bool {
         "any" => true,
         other => panic!("unknown placeholder {other}"),
     };
-    (0..=tail.len()).filter(|end| tail.is_char_boundary(*end)).any(|end| fits(&tail[..end]) && text_matches(behind, &tail[end..]))
+    (0..=tail.len())
+        .filter(|end| tail.is_char_boundary(*end))
+        .any(|end| fits(&tail[..end]) && text_matches(behind, &tail[end..]))
 }

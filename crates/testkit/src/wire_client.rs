@@ -41,7 +41,13 @@ impl WireClient {
     }
 
     fn over(stream: Box<dyn Bytes>, socket: Socket) -> Self {
-        Self { stream, socket, decoder: ReplyDecoder::new(1 << 30), buffer: BytesMut::new(), greeting: None }
+        Self {
+            stream,
+            socket,
+            decoder: ReplyDecoder::new(1 << 30),
+            buffer: BytesMut::new(),
+            greeting: None,
+        }
     }
 
     /// Connects and says HELLO, without a worker id.
@@ -84,7 +90,9 @@ impl WireClient {
 
     async fn next(&mut self) -> Option<Reply> {
         loop {
-            if let Some(reply) = self.decoder.decode(&mut self.buffer).expect("the protocol is kept") {
+            if let Some(reply) =
+                self.decoder.decode(&mut self.buffer).expect("the protocol is kept")
+            {
                 if let (Reply::Simple(text), None) = (&reply, &self.greeting) {
                     self.greeting = Greeting::parse(text).ok();
                 }
@@ -100,7 +108,9 @@ impl WireClient {
     /// Sends a line and reads its reply.
     pub async fn ask(&mut self, line: &str) -> Reply {
         self.send(line).await;
-        self.read().await.unwrap_or_else(|| panic!("the connection ended instead of an answer to {line}"))
+        self.read()
+            .await
+            .unwrap_or_else(|| panic!("the connection ended instead of an answer to {line}"))
     }
 
     /// Fetches a job; `None` where there is none.

@@ -74,7 +74,11 @@ impl WorkServer {
         Self::start_as(kind, password, None).await
     }
 
-    async fn start_as(kind: WorkServerKind, password: Option<&str>, authority: Option<Authority>) -> Self {
+    async fn start_as(
+        kind: WorkServerKind,
+        password: Option<&str>,
+        authority: Option<Authority>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut server = Self {
             kind,
@@ -98,7 +102,11 @@ impl WorkServer {
     #[must_use]
     pub fn link(&self) -> LinkConfig {
         let tls = self.authority.as_ref().map(|authority| authority.link_tls("127.0.0.1"));
-        LinkConfig { password: self.password.clone(), tls, ..LinkConfig::new(self.address.ip().to_string(), self.address.port()) }
+        LinkConfig {
+            password: self.password.clone(),
+            tls,
+            ..LinkConfig::new(self.address.ip().to_string(), self.address.port())
+        }
     }
 
     /// A client that has said HELLO without a worker id.
@@ -135,7 +143,8 @@ impl WorkServer {
                 let mut config = BrokerConfig::new(self.address, self.folder.path().to_owned());
                 config.password = self.password.clone();
                 config.tls = self.authority.as_ref().map(|authority| {
-                    let (certificate, key) = authority.certify("broker", &["127.0.0.1", "localhost"]);
+                    let (certificate, key) =
+                        authority.certify("broker", &["127.0.0.1", "localhost"]);
                     service_runtime::ServerTls::load(&certificate, &key).unwrap().config(&[])
                 });
                 let broker = Broker::start(config).await.unwrap();
@@ -158,7 +167,8 @@ impl WorkServer {
     }
 
     fn spawn_faktory(&self) -> Child {
-        let (data, configuration) = (self.folder.path().join("data"), self.folder.path().join("config"));
+        let (data, configuration) =
+            (self.folder.path().join("data"), self.folder.path().join("config"));
         std::fs::create_dir_all(&data).unwrap();
         std::fs::create_dir_all(&configuration).unwrap();
         let mut command = Command::new(faktory_bin().expect("FAKTORY_BIN names a Faktory"));

@@ -10,15 +10,22 @@ pub(crate) fn of_broker(error: BrokerError) -> Error {
     match &error {
         BrokerError::Bind { address, source } if is_taken(source) => {
             let advice = format!(
-                "{address} is taken, perhaps by a Faktory or another Work Factory: FAKTORY_URL=tcp://{address} would use it; BROKER_BIND_ADDR moves the broker (127.0.0.1:0 takes any free port; a second one also needs another BIND_ADDR and BROKER_DATA_DIR)"
+                "{address} is taken, perhaps by a Faktory or another Work Factory: \
+                 FAKTORY_URL=tcp://{address} would use it; BROKER_BIND_ADDR moves the broker \
+                 (127.0.0.1:0 takes any free port; a second one also needs another BIND_ADDR and \
+                 BROKER_DATA_DIR)"
             );
             Error::new(error).context(advice)
         }
-        BrokerError::Bind { .. } => Error::new(error).context("BROKER_BIND_ADDR says where the broker listens"),
-        BrokerError::Store(StoreError::InUse, _) => {
-            Error::new(error).context("another Work Factory is running; BROKER_DATA_DIR names another folder for this one")
+        BrokerError::Bind { .. } => {
+            Error::new(error).context("BROKER_BIND_ADDR says where the broker listens")
         }
-        BrokerError::Store(..) => Error::new(error).context("BROKER_DATA_DIR names the folder of the broker's data"),
+        BrokerError::Store(StoreError::InUse, _) => Error::new(error).context(
+            "another Work Factory is running; BROKER_DATA_DIR names another folder for this one",
+        ),
+        BrokerError::Store(..) => {
+            Error::new(error).context("BROKER_DATA_DIR names the folder of the broker's data")
+        }
         BrokerError::Thread(_) => Error::new(error),
     }
 }
@@ -26,7 +33,9 @@ pub(crate) fn of_broker(error: BrokerError) -> Error {
 pub(crate) fn of_api(error: ApiError) -> Error {
     match &error {
         ApiError::Bind { address, source } if is_taken(source) => {
-            let advice = format!("{address} is taken; BIND_ADDR moves the API (127.0.0.1:0 takes any free port)");
+            let advice = format!(
+                "{address} is taken; BIND_ADDR moves the API (127.0.0.1:0 takes any free port)"
+            );
             Error::new(error).context(advice)
         }
         ApiError::Bind { .. } => Error::new(error).context("BIND_ADDR says where the API listens"),

@@ -29,14 +29,21 @@ pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
     let (secret, key) = Key::new(&name, scopes).map_err(anyhow::Error::msg)?;
     let advice = match &file {
         Some(path) => {
-            add(path, &key).with_context(|| format!("failed to add the key to {}", path.display()))?;
-            format!("added to {}; an API that reads this file knows the key within a second", path.display())
+            add(path, &key)
+                .with_context(|| format!("failed to add the key to {}", path.display()))?;
+            format!(
+                "added to {}; an API that reads this file knows the key within a second",
+                path.display()
+            )
         }
         None => format!("add this line to the file that API_KEYS_FILE names:\n{}", key.line()),
     };
     let mut err = std::io::stderr().lock();
     let _ = writeln!(err, "The key follows, and is shown this once. {advice}");
-    std::io::stdout().lock().write_all(format!("{}\n", secret.reveal()).as_bytes()).context("failed to show the key")
+    std::io::stdout()
+        .lock()
+        .write_all(format!("{}\n", secret.reveal()).as_bytes())
+        .context("failed to show the key")
 }
 
 /// Adds a line, in one write, so that whoever reads meanwhile sees it whole or not at all.

@@ -1,4 +1,5 @@
-//! Work Factory in one process. `up`, the default, is broker, API and worker together; each can also run alone.
+//! Work Factory in one process. `up`, the default, is broker, API and worker together; each can
+//! also run alone.
 
 mod faults;
 mod keys;
@@ -17,8 +18,8 @@ use parts::Running;
 
 /// Post jobs over HTTP, run them on workers, keep them in a durable work server.
 ///
-/// Without a command everything runs in this process. With FAKTORY_URL set, API and worker use the Faktory there and no
-/// broker is started.
+/// Without a command everything runs in this process. With FAKTORY_URL set, API and worker use the
+/// Faktory there and no broker is started.
 #[derive(Parser)]
 #[command(
     version,
@@ -30,14 +31,16 @@ struct Arguments {
     /// Read variables from this file; those set in the environment win
     #[arg(long, value_name = "PATH", global = true)]
     env_file: Option<PathBuf>,
-    /// Ask the one that runs with the same command and environment whether it lives, and end with 0 where it does
+    /// Ask the one that runs with the same command and environment whether it lives, and end with 0
+    /// where it does
     #[arg(long, global = true)]
     healthcheck: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Broker, API and worker in one process (the default); without the broker where FAKTORY_URL is set
+    /// Broker, API and worker in one process (the default); without the broker where FAKTORY_URL is
+    /// set
     Up,
     /// The embedded broker alone: a work server that speaks Faktory's protocol
     Broker,

@@ -1,4 +1,5 @@
-//! The parts that run in this process, started in the order in which they need each other and ended in the reverse.
+//! The parts that run in this process, started in the order in which they need each other and ended
+//! in the reverse.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,27 +32,44 @@ impl Running {
         if let Some(broker) = &broker {
             let address = reachable(broker.address());
             let password = settings.broker.password.clone();
-            settings.link.url =
-                WorkServerUrl { host: address.ip().to_string(), port: address.port(), is_tls: settings.broker.tls.is_some(), password };
+            settings.link.url = WorkServerUrl {
+                host: address.ip().to_string(),
+                port: address.port(),
+                is_tls: settings.broker.tls.is_some(),
+                password,
+            };
             settings.link.tls = settings.broker.tls.as_ref().map(ServerTls::own_client);
         }
-        let certificate = broker.as_ref().and(settings.broker.tls.clone()).map(|tls| tokio::spawn(tls.reload("BROKER_TLS_CERT_FILE")));
+        let certificate = broker
+            .as_ref()
+            .and(settings.broker.tls.clone())
+            .map(|tls| tokio::spawn(tls.reload("BROKER_TLS_CERT_FILE")));
         let api = match role {
-            Role::All | Role::Api => Some(Api::start(ApiConfig::from_settings(&settings)).await.map_err(faults::of_api)?),
+            Role::All | Role::Api => Some(
+                Api::start(ApiConfig::from_settings(&settings)).await.map_err(faults::of_api)?,
+            ),
             Role::Worker | Role::Broker => None,
         };
         let worker = match role {
             Role::All | Role::Worker => {
-                let builder = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
-                Some(builder.serve_health(settings.worker.bind).await.map_err(faults::of_worker)?.start()?)
+                let builder =
+                    Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
+                Some(
+                    builder
+                        .serve_health(settings.worker.bind)
+                        .await
+                        .map_err(faults::of_worker)?
+                        .start()?,
+                )
             }
             Role::Api | Role::Broker => None,
         };
         Ok(Self { broker, api, worker, certificate, work_server: settings.link.url })
     }
 
-    /// Waits until there is nothing left to run for: the broker has failed (with its error), or a worker that runs alone
-    /// was told to end. A worker beside an API ends by itself; the API goes on.
+    /// Waits until there is nothing left to run for: the broker has failed (with its error), or a
+    /// worker that runs alone was told to end. A worker beside an API ends by itself; the API goes
+    /// on.
     pub(crate) async fn ended_by_itself(&mut self, timeout: Duration) -> Option<BrokerError> {
         loop {
             let broker = async {
@@ -105,7 +123,10 @@ impl Running {
 
 async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
     let broker = &settings.broker;
-    let data_dir = broker.data_dir.clone().context("BROKER_DATA_DIR must be set, because the user's data folder can't be found")?;
+    let data_dir = broker
+        .data_dir
+        .clone()
+        .context("BROKER_DATA_DIR must be set, because the user's data folder can't be found")?;
     let mut config = BrokerConfig::new(broker.bind, data_dir);
     config.tls = broker.tls.as_ref().map(|tls| tls.config(&[]));
     config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());

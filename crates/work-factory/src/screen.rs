@@ -1,4 +1,5 @@
-//! The first screen: where everything is, and a line to try. To standard output; logs go to standard error.
+//! The first screen: where everything is, and a line to try. To standard output; logs go to
+//! standard error.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -30,7 +31,11 @@ fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::
     }
     if let (Some(broker), None) = (&running.broker, &running.api) {
         let password = if settings.broker.password.is_some() { ":PASSWORD@" } else { "" };
-        writeln!(out, "\nAPI and workers use it with FAKTORY_URL={broker_scheme}://{password}{}", broker.address())?;
+        writeln!(
+            out,
+            "\nAPI and workers use it with FAKTORY_URL={broker_scheme}://{password}{}",
+            broker.address()
+        )?;
     }
     if running.worker.is_some() {
         let worker = &settings.worker;
@@ -38,11 +43,13 @@ fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::
     }
     if let Some(api) = &running.api {
         let job = "{\"a\":1,\"b\":2}";
-        let key = if settings.api.keys.is_some() { " -H \"authorization: Bearer $KEY\"" } else { "" };
+        let key =
+            if settings.api.keys.is_some() { " -H \"authorization: Bearer $KEY\"" } else { "" };
         let authority = if settings.api.tls.is_some() { " --cacert CA.pem" } else { "" };
         writeln!(
             out,
-            "\nTry it:\n  curl{key}{authority} -H 'content-type: application/json' -d '{job}' {scheme}://{}/jobs/add",
+            "\nTry it:\n  curl{key}{authority} -H 'content-type: application/json' -d '{job}' \
+             {scheme}://{}/jobs/add",
             api.address()
         )?;
     }

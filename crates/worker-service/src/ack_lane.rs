@@ -1,5 +1,6 @@
-//! An ack lane: a connection for ACKs and FAILs, and, the first one, for heartbeats. What has ended meanwhile is told in one write, and nothing waits for more. What
-//! is not acknowledged is sent again on a new connection, until it is or it may no longer be.
+//! An ack lane: a connection for ACKs and FAILs, and, the first one, for heartbeats. What has ended
+//! meanwhile is told in one write, and nothing waits for more. What is not acknowledged is sent
+//! again on a new connection, until it is or it may no longer be.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -19,7 +20,8 @@ use crate::report::{AGAIN, Settled, Tracked};
 use crate::reports::FirstLane;
 use crate::shared::{Shared, new_wid};
 
-/// A connection that answers nothing for so long is dead: sooner than a lane's, so that a FAIL can still be sent again over the next.
+/// A connection that answers nothing for so long is dead: sooner than a lane's, so that a FAIL can
+/// still be sent again over the next.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// A heartbeat is not more frequent than this.
@@ -31,7 +33,8 @@ const TOGETHER: usize = 512;
 /// Reports unanswered at the most: a worker's rate by a round trip, and far more.
 const WINDOW: u32 = 16_384;
 
-/// The lane. Ends when every sender of finished jobs is gone and all is acknowledged, or when it is dropped.
+/// The lane. Ends when every sender of finished jobs is gone and all is acknowledged, or when it is
+/// dropped.
 pub(crate) struct AckLane {
     shared: Arc<Shared>,
     lane: usize,
@@ -44,7 +47,8 @@ pub(crate) struct AckLane {
     last_number: u64,
 }
 
-/// Reports that went out together: their numbers and how many lines each has, and the replies to all lines.
+/// Reports that went out together: their numbers and how many lines each has, and the replies to
+/// all lines.
 type Reported = (Vec<(u64, usize)>, Vec<Result<Reply, Lost>>);
 /// Numbers of reports, after a pause.
 type Pause = Pin<Box<dyn Future<Output = Vec<u64>> + Send + Sync>>;
@@ -59,11 +63,25 @@ enum Left {
 }
 
 impl AckLane {
-    pub(crate) const fn new(shared: Arc<Shared>, lane: usize, finished: mpsc::Receiver<Tracked>, first: Option<FirstLane>) -> Self {
-        Self { shared, lane, is_connected: false, first, finished, unacknowledged: BTreeMap::new(), last_number: 0 }
+    pub(crate) const fn new(
+        shared: Arc<Shared>,
+        lane: usize,
+        finished: mpsc::Receiver<Tracked>,
+        first: Option<FirstLane>,
+    ) -> Self {
+        Self {
+            shared,
+            lane,
+            is_connected: false,
+            first,
+            finished,
+            unacknowledged: BTreeMap::new(),
+            last_number: 0,
+        }
     }
 
-    /// The first lane speaks for the worker; the others are there where it has more to tell than a server takes on one connection.
+    /// The first lane speaks for the worker; the others are there where it has more to tell than a
+    /// server takes on one connection.
     const fn is_first(&self) -> bool {
         self.lane == 0
     }
@@ -73,7 +91,11 @@ impl AckLane {
         let mut told = String::new();
         let shared = Arc::clone(&self.shared);
         let config = &shared.config.link;
-        let link = &LinkConfig { read_timeout: config.read_timeout.min(SILENCE_MAX), window_commands: WINDOW, ..config.clone() };
+        let link = &LinkConfig {
+            read_timeout: config.read_timeout.min(SILENCE_MAX),
+            window_commands: WINDOW,
+            ..config.clone()
+        };
         loop {
             if !self.is_first() && self.unacknowledged.is_empty() {
                 let shared = Arc::clone(&shared);
@@ -82,7 +104,9 @@ impl AckLane {
                 }
             }
             let identity = shared.identity.borrow().clone();
-            let Some(opened) = self.meanwhile(Connection::open(link, Some(&identity))).await else { return };
+            let Some(opened) = self.meanwhile(Connection::open(link, Some(&identity))).await else {
+                return;
+            };
             let why = match opened {
                 Ok(connection) => {
                     self.is_connected = true;
@@ -128,7 +152,8 @@ impl AckLane {
         }
     }
 
-    /// Waits for something and takes finished jobs in meanwhile; `None` as soon as nothing is left to be done.
+    /// Waits for something and takes finished jobs in meanwhile; `None` as soon as nothing is left
+    /// to be done.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
         loop {
@@ -163,7 +188,8 @@ impl AckLane {
         }
     }
 
-    /// What a lane that is not the first could not tell goes to the first: this one may get no connection again.
+    /// What a lane that is not the first could not tell goes to the first: this one may get no
+    /// connection again.
     async fn hand_over(&mut self) {
         if self.is_first() {
             return;
@@ -243,14 +269,16 @@ impl AckLane {
                 cause = connection.until_ended() => break cause.to_string(),
             }
         };
-        // Whatever was out has ended with the connection, or ends with it now; what each says is noted.
+        // Whatever was out has ended with the connection, or ends with it now; what each says is
+        // noted.
         if connection.ended().is_some() {
             while let Some((numbers, replies)) = reports.next().await {
                 self.settle_all(&numbers, replies);
             }
         }
         shared.note(|_, _| ());
-        let done = self.unacknowledged.values().filter(|tracked| tracked.finished.ending == Ending::Done);
+        let done =
+            self.unacknowledged.values().filter(|tracked| tracked.finished.ending == Ending::Done);
         self.shared.unconfirmed.note(done.map(|tracked| tracked.finished.fetched.jid.as_str()));
         Left::Broken(why)
     }
@@ -265,7 +293,8 @@ impl AckLane {
 
     fn lines_of(&mut self, numbers: &[u64]) -> (Vec<(u64, usize)>, Vec<Vec<u8>>) {
         let now = Instant::now();
-        let (mut counts, mut all) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
+        let (mut counts, mut all) =
+            (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
         for number in numbers {
             let Some(tracked) = self.unacknowledged.get_mut(number) else { continue };
             if !tracked.may_be_sent(now) {
@@ -281,7 +310,11 @@ impl AckLane {
     }
 
     /// Notes the answers to reports; returns those that are to be sent again.
-    fn settle_all(&mut self, numbers: &[(u64, usize)], replies: Vec<Result<Reply, Lost>>) -> Vec<u64> {
+    fn settle_all(
+        &mut self,
+        numbers: &[(u64, usize)],
+        replies: Vec<Result<Reply, Lost>>,
+    ) -> Vec<u64> {
         let mut replies = replies.into_iter();
         let mut again = Vec::new();
         for (number, lines) in numbers {
@@ -335,7 +368,10 @@ impl AckLane {
             Reply::Bulk(body) => self.shared.advance_state(WorkerState::from_answer_body(body)),
             Reply::Error(text) if text.contains("unknown worker") => {
                 self.shared.identity.send_modify(|identity| identity.wid = new_wid());
-                return Some("the work server has forgotten this worker; it comes back under a new id".into());
+                return Some(
+                    "the work server has forgotten this worker; it comes back under a new id"
+                        .into(),
+                );
             }
             Reply::Error(text) => tracing::warn!(answer = %text, "heartbeat refused"),
             Reply::Simple(_) | Reply::Nothing => {}

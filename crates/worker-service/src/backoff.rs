@@ -1,4 +1,5 @@
-//! Pauses between attempts to reach the work server: longer each time, and never at the same moment as other workers.
+//! Pauses between attempts to reach the work server: longer each time, and never at the same moment
+//! as other workers.
 
 use std::time::Duration;
 

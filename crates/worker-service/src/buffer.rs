@@ -28,7 +28,11 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     pub(crate) const fn new() -> Self {
-        Self { jobs: Mutex::new(VecDeque::new()), ready: Semaphore::const_new(0), is_closed: AtomicBool::new(false) }
+        Self {
+            jobs: Mutex::new(VecDeque::new()),
+            ready: Semaphore::const_new(0),
+            is_closed: AtomicBool::new(false),
+        }
     }
 
     fn jobs(&self) -> std::sync::MutexGuard<'_, VecDeque<Buffered>> {

@@ -9,7 +9,8 @@ use service_runtime::{LinkSettings, QueueOrder, Settings};
 /// Which queues a worker works on, how much at once, and which work server it uses.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
-    /// The work server; of `max_connections` one in twelve, four at the most, is for acks and the rest are for fetches.
+    /// The work server; of `max_connections` one in twelve, four at the most, is for acks and the
+    /// rest are for fetches.
     pub link: LinkConfig,
     /// Queues, and how they are chosen from.
     pub queues: QueueOrder,
@@ -17,16 +18,19 @@ pub struct WorkerConfig {
     pub concurrency: usize,
     /// Connections for fetches at the most; never more than the acks leave.
     pub max_fetch_lanes: usize,
-    /// Jobs fetched ahead at the most: asked for or there, and without a place to run. A cut of the link can leave so many reserved for nobody.
+    /// Jobs fetched ahead at the most: asked for or there, and without a place to run. A cut of the
+    /// link can leave so many reserved for nobody.
     pub max_prefetch: usize,
-    /// The longest that a run may take, where its type has no limit of its own. A job's reservation ends it in any case.
+    /// The longest that a run may take, where its type has no limit of its own. A job's reservation
+    /// ends it in any case.
     pub job_timeout: Option<Duration>,
-    /// The time that [`RunningWorker::stop`](crate::RunningWorker::stop) will be given: lanes are only as deep as it lasts to hear all
-    /// answers from an empty queue.
+    /// The time that [`RunningWorker::stop`](crate::RunningWorker::stop) will be given: lanes are
+    /// only as deep as it lasts to hear all answers from an empty queue.
     pub shutdown_timeout: Duration,
     /// Pause after an empty fetch, for all fetchers but the one that always waits at the server.
     pub poll_interval: Duration,
-    /// How often the worker gives a sign of life. A server gives a worker up after 60 s without one.
+    /// How often the worker gives a sign of life. A server gives a worker up after 60 s without
+    /// one.
     pub heartbeat: Duration,
     /// Words about the worker, for the work server's pages.
     pub labels: Vec<String>,
@@ -71,7 +75,10 @@ impl WorkerConfig {
 #[must_use]
 pub fn link_config(settings: &LinkSettings) -> LinkConfig {
     LinkConfig {
-        tls: settings.tls.as_ref().map(|tls| Tls { config: Arc::clone(&tls.config), server_name: tls.server_name.clone() }),
+        tls: settings.tls.as_ref().map(|tls| Tls {
+            config: Arc::clone(&tls.config),
+            server_name: tls.server_name.clone(),
+        }),
         password: settings.url.password.as_ref().map(|password| password.reveal().to_owned()),
         connect_timeout: settings.connection_timeout,
         read_timeout: settings.read_timeout,

@@ -12,20 +12,22 @@ pub struct JobContext {
 }
 
 impl JobContext {
-    /// Which attempt this is; 1 for the first. Runs that ended as [`Outcome::Later`](crate::Outcome::Later) are not counted.
+    /// Which attempt this is; 1 for the first. Runs that ended as
+    /// [`Outcome::Later`](crate::Outcome::Later) are not counted.
     #[must_use]
     pub const fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// When the job is failed if it has not ended: its time limit, or a little before the work server gives it to somebody else.
+    /// When the job is failed if it has not ended: its time limit, or a little before the work
+    /// server gives it to somebody else.
     #[must_use]
     pub fn deadline(&self) -> std::time::Instant {
         self.deadline.into_std()
     }
 
-    /// True once the worker is to end, or the job's time is over. A handler may then stop early, or go on until its future is dropped; one that
-    /// blocks is not stopped by anybody.
+    /// True once the worker is to end, or the job's time is over. A handler may then stop early, or
+    /// go on until its future is dropped; one that blocks is not stopped by anybody.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()

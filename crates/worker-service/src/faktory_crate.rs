@@ -1,5 +1,5 @@
-//! For workers written with the `faktory` crate: its `JobRunner` as a handler, its `Job` as ours. What that crate's
-//! own worker does over the network is not used.
+//! For workers written with the `faktory` crate: its `JobRunner` as a handler, its `Job` as ours.
+//! What that crate's own worker does over the network is not used.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::context::JobContext;
 use crate::handler::{Handler, HandlerFuture};
 use crate::outcome::{Failure, IntoOutcome, Outcome};
 
-/// A `JobRunner` as a handler: `builder.register("resize", faktory_crate::runner(MyRunner::new()))`.
+/// A `JobRunner` as a handler: `builder.register("resize",
+/// faktory_crate::runner(MyRunner::new()))`.
 pub fn runner<R>(runner: R) -> impl Handler
 where
     R: JobRunner + 'static,
@@ -32,14 +33,17 @@ where
         Box::pin(async move {
             match to_crate(job) {
                 Ok(job) => runner.run(job).await.map_err(Into::into).into_outcome(),
-                Err(error) => Outcome::Failed(Failure::new("unreadable_job", format!("the faktory crate can't read this job: {error}"))),
+                Err(error) => Outcome::Failed(Failure::new(
+                    "unreadable_job",
+                    format!("the faktory crate can't read this job: {error}"),
+                )),
             }
         })
     }
 }
 
-/// Our job as the crate's. What the crate can't read is made readable first: a reservation must be there, a creation
-/// time must be RFC 3339, retries left must not be negative.
+/// Our job as the crate's. What the crate can't read is made readable first: a reservation must be
+/// there, a creation time must be RFC 3339, retries left must not be negative.
 ///
 /// # Errors
 /// Where the crate can't read it all the same: a number in the args beyond its range, say.
@@ -86,10 +90,21 @@ mod tests {
         let handler = runner(Box::new(|job: faktory::Job| async move {
             if job.args().is_empty() { Err(std::io::Error::other("no args")) } else { Ok(()) }
         }));
-        let job = |args| Job::parse(format!(r#"{{"jid":"job-00000001","jobtype":"t","args":{args}}}"#).as_bytes()).unwrap();
-        let context =
-            || JobContext { attempt: 1, deadline: tokio::time::Instant::now(), cancelled: tokio_util::sync::CancellationToken::new() };
+        let job = |args| {
+            Job::parse(
+                format!(r#"{{"jid":"job-00000001","jobtype":"t","args":{args}}}"#).as_bytes(),
+            )
+            .unwrap()
+        };
+        let context = || JobContext {
+            attempt: 1,
+            deadline: tokio::time::Instant::now(),
+            cancelled: tokio_util::sync::CancellationToken::new(),
+        };
         assert_eq!(handler.run(job("[1]"), context()).await, Outcome::Done);
-        assert_eq!(handler.run(job("[]"), context()).await, Outcome::Failed(Failure::new("error", "no args")));
+        assert_eq!(
+            handler.run(job("[]"), context()).await,
+            Outcome::Failed(Failure::new("error", "no args"))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A fetch lane: one connection with as many FETCHes on their way as the worker's [`Prefetch`](crate::prefetch::Prefetch) has given it.
+//! A fetch lane: one connection with as many FETCHes on their way as the worker's
+//! [`Prefetch`](crate::prefetch::Prefetch) has given it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use crate::backoff::Backoff;
 use crate::prefetch::Prefetch;
 use crate::shared::Shared;
 
-/// A lane on which a FETCH is out and that brings nothing for so long is dead: a FETCH takes 2.1 s at the most, and a lost packet is sent again
-/// well within the rest.
+/// A lane on which a FETCH is out and that brings nothing for so long is dead: a FETCH takes 2.1 s
+/// at the most, and a lost packet is sent again well within the rest.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// One lane.
@@ -101,11 +102,20 @@ impl FetchLane {
             if granted > 0 {
                 let lines = (0..granted).map(|_| self.shared.fetch_line.get()).collect();
                 let sent = Instant::now();
-                out.extend(connection.submit_together(lines).await.into_iter().map(|pending| (sent, pending)));
+                out.extend(
+                    connection
+                        .submit_together(lines)
+                        .await
+                        .into_iter()
+                        .map(|pending| (sent, pending)),
+                );
             }
             if out.is_empty() {
                 if !is_ours {
-                    return Left::Connection("it belongs to a worker id that is no longer ours".into(), 0);
+                    return Left::Connection(
+                        "it belongs to a worker id that is no longer ours".into(),
+                        0,
+                    );
                 }
                 if self.shared.is_terminating() {
                     return Left::Ending;
@@ -129,7 +139,8 @@ impl FetchLane {
         }
     }
 
-    /// Takes in a reply, and all that are there by now. Returns the loss of the connection, where that is what there is.
+    /// Takes in a reply, and all that are there by now. Returns the loss of the connection, where
+    /// that is what there is.
     fn take_in(
         &self,
         first: (Instant, Result<Reply, Lost>),
@@ -153,11 +164,20 @@ impl FetchLane {
                     Ok(Reply::Nothing) => prefetch.brought_nothing(self.number, now),
                     Ok(Reply::Error(text)) => refused(prefetch, now, text),
                     Ok(Reply::Simple(text)) => {
-                        refused(prefetch, now, format!("unexpected answer to FETCH: {}", String::from_utf8_lossy(&text)));
+                        refused(
+                            prefetch,
+                            now,
+                            format!(
+                                "unexpected answer to FETCH: {}",
+                                String::from_utf8_lossy(&text)
+                            ),
+                        );
                     }
                     Err(lost) => return Some(lost),
                 }
-                next = out.front_mut().and_then(|(sent, pending)| pending.now_or_never().map(|reply| (*sent, reply)));
+                next = out
+                    .front_mut()
+                    .and_then(|(sent, pending)| pending.now_or_never().map(|reply| (*sent, reply)));
                 if next.is_some() {
                     out.pop_front();
                 }

@@ -21,14 +21,17 @@ impl FetchLine {
         }
     }
 
-    /// The next FETCH. With weights each queue is in front as often as its weight has it among all, so none starves: the order is that of
-    /// u^(1/w) for a random u each (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
+    /// The next FETCH. With weights each queue is in front as often as its weight has it among all,
+    /// so none starves: the order is that of u^(1/w) for a random u each (Efraimidis and Spirakis,
+    /// "Weighted random sampling with a reservoir", 2006).
     pub(crate) fn get(&self) -> Vec<u8> {
         match self {
             Self::Strict(line) => line.clone(),
             Self::Weighted(queues) => {
-                let mut keyed: Vec<(f64, &String)> =
-                    queues.iter().map(|(name, weight)| (fastrand::f64().powf(1.0 / f64::from(*weight)), name)).collect();
+                let mut keyed: Vec<(f64, &String)> = queues
+                    .iter()
+                    .map(|(name, weight)| (fastrand::f64().powf(1.0 / f64::from(*weight)), name))
+                    .collect();
                 keyed.sort_by(|(a, _), (b, _)| b.total_cmp(a));
                 Command::Fetch(keyed.into_iter().map(|(_, name)| name.clone()).collect()).to_line()
             }

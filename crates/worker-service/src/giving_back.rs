@@ -1,4 +1,5 @@
-//! Jobs that this worker has and will not end: handed over at the deadline of a shutdown, or given back because they have waited too long.
+//! Jobs that this worker has and will not end: handed over at the deadline of a shutdown, or given
+//! back because they have waited too long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,12 @@ use crate::report::Finished;
 use crate::reports::Reports;
 use crate::shared::Shared;
 
-/// A job that has waited for a place for so long is given back: jobs take longer than they did, and its reservation runs. A quarter of the
-/// shortest.
+/// A job that has waited for a place for so long is given back: jobs take longer than they did, and
+/// its reservation runs. A quarter of the shortest.
 const STALE_AFTER: Duration = Duration::from_secs(15);
 
-/// Has others run what is here and not done. Cancel safe: what has not been handed over is still here.
+/// Has others run what is here and not done. Cancel safe: what has not been handed over is still
+/// here.
 pub(crate) async fn hand_over(shared: &Shared, reports: &Reports) {
     while shared.running.len() > 0 {
         let Some(permit) = reports.reserve().await else { return };
@@ -30,7 +32,8 @@ pub(crate) async fn hand_over(shared: &Shared, reports: &Reports) {
     give_back(shared, reports, |_| true).await;
 }
 
-/// Pushes jobs again that were not run, from the first on, as long as this says so. Returns how many. Cancel safe, as [`hand_over`] is.
+/// Pushes jobs again that were not run, from the first on, as long as this says so. Returns how
+/// many. Cancel safe, as [`hand_over`] is.
 async fn give_back(shared: &Shared, reports: &Reports, more: impl Fn(&Buffer) -> bool) -> usize {
     let mut jobs = 0;
     while shared.buffer.len() > 0 && more(&shared.buffer) {

@@ -15,7 +15,8 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Runs jobs of one type. A panic inside fails the job and harms nothing else.
 pub trait Handler: Send + Sync + 'static {
-    /// Starts a run. The future is dropped where the job's time, or the worker's time to end, runs out.
+    /// Starts a run. The future is dropped where the job's time, or the worker's time to end, runs
+    /// out.
     fn run(&self, job: Job, context: JobContext) -> HandlerFuture;
 }
 
@@ -45,7 +46,9 @@ where
     fn run(&self, job: Job, context: JobContext) -> HandlerFuture {
         let function = Arc::clone(&self.0);
         Box::pin(async move {
-            let run = tokio::task::spawn_blocking(move || panics::catch(|| function(job, context).into_outcome()));
+            let run = tokio::task::spawn_blocking(move || {
+                panics::catch(|| function(job, context).into_outcome())
+            });
             match run.await {
                 Ok(outcome) => outcome,
                 Err(error) => Outcome::Failed(Failure::new("cancelled", error.to_string())),

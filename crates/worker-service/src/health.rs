@@ -25,7 +25,8 @@ pub struct BindError {
 pub(crate) struct Listening(TcpListener);
 
 pub(crate) async fn listen(address: SocketAddr) -> Result<Listening, BindError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
     tracing::info!(%address, "the worker answers /health, /ready and /metrics");
     // Before anything is counted. Somebody else's recorder is as good.
     let _ = service_runtime::metrics::record_metrics();
@@ -33,12 +34,17 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<Listening, BindError> 
 }
 
 impl Listening {
-    /// Answers until dropped; ready while the worker has a connection to the work server and its fetches work.
+    /// Answers until dropped; ready while the worker has a connection to the work server and its
+    /// fetches work.
     pub(crate) async fn serve(self, shared: Arc<Shared>) {
         let (of_ready, of_metrics) = (Arc::clone(&shared), shared);
         let ready = move || {
             let why = of_ready.trouble.borrow().clone().map(|why| format!("fetches fail: {why}"));
-            let why = if *of_ready.connected.borrow() { why } else { Some("no connection to the work server".into()) };
+            let why = if *of_ready.connected.borrow() {
+                why
+            } else {
+                Some("no connection to the work server".into())
+            };
             async move { answer(why) }
         };
         let scrape = move || {
@@ -62,6 +68,8 @@ impl Listening {
 fn answer(why_not: Option<String>) -> (StatusCode, Json<Value>) {
     match why_not {
         None => (StatusCode::OK, Json(json!({ "status": "ready" }))),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "detail": why }))),
+        Some(why) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "detail": why })))
+        }
     }
 }

@@ -16,7 +16,8 @@ struct Arguments {
     /// Read variables from this file; those set in the environment win
     #[arg(long, value_name = "PATH")]
     env_file: Option<PathBuf>,
-    /// Ask the one that runs with the same environment whether it lives, and end with 0 where it does
+    /// Ask the one that runs with the same environment whether it lives, and end with 0 where it
+    /// does
     #[arg(long)]
     healthcheck: bool,
 }

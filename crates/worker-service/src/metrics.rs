@@ -65,7 +65,11 @@ impl TypeMetrics {
 /// `GET /metrics`: all figures, as Prometheus reads them.
 pub(crate) fn scrape(shared: &Shared) -> Response {
     let Some(handle) = names::record_metrics() else {
-        return (StatusCode::NOT_FOUND, "the program that this worker runs in records the metrics itself\n").into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            "the program that this worker runs in records the metrics itself\n",
+        )
+            .into_response();
     };
     let standing = shared.standing();
     for (state, jobs) in [
@@ -79,5 +83,6 @@ pub(crate) fn scrape(shared: &Shared) -> Response {
     gauge!(names::WORKER_LANES).set(standing.lanes as f64);
     let places = shared.config.concurrency.max(1) as f64;
     gauge!(names::WORKER_IDLE).set(1.0 - standing.running as f64 / places);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+        .into_response()
 }

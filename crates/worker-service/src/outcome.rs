@@ -15,8 +15,8 @@ pub enum Outcome {
     Failed(Failure),
     /// It failed and will never go better: the job goes to the dead set at once.
     FailedForGood(Failure),
-    /// It is not time for it yet: the job is run again after this, 3 s at the least, and no retry is burned. The server counts it as processed all
-    /// the same.
+    /// It is not time for it yet: the job is run again after this, 3 s at the least, and no retry
+    /// is burned. The server counts it as processed all the same.
     Later(Duration),
 }
 
@@ -26,11 +26,13 @@ pub(crate) enum Ending {
     Done,
     Failed(Failure),
     FailedForGood(Failure),
-    /// The job is pushed again as it was, its failure record too, due so much later; and then acknowledged.
+    /// The job is pushed again as it was, its failure record too, due so much later; and then
+    /// acknowledged.
     Later(Box<Job>, Duration),
 }
 
-/// A job that is pushed again is not due before this: until then the ACK of the first has arrived, so nobody has both.
+/// A job that is pushed again is not due before this: until then the ACK of the first has arrived,
+/// so nobody has both.
 pub(crate) const LATER_AT_LEAST: Duration = Duration::from_secs(3);
 /// A century: later than that nothing can be said in RFC 3339.
 const LATER_AT_MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -38,7 +40,8 @@ const LATER_AT_MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The push of such a job.
 pub(crate) fn push_later(job: &Job, after: Duration) -> Vec<u8> {
     let at = Timestamp::now().plus(after.clamp(LATER_AT_LEAST, LATER_AT_MOST));
-    Command::PushBulk(vec![Job { at: Some(at.to_string()), enqueued_at: None, ..job.clone() }]).to_line()
+    Command::PushBulk(vec![Job { at: Some(at.to_string()), enqueued_at: None, ..job.clone() }])
+        .to_line()
 }
 
 /// Why a run failed, as the work server keeps it.
@@ -60,7 +63,13 @@ impl Failure {
     }
 
     pub(crate) fn report(self, jid: &str) -> FailReport {
-        FailReport { jid: jid.into(), errtype: self.kind, message: self.message, backtrace: self.backtrace }.within_limits()
+        FailReport {
+            jid: jid.into(),
+            errtype: self.kind,
+            message: self.message,
+            backtrace: self.backtrace,
+        }
+        .within_limits()
     }
 }
 
@@ -91,7 +100,11 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> IntoOutcome for Result<T, E> {
         };
         if let Some(error) = error.downcast_ref::<RunError>() {
             let failure = Failure::new(error.kind(), error.message());
-            return if error.is_for_good() { Outcome::FailedForGood(failure) } else { Outcome::Failed(failure) };
+            return if error.is_for_good() {
+                Outcome::FailedForGood(failure)
+            } else {
+                Outcome::Failed(failure)
+            };
         }
         let mut backtrace = Vec::new();
         let mut source = error.source();

@@ -23,8 +23,11 @@ pub(crate) fn install_hook() {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let mut lines: Vec<String> = info.location().map(|location| format!("at {location}")).into_iter().collect();
-            lines.extend(Backtrace::capture().to_string().lines().map(|line| line.trim().to_owned()));
+            let mut lines: Vec<String> =
+                info.location().map(|location| format!("at {location}")).into_iter().collect();
+            lines.extend(
+                Backtrace::capture().to_string().lines().map(|line| line.trim().to_owned()),
+            );
             LAST.with(|last| *last.borrow_mut() = lines);
             before(info);
         }));
@@ -37,7 +40,10 @@ pub(crate) fn catch(run: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 fn failure(cause: &(dyn Any + Send)) -> Outcome {
-    let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+    let text = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied());
     let message = format!("handler panicked: {}", text.unwrap_or("no text"));
     let mut backtrace = LAST.with(|last| std::mem::take(&mut *last.borrow_mut()));
     backtrace.retain(|line| line != "disabled backtrace");
@@ -66,7 +72,9 @@ mod tests {
     #[test]
     fn a_panic_is_told_with_its_text_and_place() {
         install_hook();
-        let Outcome::Failed(failure) = catch(|| panic!("deliberate {}", 7)) else { panic!("no failure") };
+        let Outcome::Failed(failure) = catch(|| panic!("deliberate {}", 7)) else {
+            panic!("no failure")
+        };
         assert_eq!(failure.message, "handler panicked: deliberate 7");
         assert!(failure.backtrace[0].contains("panics.rs"), "{:?}", failure.backtrace);
     }

@@ -16,7 +16,8 @@ use crate::reports::Reports;
 use crate::running_jobs::Fetched;
 use crate::shared::Shared;
 
-/// A job's time ends so long before its reservation, a twelfth of it at the most, so that its FAIL arrives within it.
+/// A job's time ends so long before its reservation, a twelfth of it at the most, so that its FAIL
+/// arrives within it.
 const FAIL_AHEAD: Duration = Duration::from_secs(5);
 /// The shortest time for which any job is reserved.
 const SHORTEST_RESERVATION: Duration = Duration::from_secs(60);
@@ -61,7 +62,9 @@ impl Place {
         self.shared.running.ended(number, ending);
         let permit = self.reports.reserve().await;
         // Somebody else may have reported it: the deadline of a shutdown.
-        if let (Some(permit), Some((fetched, Some(ending)))) = (permit, self.shared.running.take(number)) {
+        if let (Some(permit), Some((fetched, Some(ending)))) =
+            (permit, self.shared.running.take(number))
+        {
             permit.send(Finished { fetched, ending, ended: Instant::now() });
         }
         ran.then_some(took)
@@ -84,10 +87,14 @@ pub(crate) enum Known {
 
 /// Reads a job as it came; `None` where it has no id, so that nothing can be told of it.
 pub(crate) fn known(shared: &Shared, buffered: &Buffered) -> Option<(Fetched, Known)> {
-    let fetched = |jid: &str, reserved: Duration| Fetched { jid: jid.into(), reserved_until: buffered.came + reserved };
+    let fetched = |jid: &str, reserved: Duration| Fetched {
+        jid: jid.into(),
+        reserved_until: buffered.came + reserved,
+    };
     let why = match Job::parse(&buffered.body) {
         Ok(job) if !job.jid.is_empty() => {
-            let fetched = fetched(&job.jid, Duration::from_secs(job.effective_reserve_for().into()));
+            let fetched =
+                fetched(&job.jid, Duration::from_secs(job.effective_reserve_for().into()));
             if shared.unconfirmed.is_done(&job) {
                 tracing::info!(jid = %job.jid, "this worker has done this job already, and says so again");
                 return Some((fetched, Known::Ended(Ending::Done)));
@@ -101,7 +108,10 @@ pub(crate) fn known(shared: &Shared, buffered: &Buffered) -> Option<(Fetched, Kn
     shared.note_fetch(Some(&why));
     let value = serde_json::from_slice::<serde_json::Value>(&buffered.body).ok()?;
     let jid = value.get("jid")?.as_str().filter(|jid| !jid.is_empty())?;
-    Some((fetched(jid, SHORTEST_RESERVATION), Known::Ended(Ending::Failed(Failure::new("unreadable_job", why)))))
+    Some((
+        fetched(jid, SHORTEST_RESERVATION),
+        Known::Ended(Ending::Failed(Failure::new("unreadable_job", why))),
+    ))
 }
 
 /// A job that was not run, for others.
@@ -119,10 +129,18 @@ async fn run(shared: &Shared, mut job: Job, buffered: &Buffered, limit: Instant)
     let mut ran = false;
     let outcome = match (unpacked, registered) {
         // Another worker may know it.
-        (Err(error @ UnpackError::Unknown(_)), _) => Outcome::Failed(Failure::new("unknown_encoding", error.to_string())),
-        (Err(error @ UnpackError::Broken(_)), _) => Outcome::FailedForGood(Failure::new("invalid_args", error.to_string())),
+        (Err(error @ UnpackError::Unknown(_)), _) => {
+            Outcome::Failed(Failure::new("unknown_encoding", error.to_string()))
+        }
+        (Err(error @ UnpackError::Broken(_)), _) => {
+            Outcome::FailedForGood(Failure::new("invalid_args", error.to_string()))
+        }
         (Ok(()), None) => {
-            let message = format!("no handler for job type {:?}; registered are: {}", job.jobtype, shared.registered());
+            let message = format!(
+                "no handler for job type {:?}; registered are: {}",
+                job.jobtype,
+                shared.registered()
+            );
             Outcome::Failed(Failure::new("unknown_job_type", message))
         }
         (Ok(()), Some(registered)) => {
@@ -131,13 +149,16 @@ async fn run(shared: &Shared, mut job: Job, buffered: &Buffered, limit: Instant)
             let own = registered.limit.and_then(|own| begun.checked_add(own));
             let deadline = own.map_or(limit, |own| limit.min(own));
             let cancelled = shared.shutdown.child_token();
-            let attempt = job.failure.as_ref().map_or(1, |failure| u32::try_from(failure.retry_count.saturating_add(2)).unwrap_or(1));
+            let attempt = job.failure.as_ref().map_or(1, |failure| {
+                u32::try_from(failure.retry_count.saturating_add(2)).unwrap_or(1)
+            });
             let context = JobContext { attempt, deadline, cancelled: cancelled.clone() };
             let handler = Arc::clone(&registered.handler);
             let run = Caught(Box::pin(async move { handler.run(job, context).await }));
             let outcome = timeout_at(deadline, run).await.unwrap_or_else(|_| {
                 cancelled.cancel();
-                let message = format!("the job had not ended after {:.1} s", begun.elapsed().as_secs_f64());
+                let message =
+                    format!("the job had not ended after {:.1} s", begun.elapsed().as_secs_f64());
                 Outcome::Failed(Failure::new("timeout", message))
             });
             metrics.took.record(begun.elapsed());
@@ -145,7 +166,11 @@ async fn run(shared: &Shared, mut job: Job, buffered: &Buffered, limit: Instant)
         }
     };
     let job_type = || Job::parse(&buffered.body).map(|job| job.jobtype).unwrap_or_default();
-    let args = || Job::parse(&buffered.body).map(|job| job.args_json().chars().take(200).collect::<String>()).unwrap_or_default();
+    let args = || {
+        Job::parse(&buffered.body)
+            .map(|job| job.args_json().chars().take(200).collect::<String>())
+            .unwrap_or_default()
+    };
     let ending = match outcome {
         Outcome::Done => {
             tracing::debug!(%jid, job_type = %job_type(), "job done");

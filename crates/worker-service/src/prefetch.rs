@@ -1,11 +1,13 @@
-//! How many FETCHes are to be on their way, and on which lane: Little's law, with bounds. Time comes in as an argument.
+//! How many FETCHes are to be on their way, and on which lane: Little's law, with bounds. Time
+//! comes in as an argument.
 //!
-//! So much is fetched ahead as is consumed in two round trips, by the rate seen and by what the handlers can take at the most; nothing
-//! while nothing is known. Long jobs shrink it to one.
+//! So much is fetched ahead as is consumed in two round trips, by the rate seen and by what the
+//! handlers can take at the most; nothing while nothing is known. Long jobs shrink it to one.
 //!
-//! A FETCH on an empty queue waits for 2 s at the server, and those behind it on its lane wait for it; what has been sent is carried out even when
-//! the connection is closed. So there is one FETCH on a lane unless jobs flow, and never more than can be answered before the deadline
-//! of a shutdown.
+//! A FETCH on an empty queue waits for 2 s at the server, and those behind it on its lane wait for
+//! it; what has been sent is carried out even when the connection is closed. So there is one FETCH
+//! on a lane unless jobs flow, and never more than can be answered before the deadline of a
+//! shutdown.
 
 mod pace;
 #[cfg(test)]
@@ -20,24 +22,30 @@ use crate::lanes_runtime::REST;
 
 /// The longest that Faktory takes to answer a FETCH on an empty queue (measured: 2.0 to 2.1 s).
 pub(crate) const EMPTY_FETCH: Duration = Duration::from_millis(2100);
-/// Round trips' worth of jobs that are fetched ahead: one is under way, and the other shows whether there is more.
+/// Round trips' worth of jobs that are fetched ahead: one is under way, and the other shows whether
+/// there is more.
 const ROUND_TRIPS: f64 = 2.0;
-/// A fourth of what is fetched ahead is asked for together, as far as one lane takes it: in one write, where each would have its own (33 µs of
-/// processor time a job that does nothing against 38).
+/// A fourth of what is fetched ahead is asked for together, as far as one lane takes it: in one
+/// write, where each would have its own (33 µs of processor time a job that does nothing against
+/// 38).
 const TOGETHER: usize = 4;
-/// Jobs that take so many round trips are long: waiting for the next one costs a twentieth, and nothing but one is fetched ahead.
+/// Jobs that take so many round trips are long: waiting for the next one costs a twentieth, and
+/// nothing but one is fetched ahead.
 const LONG: f64 = 20.0;
-/// For jobs that take so many round trips, what the server has reserved for this worker is kept under twice its places.
+/// For jobs that take so many round trips, what the server has reserved for this worker is kept
+/// under twice its places.
 const SLOW: f64 = 5.0;
-/// Nothing more is fetched while more is unacknowledged than so many times what may be fetched; acks take a round trip too.
+/// Nothing more is fetched while more is unacknowledged than so many times what may be fetched;
+/// acks take a round trip too.
 const UNACKNOWLEDGED: usize = 2;
 const UNACKNOWLEDGED_AT_LEAST: usize = 100;
 /// Each run counts so much for the time that a run takes.
 const SERVICE_WEIGHT: f64 = 1.0 / 16.0;
 /// The rate is looked at over so long, or a round trip if that is more.
 const RATE_OVER: Duration = Duration::from_millis(100);
-/// As deep as a lane is nearby, where the rate asks for no more: the server finds the next FETCH when it has answered one, and after the queue has
-/// run dry a worker ends within two empty FETCHes.
+/// As deep as a lane is nearby, where the rate asks for no more: the server finds the next FETCH
+/// when it has answered one, and after the queue has run dry a worker ends within two empty
+/// FETCHes.
 const NEAR_DEPTH: usize = 2;
 /// A FETCH that was answered this soon did not wait for a job, whatever the round trip.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -56,7 +64,8 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// How deep a lane may be, so that all that is on it is answered within `time`, even where the queue is empty.
+    /// How deep a lane may be, so that all that is on it is answered within `time`, even where the
+    /// queue is empty.
     pub(crate) fn depth_within(time: Duration) -> usize {
         ((time.as_secs_f64() / EMPTY_FETCH.as_secs_f64()) as usize).max(1)
     }
@@ -109,7 +118,14 @@ pub(crate) struct Prefetch {
 
 impl Prefetch {
     pub(crate) fn new(limits: Limits, poll_interval: Duration) -> Self {
-        let lane = Lane { wanted: false, connected: false, fetches: 0, granted: 0, flow: Flow::Waiting, answered: None };
+        let lane = Lane {
+            wanted: false,
+            connected: false,
+            fetches: 0,
+            granted: 0,
+            flow: Flow::Waiting,
+            answered: None,
+        };
         Self {
             limits,
             poll_interval,
@@ -126,13 +142,16 @@ impl Prefetch {
 
     /// Jobs that may be fetched beyond those that have a place to run.
     fn ahead(&self, now: Instant) -> usize {
-        let (Some(service), Some(round_trip)) = (self.service, self.round_trip.seconds(now)) else { return 0 };
+        let (Some(service), Some(round_trip)) = (self.service, self.round_trip.seconds(now)) else {
+            return 0;
+        };
         let most = self.limits.concurrency as f64 / service.max(1e-6);
         let jobs = ROUND_TRIPS * round_trip * self.rate.greatest(now).min(most);
         let jobs = if service >= LONG * round_trip {
             jobs.min(1.0)
         } else if service <= round_trip {
-            // Such jobs wait for nothing but the server: while it works for one half, the other is on its way.
+            // Such jobs wait for nothing but the server: while it works for one half, the other is
+            // on its way.
             jobs.max(self.limits.concurrency as f64)
         } else {
             jobs
@@ -152,12 +171,20 @@ impl Prefetch {
             return 0;
         }
         let room = target.saturating_sub(held);
-        let is_slow = self.service.zip(self.round_trip.seconds(now)).is_some_and(|(service, round_trip)| service >= SLOW * round_trip);
-        if is_slow { room.min((2 * self.limits.concurrency).saturating_sub(held + unacknowledged)) } else { room }
+        let is_slow = self
+            .service
+            .zip(self.round_trip.seconds(now))
+            .is_some_and(|(service, round_trip)| service >= SLOW * round_trip);
+        if is_slow {
+            room.min((2 * self.limits.concurrency).saturating_sub(held + unacknowledged))
+        } else {
+            room
+        }
     }
 
-    /// How deep a lane may be now. A worker with deep ones takes long to end, and nearby lanes in number are enough: there each is only as deep as
-    /// the rate asks for over the way itself, which a busy server does not lengthen.
+    /// How deep a lane may be now. A worker with deep ones takes long to end, and nearby lanes in
+    /// number are enough: there each is only as deep as the rate asks for over the way itself,
+    /// which a busy server does not lengthen.
     fn depth(&self, now: Instant) -> usize {
         let most = self.limits.depth;
         let way = match self.round_trip.way() {
@@ -166,15 +193,21 @@ impl Prefetch {
             None => Duration::ZERO,
         };
         let under_way = ROUND_TRIPS * self.rate.greatest(now) * (way + REST).as_secs_f64();
-        // Lanes that are still to be had come before depth; those that the server does not grant can't.
+        // Lanes that are still to be had come before depth; those that the server does not grant
+        // can't.
         let more_to_come = self.lanes.iter().any(|lane| !lane.wanted);
         let lanes = self.lanes.iter().filter(|lane| lane.connected || more_to_come).count().max(1);
         ((under_way / lanes as f64).ceil() as usize).max(NEAR_DEPTH).min(most)
     }
 
-    /// Gives FETCHes to lanes, the ones with the fewest first, and wants more lanes rather than deep ones. `wake` is called with each lane
-    /// that has something to do now.
-    pub(crate) fn grant(&mut self, unacknowledged: usize, now: Instant, mut wake: impl FnMut(usize)) {
+    /// Gives FETCHes to lanes, the ones with the fewest first, and wants more lanes rather than
+    /// deep ones. `wake` is called with each lane that has something to do now.
+    pub(crate) fn grant(
+        &mut self,
+        unacknowledged: usize,
+        now: Instant,
+        mut wake: impl FnMut(usize),
+    ) {
         let mut room = self.room(unacknowledged, now);
         let depth = self.depth(now);
         let together = (self.ahead(now) / TOGETHER).clamp(1, depth);
@@ -189,7 +222,8 @@ impl Prefetch {
         let mut more_wanted = false;
         while room > 0 {
             let can_take = |lane: &Lane| lane.connected && lane.fetches < most(lane);
-            let fewest = self.lanes.iter().filter(|lane| can_take(lane)).map(|lane| lane.fetches).min();
+            let fewest =
+                self.lanes.iter().filter(|lane| can_take(lane)).map(|lane| lane.fetches).min();
             if !more_wanted && fewest != Some(0) {
                 self.want_more(room, &mut wake);
                 more_wanted = true;
@@ -208,7 +242,8 @@ impl Prefetch {
         }
     }
 
-    /// Has so many more lanes connected; those that are being connected already will take one FETCH each.
+    /// Has so many more lanes connected; those that are being connected already will take one FETCH
+    /// each.
     fn want_more(&mut self, fetches: usize, wake: &mut impl FnMut(usize)) {
         let coming = self.lanes.iter().filter(|lane| lane.wanted && !lane.connected).count();
         let unwanted = self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.wanted);
@@ -256,11 +291,13 @@ impl Prefetch {
 
     /// A FETCH that was sent then has brought a job, which waits for a place now.
     pub(crate) fn brought_job(&mut self, lane: usize, sent: Instant, now: Instant) {
-        let round_trip = self.round_trip.seconds(now).map_or(Duration::ZERO, Duration::from_secs_f64);
+        let round_trip =
+            self.round_trip.seconds(now).map_or(Duration::ZERO, Duration::from_secs_f64);
         let mut flows = false;
         if let Some(lane) = self.lanes.get(lane) {
             // Since the one before it was answered, or it arrived, whichever is later.
-            let waiting_since = lane.answered.map_or(sent + round_trip, |answered| answered.max(sent + round_trip));
+            let waiting_since =
+                lane.answered.map_or(sent + round_trip, |answered| answered.max(sent + round_trip));
             flows = now.saturating_duration_since(waiting_since) <= round_trip.max(AT_ONCE);
         }
         self.answered(lane, if flows { Flow::Flowing } else { Flow::Waiting }, now);
@@ -279,7 +316,11 @@ impl Prefetch {
     /// A FETCH has found the queue empty: all lanes but the first pause.
     pub(crate) fn brought_nothing(&mut self, lane: usize, now: Instant) {
         let first = self.lanes.iter().position(|lane| lane.connected);
-        let flow = if first == Some(lane) { Flow::Waiting } else { Flow::Paused(now + self.poll_interval) };
+        let flow = if first == Some(lane) {
+            Flow::Waiting
+        } else {
+            Flow::Paused(now + self.poll_interval)
+        };
         self.answered(lane, flow, now);
     }
 
@@ -327,15 +368,20 @@ impl Prefetch {
         self.running -= 1;
         if let Some(took) = took {
             let took = took.as_secs_f64();
-            self.service = Some(self.service.map_or(took, |service| service + (took - service) * SERVICE_WEIGHT));
-            let over = RATE_OVER.max(self.round_trip.seconds(now).map_or(Duration::ZERO, Duration::from_secs_f64));
+            self.service = Some(
+                self.service.map_or(took, |service| service + (took - service) * SERVICE_WEIGHT),
+            );
+            let over = RATE_OVER
+                .max(self.round_trip.seconds(now).map_or(Duration::ZERO, Duration::from_secs_f64));
             self.rate.note(over, now);
         }
     }
 
     /// Jobs take at least so long, though none has ended to show it.
     pub(crate) fn takes_at_least(&mut self, time: Duration) {
-        self.service = Some(self.service.map_or(time.as_secs_f64(), |service| service.max(time.as_secs_f64())));
+        self.service = Some(
+            self.service.map_or(time.as_secs_f64(), |service| service.max(time.as_secs_f64())),
+        );
     }
 
     /// Nothing more is to be fetched. FETCHes that were granted and not sent are taken back.

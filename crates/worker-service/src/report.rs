@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use faktory_link::Lost;
-use faktory_wire::{Command, Filter, Job, Mutation, MutationKind, PushResults, Refusal, Reply, TargetSet};
+use faktory_wire::{
+    Command, Filter, Job, Mutation, MutationKind, PushResults, Refusal, Reply, TargetSet,
+};
 use tokio::time::Instant;
 
 use crate::outcome::{Ending, LATER_AT_LEAST, push_later};
@@ -18,8 +20,9 @@ pub(crate) struct Finished {
     pub(crate) ended: Instant,
 }
 
-/// A FAIL that may have arrived is sent again for so long only. A job that failed comes back after 15 s at the earliest
-/// (faktory.md 3.5); a FAIL sent after that would end somebody else's run of it. An ACK of such a job finds nothing.
+/// A FAIL that may have arrived is sent again for so long only. A job that failed comes back after
+/// 15 s at the earliest (faktory.md 3.5); a FAIL sent after that would end somebody else's run of
+/// it. An ACK of such a job finds nothing.
 const FAIL_AGAIN_FOR: Duration = Duration::from_secs(10);
 
 /// A server that answers with a passing error gets the report again after this.
@@ -46,7 +49,8 @@ enum Stage {
     Both,
     /// The ACK was taken, the push was not.
     Push,
-    /// The push was taken, the ACK was not. It may be sent until the copy is due: then it could be somebody else's.
+    /// The push was taken, the ACK was not. It may be sent until the copy is due: then it could be
+    /// somebody else's.
     Ack(Instant),
 }
 
@@ -63,11 +67,17 @@ impl Tracked {
         let ack = || Command::Ack(jid.clone()).to_line();
         match &self.finished.ending {
             Ending::Done => vec![ack()],
-            Ending::Failed(failure) => vec![Command::Fail(Box::new(failure.clone().report(jid))).to_line()],
+            Ending::Failed(failure) => {
+                vec![Command::Fail(Box::new(failure.clone().report(jid))).to_line()]
+            }
             Ending::FailedForGood(failure) => {
                 let filter = Filter { jids: Some(vec![jid.clone()]), ..Filter::default() };
-                let kill = Mutation { kind: MutationKind::Kill, target: TargetSet::Retries, filter };
-                vec![Command::Fail(Box::new(failure.clone().report(jid))).to_line(), Command::Mutate(kill).to_line()]
+                let kill =
+                    Mutation { kind: MutationKind::Kill, target: TargetSet::Retries, filter };
+                vec![
+                    Command::Fail(Box::new(failure.clone().report(jid))).to_line(),
+                    Command::Mutate(kill).to_line(),
+                ]
             }
             Ending::Later(job, after) => match self.stage {
                 // Due from now on, not from when it ended: that may be long ago.
@@ -84,7 +94,8 @@ impl Tracked {
         match (&self.finished.ending, self.stage) {
             (Ending::Done, _) => reserved,
             (Ending::Failed(_) | Ending::FailedForGood(_), _) => {
-                reserved && self.first_sent.is_none_or(|sent| now.duration_since(sent) < FAIL_AGAIN_FOR)
+                reserved
+                    && self.first_sent.is_none_or(|sent| now.duration_since(sent) < FAIL_AGAIN_FOR)
             }
             // A second push would be a second job.
             (Ending::Later(..), Stage::Both) => reserved && self.first_sent.is_none(),
@@ -122,8 +133,12 @@ impl Tracked {
         match replies {
             [] => return Settled::Open,
             [Ok(Reply::Error(text)), ..] => {
-                // The job is no longer reserved for us: acknowledged before the connection broke, or its time is over.
-                if text.contains("Job not found") || text.contains("invalid ACK") || text.contains("invalid FAIL") {
+                // The job is no longer reserved for us: acknowledged before the connection broke,
+                // or its time is over.
+                if text.contains("Job not found")
+                    || text.contains("invalid ACK")
+                    || text.contains("invalid FAIL")
+                {
                     tracing::info!(%jid, answer = %text, "the work server no longer waits for this job's end");
                 } else {
                     tracing::warn!(%jid, answer = %text, "the work server could not take a report; it is sent again");
@@ -142,8 +157,14 @@ impl Tracked {
     }
 
     /// Notes the answers to the push of a job and its ACK.
-    fn settle_later(&mut self, job: &Job, after: Duration, replies: &[Result<Reply, Lost>]) -> Settled {
-        let was_sent = replies.iter().any(|reply| reply.as_ref().map_or_else(|lost| lost.sent, |_| true));
+    fn settle_later(
+        &mut self,
+        job: &Job,
+        after: Duration,
+        replies: &[Result<Reply, Lost>],
+    ) -> Settled {
+        let was_sent =
+            replies.iter().any(|reply| reply.as_ref().map_or_else(|lost| lost.sent, |_| true));
         if !was_sent {
             if self.was_first {
                 self.first_sent = None;
@@ -183,7 +204,11 @@ impl Tracked {
                     _ => self.stage = Stage::Push,
                 }
                 if self.pushes < PUSHES_MAX {
-                    return if replies.iter().all(Result::is_ok) { Settled::Again } else { Settled::Open };
+                    return if replies.iter().all(Result::is_ok) {
+                        Settled::Again
+                    } else {
+                        Settled::Open
+                    };
                 }
                 let job = String::from_utf8_lossy(&push_later(job, after)).trim_end().to_owned();
                 tracing::error!(%job, "a job could not be given back to the work server, which does not have it any more");
@@ -196,7 +221,11 @@ impl Tracked {
                     Some(true) | None if !only_once => {
                         self.stage = Stage::Push;
                         self.pushes += 1;
-                        if push.is_ok() && self.pushes < PUSHES_MAX { Settled::Again } else { Settled::Open }
+                        if push.is_ok() && self.pushes < PUSHES_MAX {
+                            Settled::Again
+                        } else {
+                            Settled::Open
+                        }
                     }
                     Some(true) | None => Settled::Done,
                     // Still reserved, as far as we know: it comes back by itself.
@@ -252,8 +281,15 @@ mod tests {
     use crate::outcome::Failure;
 
     fn tracked(ending: Ending, first_sent: Option<Instant>, begun: Instant) -> Tracked {
-        let fetched = Fetched { jid: "job-00000001".into(), reserved_until: begun + Duration::from_secs(1800) };
-        Tracked { first_sent, was_first: true, ..Tracked::from(Finished { fetched, ending, ended: begun }) }
+        let fetched = Fetched {
+            jid: "job-00000001".into(),
+            reserved_until: begun + Duration::from_secs(1800),
+        };
+        Tracked {
+            first_sent,
+            was_first: true,
+            ..Tracked::from(Finished { fetched, ending, ended: begun })
+        }
     }
 
     #[tokio::test]
@@ -264,17 +300,25 @@ mod tests {
         let after = |seconds| begun + Duration::from_secs(seconds);
         assert!(tracked(failed(), Some(begun), begun).may_be_sent(after(9)));
         assert!(!tracked(failed(), Some(begun), begun).may_be_sent(after(11)));
-        assert!(!tracked(Ending::FailedForGood(Failure::new("k", "m")), Some(begun), begun).may_be_sent(after(11)));
+        assert!(
+            !tracked(Ending::FailedForGood(Failure::new("k", "m")), Some(begun), begun)
+                .may_be_sent(after(11))
+        );
         // Never sent, or an ACK: as long as the reservation lasts.
-        assert!(tracked(failed(), None, begun).may_be_sent(after(1799)) && !tracked(failed(), None, begun).may_be_sent(after(1801)));
+        assert!(
+            tracked(failed(), None, begun).may_be_sent(after(1799))
+                && !tracked(failed(), None, begun).may_be_sent(after(1801))
+        );
         assert!(tracked(Ending::Done, Some(begun), begun).may_be_sent(after(1799)));
-        // A push that may have arrived would make two jobs of one; where the server has said that it did not, only the push is left.
+        // A push that may have arrived would make two jobs of one; where the server has said that
+        // it did not, only the push is left.
         assert!(!tracked(later(), Some(begun), begun).may_be_sent(after(1)));
         assert!(tracked(later(), None, begun).may_be_sent(after(1)));
         let push_only = Tracked { stage: Stage::Push, ..tracked(later(), Some(begun), begun) };
         assert!(push_only.may_be_sent(after(1801)));
         assert_eq!(push_only.lines().len(), 1);
-        let ack_only = Tracked { stage: Stage::Ack(after(2)), ..tracked(later(), Some(begun), begun) };
+        let ack_only =
+            Tracked { stage: Stage::Ack(after(2)), ..tracked(later(), Some(begun), begun) };
         assert!(ack_only.may_be_sent(after(1)) && !ack_only.may_be_sent(after(2)));
     }
 
@@ -302,14 +346,19 @@ mod tests {
             (3, lost(false), lost(false), Settled::Open, Some(both), true),
         ] {
             let job = Job { jid: "job-00000001".into(), retry: Some(retry), ..Job::default() };
-            let mut report = tracked(Ending::Later(Box::new(job.clone()), Duration::ZERO), Some(begun), begun);
+            let mut report =
+                tracked(Ending::Later(Box::new(job.clone()), Duration::ZERO), Some(begun), begun);
             let what = format!("{retry} {push:?} {ack:?}");
             assert_eq!(report.settle_later(&job, Duration::ZERO, &[push, ack]), settled, "{what}");
             match stage {
                 Some(stage) => assert_eq!(report.stage, stage, "{what}"),
                 None => assert!(matches!(report.stage, Stage::Ack(_)), "{what}"),
             }
-            assert_eq!(report.may_be_sent(begun + Duration::from_millis(600)), may_be_sent, "{what}");
+            assert_eq!(
+                report.may_be_sent(begun + Duration::from_millis(600)),
+                may_be_sent,
+                "{what}"
+            );
         }
     }
 }

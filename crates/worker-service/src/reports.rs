@@ -9,8 +9,9 @@ use crate::report::Tracked;
 
 /// Reports on their way to one ack lane; a run waits while there are more.
 const QUEUE: usize = 1024;
-/// Where the first lane has so many more unanswered than another, that one takes the next: what is on one lane is written together, and a server works
-/// through each connection by itself (Faktory manages some 3,000 ACKs a second on one, measured).
+/// Where the first lane has so many more unanswered than another, that one takes the next: what is
+/// on one lane is written together, and a server works through each connection by itself (Faktory
+/// manages some 3,000 ACKs a second on one, measured).
 const STEP: usize = 64;
 
 /// How the ack lanes stand.
@@ -29,7 +30,11 @@ struct Lane {
 
 impl Unreported {
     pub(crate) fn new(lanes: usize) -> Self {
-        Self((0..lanes.max(1)).map(|number| Lane { is_open: AtomicBool::new(number == 0), ..Lane::default() }).collect())
+        Self(
+            (0..lanes.max(1))
+                .map(|number| Lane { is_open: AtomicBool::new(number == 0), ..Lane::default() })
+                .collect(),
+        )
     }
 
     /// On all lanes.
@@ -62,8 +67,12 @@ impl Unreported {
     /// The lane for the next report, and wakes one more where even that has much to do.
     fn best(&self) -> usize {
         let steps = |lane: &Lane| lane.reports.load(Ordering::Relaxed) / STEP;
-        let open = self.0.iter().enumerate().filter(|(_, lane)| lane.is_open.load(Ordering::Relaxed));
-        let (best, least) = open.map(|(number, lane)| (number, steps(lane))).min_by_key(|(_, steps)| *steps).unwrap_or((0, 0));
+        let open =
+            self.0.iter().enumerate().filter(|(_, lane)| lane.is_open.load(Ordering::Relaxed));
+        let (best, least) = open
+            .map(|(number, lane)| (number, steps(lane)))
+            .min_by_key(|(_, steps)| *steps)
+            .unwrap_or((0, 0));
         if least > 0
             && let Some(closed) = self.0.iter().find(|lane| !lane.is_open.load(Ordering::Relaxed))
         {
@@ -101,22 +110,32 @@ impl Reports {
         (Self { unreported, lanes }, ends)
     }
 
-    /// Waits for a place for a report. Cancel safe. `None` where all lanes have ended, which none does before all clones are gone.
+    /// Waits for a place for a report. Cancel safe. `None` where all lanes have ended, which none
+    /// does before all clones are gone.
     pub(crate) async fn reserve(&self) -> Option<Permit<'_>> {
         let best = self.unreported.best();
-        for (number, lane) in self.lanes.iter().enumerate().skip(best).chain(self.lanes.iter().enumerate().take(best)) {
+        for (number, lane) in
+            self.lanes.iter().enumerate().skip(best).chain(self.lanes.iter().enumerate().take(best))
+        {
             // What is aborted must not be so because of others' turns.
-            if let (Ok(permit), Some(counts)) = (tokio::task::unconstrained(lane.reserve()).await, self.unreported.0.get(number)) {
+            if let (Ok(permit), Some(counts)) =
+                (tokio::task::unconstrained(lane.reserve()).await, self.unreported.0.get(number))
+            {
                 return Some(Permit { permit, reports: &counts.reports });
             }
         }
-        tracing::error!("no ack lane is left: this worker's jobs come back when their reservations end");
+        tracing::error!(
+            "no ack lane is left: this worker's jobs come back when their reservations end"
+        );
         None
     }
 
     /// The way to the first lane, for another that gives up its own; it keeps none open.
     pub(crate) fn first(&self) -> Option<FirstLane> {
-        Some(FirstLane { unreported: Arc::clone(&self.unreported), lane: self.lanes.first()?.downgrade() })
+        Some(FirstLane {
+            unreported: Arc::clone(&self.unreported),
+            lane: self.lanes.first()?.downgrade(),
+        })
     }
 }
 
@@ -159,8 +178,13 @@ mod tests {
         unreported.open(1, true);
         unreported.open(2, true);
         for _ in 0..200 {
-            let fetched = Fetched { jid: "j".into(), reserved_until: now + Duration::from_secs(60) };
-            reports.reserve().await.unwrap().send(Finished { fetched, ending: Ending::Done, ended: now });
+            let fetched =
+                Fetched { jid: "j".into(), reserved_until: now + Duration::from_secs(60) };
+            reports.reserve().await.unwrap().send(Finished {
+                fetched,
+                ending: Ending::Done,
+                ended: now,
+            });
         }
         assert_eq!(ends.iter().map(mpsc::Receiver::len).collect::<Vec<_>>(), [72, 64, 64]);
         unreported.settled(0, 72);

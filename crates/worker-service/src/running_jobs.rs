@@ -1,5 +1,5 @@
-//! The jobs that places are busy with, so that the deadline of a shutdown can report what they have not. Whoever takes a job out of here reports
-//! it: its place, or the deadline. Never both.
+//! The jobs that places are busy with, so that the deadline of a shutdown can report what they have
+//! not. Whoever takes a job out of here reports it: its place, or the deadline. Never both.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! Jobs that this worker has done and whose ACK the work server has not confirmed, after a connection was lost: offered again, they are
-//! acknowledged and not run again.
+//! Jobs that this worker has done and whose ACK the work server has not confirmed, after a
+//! connection was lost: offered again, they are acknowledged and not run again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,8 +63,8 @@ impl Unconfirmed {
         self.update(&jobs);
     }
 
-    /// True where this worker has done this job already: it is offered again because its ACK was lost. One whose reservation is over must
-    /// say so itself, since ids may be used again.
+    /// True where this worker has done this job already: it is offered again because its ACK was
+    /// lost. One whose reservation is over must say so itself, since ids may be used again.
     pub(crate) fn is_done(&self, job: &Job) -> bool {
         if !self.is_any.load(Ordering::Acquire) {
             return false;
@@ -91,10 +91,17 @@ mod tests {
     fn a_job_is_known_until_it_is_confirmed_and_after_its_reservation_only_as_an_expired_one() {
         let unconfirmed = Unconfirmed::default();
         let job = |jid: &str| Job { jid: jid.into(), ..Job::default() };
-        let expired = |jid: &str| Job { failure: Some(Failure { errtype: EXPIRED.into(), ..Failure::default() }), ..job(jid) };
+        let expired = |jid: &str| Job {
+            failure: Some(Failure { errtype: EXPIRED.into(), ..Failure::default() }),
+            ..job(jid)
+        };
         assert!(!unconfirmed.is_done(&job("a")));
         unconfirmed.note(["a", "b"].into_iter());
-        assert!(unconfirmed.is_done(&job("a")) && unconfirmed.is_done(&job("b")) && !unconfirmed.is_done(&expired("c")));
+        assert!(
+            unconfirmed.is_done(&job("a"))
+                && unconfirmed.is_done(&job("b"))
+                && !unconfirmed.is_done(&expired("c"))
+        );
         unconfirmed.confirmed("a");
         assert!(!unconfirmed.is_done(&job("a")));
         unconfirmed.is_over("b");

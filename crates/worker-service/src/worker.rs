@@ -97,7 +97,11 @@ impl WorkerBuilder {
 
     /// The same, for a function that wants to know of attempt, deadline and cancellation.
     #[must_use]
-    pub fn register_fn_with_context<F, Fut, R>(self, job_type: impl Into<String>, function: F) -> Self
+    pub fn register_fn_with_context<F, Fut, R>(
+        self,
+        job_type: impl Into<String>,
+        function: F,
+    ) -> Self
     where
         F: Fn(Job, JobContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
@@ -106,8 +110,8 @@ impl WorkerBuilder {
         self.register(job_type, AsyncHandler(function))
     }
 
-    /// Runs jobs of this type with a function that may block or compute for long. When its time is over its job is failed and its place is
-    /// free; the function itself goes on, on its thread.
+    /// Runs jobs of this type with a function that may block or compute for long. When its time is
+    /// over its job is failed and its place is free; the function itself goes on, on its thread.
     #[must_use]
     pub fn register_blocking_fn<F, R>(self, job_type: impl Into<String>, function: F) -> Self
     where
@@ -119,7 +123,11 @@ impl WorkerBuilder {
 
     /// The same, for a function that wants to know of attempt, deadline and cancellation.
     #[must_use]
-    pub fn register_blocking_fn_with_context<F, R>(self, job_type: impl Into<String>, function: F) -> Self
+    pub fn register_blocking_fn_with_context<F, R>(
+        self,
+        job_type: impl Into<String>,
+        function: F,
+    ) -> Self
     where
         F: Fn(Job, JobContext) -> R + Send + Sync + 'static,
         R: IntoOutcome + Send + 'static,
@@ -127,7 +135,8 @@ impl WorkerBuilder {
         self.register(job_type, BlockingHandler(Arc::new(function)))
     }
 
-    /// A job of this type that runs longer is failed. Its reservation, `reserve_for`, ends it in any case.
+    /// A job of this type that runs longer is failed. Its reservation, `reserve_for`, ends it in
+    /// any case.
     #[must_use]
     pub fn time_limit(mut self, job_type: impl Into<String>, limit: Duration) -> Self {
         self.limits.insert(job_type.into(), limit);
@@ -144,16 +153,19 @@ impl WorkerBuilder {
     ///
     /// # Errors
     /// Where the address can't be listened on.
-    pub async fn serve_health(mut self, address: Option<SocketAddr>) -> Result<Self, health::BindError> {
+    pub async fn serve_health(
+        mut self,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, health::BindError> {
         if let Some(address) = address {
             self.health = Some(health::listen(address).await?);
         }
         Ok(self)
     }
 
-    /// Starts to work. Does not wait for the work server: the worker tries for ever to reach it. Handlers run on the
-    /// runtime that this is called on; the lanes have a thread of their own, so that a handler that blocks holds up
-    /// neither acks nor heartbeats.
+    /// Starts to work. Does not wait for the work server: the worker tries for ever to reach it.
+    /// Handlers run on the runtime that this is called on; the lanes have a thread of their own, so
+    /// that a handler that blocks holds up neither acks nor heartbeats.
     ///
     /// # Errors
     /// Where the system gives no thread.
@@ -165,20 +177,29 @@ impl WorkerBuilder {
         let is_busy = Arc::new(AtomicBool::new(false));
         let runtime = lanes_runtime::build(Arc::clone(&is_busy))?;
         let config = self.config;
-        let identity = WorkerIdentity { wid: new_wid(), hostname: hostname(), labels: config.labels.clone() };
-        let ack_lanes = (config.link.max_connections / CONNECTIONS_PER_ACK_LANE).clamp(1, ACK_LANES_MAX);
+        let identity =
+            WorkerIdentity { wid: new_wid(), hostname: hostname(), labels: config.labels.clone() };
+        let ack_lanes =
+            (config.link.max_connections / CONNECTIONS_PER_ACK_LANE).clamp(1, ACK_LANES_MAX);
         let unreported = Arc::new(Unreported::new(ack_lanes));
         let (reports, ends) = Reports::new(Arc::clone(&unreported));
         let concurrency = config.concurrency.max(1);
         let limits = Limits {
             concurrency,
             prefetch: config.max_prefetch,
-            lanes: config.max_fetch_lanes.min(config.link.max_connections.saturating_sub(ack_lanes)).max(1),
+            lanes: config
+                .max_fetch_lanes
+                .min(config.link.max_connections.saturating_sub(ack_lanes))
+                .max(1),
             depth: Limits::depth_within(config.shutdown_timeout - margin(config.shutdown_timeout)),
         };
         let limit_of = |job_type: &str| self.limits.get(job_type).copied().or(config.job_timeout);
         let registered = |(job_type, handler): (String, _)| {
-            let registered = Registered { handler, limit: limit_of(&job_type), metrics: TypeMetrics::new(&job_type) };
+            let registered = Registered {
+                handler,
+                limit: limit_of(&job_type),
+                metrics: TypeMetrics::new(&job_type),
+            };
             (job_type, registered)
         };
         let shared = Arc::new(Shared {
@@ -212,15 +233,22 @@ impl WorkerBuilder {
         }
         let mut lanes = JoinSet::new();
         for number in 0..limits.lanes {
-            lanes.spawn_on(FetchLane { shared: Arc::clone(&shared), number }.run(), runtime.handle());
+            lanes.spawn_on(
+                FetchLane { shared: Arc::clone(&shared), number }.run(),
+                runtime.handle(),
+            );
         }
         let mut places = JoinSet::new();
         for _ in 0..concurrency {
             // What handlers do there can't hold up the lanes.
-            places.spawn_on(Place { shared: Arc::clone(&shared), reports: reports.clone() }.run(), &Handle::current());
+            places.spawn_on(
+                Place { shared: Arc::clone(&shared), reports: reports.clone() }.run(),
+                &Handle::current(),
+            );
         }
         let stale = runtime.spawn(give_back_stale(Arc::clone(&shared), reports.clone()));
-        let health = self.health.map(|listening| runtime.spawn(listening.serve(Arc::clone(&shared))));
+        let health =
+            self.health.map(|listening| runtime.spawn(listening.serve(Arc::clone(&shared))));
         shared.note(|_, _| ());
         Ok(RunningWorker {
             health,
@@ -237,7 +265,8 @@ impl WorkerBuilder {
 }
 
 impl RunningWorker {
-    /// Resolves when the work server has told the worker to end; then call [`RunningWorker::stop`]. Cancel safe.
+    /// Resolves when the work server has told the worker to end; then call [`RunningWorker::stop`].
+    /// Cancel safe.
     pub async fn told_to_terminate(&mut self) {
         if self.state.wait_for(|state| *state == WorkerState::Terminate).await.is_err() {
             std::future::pending().await
@@ -266,9 +295,10 @@ impl RunningWorker {
         })
     }
 
-    /// Ends in order, within `timeout`: no new fetches, and handlers learn that the worker is to end; what is on the way is taken in; what runs
-    /// may finish, and what waits is run where there is time; at the deadline, a little before the end, what has not begun is pushed again, due
-    /// 3 s later, and what has is failed, so that another worker gets it; acks are flushed; END.
+    /// Ends in order, within `timeout`: no new fetches, and handlers learn that the worker is to
+    /// end; what is on the way is taken in; what runs may finish, and what waits is run where there
+    /// is time; at the deadline, a little before the end, what has not begun is pushed again, due 3
+    /// s later, and what has is failed, so that another worker gets it; acks are flushed; END.
     pub async fn stop(mut self, timeout: Duration) {
         let begun = Instant::now();
         let timeout = timeout.min(STOP_MAX);
@@ -300,11 +330,18 @@ impl RunningWorker {
         let _ = (&mut self.stale).await;
         if timeout_at(end, hand_over(&shared, &reports)).await.is_err() {
             let jobs = shared.running.len() + shared.buffer.len();
-            tracing::warn!(jobs, "shutdown: these could not be reported; they run again when their reservations end");
+            tracing::warn!(
+                jobs,
+                "shutdown: these could not be reported; they run again when their reservations end"
+            );
         }
         let lost = shared.standing().fetches;
         if lost > 0 {
-            tracing::warn!(fetches = lost, "shutdown: these were not answered in time; what they bring comes when its reservation ends");
+            tracing::warn!(
+                fetches = lost,
+                "shutdown: these were not answered in time; what they bring comes when its \
+                 reservation ends"
+            );
         }
         phase("flushing acks");
         drop(reports);
@@ -313,7 +350,8 @@ impl RunningWorker {
             if reports > 0 {
                 tracing::warn!(
                     reports,
-                    "shutdown: the last reports could not be delivered; their jobs run again when their reservations end"
+                    "shutdown: the last reports could not be delivered; their jobs run again when \
+                     their reservations end"
                 );
             }
             self.acks.abort_all();
@@ -349,6 +387,10 @@ async fn all_ended(parts: &mut JoinSet<()>) {
 }
 
 fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".into())
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok());
+    name.map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "unknown".into())
 }

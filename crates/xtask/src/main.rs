@@ -1,4 +1,5 @@
-//! The commands that people use on this repository: `cargo xtask test` is the gate, and what CI runs.
+//! The commands that people use on this repository: `cargo xtask test` is the gate, and what CI
+//! runs.
 
 use std::process::{Command, ExitCode};
 
@@ -16,7 +17,8 @@ struct Arguments {
 enum Task {
     /// Formatting, lints and documentation with warnings denied, and all tests
     Test,
-    /// Images built and both compose files brought up with a Docker daemon of its own; Debian, as root
+    /// Images built and both compose files brought up with a Docker daemon of its own; Debian, as
+    /// root
     Compose,
     /// The Kubernetes manifests against the published schemas; Python and Go
     Manifests,
@@ -45,14 +47,25 @@ fn test() -> anyhow::Result<()> {
     ensure_component("clippy", &["clippy", "--version"])?;
     cargo("formatting", &["fmt", "--all", "--check"], &[])?;
     format_job_files()?;
-    cargo("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
-    cargo("documentation", &["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    cargo(
+        "lints",
+        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        &[],
+    )?;
+    cargo(
+        "documentation",
+        &["doc", "--workspace", "--no-deps", "--locked"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
     cargo("tests", &["test", "--workspace", "--locked"], &[])
 }
 
 fn script(path: &str) -> anyhow::Result<()> {
     let path_here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-    let status = Command::new("bash").arg(path_here).status().with_context(|| format!("failed to run {path}"))?;
+    let status = Command::new("bash")
+        .arg(path_here)
+        .status()
+        .with_context(|| format!("failed to run {path}"))?;
     if !status.success() {
         bail!("{path} failed: see above");
     }
@@ -62,9 +75,11 @@ fn script(path: &str) -> anyhow::Result<()> {
 /// The files of the typed jobs are named by a macro, which `cargo fmt` does not look into.
 fn format_job_files() -> anyhow::Result<()> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../job-types/src/jobs");
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    let entries = std::fs::read_dir(&folder)
+        .with_context(|| format!("failed to read {}", folder.display()))?;
     let files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    let status = Command::new("rustfmt").args(["--check", "--edition", "2024"]).args(files).status();
+    let status =
+        Command::new("rustfmt").args(["--check", "--edition", "2024"]).args(files).status();
     if !status.context("failed to run rustfmt")?.success() {
         bail!("formatting: run rustfmt --edition 2024 crates/job-types/src/jobs/*.rs");
     }
@@ -73,7 +88,8 @@ fn format_job_files() -> anyhow::Result<()> {
 
 /// A bare toolchain may lack a component.
 fn ensure_component(name: &str, probe: &[&str]) -> anyhow::Result<()> {
-    let there = Command::new("cargo").args(probe).output().is_ok_and(|output| output.status.success());
+    let there =
+        Command::new("cargo").args(probe).output().is_ok_and(|output| output.status.success());
     if there {
         return Ok(());
     }

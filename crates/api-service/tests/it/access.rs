@@ -1,4 +1,5 @@
-//! Who is let in: attempts without a key, with a wrong one, with too small a scope, under another name, from another origin.
+//! Who is let in: attempts without a key, with a wrong one, with too small a scope, under another
+//! name, from another origin.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,11 +30,17 @@ async fn with_keys(server: &WorkServer, file: &Path) -> TestApi {
 }
 
 /// What is answered: status, code, and the header with which a key is asked for.
-async fn attempt(address: SocketAddr, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+async fn attempt(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, String, String) {
     let mut all = vec![("content-type", "application/json")];
     all.extend(headers);
     let body = if method == Method::POST { JOB } else { "" };
-    let answer = http::Client::connect(address).await.unwrap().send(method, path, &all, body).await.unwrap();
+    let answer =
+        http::Client::connect(address).await.unwrap().send(method, path, &all, body).await.unwrap();
     let asks = answer.headers.get("www-authenticate").map_or("", |value| value.to_str().unwrap());
     let code = answer.body.get("code").and_then(|code| code.as_str()).unwrap_or_default();
     (answer.status.as_u16(), code.to_owned(), asks.to_owned())
@@ -49,17 +56,56 @@ async fn every_attempt_has_its_answer() {
     let server = WorkServer::broker().await;
     let api = with_keys(&server, &file).await;
     let address = api.address();
-    let (none, other) = (r#"Bearer realm="work-factory""#, r#"Bearer realm="work-factory", error="invalid_token""#);
-    let scope = |scope: &str| format!(r#"Bearer realm="work-factory", error="insufficient_scope", scope="{scope}""#);
+    let (none, other) =
+        (r#"Bearer realm="work-factory""#, r#"Bearer realm="work-factory", error="invalid_token""#);
+    let scope = |scope: &str| {
+        format!(r#"Bearer realm="work-factory", error="insufficient_scope", scope="{scope}""#)
+    };
     for (what, method, path, key, expected) in [
         ("no key", Method::POST, "/jobs/add", None, (401, "key_missing", none.to_owned())),
-        ("no key, a batch", Method::POST, "/jobs/batch", None, (401, "key_missing", none.to_owned())),
-        ("no key, a stream", Method::POST, "/jobs/stream", None, (401, "key_missing", none.to_owned())),
+        (
+            "no key, a batch",
+            Method::POST,
+            "/jobs/batch",
+            None,
+            (401, "key_missing", none.to_owned()),
+        ),
+        (
+            "no key, a stream",
+            Method::POST,
+            "/jobs/stream",
+            None,
+            (401, "key_missing", none.to_owned()),
+        ),
         ("no key, figures", Method::GET, "/metrics", None, (401, "key_missing", none.to_owned())),
-        ("no key by Basic", Method::POST, "/jobs/add", Some("Basic eDp5"), (401, "key_missing", none.to_owned())),
-        ("a wrong key", Method::POST, "/jobs/add", Some(wrong.as_str()), (401, "key_unknown", other.to_owned())),
-        ("too small a scope", Method::POST, "/jobs/add", Some(&read), (403, "scope_missing", scope("post"))),
-        ("too small a scope", Method::GET, "/metrics", Some(&post), (403, "scope_missing", scope("read"))),
+        (
+            "no key by Basic",
+            Method::POST,
+            "/jobs/add",
+            Some("Basic eDp5"),
+            (401, "key_missing", none.to_owned()),
+        ),
+        (
+            "a wrong key",
+            Method::POST,
+            "/jobs/add",
+            Some(wrong.as_str()),
+            (401, "key_unknown", other.to_owned()),
+        ),
+        (
+            "too small a scope",
+            Method::POST,
+            "/jobs/add",
+            Some(&read),
+            (403, "scope_missing", scope("post")),
+        ),
+        (
+            "too small a scope",
+            Method::GET,
+            "/metrics",
+            Some(&post),
+            (403, "scope_missing", scope("read")),
+        ),
         ("the right key", Method::POST, "/jobs/add", Some(&post), (202, "", String::new())),
         ("the right key", Method::GET, "/metrics", Some(&read), (200, "", String::new())),
         ("health needs none", Method::GET, "/health", None, (200, "", String::new())),
@@ -72,7 +118,13 @@ async fn every_attempt_has_its_answer() {
         assert_eq!((status, code.as_str(), asks), expected, "{what}");
     }
     // A page of another origin has no key, so neither its name nor its origin matters here.
-    let answer = attempt(address, Method::POST, "/jobs/add", &[("origin", "http://evil.example"), ("authorization", &post)]).await;
+    let answer = attempt(
+        address,
+        Method::POST,
+        "/jobs/add",
+        &[("origin", "http://evil.example"), ("authorization", &post)],
+    )
+    .await;
     assert_eq!(answer.0, 202);
 }
 
@@ -84,9 +136,21 @@ async fn without_keys_pages_of_other_origins_and_other_names_are_refused() {
     let own = format!("http://localhost:{}", address.port());
     for (what, headers, expected) in [
         ("curl", vec![("host", "localhost")], (202, "")),
-        ("its own page", vec![("host", &own["http://".len()..]), ("origin", own.as_str())], (202, "")),
-        ("a page of another origin", vec![("host", "localhost"), ("origin", "http://evil.example")], (403, "origin_not_allowed")),
-        ("a page without origin", vec![("host", "localhost"), ("origin", "null")], (403, "origin_not_allowed")),
+        (
+            "its own page",
+            vec![("host", &own["http://".len()..]), ("origin", own.as_str())],
+            (202, ""),
+        ),
+        (
+            "a page of another origin",
+            vec![("host", "localhost"), ("origin", "http://evil.example")],
+            (403, "origin_not_allowed"),
+        ),
+        (
+            "a page without origin",
+            vec![("host", "localhost"), ("origin", "null")],
+            (403, "origin_not_allowed"),
+        ),
         ("a name made to point here", vec![("host", "evil.example")], (403, "host_not_allowed")),
     ] {
         let (status, code, _) = attempt_as(address, "/jobs/add", &headers).await;
@@ -98,14 +162,19 @@ async fn without_keys_pages_of_other_origins_and_other_names_are_refused() {
 }
 
 /// The same with a `Host` of one's own.
-async fn attempt_as(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+async fn attempt_as(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, String, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let (method, body) = if path == "/metrics" { ("GET", "") } else { ("POST", JOB) };
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\n{head}connection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\n{head}connection: close\r\ncontent-type: \
+         application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -113,7 +182,11 @@ async fn attempt_as(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    (status, body.get("code").and_then(|code| code.as_str()).unwrap_or_default().to_owned(), head.to_owned())
+    (
+        status,
+        body.get("code").and_then(|code| code.as_str()).unwrap_or_default().to_owned(),
+        head.to_owned(),
+    )
 }
 
 #[tokio::test]
@@ -124,7 +197,9 @@ async fn keys_are_read_again_without_a_restart_and_a_faulty_file_changes_nothing
     let server = WorkServer::broker().await;
     let api = with_keys(&server, &file).await;
     let address = api.address();
-    let status = |key: String| async move { attempt(address, Method::POST, "/jobs/add", &[("authorization", &key)]).await.0 };
+    let status = |key: String| async move {
+        attempt(address, Method::POST, "/jobs/add", &[("authorization", &key)]).await.0
+    };
     let becomes = |key: &str, expected: u16| {
         let key = key.to_owned();
         async move {

@@ -32,7 +32,8 @@ async fn the_circuit_opens_says_so_and_closes_by_itself() {
     let api = TestApi::start_with(config).await;
     api.ready().await;
     let address = api.address();
-    let post = || async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() };
+    let post =
+        || async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() };
     assert_eq!(post().await.status, 202);
     broken.store(true, Ordering::SeqCst);
     let open = eventually("the circuit opens", Duration::from_secs(20), || async move {
@@ -45,11 +46,21 @@ async fn the_circuit_opens_says_so_and_closes_by_itself() {
     assert!(open.headers.contains_key("retry-after"));
     let ready = http::get(address, "/ready").await.unwrap();
     assert_eq!(ready.status, 503);
-    assert!(matches!(ready.body.get("circuit").and_then(Value::as_str), Some("open" | "half_open")), "{}", ready.body);
+    assert!(
+        matches!(ready.body.get("circuit").and_then(Value::as_str), Some("open" | "half_open")),
+        "{}",
+        ready.body
+    );
     broken.store(false, Ordering::SeqCst);
-    eventually("the circuit closes", Duration::from_secs(20), || async move { (post().await.status == 202).then_some(()) }).await;
+    eventually("the circuit closes", Duration::from_secs(20), || async move {
+        (post().await.status == 202).then_some(())
+    })
+    .await;
     let ready = http::get(address, "/ready").await.unwrap();
-    assert_eq!((ready.status.as_u16(), ready.body.get("circuit").and_then(Value::as_str)), (200, Some("closed")));
+    assert_eq!(
+        (ready.status.as_u16(), ready.body.get("circuit").and_then(Value::as_str)),
+        (200, Some("closed"))
+    );
 }
 
 #[tokio::test]
@@ -72,10 +83,14 @@ async fn retry_after_says_when_the_circuit_is_tried_again() {
     let address = api.address();
     let post = |path, body| async move { http::post(address, path, body).await.unwrap() };
     assert_eq!(post("/jobs/add", r#"{"a":1,"b":2}"#).await.status, 504);
-    for (path, body) in [("/jobs/add", r#"{"a":1,"b":2}"#), ("/jobs/batch", r#"{"jobs":[{"operation":"add","a":1,"b":2}]}"#)] {
+    for (path, body) in [
+        ("/jobs/add", r#"{"a":1,"b":2}"#),
+        ("/jobs/batch", r#"{"jobs":[{"operation":"add","a":1,"b":2}]}"#),
+    ] {
         let open = post(path, body).await;
         assert_eq!(open.body.get("code").and_then(Value::as_str), Some("circuit_open"));
-        let seconds: u64 = open.headers.get("retry-after").unwrap().to_str().unwrap().parse().unwrap();
+        let seconds: u64 =
+            open.headers.get("retry-after").unwrap().to_str().unwrap().parse().unwrap();
         assert!((2900..=3000).contains(&seconds), "{seconds}");
     }
 }
@@ -105,12 +120,17 @@ async fn a_connection_that_died_without_a_sign_does_not_keep_the_circuit_open() 
     config.link.breaker_open_for = Duration::from_millis(100);
     let api = TestApi::start_with(config).await;
     api.ready().await;
-    eventually("all connections are there", Duration::from_secs(20), || async { (server.accepted() >= 16).then_some(()) }).await;
+    eventually("all connections are there", Duration::from_secs(20), || async {
+        (server.accepted() >= 16).then_some(())
+    })
+    .await;
     dead.store(true, Ordering::SeqCst);
     let address = api.address();
-    let post = || async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() };
+    let post =
+        || async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() };
     assert_eq!(post().await.status, 504, "nobody answers on that connection");
-    let ready = || async move { (http::get(address, "/ready").await.unwrap().status == 200).then_some(()) };
+    let ready =
+        || async move { (http::get(address, "/ready").await.unwrap().status == 200).then_some(()) };
     eventually("the circuit closes over a new connection", Duration::from_secs(5), ready).await;
     for _ in 0..20 {
         assert_eq!(post().await.status, 202, "none of the dead ones is used any more");

@@ -23,7 +23,10 @@ fn zstd(text: &[u8]) -> Vec<u8> {
 
 async fn send(api: &TestApi, path: &str, encoding: &str, body: Vec<u8>) -> (u16, Value) {
     let mut client = http::Client::connect(api.address()).await.unwrap();
-    let answer = client.send(Method::POST, path, &[JSON, ("content-encoding", encoding)], body).await.unwrap();
+    let answer = client
+        .send(Method::POST, path, &[JSON, ("content-encoding", encoding)], body)
+        .await
+        .unwrap();
     (answer.status.as_u16(), answer.body)
 }
 
@@ -38,20 +41,43 @@ async fn encoded_bodies_are_taken_within_the_decoded_size() {
     config.max_body_bytes = 100_000;
     let api = TestApi::start_with(config).await;
     api.ready().await;
-    let batch = format!("{{\"jobs\":[{}]}}", vec![r#"{"operation":"add","a":1,"b":2}"#; 100].join(","));
+    let batch =
+        format!("{{\"jobs\":[{}]}}", vec![r#"{"operation":"add","a":1,"b":2}"#; 100].join(","));
     let bomb = format!("{{\"jobtype\":\"x\",\"args\":[\"{}\"]}}", "a".repeat(50_000_000));
     for (name, encode) in [("gzip", gzip as fn(&[u8]) -> Vec<u8>), ("zstd", zstd)] {
-        assert_eq!(send(&api, "/jobs/batch", name, encode(batch.as_bytes())).await.0, 202, "{name}");
+        assert_eq!(
+            send(&api, "/jobs/batch", name, encode(batch.as_bytes())).await.0,
+            202,
+            "{name}"
+        );
         let small = encode(bomb.as_bytes());
         assert!(small.len() < 100_000, "{name}: {}", small.len());
-        assert_eq!(code(&send(&api, "/jobs", name, small).await), (413, "body_too_large"), "{name}");
-        assert_eq!(code(&send(&api, "/jobs", name, b"{}".to_vec()).await), (400, "malformed_encoding"), "{name}");
+        assert_eq!(
+            code(&send(&api, "/jobs", name, small).await),
+            (413, "body_too_large"),
+            "{name}"
+        );
+        assert_eq!(
+            code(&send(&api, "/jobs", name, b"{}".to_vec()).await),
+            (400, "malformed_encoding"),
+            "{name}"
+        );
         let mut half = encode(batch.as_bytes());
         half.truncate(half.len() / 2);
-        assert_eq!(code(&send(&api, "/jobs/batch", name, half).await), (400, "malformed_encoding"), "{name}");
+        assert_eq!(
+            code(&send(&api, "/jobs/batch", name, half).await),
+            (400, "malformed_encoding"),
+            "{name}"
+        );
     }
-    assert_eq!(code(&send(&api, "/jobs", "br", b"x".to_vec()).await), (415, "unsupported_media_type"));
-    assert_eq!(code(&send(&api, "/jobs", "gzip, gzip", gzip(&gzip(b"{}"))).await), (415, "unsupported_media_type"));
+    assert_eq!(
+        code(&send(&api, "/jobs", "br", b"x".to_vec()).await),
+        (415, "unsupported_media_type")
+    );
+    assert_eq!(
+        code(&send(&api, "/jobs", "gzip, gzip", gzip(&gzip(b"{}"))).await),
+        (415, "unsupported_media_type")
+    );
     assert_eq!(server.client().await.info().await.faktory.total_enqueued, 200);
 }
 
@@ -85,11 +111,19 @@ async fn a_stream_may_be_encoded_too() {
 async fn a_long_answer_is_compressed_where_that_is_asked_for() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
-    let batch = format!("{{\"jobs\":[{}]}}", vec![r#"{"operation":"add","a":1,"b":2}"#; 100].join(","));
+    let batch =
+        format!("{{\"jobs\":[{}]}}", vec![r#"{"operation":"add","a":1,"b":2}"#; 100].join(","));
     for (accept, expected) in [("gzip", Some("gzip")), ("zstd", Some("zstd")), ("identity", None)] {
         let mut client = http::Client::connect(api.address()).await.unwrap();
-        let answer = client.send(Method::POST, "/jobs/batch", &[JSON, ("accept-encoding", accept)], batch.clone()).await.unwrap();
+        let answer = client
+            .send(Method::POST, "/jobs/batch", &[JSON, ("accept-encoding", accept)], batch.clone())
+            .await
+            .unwrap();
         assert_eq!(answer.status, 202);
-        assert_eq!(answer.headers.get("content-encoding").map(|value| value.to_str().unwrap()), expected, "{accept}");
+        assert_eq!(
+            answer.headers.get("content-encoding").map(|value| value.to_str().unwrap()),
+            expected,
+            "{accept}"
+        );
     }
 }

@@ -44,14 +44,17 @@ async fn raw(address: std::net::SocketAddr, parts: &[&str]) -> String {
         stream.write_all(part.as_bytes()).await.unwrap();
     }
     let mut answer = String::new();
-    let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await.unwrap();
+    let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
     answer
 }
 
 #[tokio::test]
 async fn a_chunked_body_over_the_limit_is_cut_off_too() {
     let (api, _server) = api(|config| config.max_body_bytes = 1000).await;
-    let head = "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+                application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = format!("400\r\n{}\r\n", "a".repeat(1024));
     let answer = raw(api.address(), &[head, &chunk, &chunk, "0\r\n\r\n"]).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{answer}");
@@ -60,8 +63,8 @@ async fn a_chunked_body_over_the_limit_is_cut_off_too() {
 #[tokio::test]
 async fn a_client_that_asks_first_is_not_invited_to_send_too_much() {
     let (api, _server) = api(|config| config.max_body_bytes = 1000).await;
-    let head =
-        "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: 2000\r\n\r\n";
+    let head = "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+                application/json\r\nexpect: 100-continue\r\ncontent-length: 2000\r\n\r\n";
     let answer = raw(api.address(), &[head]).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
@@ -72,7 +75,12 @@ async fn a_refused_body_is_read_so_that_its_sender_sees_the_answer() {
     let big = "a".repeat(10 << 20);
     for path in ["/jobs/nope", "/nope", "/jobs"] {
         // Without a content type, or to where nothing is.
-        let answer = http::Client::connect(api.address()).await.unwrap().send(hyper::Method::POST, path, &[], big.clone()).await.unwrap();
+        let answer = http::Client::connect(api.address())
+            .await
+            .unwrap()
+            .send(hyper::Method::POST, path, &[], big.clone())
+            .await
+            .unwrap();
         assert!([404, 415, 422].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
     }
 }
@@ -81,7 +89,8 @@ async fn a_refused_body_is_read_so_that_its_sender_sees_the_answer() {
 async fn a_job_with_a_million_members_is_refused_in_short() {
     let (api, _server) = api(|_| {}).await;
     let members: Vec<String> = (0..500_000).map(|n| format!("\"m{n}\":0")).collect();
-    let answer = http::post(api.address(), "/jobs/add", format!("{{{}}}", members.join(","))).await.unwrap();
+    let answer =
+        http::post(api.address(), "/jobs/add", format!("{{{}}}", members.join(","))).await.unwrap();
     assert_eq!((answer.status.as_u16(), code(&answer)), (422, "unknown_field"));
     assert!(answer.body.to_string().len() < 1000);
 }
@@ -89,7 +98,8 @@ async fn a_job_with_a_million_members_is_refused_in_short() {
 #[tokio::test]
 async fn a_body_that_stops_coming_is_left() {
     let (api, server) = api(|config| config.body_idle_timeout = Duration::from_millis(300)).await;
-    let head = "POST /jobs/add HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 13\r\n\r\n";
+    let head = "POST /jobs/add HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+                application/json\r\ncontent-length: 13\r\n\r\n";
     let answer = raw(api.address(), &[head, "{\"a\":1,"]).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
     assert_eq!(server.client().await.info().await.faktory.total_enqueued, 0);
@@ -98,7 +108,9 @@ async fn a_body_that_stops_coming_is_left() {
 #[tokio::test]
 async fn a_batch_of_the_limit_passes_and_one_job_more_does_not() {
     let (api, _server) = api(|config| config.max_batch_jobs = 3).await;
-    let batch = |count: usize| format!(r#"{{"jobs":[{}]}}"#, vec![r#"{"operation":"add","a":1,"b":2}"#; count].join(","));
+    let batch = |count: usize| {
+        format!(r#"{{"jobs":[{}]}}"#, vec![r#"{"operation":"add","a":1,"b":2}"#; count].join(","))
+    };
     assert_eq!(http::post(api.address(), "/jobs/batch", batch(3)).await.unwrap().status, 202);
     let answer = http::post(api.address(), "/jobs/batch", batch(4)).await.unwrap();
     assert_eq!((answer.status.as_u16(), code(&answer)), (413, "too_many_jobs"));

@@ -4,7 +4,10 @@ use testkit::{TestApi, WorkServer, http};
 
 async fn scrape(api: &TestApi) -> String {
     let text = http::get_text(api.address(), "/metrics").await.unwrap();
-    assert!(text.starts_with("HTTP/1.0 200") && text.contains("text/plain; version=0.0.4"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.0 200") && text.contains("text/plain; version=0.0.4"),
+        "{text}"
+    );
     text
 }
 
@@ -12,15 +15,22 @@ async fn scrape(api: &TestApi) -> String {
 async fn every_documented_metric_is_there_and_no_others() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
-    let answer = http::post(api.address(), "/jobs/add", r#"{"a":1,"b":2,"queue":"a-queue-of-somebody"}"#).await.unwrap();
+    let answer =
+        http::post(api.address(), "/jobs/add", r#"{"a":1,"b":2,"queue":"a-queue-of-somebody"}"#)
+            .await
+            .unwrap();
     assert_eq!(answer.status, 202, "{}", answer.body);
     http::get(api.address(), "/a-path-of-somebody").await.unwrap();
     let text = scrape(&api).await;
     // Each metric is announced by its whole name.
     let announced = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    let names: std::collections::HashSet<&str> = announced.filter(|name| name.starts_with("work_factory")).collect();
+    let names: std::collections::HashSet<&str> =
+        announced.filter(|name| name.starts_with("work_factory")).collect();
     // Those of workers are shown by workers.
-    for metric in service_runtime::metrics::METRICS.iter().filter(|metric| !metric.name.starts_with("work_factory_worker_")) {
+    for metric in service_runtime::metrics::METRICS
+        .iter()
+        .filter(|metric| !metric.name.starts_with("work_factory_worker_"))
+    {
         assert!(names.contains(metric.name), "{} is missing:\n{text}", metric.name);
     }
     for name in &names {
@@ -28,6 +38,9 @@ async fn every_documented_metric_is_there_and_no_others() {
         assert!(known, "{name} is not documented");
     }
     assert!(!text.contains("of-somebody"), "what users write is no label");
-    let accepted = text.lines().find(|line| line.starts_with("work_factory_jobs_total{outcome=\"accepted\"}")).unwrap();
+    let accepted = text
+        .lines()
+        .find(|line| line.starts_with("work_factory_jobs_total{outcome=\"accepted\"}"))
+        .unwrap();
     assert!(accepted.rsplit(' ').next().unwrap().parse::<f64>().unwrap() >= 1.0, "{accepted}");
 }

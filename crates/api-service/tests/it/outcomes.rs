@@ -38,8 +38,7 @@ fn code(answer: &Answer) -> (u16, &str) {
 }
 
 const JOB: &str = r#"{"a":1,"b":2,"job_id":"the-callers-own-id"}"#;
-const BATCH: &str =
-    r#"{"jobs":[{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-0"},{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-1"}]}"#;
+const BATCH: &str = r#"{"jobs":[{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-0"},{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-1"}]}"#;
 
 #[tokio::test]
 async fn each_outcome_has_its_status_and_names_the_job() {
@@ -61,7 +60,8 @@ async fn each_outcome_has_its_status_and_names_the_job() {
 
 #[tokio::test]
 async fn a_batch_says_which_jobs_are_stored_and_which_are_not() {
-    let (api, _server) = api_with("$55\r\n{\"job-of-a-batch-1\":\"jobs must have an args parameter\"}\r\n").await;
+    let (api, _server) =
+        api_with("$55\r\n{\"job-of-a-batch-1\":\"jobs must have an args parameter\"}\r\n").await;
     let answer = post(api.address(), "/jobs/batch", BATCH).await.unwrap();
     assert_eq!(answer.status, 207);
     assert_eq!(
@@ -76,30 +76,42 @@ async fn a_batch_says_which_jobs_are_stored_and_which_are_not() {
     let (api, _server) = api_with("").await;
     let answer = post(api.address(), "/jobs/batch", BATCH).await.unwrap();
     assert_eq!(code(&answer), (504, "outcome_unknown"));
-    assert_eq!((answer.body.get("unknown"), answer.body.get("count")), (Some(&json!([0, 1])), Some(&json!(0))));
+    assert_eq!(
+        (answer.body.get("unknown"), answer.body.get("count")),
+        (Some(&json!([0, 1])), Some(&json!(0)))
+    );
     assert_eq!(answer.body.get("job_ids"), Some(&json!(["job-of-a-batch-0", "job-of-a-batch-1"])));
 }
 
 #[tokio::test]
 async fn without_a_work_server_nothing_is_sent_and_the_answer_says_so() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let api = TestApi::start_with(ApiConfig::new(LinkConfig::new("127.0.0.1", address.port()))).await;
+    let api =
+        TestApi::start_with(ApiConfig::new(LinkConfig::new("127.0.0.1", address.port()))).await;
     let answer = post(api.address(), "/jobs/add", JOB).await.unwrap();
     assert_eq!(code(&answer), (503, "work_server_unreachable"));
     assert!(answer.headers.contains_key("retry-after"));
     let answer = post(api.address(), "/jobs/batch", BATCH).await.unwrap();
     assert_eq!(code(&answer), (503, "work_server_unreachable"));
-    assert_eq!((answer.body.get("not_sent"), answer.body.get("count")), (Some(&json!([0, 1])), Some(&json!(0))));
+    assert_eq!(
+        (answer.body.get("not_sent"), answer.body.get("count")),
+        (Some(&json!([0, 1])), Some(&json!(0)))
+    );
 }
 
 #[tokio::test]
 async fn a_request_ends_by_its_deadline_whatever_the_work_server_does() {
     // It takes connections and never greets.
     let server = Quirky::start(|_, mut session| async move { session.silence().await }).await;
-    let mut config = ApiConfig::new(LinkConfig { connect_timeout: Duration::from_secs(60), ..server.link() });
+    let mut config =
+        ApiConfig::new(LinkConfig { connect_timeout: Duration::from_secs(60), ..server.link() });
     config.request_timeout = Duration::from_millis(300);
     let api = TestApi::start_with(config).await;
-    let answer = tokio::time::timeout(Duration::from_secs(20), post(api.address(), "/jobs/add", JOB)).await.unwrap().unwrap();
+    let answer =
+        tokio::time::timeout(Duration::from_secs(20), post(api.address(), "/jobs/add", JOB))
+            .await
+            .unwrap()
+            .unwrap();
     assert_eq!(code(&answer), (503, "work_server_unreachable"));
 }
 

@@ -25,7 +25,11 @@ async fn what_is_too_much_is_refused_and_what_is_accepted_is_stored() {
                 let jobs = line.matches("\"jid\"").count();
                 if jobs > 0 {
                     let _turn = turn.lock().await;
-                    tokio::time::sleep(Duration::from_secs(1) * u32::try_from(jobs).unwrap() / u32::try_from(PER_SECOND).unwrap()).await;
+                    tokio::time::sleep(
+                        Duration::from_secs(1) * u32::try_from(jobs).unwrap()
+                            / u32::try_from(PER_SECOND).unwrap(),
+                    )
+                    .await;
                     counter.fetch_add(jobs, Ordering::SeqCst);
                 }
                 session.send("$2\r\n{}\r\n").await;
@@ -44,11 +48,19 @@ async fn what_is_too_much_is_refused_and_what_is_accepted_is_stored() {
         clients.spawn(async move {
             let mut client = http::Client::connect(address).await.unwrap();
             let mut codes = Vec::new();
-            let batch = format!("{{\"jobs\":[{}]}}", vec![r#"{"operation":"add","a":1,"b":2}"#; 20].join(","));
+            let batch = format!(
+                "{{\"jobs\":[{}]}}",
+                vec![r#"{"operation":"add","a":1,"b":2}"#; 20].join(",")
+            );
             for _ in 0..10 {
                 let answer = client.post("/jobs/batch", batch.clone()).await.unwrap();
-                let code = answer.body.get("code").and_then(Value::as_str).unwrap_or("stored").to_owned();
-                assert_eq!(answer.headers.contains_key("retry-after"), code == "overloaded", "{code}");
+                let code =
+                    answer.body.get("code").and_then(Value::as_str).unwrap_or("stored").to_owned();
+                assert_eq!(
+                    answer.headers.contains_key("retry-after"),
+                    code == "overloaded",
+                    "{code}"
+                );
                 codes.push(code);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -60,5 +72,9 @@ async fn what_is_too_much_is_refused_and_what_is_accepted_is_stored() {
     let overloaded = codes.iter().filter(|code| *code == "overloaded").count();
     assert_eq!(accepted + overloaded, 1000, "{codes:?}");
     assert!(overloaded > 0 && accepted > 0, "{accepted} accepted, {overloaded} refused");
-    assert_eq!(stored.load(Ordering::SeqCst), 20 * accepted, "what was refused was not sent, what was accepted arrived once");
+    assert_eq!(
+        stored.load(Ordering::SeqCst),
+        20 * accepted,
+        "what was refused was not sent, what was accepted arrived once"
+    );
 }

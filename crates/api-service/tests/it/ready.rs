@@ -9,13 +9,22 @@ use testkit::{Quirky, TestApi, eventually, http};
 #[tokio::test]
 async fn not_ready_before_the_first_success_and_ready_after_it() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let api = TestApi::start_with(ApiConfig::new(LinkConfig::new("127.0.0.1", address.port()))).await;
+    let api =
+        TestApi::start_with(ApiConfig::new(LinkConfig::new("127.0.0.1", address.port()))).await;
     assert_eq!(http::get(api.address(), "/health").await.unwrap().status, 200);
     let answer = http::get(api.address(), "/ready").await.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.body.get("code").unwrap().as_str()), (503, Some("work_server_unreachable")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.get("code").unwrap().as_str()),
+        (503, Some("work_server_unreachable"))
+    );
 
     let folder = tempfile::tempdir().unwrap();
-    let broker = faktory_broker::Broker::start(faktory_broker::BrokerConfig::new(address, folder.path().to_owned())).await.unwrap();
+    let broker = faktory_broker::Broker::start(faktory_broker::BrokerConfig::new(
+        address,
+        folder.path().to_owned(),
+    ))
+    .await
+    .unwrap();
     api.ready().await;
     broker.stop().await.unwrap();
 }
@@ -35,8 +44,17 @@ async fn not_ready_while_the_latest_push_was_refused() {
     let address = api.address();
     assert_eq!(http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap().status, 503);
     let answer = http::get(address, "/ready").await.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.body.get("code").unwrap().as_str()), (503, Some("work_server_refusing")));
-    assert_eq!(http::post(address, "/jobs/add", r#"{"a":1,"b":2,"job_id":"job-that-is-taken"}"#).await.unwrap().status, 202);
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.get("code").unwrap().as_str()),
+        (503, Some("work_server_refusing"))
+    );
+    assert_eq!(
+        http::post(address, "/jobs/add", r#"{"a":1,"b":2,"job_id":"job-that-is-taken"}"#)
+            .await
+            .unwrap()
+            .status,
+        202
+    );
     eventually("ready again", Duration::from_secs(5), || async move {
         (http::get(address, "/ready").await.unwrap().status == 200).then_some(())
     })

@@ -27,11 +27,17 @@ async fn a_request_in_flight_when_the_time_is_up_ends_as_unknown() {
     let api = TestApi::start_with(config).await;
     api.ready().await;
     let address = api.address();
-    let request = tokio::spawn(async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() });
+    let request =
+        tokio::spawn(
+            async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() },
+        );
     read.recv().await.unwrap();
     api.stop(Duration::from_millis(200)).await;
     let answer = request.await.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.body.get("code").and_then(Value::as_str)), (504, Some("outcome_unknown")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.get("code").and_then(Value::as_str)),
+        (504, Some("outcome_unknown"))
+    );
 }
 
 #[tokio::test]

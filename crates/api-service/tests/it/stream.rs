@@ -11,7 +11,8 @@ use testkit::{Quirky, TestApi, WorkServer, WorkServerKind, eventually};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// A stream under way. HTTP/1.0, because its answer is the bare lines up to the end of the connection.
+/// A stream under way. HTTP/1.0, because its answer is the bare lines up to the end of the
+/// connection.
 struct Stream {
     stream: BufReader<TcpStream>,
 }
@@ -21,7 +22,8 @@ impl Stream {
     async fn begin(api: &TestApi, bytes: usize) -> Self {
         let mut stream = TcpStream::connect(api.address()).await.unwrap();
         let head = format!(
-            "POST /jobs/stream HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {bytes}\r\n\r\n"
+            "POST /jobs/stream HTTP/1.0\r\nhost: localhost\r\ncontent-type: \
+             application/x-ndjson\r\ncontent-length: {bytes}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         Self { stream: BufReader::new(stream) }
@@ -33,7 +35,8 @@ impl Stream {
 
     async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let read = tokio::time::timeout(Duration::from_secs(30), self.stream.read_line(&mut line)).await;
+        let read =
+            tokio::time::timeout(Duration::from_secs(30), self.stream.read_line(&mut line)).await;
         (read.unwrap().unwrap() > 0).then(|| line.trim_end().to_owned())
     }
 
@@ -92,8 +95,12 @@ async fn every_line_has_its_own_result_and_a_bad_one_harms_no_other() {
         ]
         .join("\n");
         let results = post(&api, &body).await;
-        let seen: Vec<_> =
-            results.iter().map(|result| (at(result, "/line").as_u64().unwrap(), at(result, "/error/code").as_str())).collect();
+        let seen: Vec<_> = results
+            .iter()
+            .map(|result| {
+                (at(result, "/line").as_u64().unwrap(), at(result, "/error/code").as_str())
+            })
+            .collect();
         let expected = [
             (1, None),
             (3, Some("missing_field")),
@@ -106,7 +113,11 @@ async fn every_line_has_its_own_result_and_a_bad_one_harms_no_other() {
         assert_eq!(seen, expected, "{kind:?}");
         let faulty = results.iter().find(|result| at(result, "/line") == 3).unwrap();
         assert_eq!(
-            (at(faulty, "/error/outcome"), at(faulty, "/error/errors/0/pointer"), at(faulty, "/error/status")),
+            (
+                at(faulty, "/error/outcome"),
+                at(faulty, "/error/errors/0/pointer"),
+                at(faulty, "/error/status")
+            ),
             (&json!("not_sent"), &json!("/b"), &json!(422))
         );
         assert_eq!(server.client().await.info().await.faktory.total_enqueued, 4, "{kind:?}");
@@ -137,10 +148,13 @@ async fn results_come_while_the_request_goes_on() {
 async fn a_long_stream_is_stored_exactly_once() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
-    let body: String = (0..30_000).map(|number| format!("{{\"operation\":\"add\",\"a\":{number},\"b\":1}}\n")).collect();
+    let body: String = (0..30_000)
+        .map(|number| format!("{{\"operation\":\"add\",\"a\":{number},\"b\":1}}\n"))
+        .collect();
     let stream = Stream::begin(&api, body.len()).await;
     let (read, mut write) = stream.stream.into_inner().into_split();
-    let writing = tokio::spawn(async move { write.write_all(body.as_bytes()).await.map(|()| write) });
+    let writing =
+        tokio::spawn(async move { write.write_all(body.as_bytes()).await.map(|()| write) });
     let mut text = String::new();
     BufReader::new(read).read_to_string(&mut text).await.unwrap();
     writing.await.unwrap().unwrap();
@@ -165,23 +179,31 @@ async fn what_was_answered_before_a_cut_stands_and_the_service_goes_on() {
     assert!(at(&stream.result().await.unwrap(), "/job_id").is_string());
     drop(stream);
     assert_eq!(post(&api, "{\"operation\":\"add\",\"a\":1,\"b\":2}").await.len(), 1);
-    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 2, "the half line is no job");
+    assert_eq!(
+        server.client().await.info().await.faktory.total_enqueued,
+        2,
+        "the half line is no job"
+    );
 }
 
-/// Sends lines until nothing more is taken; returns how many whole lines were, and what of the last one is still to be sent.
+/// Sends lines until nothing more is taken; returns how many whole lines were, and what of the last
+/// one is still to be sent.
 async fn send_until_held_back(stream: &mut Stream, line: &str, most: usize) -> (usize, String) {
     let chunk = line.repeat(100);
     let mut sent = 0;
     while sent < most {
         let from = sent % chunk.len();
         let rest = chunk.as_bytes().get(from..).unwrap();
-        match tokio::time::timeout(Duration::from_secs(1), stream.stream.get_mut().write(rest)).await {
+        match tokio::time::timeout(Duration::from_secs(1), stream.stream.get_mut().write(rest))
+            .await
+        {
             Ok(result) => sent += result.unwrap(),
             Err(_) => break,
         }
     }
     assert!(sent < most, "all of {sent} bytes was taken");
-    let rest = if sent.is_multiple_of(line.len()) { "" } else { line.get(sent % line.len()..).unwrap() };
+    let rest =
+        if sent.is_multiple_of(line.len()) { "" } else { line.get(sent % line.len()..).unwrap() };
     (sent.div_ceil(line.len()), rest.to_owned())
 }
 
@@ -212,22 +234,30 @@ async fn a_client_that_reads_nothing_is_held_back_and_then_finds_every_result() 
     api.ready().await;
     let mut stream = Stream::begin(&api, 1 << 30).await;
     // Bad lines, whose results are larger than they are.
-    let (lines, rest) = send_until_held_back(&mut stream, "{\"operation\":\"add\",\"a\":1}\n", 100 << 20).await;
+    let (lines, rest) =
+        send_until_held_back(&mut stream, "{\"operation\":\"add\",\"a\":1}\n", 100 << 20).await;
     // Others are served meanwhile.
     assert_eq!(post(&api, "{\"operation\":\"add\",\"a\":1,\"b\":2}").await.len(), 1);
     let (read, mut write) = stream.stream.into_inner().into_split();
     let sending = tokio::spawn(async move {
         write.write_all(rest.as_bytes()).await.unwrap();
-        // The end of what is sent, though the length was to be another: the body broke off, which is said too.
+        // The end of what is sent, though the length was to be another: the body broke off, which
+        // is said too.
         write.shutdown().await.unwrap();
         write
     });
     let mut text = String::new();
     BufReader::new(read).read_to_string(&mut text).await.unwrap();
     sending.await.unwrap();
-    let numbers: Vec<u64> = text.lines().filter_map(|line| at(&serde_json::from_str(line).ok()?, "/line").as_u64()).collect();
+    let numbers: Vec<u64> = text
+        .lines()
+        .filter_map(|line| at(&serde_json::from_str(line).ok()?, "/line").as_u64())
+        .collect();
     assert_eq!(numbers.len(), lines);
-    assert!(numbers.iter().zip(1..).all(|(number, expected)| *number == expected), "each line once, and bad ones in their order");
+    assert!(
+        numbers.iter().zip(1..).all(|(number, expected)| *number == expected),
+        "each line once, and bad ones in their order"
+    );
 }
 
 #[tokio::test]
@@ -253,7 +283,9 @@ async fn a_stream_waits_while_the_circuit_is_open() {
     let api = TestApi::start_with(config).await;
     api.ready().await;
     broken.store(true, Ordering::SeqCst);
-    let post = || async { testkit::http::post(api.address(), "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() };
+    let post = || async {
+        testkit::http::post(api.address(), "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap()
+    };
     // It stays open: probes fail too.
     eventually("the circuit opens", Duration::from_secs(20), || async {
         (at(&post().await.body, "/code") == "circuit_open").then_some(())
@@ -288,12 +320,17 @@ async fn outcomes_are_told_as_they_are() {
     .await;
     let api = TestApi::start_with(ApiConfig::new(server.link())).await;
     api.ready().await;
-    for (id, outcome, code) in
-        [("job-refused-000000", "refused", "refused_by_work_server"), ("job-unknown-000000", "unknown", "outcome_unknown")]
-    {
-        let results = post(&api, &format!("{{\"jobtype\":\"x\",\"args\":[],\"job_id\":\"{id}\"}}\n")).await;
+    for (id, outcome, code) in [
+        ("job-refused-000000", "refused", "refused_by_work_server"),
+        ("job-unknown-000000", "unknown", "outcome_unknown"),
+    ] {
+        let results =
+            post(&api, &format!("{{\"jobtype\":\"x\",\"args\":[],\"job_id\":\"{id}\"}}\n")).await;
         let error = at(results.first().unwrap(), "/error");
-        assert_eq!((at(error, "/outcome"), at(error, "/code"), at(error, "/job_id")), (&json!(outcome), &json!(code), &json!(id)));
+        assert_eq!(
+            (at(error, "/outcome"), at(error, "/code"), at(error, "/job_id")),
+            (&json!(outcome), &json!(code), &json!(id))
+        );
     }
 }
 
@@ -317,7 +354,10 @@ async fn a_stream_must_be_announced_as_one() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let answer = testkit::http::post(api.address(), "/jobs/stream", "{}").await.unwrap();
-    assert_eq!((answer.status.as_u16(), at(&answer.body, "/code")), (415, &json!("unsupported_media_type")));
+    assert_eq!(
+        (answer.status.as_u16(), at(&answer.body, "/code")),
+        (415, &json!("unsupported_media_type"))
+    );
     assert!(at(&answer.body, "/detail").as_str().unwrap().contains("application/x-ndjson"));
     eventually("the API lives", Duration::from_secs(5), || async { Some(()) }).await;
 }

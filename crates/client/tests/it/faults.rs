@@ -8,8 +8,8 @@ use client::{Client, JobOutcome, NewJob, PostError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A server that gives these answers, one a request, then the last for ever; an empty one closes the connection
-/// after the request. Counts requests.
+/// A server that gives these answers, one a request, then the last for ever; an empty one closes
+/// the connection after the request. Counts requests.
 async fn scripted(answers: Vec<String>) -> (Client, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::builder(&format!("http://{}", listener.local_addr().unwrap()))
@@ -45,12 +45,18 @@ async fn scripted(answers: Vec<String>) -> (Client, Arc<AtomicUsize>) {
 fn complete(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+    let length = head
+        .lines()
+        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok())
+        .unwrap_or(0);
     body.len() >= length
 }
 
 fn answer(status: u16, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
+        body.len()
+    )
 }
 
 fn job() -> NewJob {
@@ -59,8 +65,13 @@ fn job() -> NewJob {
 
 #[tokio::test]
 async fn a_refusal_for_now_is_tried_again_and_no_longer_than_asked() {
-    let busy = answer(503, "retry-after: 0\r\n", r#"{"status":503,"code":"overloaded","detail":"too much"}"#);
-    let (client, requests) = scripted(vec![busy.clone(), busy.clone(), answer(202, "", r#"{"job_id":"x"}"#)]).await;
+    let busy = answer(
+        503,
+        "retry-after: 0\r\n",
+        r#"{"status":503,"code":"overloaded","detail":"too much"}"#,
+    );
+    let (client, requests) =
+        scripted(vec![busy.clone(), busy.clone(), answer(202, "", r#"{"job_id":"x"}"#)]).await;
     assert_eq!(client.post(&job()).await.unwrap(), "x");
     assert_eq!(requests.load(Ordering::SeqCst), 3);
     let (client, requests) = scripted(vec![busy]).await;
@@ -71,7 +82,11 @@ async fn a_refusal_for_now_is_tried_again_and_no_longer_than_asked() {
 #[tokio::test]
 async fn an_unknown_outcome_is_never_sent_again() {
     let gone = String::new();
-    let unknown = answer(504, "", r#"{"status":504,"code":"outcome_unknown","detail":"no reply","job_id":"j1"}"#);
+    let unknown = answer(
+        504,
+        "",
+        r#"{"status":504,"code":"outcome_unknown","detail":"no reply","job_id":"j1"}"#,
+    );
     let broken = "HTTP/1.1 202 Accepted\r\ncontent-length: 100\r\n\r\n{".to_owned();
     let nonsense = answer(202, "", "<html>");
     // Of a gateway, which may have passed the request on.
@@ -89,10 +104,17 @@ async fn an_unknown_outcome_is_never_sent_again() {
         (answer(500, "", "oh"), None),
     ] {
         let (client, requests) = scripted(vec![script.clone()]).await;
-        let Err(PostError::Unknown { job_id, .. }) = client.post(&job()).await else { unreachable!("{script}") };
+        let Err(PostError::Unknown { job_id, .. }) = client.post(&job()).await else {
+            unreachable!("{script}")
+        };
         assert_eq!(job_id.as_deref(), id);
         let outcomes = client.post_batch(&[job(), job()]).await;
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, JobOutcome::Failed(PostError::Unknown { .. }))), "{script} {outcomes:?}");
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, JobOutcome::Failed(PostError::Unknown { .. }))),
+            "{script} {outcomes:?}"
+        );
         assert_eq!(requests.load(Ordering::SeqCst), 2, "{script}");
     }
 }
@@ -100,11 +122,17 @@ async fn an_unknown_outcome_is_never_sent_again() {
 #[tokio::test]
 async fn of_a_batch_only_what_was_not_sent_is_sent_again() {
     let some = r#"{"job_ids":["a","b","c","d"],"count":1,"rejected":[{"index":1,"job_id":"b","code":"refused_by_work_server","detail":"no"}],"unknown":[2],"not_sent":[3]}"#;
-    let (client, requests) = scripted(vec![answer(207, "", some), answer(202, "", r#"{"job_ids":["e"],"count":1}"#)]).await;
+    let (client, requests) =
+        scripted(vec![answer(207, "", some), answer(202, "", r#"{"job_ids":["e"],"count":1}"#)])
+            .await;
     let outcomes = client.post_batch(&[job(), job(), job(), job()]).await;
     assert_eq!(outcomes[0], JobOutcome::Stored { job_id: "a".into() });
-    assert!(matches!(&outcomes[1], JobOutcome::Failed(PostError::Refused(problem)) if problem.detail == "no"));
-    assert!(matches!(&outcomes[2], JobOutcome::Failed(PostError::Unknown { job_id: Some(id), .. }) if id == "c"));
+    assert!(
+        matches!(&outcomes[1], JobOutcome::Failed(PostError::Refused(problem)) if problem.detail == "no")
+    );
+    assert!(
+        matches!(&outcomes[2], JobOutcome::Failed(PostError::Unknown { job_id: Some(id), .. }) if id == "c")
+    );
     assert_eq!(outcomes[3], JobOutcome::Stored { job_id: "e".into() });
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
@@ -114,7 +142,10 @@ async fn ids_in_an_answer_that_is_no_success_make_no_job_stored() {
     let body = r#"{"status":500,"code":"odd","detail":"odd","job_ids":["a","b"]}"#;
     let (client, requests) = scripted(vec![answer(500, "", body)]).await;
     for outcome in client.post_batch(&[job(), job()]).await {
-        assert!(matches!(outcome, JobOutcome::Failed(PostError::Unknown { job_id: Some(_), .. })), "{outcome:?}");
+        assert!(
+            matches!(outcome, JobOutcome::Failed(PostError::Unknown { job_id: Some(_), .. })),
+            "{outcome:?}"
+        );
     }
     assert_eq!(requests.load(Ordering::SeqCst), 1);
 }
@@ -124,14 +155,19 @@ async fn without_a_server_nothing_was_sent() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = Client::builder(&format!("http://{port}")).attempts(2).build().unwrap();
     assert!(matches!(client.post(&job()).await, Err(PostError::NotStored(_))));
-    assert!(matches!(&client.post_batch(&[job()]).await[0], JobOutcome::Failed(PostError::NotStored(_))));
+    assert!(matches!(
+        &client.post_batch(&[job()]).await[0],
+        JobOutcome::Failed(PostError::NotStored(_))
+    ));
 }
 
 #[tokio::test]
 async fn a_request_without_an_answer_ends_as_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client =
-        Client::builder(&format!("http://{}", listener.local_addr().unwrap())).timeout(Duration::from_millis(300)).build().unwrap();
+    let client = Client::builder(&format!("http://{}", listener.local_addr().unwrap()))
+        .timeout(Duration::from_millis(300))
+        .build()
+        .unwrap();
     assert!(matches!(client.post(&job()).await, Err(PostError::Unknown { .. })));
 }
 

@@ -33,7 +33,10 @@ pub(super) struct Connections(HashMap<ConnectionId, Connection>);
 
 impl Connections {
     pub(super) fn open(&mut self, id: ConnectionId, wid: Option<String>) {
-        self.0.insert(id, Connection { wid, state: State::Idle, backlog: VecDeque::new(), input_ended: false });
+        self.0.insert(
+            id,
+            Connection { wid, state: State::Idle, backlog: VecDeque::new(), input_ended: false },
+        );
     }
 
     pub(super) fn close(&mut self, id: ConnectionId) -> Option<Connection> {
@@ -52,13 +55,18 @@ impl Connections {
     }
 
     pub(super) fn queue(&mut self, id: ConnectionId, request: Result<Command, CommandError>) {
-        if let Some(connection) = self.0.get_mut(&id).filter(|connection| connection.state != State::Closed) {
+        if let Some(connection) =
+            self.0.get_mut(&id).filter(|connection| connection.state != State::Closed)
+        {
             connection.backlog.push_back(request);
         }
     }
 
     /// The next command, where the connection waits for nothing.
-    pub(super) fn next_request(&mut self, id: ConnectionId) -> Option<Result<Command, CommandError>> {
+    pub(super) fn next_request(
+        &mut self,
+        id: ConnectionId,
+    ) -> Option<Result<Command, CommandError>> {
         let connection = self.0.get_mut(&id)?;
         if connection.state == State::Idle { connection.backlog.pop_front() } else { None }
     }
@@ -68,7 +76,9 @@ impl Connections {
     }
 
     pub(super) fn set_state(&mut self, id: ConnectionId, state: State) {
-        if let Some(connection) = self.0.get_mut(&id).filter(|connection| connection.state != State::Closed) {
+        if let Some(connection) =
+            self.0.get_mut(&id).filter(|connection| connection.state != State::Closed)
+        {
             connection.state = state;
         }
     }

@@ -10,7 +10,8 @@ use super::records::Entry;
 use super::{ConnectionId, Edit, Machine, Now, Reservation, given_back};
 use crate::store::{Store, StoreError, Table};
 
-/// A reservation ends so long after its time: an ACK that is on its way then still counts. Faktory looks every 15 s.
+/// A reservation ends so long after its time: an ACK that is on its way then still counts. Faktory
+/// looks every 15 s.
 const GRACE: Duration = Duration::from_secs(10);
 
 impl Machine {
@@ -26,7 +27,11 @@ impl Machine {
             self.answer_fetch(connection, Reply::Nothing, None);
             return Ok(());
         }
-        let queues = if self.workers.may_fetch(self.connections.wid(connection)) { queues } else { Vec::new() };
+        let queues = if self.workers.may_fetch(self.connections.wid(connection)) {
+            queues
+        } else {
+            Vec::new()
+        };
         if let Some((reply, reservation)) = self.take_from_first(store, now, &queues)? {
             self.answer_fetch(connection, reply, Some(reservation));
             return Ok(());
@@ -37,8 +42,14 @@ impl Machine {
     }
 
     /// Hands the jobs of a queue to those who wait for it.
-    pub(super) fn serve(&mut self, store: &mut dyn Store, now: Now, queue: u32) -> Result<(), StoreError> {
-        while let Some(waiting_in) = self.queues.get(queue).filter(|queue| queue.length > 0 && !queue.paused)
+    pub(super) fn serve(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        queue: u32,
+    ) -> Result<(), StoreError> {
+        while let Some(waiting_in) =
+            self.queues.get(queue).filter(|queue| queue.length > 0 && !queue.paused)
             && let Some((ticket, connection)) = self.waiting.first(&waiting_in.name)
         {
             if !self.workers.may_fetch(self.connections.wid(connection)) {
@@ -57,10 +68,17 @@ impl Machine {
     }
 
     /// Takes the first job of the first of these queues that has one and is not paused.
-    fn take_from_first(&mut self, store: &mut dyn Store, now: Now, queues: &[String]) -> Result<Option<(Reply, Reservation)>, StoreError> {
+    fn take_from_first(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        queues: &[String],
+    ) -> Result<Option<(Reply, Reservation)>, StoreError> {
         for name in queues {
             let Some(id) = self.queues.id(name) else { continue };
-            while let Some(queue) = self.queues.get_mut(id).filter(|queue| queue.length > 0 && !queue.paused) {
+            while let Some(queue) =
+                self.queues.get_mut(id).filter(|queue| queue.length > 0 && !queue.paused)
+            {
                 let Some((position, entry)) = queue.take_first(store, id)? else { break };
                 if let Some(taken) = self.reserve(store, now, id, position, &entry)? {
                     return Ok(Some(taken));
@@ -92,15 +110,26 @@ impl Machine {
         let slot = Slot { due, number: self.counters.number() };
         self.put_into(&mut edit, Place::Working, slot, entry);
         self.commit(store, edit)?;
-        Ok(Some((Reply::Bulk(Bytes::from(document(body, entry))), Reservation { slot, may_have_arrived: false })))
+        Ok(Some((
+            Reply::Bulk(Bytes::from(document(body, entry))),
+            Reservation { slot, may_have_arrived: false },
+        )))
     }
 
-    /// Jobs whose replies could not be delivered go back to where they were, all before the next one is handed out;
-    /// nothing of this counts as a failure. One that may have arrived and may be run only once stays reserved: it could be running.
-    pub(super) fn give_back(&mut self, store: &mut dyn Store, now: Now, reservations: &[Reservation]) -> Result<(), StoreError> {
+    /// Jobs whose replies could not be delivered go back to where they were, all before the next
+    /// one is handed out; nothing of this counts as a failure. One that may have arrived and may be
+    /// run only once stays reserved: it could be running.
+    pub(super) fn give_back(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        reservations: &[Reservation],
+    ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         for Reservation { slot, may_have_arrived } in reservations {
-            let Some(bytes) = store.get(Table::Sets, &keys::set(Place::Working, *slot))? else { continue };
+            let Some(bytes) = store.get(Table::Sets, &keys::set(Place::Working, *slot))? else {
+                continue;
+            };
             let entry = Entry::decode(&bytes)?;
             if *may_have_arrived && entry.retry == 0 {
                 continue;
@@ -109,9 +138,20 @@ impl Machine {
             match self.queues.get_mut(entry.queue) {
                 Some(queue) => {
                     edit.touch(entry.queue);
-                    edit.batch.put(Table::Queued, keys::queued(entry.queue, entry.position), entry.encode());
+                    edit.batch.put(
+                        Table::Queued,
+                        keys::queued(entry.queue, entry.position),
+                        entry.encode(),
+                    );
                     if *may_have_arrived {
-                        self.given_back.note(entry.id, given_back::Place { queue: entry.queue, position: entry.position, job: entry.job });
+                        self.given_back.note(
+                            entry.id,
+                            given_back::Place {
+                                queue: entry.queue,
+                                position: entry.position,
+                                job: entry.job,
+                            },
+                        );
                     }
                     queue.put_back(entry.position, entry);
                 }

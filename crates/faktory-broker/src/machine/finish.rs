@@ -30,10 +30,21 @@ impl Machine {
     }
 
     /// The job was put back because nobody knew whether it had arrived. It had, and is done.
-    fn ack_queued(&mut self, store: &mut dyn Store, place: given_back::Place) -> Result<(), StoreError> {
+    fn ack_queued(
+        &mut self,
+        store: &mut dyn Store,
+        place: given_back::Place,
+    ) -> Result<(), StoreError> {
         let key = keys::queued(place.queue, place.position);
-        let Some(entry) = store.get(Table::Queued, &key)?.map(|bytes| Entry::decode(&bytes)).transpose()? else { return Ok(()) };
-        let Some(queue) = self.queues.get_mut(place.queue).filter(|_| entry.job == place.job) else { return Ok(()) };
+        let Some(entry) =
+            store.get(Table::Queued, &key)?.map(|bytes| Entry::decode(&bytes)).transpose()?
+        else {
+            return Ok(());
+        };
+        let Some(queue) = self.queues.get_mut(place.queue).filter(|_| entry.job == place.job)
+        else {
+            return Ok(());
+        };
         queue.take_out(place.position);
         let mut edit = Edit::default();
         edit.touch(place.queue);
@@ -44,9 +55,17 @@ impl Machine {
         self.commit(store, edit)
     }
 
-    pub(super) fn fail(&mut self, store: &mut dyn Store, now: Now, report: FailReport) -> Result<Reply, StoreError> {
+    pub(super) fn fail(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        report: FailReport,
+    ) -> Result<Reply, StoreError> {
         let Some((slot, entry)) = oldest_reservation(store, &report.jid)? else {
-            return Ok(Reply::error(format_args!("Job not found {}", report.jid.chars().take(200).collect::<String>())));
+            return Ok(Reply::error(format_args!(
+                "Job not found {}",
+                report.jid.chars().take(200).collect::<String>()
+            )));
         };
         let mut edit = Edit::default();
         self.take_out(&mut edit, Place::Working, slot, &entry);
@@ -57,7 +76,12 @@ impl Machine {
     }
 
     /// Ends reservations whose time has run out.
-    pub(super) fn expire_reservations(&mut self, store: &mut dyn Store, now: Now, due: Vec<(Slot, Entry)>) -> Result<(), StoreError> {
+    pub(super) fn expire_reservations(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        due: Vec<(Slot, Entry)>,
+    ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         for (slot, entry) in due {
             self.take_out(&mut edit, Place::Working, slot, &entry);
@@ -79,10 +103,18 @@ impl Machine {
         let mut failure = match entry.failure.take() {
             Some(before) => Failure {
                 retry_count: before.retry_count.saturating_add(1),
-                remaining: if before.remaining > 0 { before.remaining - 1 } else { before.remaining },
+                remaining: if before.remaining > 0 {
+                    before.remaining - 1
+                } else {
+                    before.remaining
+                },
                 ..before
             },
-            None => Failure { failed_at: now.wall.to_string(), remaining: entry.retry, ..Failure::default() },
+            None => Failure {
+                failed_at: now.wall.to_string(),
+                remaining: entry.retry,
+                ..Failure::default()
+            },
         };
         failure.errtype = report.errtype;
         failure.message = report.message;
@@ -107,11 +139,16 @@ impl Machine {
 /// Ids may repeat; the reservation made first is released first.
 fn oldest_reservation(store: &dyn Store, jid: &str) -> Result<Option<(Slot, Entry)>, StoreError> {
     let hash = keys::id_hash(jid);
-    let (from, to) = (keys::index_prefix(Place::Working, &hash), keys::index_limit(Place::Working, &hash));
-    let Some((key, value)) = store.range(Table::Index, &from, &to, 1)?.pop() else { return Ok(None) };
+    let (from, to) =
+        (keys::index_prefix(Place::Working, &hash), keys::index_limit(Place::Working, &hash));
+    let Some((key, value)) = store.range(Table::Index, &from, &to, 1)?.pop() else {
+        return Ok(None);
+    };
     let slot = slot_of_index(&key, &value)?;
     // Both are written and deleted in one batch; an entry of the index that points nowhere is none.
-    let Some(entry) = store.get(Table::Sets, &keys::set(Place::Working, slot))? else { return Ok(None) };
+    let Some(entry) = store.get(Table::Sets, &keys::set(Place::Working, slot))? else {
+        return Ok(None);
+    };
     Ok(Some((slot, Entry::decode(&entry)?)))
 }
 

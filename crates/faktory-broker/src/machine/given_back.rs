@@ -1,11 +1,13 @@
-//! Jobs in queues again whose replies may have reached somebody: where they lie, so that an ACK for one, sent by who had it after all, ends it there
-//! instead of being an ACK for nothing, and the job being run a second time.
+//! Jobs in queues again whose replies may have reached somebody: where they lie, so that an ACK for
+//! one, sent by who had it after all, ends it there instead of being an ACK for nothing, and the
+//! job being run a second time.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::keys::IdHash;
 
-/// So many are known at the most; for older ones an ACK is one for nothing, and they are run again, as every job may be.
+/// So many are known at the most; for older ones an ACK is one for nothing, and they are run again,
+/// as every job may be.
 const MAX: usize = 100_000;
 
 /// Where such a job lies.

@@ -22,8 +22,15 @@ const FAKTORY_VERSION: &str = "1.10.0";
 impl Machine {
     pub(super) fn info(&self, now: Now) -> Reply {
         let sets = self.counters.sets;
-        let queues: BTreeMap<String, u64> = self.queues.known().map(|queue| (queue.name.clone(), queue.length)).collect();
-        let mover = |enqueued, size| TaskInfo { cycles: Some(0), enqueued: Some(enqueued), size, wall_time_sec: Some(0.0), reaped: None };
+        let queues: BTreeMap<String, u64> =
+            self.queues.known().map(|queue| (queue.name.clone(), queue.length)).collect();
+        let mover = |enqueued, size| TaskInfo {
+            cycles: Some(0),
+            enqueued: Some(enqueued),
+            size,
+            wall_time_sec: Some(0.0),
+            reaped: None,
+        };
         let reaper = |reaped, size| TaskInfo { reaped: Some(reaped), size, ..TaskInfo::default() };
         let tasks = BTreeMap::from([
             ("Busy".to_owned(), reaper(self.tasks.expired, sets.working)),
@@ -53,6 +60,7 @@ impl Machine {
                 used_memory_mb: self.used_memory_mb,
             },
         };
-        serde_json::to_vec(&info).map_or_else(|_| Reply::error("internal error"), |body| Reply::Bulk(Bytes::from(body)))
+        serde_json::to_vec(&info)
+            .map_or_else(|_| Reply::error("internal error"), |body| Reply::Bulk(Bytes::from(body)))
     }
 }

@@ -85,7 +85,8 @@ pub(super) fn position_of(queued_key: &[u8]) -> Option<u64> {
 }
 
 pub(super) fn set(place: Place, slot: Slot) -> Vec<u8> {
-    [[place.tag()].as_slice(), &ordered(slot.due).to_be_bytes(), &slot.number.to_be_bytes()].concat()
+    [[place.tag()].as_slice(), &ordered(slot.due).to_be_bytes(), &slot.number.to_be_bytes()]
+        .concat()
 }
 
 /// The first key behind those of entries due at `until`.

@@ -1,4 +1,5 @@
-//! MUTATE: a long one is carried out in parts, so that other connections' commands go on in between.
+//! MUTATE: a long one is carried out in parts, so that other connections' commands go on in
+//! between.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -29,7 +30,8 @@ pub(super) struct Mutating {
 /// Which entries, and how far it has come.
 #[derive(Debug)]
 enum Select {
-    /// Those with these ids, found through the index; of the first id, those with a number behind `after`.
+    /// Those with these ids, found through the index; of the first id, those with a number behind
+    /// `after`.
     Ids { ids: VecDeque<String>, after: Option<u64> },
     /// Those between two keys that match.
     Scan { from: Vec<u8>, to: Vec<u8>, job_type: Option<String>, pattern: Option<String> },
@@ -44,20 +46,32 @@ impl Machine {
         mutation: Mutation,
     ) -> Result<(), StoreError> {
         let place = Place::from(mutation.target);
-        if mutation.filter.regexp.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
-            self.answer(connection, Reply::error(format!("a regexp has at most {PATTERN_BYTES_MAX} bytes")));
+        if mutation.filter.regexp.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX)
+        {
+            self.answer(
+                connection,
+                Reply::error(format!("a regexp has at most {PATTERN_BYTES_MAX} bytes")),
+            );
             return Ok(());
         }
-        let filter = if mutation.kind == MutationKind::Clear { Default::default() } else { mutation.filter };
+        let filter =
+            if mutation.kind == MutationKind::Clear { Default::default() } else { mutation.filter };
         let select = match filter.jids {
             Some(jids) => {
                 let mut seen = HashSet::new();
-                Select::Ids { ids: jids.into_iter().filter(|jid| seen.insert(jid.clone())).collect(), after: None }
+                Select::Ids {
+                    ids: jids.into_iter().filter(|jid| seen.insert(jid.clone())).collect(),
+                    after: None,
+                }
             }
             None => Select::Scan {
                 from: keys::set_start(place),
                 // What dies from now on lies behind this, so that killing the dead comes to an end.
-                to: if place == Place::Dead { keys::set_end(place, now.wall.plus(DEAD_FOR)) } else { keys::set_limit(place) },
+                to: if place == Place::Dead {
+                    keys::set_end(place, now.wall.plus(DEAD_FOR))
+                } else {
+                    keys::set_limit(place)
+                },
                 job_type: filter.jobtype,
                 pattern: filter.regexp,
             },
@@ -69,7 +83,11 @@ impl Machine {
     }
 
     /// Carries out a part of the first mutation; true where more is to be done.
-    pub(super) fn advance_mutation(&mut self, store: &mut dyn Store, now: Now) -> Result<bool, StoreError> {
+    pub(super) fn advance_mutation(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+    ) -> Result<bool, StoreError> {
         let Some(mut mutating) = self.mutations.pop_front() else { return Ok(false) };
         let (found, done) = mutating.next_part(store)?;
         let place = mutating.place;
@@ -88,7 +106,13 @@ impl Machine {
         Ok(!self.mutations.is_empty())
     }
 
-    fn kill(&mut self, store: &mut dyn Store, now: Now, place: Place, jobs: Vec<(Slot, Entry)>) -> Result<(), StoreError> {
+    fn kill(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        place: Place,
+        jobs: Vec<(Slot, Entry)>,
+    ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         let due = now.wall.plus(DEAD_FOR);
         for (slot, entry) in jobs {
@@ -109,7 +133,8 @@ impl Mutating {
                 // Ids that are not there cost a look-up too.
                 for _ in 0..CHUNK {
                     let Some(jid) = ids.front() else { return Ok((found, true)) };
-                    let (entries, last) = entries_of(store, place, jid, *after, CHUNK - found.len())?;
+                    let (entries, last) =
+                        entries_of(store, place, jid, *after, CHUNK - found.len())?;
                     found.extend(entries);
                     *after = last;
                     if last.is_some() {
@@ -141,7 +166,8 @@ impl Mutating {
     }
 }
 
-/// Up to `limit` entries with this id and a number behind `after`; and the last number, where there may be more.
+/// Up to `limit` entries with this id and a number behind `after`; and the last number, where there
+/// may be more.
 fn entries_of(
     store: &dyn Store,
     place: Place,
@@ -150,14 +176,18 @@ fn entries_of(
     limit: usize,
 ) -> Result<(Vec<Found>, Option<u64>), StoreError> {
     let hash = keys::id_hash(jid);
-    let from = after.map_or_else(|| keys::index_prefix(place, &hash), |number| keys::index(place, &hash, number.saturating_add(1)));
+    let from = after.map_or_else(
+        || keys::index_prefix(place, &hash),
+        |number| keys::index(place, &hash, number.saturating_add(1)),
+    );
     let pairs = store.range(Table::Index, &from, &keys::index_limit(place, &hash), limit)?;
     let mut found = Vec::new();
     let mut last = None;
     for (key, value) in &pairs {
         let slot = slot_of_index(key, value)?;
         last = Some(slot.number);
-        // Both are written and deleted in one batch; an entry of the index that points nowhere is none.
+        // Both are written and deleted in one batch; an entry of the index that points nowhere is
+        // none.
         if let Some(entry) = store.get(Table::Sets, &keys::set(place, slot))? {
             found.push((slot, Entry::decode(&entry)?));
         }
@@ -165,7 +195,12 @@ fn entries_of(
     Ok((found, last.filter(|_| pairs.len() >= limit)))
 }
 
-fn is_meant(store: &dyn Store, entry: &Entry, job_type: Option<&str>, pattern: Option<&str>) -> Result<bool, StoreError> {
+fn is_meant(
+    store: &dyn Store,
+    entry: &Entry,
+    job_type: Option<&str>,
+    pattern: Option<&str>,
+) -> Result<bool, StoreError> {
     let Some(body) = store.get(Table::Bodies, &keys::body(entry.job))? else { return Ok(false) };
     if let Some(wanted) = job_type {
         let job = Job::parse(&body).map_err(|_| StoreError::Corrupt("job"))?;
@@ -173,5 +208,6 @@ fn is_meant(store: &dyn Store, entry: &Entry, job_type: Option<&str>, pattern: O
             return Ok(false);
         }
     }
-    Ok(pattern.is_none_or(|pattern| glob::matches(pattern.as_bytes(), &fetch::document(body, entry))))
+    Ok(pattern
+        .is_none_or(|pattern| glob::matches(pattern.as_bytes(), &fetch::document(body, entry))))
 }

@@ -12,7 +12,12 @@ use super::{Edit, Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
 impl Machine {
-    pub(super) fn push(&mut self, store: &mut dyn Store, now: Now, job: Job) -> Result<Reply, StoreError> {
+    pub(super) fn push(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        job: Job,
+    ) -> Result<Reply, StoreError> {
         let mut edit = Edit::default();
         if let Err(refusal) = self.admit(&mut edit, now, job) {
             return Ok(Reply::error(refusal));
@@ -21,7 +26,12 @@ impl Machine {
         Ok(Reply::OK)
     }
 
-    pub(super) fn push_bulk(&mut self, store: &mut dyn Store, now: Now, jobs: Vec<Job>) -> Result<Reply, StoreError> {
+    pub(super) fn push_bulk(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        jobs: Vec<Job>,
+    ) -> Result<Reply, StoreError> {
         let mut edit = Edit::default();
         let mut refused = BTreeMap::new();
         for job in jobs {
@@ -36,7 +46,12 @@ impl Machine {
     }
 
     /// Writes, and hands jobs to those who wait for the queues that were touched.
-    pub(super) fn commit_and_serve(&mut self, store: &mut dyn Store, now: Now, edit: Edit) -> Result<(), StoreError> {
+    pub(super) fn commit_and_serve(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        edit: Edit,
+    ) -> Result<(), StoreError> {
         self.unsynced |= !edit.batch.changes.is_empty();
         let queues = edit.queues.clone();
         self.commit(store, edit)?;
@@ -73,17 +88,23 @@ impl Machine {
         Ok(())
     }
 
-    /// The queue of this name, made where there is none; the error is the text that the server answers with.
+    /// The queue of this name, made where there is none; the error is the text that the server
+    /// answers with.
     fn queue_for(&mut self, name: &str) -> Result<u32, String> {
         if let Some(id) = self.queues.id(name) {
             return Ok(id);
         }
         if !may_be_queue(name) {
             let shown: String = name.chars().take(100).collect();
-            return Err(format!("cannot get \"{shown}\" queue: names have at most {QUEUE_NAME_BYTES_MAX} bytes here"));
+            return Err(format!(
+                "cannot get \"{shown}\" queue: names have at most {QUEUE_NAME_BYTES_MAX} bytes \
+                 here"
+            ));
         }
         match self.queues.full() {
-            Some(limit) => Err(format!("cannot get \"{name}\" queue: this server keeps at most {limit} queues")),
+            Some(limit) => Err(format!(
+                "cannot get \"{name}\" queue: this server keeps at most {limit} queues"
+            )),
             None => Ok(self.create_queue(name)),
         }
     }
@@ -104,7 +125,13 @@ impl Machine {
     }
 
     /// Brings a job from a set (back) into its queue.
-    pub(super) fn enqueue(&mut self, store: &dyn Store, edit: &mut Edit, now: Now, mut entry: Entry) -> Result<(), StoreError> {
+    pub(super) fn enqueue(
+        &mut self,
+        store: &dyn Store,
+        edit: &mut Edit,
+        now: Now,
+        mut entry: Entry,
+    ) -> Result<(), StoreError> {
         if self.queues.get(entry.queue).is_none() {
             // The queue was removed meanwhile; what was accepted is not lost for that.
             let Some(json) = store.get(Table::Bodies, &keys::body(entry.job))? else {
@@ -123,7 +150,11 @@ impl Machine {
     /// Puts an entry into a set.
     pub(super) fn put_into(&mut self, edit: &mut Edit, place: Place, slot: Slot, entry: &Entry) {
         edit.batch.put(Table::Sets, keys::set(place, slot), entry.encode());
-        edit.batch.put(Table::Index, keys::index(place, &entry.id, slot.number), keys::due_value(slot.due));
+        edit.batch.put(
+            Table::Index,
+            keys::index(place, &entry.id, slot.number),
+            keys::due_value(slot.due),
+        );
         *self.counters.size(place) += 1;
         self.timers.note(place, slot);
     }
@@ -137,12 +168,14 @@ impl Machine {
     }
 }
 
-/// The part of a job that never changes, as JSON: everything but when it came into its queue and how it failed.
+/// The part of a job that never changes, as JSON: everything but when it came into its queue and
+/// how it failed.
 fn body(mut job: Job, queue: String, now: Now) -> Vec<u8> {
     job.queue = Some(queue);
     job.retry = job.retry.or(Some(DEFAULT_RETRY));
     job.reserve_for = job.reserve_for.filter(|seconds| *seconds != 0).or(Some(DEFAULT_RESERVE_FOR));
-    job.created_at = job.created_at.filter(|text| !text.is_empty()).or_else(|| Some(now.wall.to_string()));
+    job.created_at =
+        job.created_at.filter(|text| !text.is_empty()).or_else(|| Some(now.wall.to_string()));
     job.at = job.at.filter(|text| !text.is_empty());
     job.backtrace = job.backtrace.filter(|lines| *lines != 0);
     job.enqueued_at = None;

@@ -11,7 +11,12 @@ use crate::machine::records::{Counters, Entry};
 use crate::store::{Batch, Store, StoreError, Table};
 
 impl Machine {
-    pub(super) fn queue_command(&mut self, store: &mut dyn Store, now: Now, command: QueueCommand) -> Result<Reply, StoreError> {
+    pub(super) fn queue_command(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        command: QueueCommand,
+    ) -> Result<Reply, StoreError> {
         match command {
             QueueCommand::Latency(names) => return self.latency(store, now, names),
             QueueCommand::Pause(names) => self.set_paused(store, now, names, true)?,
@@ -23,10 +28,19 @@ impl Machine {
 
     /// `*` in front stands for all.
     fn named(&self, names: Vec<String>) -> Vec<String> {
-        if names.first().is_some_and(|name| name == "*") { self.queues.known().map(|queue| queue.name.clone()).collect() } else { names }
+        if names.first().is_some_and(|name| name == "*") {
+            self.queues.known().map(|queue| queue.name.clone()).collect()
+        } else {
+            names
+        }
     }
 
-    fn latency(&mut self, store: &dyn Store, now: Now, names: Vec<String>) -> Result<Reply, StoreError> {
+    fn latency(
+        &mut self,
+        store: &dyn Store,
+        now: Now,
+        names: Vec<String>,
+    ) -> Result<Reply, StoreError> {
         let mut seconds = BTreeMap::new();
         for name in names {
             let first = match self.queues.id(&name) {
@@ -43,12 +57,20 @@ impl Machine {
     }
 
     /// A queue may be paused before its first job comes; Faktory forgets that.
-    fn set_paused(&mut self, store: &mut dyn Store, now: Now, names: Vec<String>, paused: bool) -> Result<(), StoreError> {
+    fn set_paused(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        names: Vec<String>,
+        paused: bool,
+    ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         for name in self.named(names) {
             let id = match self.queues.id(&name) {
                 Some(id) => id,
-                None if paused && self.queues.full().is_none() && may_be_queue(&name) => self.create_queue(&name),
+                None if paused && self.queues.full().is_none() && may_be_queue(&name) => {
+                    self.create_queue(&name)
+                }
                 None => continue,
             };
             if let Some(queue) = self.queues.get_mut(id) {
@@ -78,7 +100,8 @@ impl Machine {
     /// Deletes a bounded part of the jobs of removed queues; true where there are more.
     pub(super) fn advance_trash(&mut self, store: &mut dyn Store) -> Result<bool, StoreError> {
         let Some(trash) = self.trash.front_mut() else { return Ok(false) };
-        let (from, to) = (keys::queued(trash.queue, trash.from), keys::queued(trash.queue, u64::MAX));
+        let (from, to) =
+            (keys::queued(trash.queue, trash.from), keys::queued(trash.queue, u64::MAX));
         let jobs = store.range(Table::Queued, &from, &to, CHUNK)?;
         let mut batch = Batch::default();
         for (key, value) in &jobs {
@@ -97,7 +120,11 @@ impl Machine {
     /// Everything goes, pauses too; only numbers already given out are not given out again.
     pub(super) fn flush(&mut self, store: &mut dyn Store) -> Result<Reply, StoreError> {
         let mut batch = Batch::default();
-        self.counters = Counters { next: self.counters.next, next_queue: self.counters.next_queue, ..Counters::default() };
+        self.counters = Counters {
+            next: self.counters.next,
+            next_queue: self.counters.next_queue,
+            ..Counters::default()
+        };
         batch.put(Table::Meta, keys::COUNTERS_KEY, self.counters.encode());
         batch.put(Table::Meta, keys::FLUSHING_KEY, []);
         store.write(batch)?;

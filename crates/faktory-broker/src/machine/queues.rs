@@ -67,7 +67,11 @@ impl Queue {
     }
 
     /// Takes the first job out; the caller deletes it from the store.
-    pub(super) fn take_first(&mut self, store: &dyn Store, id: u32) -> Result<Option<(u64, Entry)>, StoreError> {
+    pub(super) fn take_first(
+        &mut self,
+        store: &dyn Store,
+        id: u32,
+    ) -> Result<Option<(u64, Entry)>, StoreError> {
         if self.ready.is_empty() && self.length > 0 {
             let (from, to) = (keys::queued(id, self.beyond), keys::queued(id, u64::MAX));
             for (key, value) in store.range(Table::Queued, &from, &to, READY_MAX)? {
@@ -86,7 +90,11 @@ impl Queue {
     }
 
     /// When the first job came in, for its latency.
-    pub(super) fn first(&mut self, store: &dyn Store, id: u32) -> Result<Option<&Entry>, StoreError> {
+    pub(super) fn first(
+        &mut self,
+        store: &dyn Store,
+        id: u32,
+    ) -> Result<Option<&Entry>, StoreError> {
         if let Some((position, entry)) = self.take_first(store, id)? {
             self.length += 1;
             self.ready.push_front((position, entry));
@@ -95,7 +103,8 @@ impl Queue {
     }
 }
 
-/// All queues. Ids are never used again, so that the jobs of a removed queue can be deleted in peace.
+/// All queues. Ids are never used again, so that the jobs of a removed queue can be deleted in
+/// peace.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     by_name: HashMap<String, u32>,
@@ -137,7 +146,15 @@ impl Queues {
     }
 
     pub(super) fn create(&mut self, id: u32, name: &str) {
-        self.insert(id, Queue::new(QueueRecord { name: name.to_owned(), length: 0, paused: false, known: false }));
+        self.insert(
+            id,
+            Queue::new(QueueRecord {
+                name: name.to_owned(),
+                length: 0,
+                paused: false,
+                known: false,
+            }),
+        );
     }
 
     pub(super) fn remove(&mut self, name: &str) -> Option<u32> {

@@ -34,7 +34,16 @@ impl Counters {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let SetSizes { dead, retries, scheduled, working } = self.sets;
-        let numbers = [self.next, u64::from(self.next_queue), self.processed, self.failures, dead, retries, scheduled, working];
+        let numbers = [
+            self.next,
+            u64::from(self.next_queue),
+            self.processed,
+            self.failures,
+            dead,
+            retries,
+            scheduled,
+            working,
+        ];
         numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
     }
 
@@ -42,7 +51,8 @@ impl Counters {
         let mut reader = Reader(bytes);
         let mut counters = Self {
             next: reader.u64()?,
-            next_queue: u32::try_from(reader.u64()?).map_err(|_| StoreError::Corrupt("counters"))?,
+            next_queue: u32::try_from(reader.u64()?)
+                .map_err(|_| StoreError::Corrupt("counters"))?,
             processed: reader.u64()?,
             failures: reader.u64()?,
             ..Self::default()
@@ -60,7 +70,8 @@ pub(super) struct QueueRecord {
     pub(super) name: String,
     pub(super) length: u64,
     pub(super) paused: bool,
-    /// It has had a job or been paused; until then only jobs for later have named it, and nobody is told of it.
+    /// It has had a job or been paused; until then only jobs for later have named it, and nobody is
+    /// told of it.
     pub(super) known: bool,
 }
 
@@ -73,7 +84,8 @@ impl QueueRecord {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let mut reader = Reader(bytes);
         let (length, flags) = (reader.u64()?, reader.u8()?);
-        let name = String::from_utf8(reader.0.to_vec()).map_err(|_| StoreError::Corrupt("queue"))?;
+        let name =
+            String::from_utf8(reader.0.to_vec()).map_err(|_| StoreError::Corrupt("queue"))?;
         Ok(Self { name, length, paused: flags & 1 != 0, known: flags & 2 != 0 })
     }
 }
@@ -123,7 +135,9 @@ impl Entry {
             id: reader.take()?,
             failure: match reader.0 {
                 [] => None,
-                json => Some(serde_json::from_slice(json).map_err(|_| StoreError::Corrupt("failure"))?),
+                json => {
+                    Some(serde_json::from_slice(json).map_err(|_| StoreError::Corrupt("failure"))?)
+                }
             },
         })
     }
@@ -133,7 +147,8 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
-        let (head, rest) = self.0.split_first_chunk().ok_or(StoreError::Corrupt("record too short"))?;
+        let (head, rest) =
+            self.0.split_first_chunk().ok_or(StoreError::Corrupt("record too short"))?;
         self.0 = rest;
         Ok(*head)
     }
@@ -163,10 +178,15 @@ mod tests {
 
         for (paused, known) in [(true, true), (true, false), (false, true), (false, false)] {
             let record = QueueRecord { name: "q".into(), length: 9, paused, known };
-            assert_eq!(QueueRecord::decode(&QueueRecord::encode("q", 9, paused, known)).unwrap(), record);
+            assert_eq!(
+                QueueRecord::decode(&QueueRecord::encode("q", 9, paused, known)).unwrap(),
+                record
+            );
         }
 
-        for failure in [None, Some(Failure { message: "m".into(), retry_count: 3, ..Failure::default() })] {
+        for failure in
+            [None, Some(Failure { message: "m".into(), retry_count: 3, ..Failure::default() })]
+        {
             let entry = Entry {
                 job: 1,
                 queue: 2,
@@ -183,6 +203,10 @@ mod tests {
 
     #[test]
     fn a_short_record_is_an_error() {
-        assert!(Entry::decode(&[1, 2, 3]).is_err() && Counters::decode(&[]).is_err() && QueueRecord::decode(&[0]).is_err());
+        assert!(
+            Entry::decode(&[1, 2, 3]).is_err()
+                && Counters::decode(&[]).is_err()
+                && QueueRecord::decode(&[0]).is_err()
+        );
     }
 }

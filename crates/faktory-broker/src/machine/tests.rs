@@ -23,7 +23,10 @@ impl World {
     fn new() -> Self {
         let mut store = MemoryStore::default();
         let machine = Machine::open(&mut store, 7, 1000).unwrap();
-        let now = Now { wall: Timestamp::parse("2026-01-02T03:04:05Z").unwrap(), monotonic: Duration::ZERO };
+        let now = Now {
+            wall: Timestamp::parse("2026-01-02T03:04:05Z").unwrap(),
+            monotonic: Duration::ZERO,
+        };
         let mut world = Self { machine, store, now, said: Vec::new(), closed: Vec::new() };
         world.connect(A, None);
         world.connect(B, None);
@@ -31,7 +34,11 @@ impl World {
     }
 
     fn connect(&mut self, connection: ConnectionId, wid: Option<&str>) {
-        self.machine.connect(self.now, connection, &Hello { wid: wid.map(Into::into), ..Hello::default() });
+        self.machine.connect(
+            self.now,
+            connection,
+            &Hello { wid: wid.map(Into::into), ..Hello::default() },
+        );
     }
 
     /// A crash: only what was synced survives.
@@ -49,14 +56,18 @@ impl World {
         }
         for output in self.machine.take_outputs() {
             match output {
-                Output::Reply { connection, reply, reservation, .. } => self.said.push((connection, reply, reservation)),
+                Output::Reply { connection, reply, reservation, .. } => {
+                    self.said.push((connection, reply, reservation))
+                }
                 Output::Close { connection } => self.closed.push(connection),
             }
         }
     }
 
     fn send(&mut self, connection: ConnectionId, line: &str) {
-        self.machine.submit(&mut self.store, self.now, connection, Command::parse(line.as_bytes())).unwrap();
+        self.machine
+            .submit(&mut self.store, self.now, connection, Command::parse(line.as_bytes()))
+            .unwrap();
         self.collect();
     }
 
@@ -68,7 +79,12 @@ impl World {
             self.collect();
         }
         let (connection, reply, _) = self.said.remove(0);
-        assert_eq!((connection, self.said.len()), (A, 0), "{line}: {reply:?}, then {:?}", self.said);
+        assert_eq!(
+            (connection, self.said.len()),
+            (A, 0),
+            "{line}: {reply:?}, then {:?}",
+            self.said
+        );
         reply
     }
 
@@ -98,7 +114,8 @@ impl World {
     }
 
     fn push(&mut self, jid: &str, more: &str) {
-        let reply = self.ask(&format!(r#"PUSHB [{{"jid":"{jid}","jobtype":"t","args":[]{more}}}]"#));
+        let reply =
+            self.ask(&format!(r#"PUSHB [{{"jid":"{jid}","jobtype":"t","args":[]{more}}}]"#));
         assert_eq!(reply, Reply::Bulk("{}".into()));
     }
 }
@@ -146,7 +163,8 @@ fn a_job_that_could_not_be_delivered_goes_back_to_the_front() {
     }
     world.send(B, "FETCH default");
     world.send(B, "FETCH default");
-    let reservations: Vec<_> = world.said.drain(..).filter_map(|(_, _, reservation)| reservation).collect();
+    let reservations: Vec<_> =
+        world.said.drain(..).filter_map(|(_, _, reservation)| reservation).collect();
     world.machine.disconnect(&mut world.store, world.now, B, &reservations).unwrap();
     world.collect();
     let order = [world.fetch().jid, world.fetch().jid, world.fetch().jid];
@@ -164,7 +182,8 @@ fn a_job_that_may_be_run_only_once_and_may_have_arrived_stays_reserved() {
     for _ in 0..3 {
         world.send(B, "FETCH default");
     }
-    let mut reservations: Vec<_> = world.said.drain(..).filter_map(|(_, _, reservation)| reservation).collect();
+    let mut reservations: Vec<_> =
+        world.said.drain(..).filter_map(|(_, _, reservation)| reservation).collect();
     for reservation in reservations.iter_mut().take(2) {
         *reservation = reservation.perhaps_arrived();
     }
@@ -229,11 +248,21 @@ fn a_job_whose_reservation_ran_out_is_offered_again() {
     world.push("job-00000001", r#","reserve_for":1"#);
     let _ = world.fetch();
     world.pass(seconds(69));
-    assert_eq!(world.info().faktory.sets.working, 1, "60 s is the shortest reservation, and 10 s are added");
+    assert_eq!(
+        world.info().faktory.sets.working,
+        1,
+        "60 s is the shortest reservation, and 10 s are added"
+    );
     world.pass(seconds(2));
     let info = world.info();
-    assert_eq!((info.faktory.sets.working, info.faktory.sets.retries, info.faktory.total_failures), (0, 1, 1));
-    assert_eq!(world.ask(r#"FAIL {"jid":"job-00000001"}"#), Reply::error("Job not found job-00000001"));
+    assert_eq!(
+        (info.faktory.sets.working, info.faktory.sets.retries, info.faktory.total_failures),
+        (0, 1, 1)
+    );
+    assert_eq!(
+        world.ask(r#"FAIL {"jid":"job-00000001"}"#),
+        Reply::error("Job not found job-00000001")
+    );
     world.pass(seconds(45));
     let job = world.fetch();
     assert_eq!(job.failure.unwrap().errtype, "ReservationExpired");
@@ -334,7 +363,10 @@ fn a_long_mutation_lets_others_work_in_between() {
     assert_eq!((world.said.remove(0).0, world.said.len()), (A, 0));
     assert_eq!(world.info().faktory.sets.dead, 1000);
     assert_eq!(world.ask(r#"MUTATE {"cmd":"kill","target":"dead"}"#), Reply::OK);
-    assert_eq!(world.ask(r#"MUTATE {"cmd":"discard","target":"dead","filter":{"jids":["job-00000007"]}}"#), Reply::OK);
+    assert_eq!(
+        world.ask(r#"MUTATE {"cmd":"discard","target":"dead","filter":{"jids":["job-00000007"]}}"#),
+        Reply::OK
+    );
     assert_eq!(world.info().faktory.sets.dead, 999);
     assert_eq!(world.ask(r#"MUTATE {"cmd":"requeue","target":"dead"}"#), Reply::OK);
     assert_eq!(world.info().faktory.total_enqueued, 1000);
@@ -377,7 +409,10 @@ fn more_queues_than_allowed_are_refused() {
     world.push("job-00000001", r#","queue":"one""#);
     world.push("job-00000001", r#","queue":"two""#);
     let reply = world.ask(r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[],"queue":"three"}"#);
-    assert_eq!(reply, Reply::error("cannot get \"three\" queue: this server keeps at most 2 queues"));
+    assert_eq!(
+        reply,
+        Reply::error("cannot get \"three\" queue: this server keeps at most 2 queues")
+    );
 }
 
 #[test]
@@ -410,7 +445,9 @@ fn killing_the_dead_by_an_id_that_many_share_comes_to_an_end() {
         world.push("job-00000001", r#","at":"2100-01-01T00:00:00Z""#);
     }
     for target in ["scheduled", "dead"] {
-        let mutate = format!(r#"MUTATE {{"cmd":"kill","target":"{target}","filter":{{"jids":["job-00000001"]}}}}"#);
+        let mutate = format!(
+            r#"MUTATE {{"cmd":"kill","target":"{target}","filter":{{"jids":["job-00000001"]}}}}"#
+        );
         assert_eq!(world.ask(&mutate), Reply::OK);
         assert_eq!(world.info().faktory.sets.dead, 650);
     }
@@ -424,11 +461,15 @@ fn a_crash_within_a_flush_is_finished_at_the_next_start() {
     }
     world.fetch();
     world.machine.flush(&mut world.store).unwrap();
-    // The mark is synced before anything is deleted, and what follows is not: the worst moment for a crash.
+    // The mark is synced before anything is deleted, and what follows is not: the worst moment for
+    // a crash.
     world.reopen();
     let info = world.info().faktory;
     assert_eq!((info.total_enqueued, info.sets.working, info.total_queues), (0, 0, 0));
-    assert_eq!(world.ask(r#"FAIL {"jid":"job-00000000"}"#), Reply::error("Job not found job-00000000"));
+    assert_eq!(
+        world.ask(r#"FAIL {"jid":"job-00000000"}"#),
+        Reply::error("Job not found job-00000000")
+    );
     world.push("job-afterwards", "");
     assert_eq!(world.fetch().jid, "job-afterwards");
 }
@@ -462,7 +503,10 @@ fn nothing_after_end_is_carried_out() {
     world.send(A, "END");
     world.send(A, r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#);
     world.pass(seconds(2));
-    assert_eq!(world.said.drain(..).map(|(_, reply, _)| reply).collect::<Vec<_>>(), [Reply::Nothing]);
+    assert_eq!(
+        world.said.drain(..).map(|(_, reply, _)| reply).collect::<Vec<_>>(),
+        [Reply::Nothing]
+    );
     assert_eq!(world.closed, [A]);
     world.send(B, "INFO");
     let Reply::Bulk(body) = world.said.remove(0).1 else { panic!("no INFO") };
@@ -478,7 +522,8 @@ fn undelivered_jobs_are_all_back_before_the_next_is_handed_out() {
     world.push("job-00000002", "");
     world.send(dying, "FETCH default");
     world.send(dying, "FETCH default");
-    let reservations: Vec<_> = world.said.drain(..).filter_map(|(_, _, reservation)| reservation).collect();
+    let reservations: Vec<_> =
+        world.said.drain(..).filter_map(|(_, _, reservation)| reservation).collect();
     world.send(B, "FETCH default");
     world.machine.disconnect(&mut world.store, world.now, dying, &reservations).unwrap();
     world.collect();
@@ -496,8 +541,11 @@ fn an_ack_for_a_job_that_was_put_back_and_had_arrived_ends_it() {
     for _ in 1..=3 {
         world.send(cut, "FETCH default");
     }
-    let reservations: Vec<_> =
-        world.said.drain(..).filter_map(|(_, _, reservation)| reservation.map(Reservation::perhaps_arrived)).collect();
+    let reservations: Vec<_> = world
+        .said
+        .drain(..)
+        .filter_map(|(_, _, reservation)| reservation.map(Reservation::perhaps_arrived))
+        .collect();
     world.machine.disconnect(&mut world.store, world.now, cut, &reservations).unwrap();
     world.collect();
     assert_eq!(world.info().faktory.total_enqueued, 3);
@@ -519,26 +567,39 @@ fn an_ack_for_a_job_that_was_put_back_and_had_arrived_ends_it() {
 
 /// What the tables hold, counted; what the counters say must be the same.
 fn check_tables(world: &World, context: &str) {
-    let count = |table, prefix: u8| world.store.range(table, &[prefix], &[prefix + 1], usize::MAX).unwrap().len() as u64;
+    let count = |table, prefix: u8| {
+        world.store.range(table, &[prefix], &[prefix + 1], usize::MAX).unwrap().len() as u64
+    };
     let sets = world.machine.counters.sets;
     let (s, r, d, w) = (b's', b'r', b'd', b'w');
     for table in [Table::Sets, Table::Index] {
         let counted = (count(table, s), count(table, r), count(table, d), count(table, w));
-        assert_eq!(counted, (sets.scheduled, sets.retries, sets.dead, sets.working), "{table:?}, {context}");
+        assert_eq!(
+            counted,
+            (sets.scheduled, sets.retries, sets.dead, sets.working),
+            "{table:?}, {context}"
+        );
     }
-    let queued = world.store.range(Table::Queued, &[0], &[0xFF; 13], usize::MAX).unwrap().len() as u64;
-    let bodies = world.store.range(Table::Bodies, &[0], &[0xFF; 9], usize::MAX).unwrap().len() as u64;
-    assert_eq!(bodies, queued + sets.scheduled + sets.retries + sets.dead + sets.working, "bodies, {context}");
+    let queued =
+        world.store.range(Table::Queued, &[0], &[0xFF; 13], usize::MAX).unwrap().len() as u64;
+    let bodies =
+        world.store.range(Table::Bodies, &[0], &[0xFF; 9], usize::MAX).unwrap().len() as u64;
+    assert_eq!(
+        bodies,
+        queued + sets.scheduled + sets.retries + sets.dead + sets.working,
+        "bodies, {context}"
+    );
 }
 
-/// Random commands against the machine and a simple account of where each job must be, with crashes in between that
-/// take back what was not synced.
+/// Random commands against the machine and a simple account of where each job must be, with crashes
+/// in between that take back what was not synced.
 #[test]
 fn no_job_is_lost_or_doubled_whatever_happens() {
     for seed in 0..25 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::new();
-        let (mut waiting, mut reserved, mut later, mut finished) = (Vec::new(), Vec::new(), Vec::new(), 0_u64);
+        let (mut waiting, mut reserved, mut later, mut finished) =
+            (Vec::new(), Vec::new(), Vec::new(), 0_u64);
         // Fetched since the last sync: a crash takes these back.
         let mut unsynced: Vec<String> = Vec::new();
         // Some seeds build queues far longer than what is kept at hand.
@@ -570,8 +631,15 @@ fn no_job_is_lost_or_doubled_whatever_happens() {
                     for _ in 0..random.usize(1..=waiting.len().min(5)) {
                         world.send(B, "FETCH default");
                     }
-                    let reservations: Vec<_> = world.said.drain(..).filter_map(|(_, _, reservation)| reservation).collect();
-                    world.machine.disconnect(&mut world.store, world.now, B, &reservations).unwrap();
+                    let reservations: Vec<_> = world
+                        .said
+                        .drain(..)
+                        .filter_map(|(_, _, reservation)| reservation)
+                        .collect();
+                    world
+                        .machine
+                        .disconnect(&mut world.store, world.now, B, &reservations)
+                        .unwrap();
                     world.collect();
                     world.connect(B, None);
                     unsynced.clear();
@@ -579,7 +647,8 @@ fn no_job_is_lost_or_doubled_whatever_happens() {
                 9 if !reserved.is_empty() => {
                     let jid = reserved.swap_remove(random.usize(..reserved.len()));
                     world.ask(&format!(r#"FAIL {{"jid":"{jid}"}}"#));
-                    // Longer than the backoff of a job that failed a few times, and all of it within a reservation.
+                    // Longer than the backoff of a job that failed a few times, and all of it
+                    // within a reservation.
                     world.pass(seconds(1500));
                     waiting.push(jid);
                     finished += 1;
@@ -612,8 +681,13 @@ fn no_job_is_lost_or_doubled_whatever_happens() {
             }
             let context = format!("seed {seed} step {step}");
             let info = world.info().faktory;
-            let account = (waiting.len() as u64, reserved.len() as u64, later.len() as u64, finished);
-            assert_eq!((info.total_enqueued, info.sets.working, info.sets.scheduled, info.total_processed), account, "{context}");
+            let account =
+                (waiting.len() as u64, reserved.len() as u64, later.len() as u64, finished);
+            assert_eq!(
+                (info.total_enqueued, info.sets.working, info.sets.scheduled, info.total_processed),
+                account,
+                "{context}"
+            );
             check_tables(&world, &context);
         }
     }

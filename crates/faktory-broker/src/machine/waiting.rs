@@ -25,7 +25,12 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn add(&mut self, connection: ConnectionId, queues: Vec<String>, now: Duration) -> u64 {
+    pub(super) fn add(
+        &mut self,
+        connection: ConnectionId,
+        queues: Vec<String>,
+        now: Duration,
+    ) -> u64 {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
         for queue in &queues {
@@ -66,9 +71,15 @@ impl Waiting {
         self.waiters.get(&ticket).map(|waiter| (ticket, waiter.connection))
     }
 
-    /// Takes out all whose time is up. All wait equally long, so tickets are in the order of deadlines.
+    /// Takes out all whose time is up. All wait equally long, so tickets are in the order of
+    /// deadlines.
     pub(super) fn expired(&mut self, now: Duration) -> Vec<Waiter> {
-        let tickets: Vec<u64> = self.waiters.iter().take_while(|(_, waiter)| waiter.deadline <= now).map(|(ticket, _)| *ticket).collect();
+        let tickets: Vec<u64> = self
+            .waiters
+            .iter()
+            .take_while(|(_, waiter)| waiter.deadline <= now)
+            .map(|(ticket, _)| *ticket)
+            .collect();
         tickets.into_iter().filter_map(|ticket| self.remove(ticket)).collect()
     }
 

@@ -1,4 +1,5 @@
-//! Workers: connections with the same worker id, the state they were told, and when they last gave a sign of life.
+//! Workers: connections with the same worker id, the state they were told, and when they last gave
+//! a sign of life.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -29,7 +30,11 @@ pub(super) struct Workers {
 
 impl Workers {
     pub(super) fn join(&mut self, wid: &str, connection: ConnectionId, now: Now) {
-        let fresh = || Worker { state: WorkerState::Running, connections: HashSet::new(), last_beat: now.monotonic };
+        let fresh = || Worker {
+            state: WorkerState::Running,
+            connections: HashSet::new(),
+            last_beat: now.monotonic,
+        };
         let worker = self.by_wid.entry(wid.to_owned()).or_insert_with(fresh);
         worker.connections.insert(connection);
         worker.last_beat = now.monotonic;
@@ -50,15 +55,20 @@ impl Workers {
 
     /// A client without a worker id is never told to stop.
     pub(super) fn may_fetch(&self, wid: Option<&str>) -> bool {
-        wid.and_then(|wid| self.by_wid.get(wid)).is_none_or(|worker| worker.state == WorkerState::Running)
+        wid.and_then(|wid| self.by_wid.get(wid))
+            .is_none_or(|worker| worker.state == WorkerState::Running)
     }
 
     pub(super) fn beat(&mut self, beat: &Beat, now: Now) -> Reply {
         let Some(worker) = self.by_wid.get_mut(&beat.wid) else {
-            return Reply::error(format_args!("unknown worker {}", beat.wid.chars().take(100).collect::<String>()));
+            return Reply::error(format_args!(
+                "unknown worker {}",
+                beat.wid.chars().take(100).collect::<String>()
+            ));
         };
         worker.last_beat = now.monotonic;
-        let declared = beat.current_state.as_deref().map(WorkerState::from_word).unwrap_or_default();
+        let declared =
+            beat.current_state.as_deref().map(WorkerState::from_word).unwrap_or_default();
         worker.state = worker.state.max(declared);
         worker.state.answer_body().map_or(Reply::OK, |body| Reply::Bulk(Bytes::from(body)))
     }
@@ -72,7 +82,9 @@ impl Workers {
         let silent = |worker: &Worker| now.monotonic.saturating_sub(worker.last_beat) > SILENCE_MAX;
         let gone: Vec<_> = self.by_wid.extract_if(|_, worker| silent(worker)).collect();
         self.reaped += gone.len() as u64;
-        gone.into_iter().map(|(wid, worker)| (wid, worker.connections.into_iter().collect())).collect()
+        gone.into_iter()
+            .map(|(wid, worker)| (wid, worker.connections.into_iter().collect()))
+            .collect()
     }
 
     pub(super) fn next_check(&self) -> Option<Duration> {

@@ -1,4 +1,5 @@
-//! The store on disk: fjall, a log-structured merge tree with a journal. Chosen by measurement (ARCHITECTURE.md).
+//! The store on disk: fjall, a log-structured merge tree with a journal. Chosen by measurement
+//! (ARCHITECTURE.md).
 
 use std::path::Path;
 
@@ -6,8 +7,9 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{Batch, Change, Pair, Store, StoreError, Table};
 
-/// Written out as a table from this size on. A sync waits behind what is being written out, so a large one is heard as a pause: after three
-/// million jobs, single posts had a 99th percentile of 929 ms with fjall's 64 MiB and of 294 ms with 8 MiB, at the same rate (measured).
+/// Written out as a table from this size on. A sync waits behind what is being written out, so a
+/// large one is heard as a pause: after three million jobs, single posts had a 99th percentile of
+/// 929 ms with fjall's 64 MiB and of 294 ms with 8 MiB, at the same rate (measured).
 const MEMTABLE_BYTES: u64 = 8 << 20;
 
 /// The store on disk. One process at a time may have a folder open.
@@ -65,12 +67,22 @@ impl Store for FjallStore {
         Ok(self.keyspace(table).get(key)?.map(|value| value.to_vec()))
     }
 
-    fn range(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
         if from >= to {
             return Ok(Vec::new());
         }
         let pairs = self.keyspace(table).range(from..to).take(limit);
-        pairs.map(|guard| Ok(guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec()))?)).collect()
+        pairs
+            .map(|guard| {
+                Ok(guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec()))?)
+            })
+            .collect()
     }
 
     fn write(&mut self, batch: Batch) -> Result<(), StoreError> {

@@ -6,7 +6,8 @@ use super::{Batch, Change, Pair, Store, StoreError, Table};
 
 type Tables = BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>;
 
-/// Keeps everything in ordered maps, and what was synced beside it: [`MemoryStore::crash`] forgets the rest.
+/// Keeps everything in ordered maps, and what was synced beside it: [`MemoryStore::crash`] forgets
+/// the rest.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     tables: Tables,
@@ -25,8 +26,16 @@ impl Store for MemoryStore {
         Ok(self.tables.get(&table).and_then(|pairs| pairs.get(key)).cloned())
     }
 
-    fn range(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
-        let Some(pairs) = self.tables.get(&table).filter(|_| from < to) else { return Ok(Vec::new()) };
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        let Some(pairs) = self.tables.get(&table).filter(|_| from < to) else {
+            return Ok(Vec::new());
+        };
         let found = pairs.range(from.to_vec()..to.to_vec()).take(limit);
         Ok(found.map(|(key, value)| (key.clone(), value.clone())).collect())
     }

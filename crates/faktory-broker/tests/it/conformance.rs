@@ -1,4 +1,5 @@
-//! What every work server must do, beside the transcripts: on the broker, and on a Faktory where there is one.
+//! What every work server must do, beside the transcripts: on the broker, and on a Faktory where
+//! there is one.
 
 use faktory_wire::Reply;
 use testkit::{WorkServer, WorkServerKind};
@@ -21,7 +22,11 @@ async fn a_thousand_pipelined_pushes_come_out_in_order_once_each() {
             assert_eq!(client.read().await, Some(Reply::OK));
         }
         let info = client.info().await.faktory;
-        assert_eq!((info.total_processed, info.total_enqueued, info.sets.working), (1000, 0, 0), "{kind:?}");
+        assert_eq!(
+            (info.total_processed, info.total_enqueued, info.sets.working),
+            (1000, 0, 0),
+            "{kind:?}"
+        );
     }
 }
 
@@ -40,7 +45,10 @@ async fn a_job_is_given_back_by_pushing_it_for_later_and_acknowledging_it() {
             ))
             .await;
         client.send(r#"ACK {"jid":"job-00000001"}"#).await;
-        assert_eq!((client.read().await, client.read().await), (Some(Reply::Bulk("{}".into())), Some(Reply::OK)));
+        assert_eq!(
+            (client.read().await, client.read().await),
+            (Some(Reply::Bulk("{}".into())), Some(Reply::OK))
+        );
         let sets = client.info().await.faktory.sets;
         assert_eq!((sets.scheduled, sets.working), (1, 0), "{kind:?}");
         // Faktory looks every 5 s what is due; a FETCH waits for 2 s.
@@ -48,7 +56,11 @@ async fn a_job_is_given_back_by_pushing_it_for_later_and_acknowledging_it() {
         for _ in 0..5 {
             again = again.or(client.fetch("default").await);
         }
-        assert_eq!(again.map(|job| (job.jid, job.failure)), Some(("job-00000001".into(), None)), "{kind:?}");
+        assert_eq!(
+            again.map(|job| (job.jid, job.failure)),
+            Some(("job-00000001".into(), None)),
+            "{kind:?}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! Jobs whose replies did not reach the client. Faktory reserves them for the dead; the broker does not.
+//! Jobs whose replies did not reach the client. Faktory reserves them for the dead; the broker does
+//! not.
 
 use std::time::Duration;
 
@@ -19,10 +20,13 @@ async fn resets(server: WorkServer) {
     let mut pusher = server.client().await;
     let mut dying = server.client().await;
     dying.send("FETCH default").await;
-    // Many jobs, larger than what the socket buffers hold, to one who reads nothing and then resets.
+    // Many jobs, larger than what the socket buffers hold, to one who reads nothing and then
+    // resets.
     let big = "x".repeat(1 << 20);
     for number in 0..12 {
-        pusher.ask(&format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":["{big}"]}}"#)).await;
+        pusher
+            .ask(&format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":["{big}"]}}"#))
+            .await;
         dying.send("FETCH default").await;
     }
     eventually("all jobs are fetched", Duration::from_secs(20), || {
@@ -31,10 +35,14 @@ async fn resets(server: WorkServer) {
     })
     .await;
     dying.reset();
-    // What had arrived in the dead client's buffers counts as delivered; what had not must come back, in order.
+    // What had arrived in the dead client's buffers counts as delivered; what had not must come
+    // back, in order.
     let back = eventually("jobs come back", Duration::from_secs(20), || {
         let mut watcher = Box::pin(server.client());
-        async move { Some(watcher.as_mut().await.info().await.faktory.total_enqueued).filter(|count| *count > 0) }
+        async move {
+            Some(watcher.as_mut().await.info().await.faktory.total_enqueued)
+                .filter(|count| *count > 0)
+        }
     })
     .await;
     let mut last = String::new();

@@ -1,5 +1,5 @@
-//! What was answered is there when the broker is opened again. That this holds when the process is killed is shown with
-//! the real process, in work-factory's tests.
+//! What was answered is there when the broker is opened again. That this holds when the process is
+//! killed is shown with the real process, in work-factory's tests.
 
 use testkit::WorkServer;
 
@@ -8,7 +8,11 @@ async fn jobs_reservations_sets_and_counters_survive_a_restart() {
     let mut server = WorkServer::broker().await;
     let mut client = server.client().await;
     for number in 0..100 {
-        client.ask(&format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":[{number}],"retry":1}}"#)).await;
+        client
+            .ask(&format!(
+                r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":[{number}],"retry":1}}"#
+            ))
+            .await;
     }
     for _ in 0..10 {
         let job = client.fetch("default").await.unwrap();
@@ -37,7 +41,9 @@ async fn a_store_of_another_format_is_refused_by_name() {
         store.write(batch).unwrap();
         store.sync().unwrap();
     }
-    let result = Broker::start(BrokerConfig::new(([127, 0, 0, 1], 0).into(), folder.path().to_owned())).await;
+    let result =
+        Broker::start(BrokerConfig::new(([127, 0, 0, 1], 0).into(), folder.path().to_owned()))
+            .await;
     let error = result.err().unwrap().to_string();
     assert!(error.contains("format 999") && error.contains("reads format 1"), "{error}");
 }

@@ -1,4 +1,5 @@
-//! The faktory crate's own client and worker do their whole job against the broker (and a Faktory, where there is one).
+//! The faktory crate's own client and worker do their whole job against the broker (and a Faktory,
+//! where there is one).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,8 @@ async fn connect(server: &WorkServer) -> Client {
 }
 
 fn url(server: &WorkServer) -> String {
-    let password = server.link().password.map(|password| format!(":{password}@")).unwrap_or_default();
+    let password =
+        server.link().password.map(|password| format!(":{password}@")).unwrap_or_default();
     format!("tcp://{password}{}", server.address())
 }
 
@@ -45,8 +47,10 @@ async fn the_crates_client_pushes_asks_and_mutates() {
         client.queue_remove(&["beta"]).await.unwrap();
         assert_eq!(client.current_info().await.unwrap().data.total_enqueued, 1, "{kind:?}");
 
-        let later =
-            Job::builder("later").args(vec![1]).at("2100-01-01T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()).build();
+        let later = Job::builder("later")
+            .args(vec![1])
+            .at("2100-01-01T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap())
+            .build();
         client.enqueue(later).await.unwrap();
         assert_eq!(scheduled(&mut client).await, 1);
         client.requeue(JobSet::Scheduled, Filter::from_kind("later")).await.unwrap();
@@ -59,8 +63,11 @@ async fn the_crates_worker_runs_acknowledges_and_fails() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let mut client = connect(&server).await;
-        let jobs: Vec<Job> =
-            (0..20).map(|number| Job::builder(if number < 15 { "good" } else { "bad" }).args(vec![number]).build()).collect();
+        let jobs: Vec<Job> = (0..20)
+            .map(|number| {
+                Job::builder(if number < 15 { "good" } else { "bad" }).args(vec![number]).build()
+            })
+            .collect();
         client.enqueue_many(jobs).await.unwrap();
 
         let runs: Arc<Mutex<HashMap<String, u32>>> = Arc::default();

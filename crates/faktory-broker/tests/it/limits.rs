@@ -60,7 +60,9 @@ async fn a_client_that_sends_and_never_reads_harms_nobody_else() {
     });
     let mut other = WireClient::connect(broker.address()).await;
     for number in 0..200 {
-        let reply = other.ask(&format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":[]}}"#)).await;
+        let reply = other
+            .ask(&format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":[]}}"#))
+            .await;
         assert_eq!(reply, Reply::OK);
     }
     flooding.abort();

@@ -1,5 +1,5 @@
-//! The recorded dialogues. Where they allow a difference, the broker's are exactly those listed here, and each
-//! stands in ARCHITECTURE.md with its reason.
+//! The recorded dialogues. Where they allow a difference, the broker's are exactly those listed
+//! here, and each stands in ARCHITECTURE.md with its reason.
 
 use testkit::WorkServerKind;
 use testkit::transcript::{self, Difference};
@@ -45,8 +45,10 @@ async fn play_all(kind: WorkServerKind) -> Vec<Difference> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_transcript_passes_on_the_broker() {
     let differences = play_all(WorkServerKind::Broker).await;
-    let found: Vec<(&str, usize)> = differences.iter().map(|difference| (difference.file.as_str(), difference.line)).collect();
-    let listed: Vec<(&str, usize)> = DIFFERENCES.iter().map(|(file, line, _)| (*file, *line)).collect();
+    let found: Vec<(&str, usize)> =
+        differences.iter().map(|difference| (difference.file.as_str(), difference.line)).collect();
+    let listed: Vec<(&str, usize)> =
+        DIFFERENCES.iter().map(|(file, line, _)| (*file, *line)).collect();
     assert_eq!(found, listed, "{differences:#?}");
     for (difference, (.., got)) in differences.iter().zip(DIFFERENCES) {
         assert!(difference.got.contains(got), "{difference:#?} is not {got}");

@@ -60,7 +60,11 @@ impl Driver {
     }
 
     /// Writes until the connection fails; after the last sender has gone, until all is answered.
-    async fn write(&self, stream: &mut (impl AsyncWrite + Unpin), mut queue: mpsc::Receiver<Item>) -> LinkError {
+    async fn write(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        mut queue: mpsc::Receiver<Item>,
+    ) -> LinkError {
         let mut wire = Vec::new();
         let mut finished: VecDeque<(u64, oneshot::Sender<()>)> = VecDeque::new();
         let mut end = 0;
@@ -100,14 +104,18 @@ impl Driver {
                 Ok(count) => count,
                 Err(cause) => {
                     if self.config.tls.is_some() {
-                        // One write by TLS is several to the system, of which the first may have gone out.
+                        // One write by TLS is several to the system, of which the first may have
+                        // gone out.
                         self.shared.in_flight().written += wire.len() as u64;
                     }
                     return Err(cause);
                 }
             };
             if count == 0 {
-                return Err(LinkError::Io { phase: Phase::Write, source: std::io::ErrorKind::WriteZero.into() });
+                return Err(LinkError::Io {
+                    phase: Phase::Write,
+                    source: std::io::ErrorKind::WriteZero.into(),
+                });
             }
             wire = wire.get(count..).unwrap_or_default();
             // What TLS keeps back may have gone out, so it counts.
@@ -126,14 +134,19 @@ impl Driver {
         Ok(())
     }
 
-    async fn within<T>(&self, limit: Duration, work: impl Future<Output = std::io::Result<T>>) -> Result<T, LinkError> {
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = std::io::Result<T>>,
+    ) -> Result<T, LinkError> {
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result.map_err(|source| LinkError::Io { phase: Phase::Write, source }),
             Err(_) => Err(LinkError::Timeout { phase: Phase::Write, after: limit }),
         }
     }
 
-    /// Nothing more is to be sent: waits for the last replies, then says END. The reader's deadlines bound it.
+    /// Nothing more is to be sent: waits for the last replies, then says END. The reader's
+    /// deadlines bound it.
     async fn drain(&self, stream: &mut (impl AsyncWrite + Unpin)) -> LinkError {
         loop {
             let idle = self.shared.idle.notified();
@@ -171,7 +184,8 @@ impl Driver {
                 buffer.reserve(16 << 10);
             }
             let due = self.shared.in_flight().waiters.front().map(|waiter| waiter.since + limit);
-            // Reading by poll, not by readiness: a read that did not fill the buffer needs no second one to learn that there is no more.
+            // Reading by poll, not by readiness: a read that did not fill the buffer needs no
+            // second one to learn that there is no more.
             let read = tokio::select! {
                 read = stream.read_buf(&mut buffer) => read,
                 // Something was sent where nothing was in flight: there is a deadline now.
@@ -210,7 +224,9 @@ impl Driver {
             }
             // Faktory tells a client that it is one too many after it has welcomed it.
             None => Err(match reply {
-                Reply::Error(text) => LinkError::Refused(text.strip_prefix("ERR ").map_or(text.clone(), Into::into)),
+                Reply::Error(text) => {
+                    LinkError::Refused(text.strip_prefix("ERR ").map_or(text.clone(), Into::into))
+                }
                 other => LinkError::Unexpected(format!("{other:?} to no command")),
             }),
         }

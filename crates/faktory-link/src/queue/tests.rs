@@ -13,9 +13,18 @@ fn job(size: usize) -> EncodedJob {
 async fn parts(queue: &Queue, caller: &str, parts: usize, jobs: usize) -> VecDeque<Part> {
     let room = Arc::new(Room::of(Arc::clone(&queue.room).acquire_owned().await.unwrap()));
     let part = |part| {
-        let jobs: Vec<_> = (0..jobs).map(|job| EncodedJob { jid: format!("{caller}-{part}-{job}"), json: vec![b'x'; 100] }).collect();
+        let jobs: Vec<_> = (0..jobs)
+            .map(|job| EncodedJob { jid: format!("{caller}-{part}-{job}"), json: vec![b'x'; 100] })
+            .collect();
         let (answer, _) = oneshot::channel();
-        Part { bytes: jobs.len() * 101, jobs, claim: Claim::default(), answer, since: Instant::now(), _room: Arc::clone(&room) }
+        Part {
+            bytes: jobs.len() * 101,
+            jobs,
+            claim: Claim::default(),
+            answer,
+            since: Instant::now(),
+            _room: Arc::clone(&room),
+        }
     };
     (0..parts).map(part).collect()
 }
@@ -26,7 +35,8 @@ fn ids(batch: &PushBatch) -> Vec<&str> {
 
 #[test]
 fn jobs_are_divided_by_count_and_by_bytes_and_keep_their_order() {
-    let sizes = |jobs| divide(jobs, PART_BYTES).iter().map(|(part, _)| part.len()).collect::<Vec<_>>();
+    let sizes =
+        |jobs| divide(jobs, PART_BYTES).iter().map(|(part, _)| part.len()).collect::<Vec<_>>();
     assert_eq!(sizes(vec![job(10); 600]), [250, 250, 100]);
     assert_eq!(sizes(vec![job(5000); 5]), [2, 2, 1]);
     assert_eq!(sizes(vec![job(10), job(1_000_000), job(10)]), [1, 1, 1]);
@@ -93,7 +103,8 @@ async fn no_more_is_under_way_than_may_be() {
     assert_eq!((queue.standing().in_flight, queue.next()), (0, Next::Send));
 }
 
-/// Has a command answered that took so long, and so many jobs sent that are under way for the rest of the test.
+/// Has a command answered that took so long, and so many jobs sent that are under way for the rest
+/// of the test.
 async fn far_and_busy(queue: &Queue, round_trip: Duration, under_way: usize) {
     queue.add(None, parts(queue, "first", 1, 1).await);
     let (_, first) = queue.gather(0);
@@ -104,7 +115,8 @@ async fn far_and_busy(queue: &Queue, round_trip: Duration, under_way: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn far_away_lone_jobs_gather_for_a_hundredth_of_the_round_trip_and_no_longer_once_there_are_many() {
+async fn far_away_lone_jobs_gather_for_a_hundredth_of_the_round_trip_and_no_longer_once_there_are_many()
+ {
     let queue = Queue::new();
     far_and_busy(&queue, Duration::from_millis(100), 250).await;
     let due = Instant::now() + Duration::from_millis(1);
@@ -121,7 +133,9 @@ async fn far_away_lone_jobs_gather_for_a_hundredth_of_the_round_trip_and_no_long
 
 #[tokio::test(start_paused = true)]
 async fn nothing_gathers_on_a_quiet_link_or_over_a_short_way() {
-    for (round_trip, under_way) in [(Duration::from_millis(100), 100), (Duration::from_millis(40), 250)] {
+    for (round_trip, under_way) in
+        [(Duration::from_millis(100), 100), (Duration::from_millis(40), 250)]
+    {
         let queue = Queue::new();
         far_and_busy(&queue, round_trip, under_way).await;
         queue.add(None, parts(&queue, "lone", 1, 1).await);

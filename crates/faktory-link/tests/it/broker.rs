@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 fn job(number: usize) -> EncodedJob {
     let jid = format!("job-{number:08}");
-    let json = format!(r#"{{"jid":"{jid}","jobtype":"t","args":[{number}],"retry":1,"reserve_for":60}}"#);
+    let json =
+        format!(r#"{{"jid":"{jid}","jobtype":"t","args":[{number}],"retry":1,"reserve_for":60}}"#);
     EncodedJob { jid, json: json.into_bytes() }
 }
 
@@ -37,11 +38,14 @@ async fn a_large_batch_keeps_the_order_of_its_outcomes() {
         // Two that the server refuses, far apart.
         for index in [7, 2500] {
             let refused = jobs.get_mut(index).unwrap();
-            refused.json = format!(r#"{{"jid":"{}","jobtype":"","args":[],"retry":1}}"#, refused.jid).into_bytes();
+            refused.json =
+                format!(r#"{{"jid":"{}","jobtype":"","args":[],"retry":1}}"#, refused.jid)
+                    .into_bytes();
         }
         let outcomes = pusher.push(jobs, Instant::now() + Duration::from_secs(60)).await;
         assert_eq!(outcomes.len(), 3000);
-        let refused: Vec<usize> = (0..3000).filter(|index| outcomes.get(*index) != Some(&JobOutcome::Stored)).collect();
+        let refused: Vec<usize> =
+            (0..3000).filter(|index| outcomes.get(*index) != Some(&JobOutcome::Stored)).collect();
         assert_eq!(refused, [7, 2500], "{kind:?}");
         assert_eq!(server.client().await.info().await.faktory.total_enqueued, 2998, "{kind:?}");
     }
@@ -53,8 +57,13 @@ async fn the_same_id_from_two_callers_is_answered_to_each() {
         let server = WorkServer::start(kind).await;
         let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
         let deadline = Instant::now() + Duration::from_secs(60);
-        let bad = EncodedJob { jid: "job-00000001".into(), json: br#"{"jid":"job-00000001","jobtype":"","args":[],"retry":1}"#.to_vec() };
-        let pushes = (0..50).map(|number| pusher.push(vec![if number % 2 == 0 { job(1) } else { bad.clone() }], deadline));
+        let bad = EncodedJob {
+            jid: "job-00000001".into(),
+            json: br#"{"jid":"job-00000001","jobtype":"","args":[],"retry":1}"#.to_vec(),
+        };
+        let pushes = (0..50).map(|number| {
+            pusher.push(vec![if number % 2 == 0 { job(1) } else { bad.clone() }], deadline)
+        });
         for (number, outcomes) in join_all(pushes).await.into_iter().enumerate() {
             assert_eq!(outcomes == [JobOutcome::Stored], number % 2 == 0, "{kind:?}: {outcomes:?}");
         }
@@ -64,12 +73,20 @@ async fn the_same_id_from_two_callers_is_answered_to_each() {
 #[tokio::test]
 async fn after_a_burst_every_connection_is_back_in_the_pool() {
     let server = WorkServer::broker().await;
-    let pool = LinkPool::new(faktory_link::LinkConfig { max_connections: 2, window_commands: 1, ..server.link() }).unwrap();
+    let pool = LinkPool::new(faktory_link::LinkConfig {
+        max_connections: 2,
+        window_commands: 1,
+        ..server.link()
+    })
+    .unwrap();
     let pusher = Pusher::new(pool.clone());
     let deadline = Instant::now() + Duration::from_secs(60);
     for round in 0..20 {
         // Large enough for many commands, each of which waits for a connection.
-        let pushes = (0..30).map(|caller| pusher.push((0..250).map(|n| job(round * 10_000 + caller * 300 + n)).collect(), deadline));
+        let pushes = (0..30).map(|caller| {
+            pusher
+                .push((0..250).map(|n| job(round * 10_000 + caller * 300 + n)).collect(), deadline)
+        });
         for outcomes in join_all(pushes).await {
             assert!(outcomes.iter().all(|outcome| *outcome == JobOutcome::Stored));
         }

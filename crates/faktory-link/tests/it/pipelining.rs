@@ -13,13 +13,19 @@ use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn a_hundred_commands_are_on_the_way_before_the_first_reply() {
-    // Withholds every reply until it has read 100 separate commands, then answers each with its own id.
+    // Withholds every reply until it has read 100 separate commands, then answers each with its own
+    // id.
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         let mut ids = Vec::new();
         while ids.len() < 100 {
             let Some(line) = session.line().await else { return };
-            ids.push(line.strip_prefix("ACK {\"jid\":\"").expect("an ACK").trim_end_matches("\"}").to_owned());
+            ids.push(
+                line.strip_prefix("ACK {\"jid\":\"")
+                    .expect("an ACK")
+                    .trim_end_matches("\"}")
+                    .to_owned(),
+            );
         }
         for id in ids {
             session.send(&format!("+{id}\r\n")).await;
@@ -63,15 +69,21 @@ async fn a_full_window_pushes_back_and_opens_with_the_replies() {
         }
     })
     .await;
-    let connection = Arc::new(Connection::open(&LinkConfig { window_commands: 4, ..server.link() }, None).await.unwrap());
+    let connection = Arc::new(
+        Connection::open(&LinkConfig { window_commands: 4, ..server.link() }, None).await.unwrap(),
+    );
     let mut asking = JoinSet::new();
     for number in 0..12 {
         let connection = Arc::clone(&connection);
-        asking.spawn(async move { connection.ask(&Command::Ack(format!("job-{number}"))).await.unwrap() });
+        asking.spawn(async move {
+            connection.ask(&Command::Ack(format!("job-{number}"))).await.unwrap()
+        });
     }
     for expected in [4, 6, 8, 10, 12] {
-        eventually("the window is full", Duration::from_secs(10), || async { (read.load(Ordering::SeqCst) == expected).then_some(()) })
-            .await;
+        eventually("the window is full", Duration::from_secs(10), || async {
+            (read.load(Ordering::SeqCst) == expected).then_some(())
+        })
+        .await;
         // Were there no window, all twelve would be there by now.
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(read.load(Ordering::SeqCst), expected);
@@ -95,9 +107,12 @@ async fn lines_that_belong_together_never_wait_for_each_other() {
     let mut sending = JoinSet::new();
     for _ in 0..8 {
         let connection = Arc::clone(&connection);
-        sending.spawn(async move { join_all(connection.submit_together(vec![line(), line(), line()]).await).await });
+        sending.spawn(async move {
+            join_all(connection.submit_together(vec![line(), line(), line()]).await).await
+        });
     }
-    for replies in tokio::time::timeout(Duration::from_secs(20), sending.join_all()).await.unwrap() {
+    for replies in tokio::time::timeout(Duration::from_secs(20), sending.join_all()).await.unwrap()
+    {
         assert!(replies.into_iter().all(|reply| reply.unwrap() == Reply::OK));
     }
 }
@@ -113,7 +128,8 @@ async fn a_reply_that_nobody_waits_for_any_more_goes_to_nobody_else() {
     .await;
     let connection = Connection::open(&server.link(), None).await.unwrap();
     for number in 0..50 {
-        let dropped = connection.submit(Command::Ack(format!("dropped-{number}")).to_line()).await.unwrap();
+        let dropped =
+            connection.submit(Command::Ack(format!("dropped-{number}")).to_line()).await.unwrap();
         drop(dropped);
         let reply = connection.ask(&Command::Ack(format!("kept-{number}"))).await.unwrap();
         assert_eq!(reply, Reply::Simple(format!("ACK jid:kept-{number}").into()));

@@ -1,19 +1,27 @@
-//! What Faktory and networks do where our broker is better behaved: no hang, no wrong answer, nothing lost in silence.
+//! What Faktory and networks do where our broker is better behaved: no hang, no wrong answer,
+//! nothing lost in silence.
 
 use std::time::Duration;
 
-use faktory_link::{Connection, EncodedJob, JobOutcome, LinkConfig, LinkError, LinkPool, NotSent, Pusher};
+use faktory_link::{
+    Connection, EncodedJob, JobOutcome, LinkConfig, LinkError, LinkPool, NotSent, Pusher,
+};
 use faktory_wire::{Command, Reply};
 use testkit::Quirky;
 use tokio::time::Instant;
 
 fn job(jid: &str) -> EncodedJob {
-    EncodedJob { jid: jid.into(), json: format!(r#"{{"jid":"{jid}","jobtype":"t","args":[]}}"#).into_bytes() }
+    EncodedJob {
+        jid: jid.into(),
+        json: format!(r#"{{"jid":"{jid}","jobtype":"t","args":[]}}"#).into_bytes(),
+    }
 }
 
 async fn push(config: LinkConfig, jids: &[&str]) -> Vec<JobOutcome> {
     let pusher = Pusher::new(LinkPool::new(config).unwrap());
-    pusher.push(jids.iter().map(|jid| job(jid)).collect(), Instant::now() + Duration::from_secs(20)).await
+    pusher
+        .push(jids.iter().map(|jid| job(jid)).collect(), Instant::now() + Duration::from_secs(20))
+        .await
 }
 
 #[tokio::test]
@@ -26,7 +34,10 @@ async fn replies_in_three_writes_are_one_reply() {
     })
     .await;
     let outcomes = push(server.link(), &["job-good", "job-bad"]).await;
-    assert_eq!(outcomes, [JobOutcome::Stored, JobOutcome::Rejected("jobs must have an args parameter".into())]);
+    assert_eq!(
+        outcomes,
+        [JobOutcome::Stored, JobOutcome::Rejected("jobs must have an args parameter".into())]
+    );
 }
 
 #[tokio::test]
@@ -55,7 +66,8 @@ async fn too_many_connections_after_the_welcome_is_a_refusal_and_nothing_is_stor
         [JobOutcome::ServerRefuses(detail)] | [JobOutcome::NotSent(NotSent::Refused, detail)] => {
             assert!(detail.contains("too many connections"), "{detail}");
         }
-        // The server may have closed before the command was written, or behind it; then nobody knows.
+        // The server may have closed before the command was written, or behind it; then nobody
+        // knows.
         [JobOutcome::Unknown(_) | JobOutcome::NotSent(NotSent::Unreachable, _)] => {}
         other => panic!("{other:?}"),
     }
@@ -77,7 +89,8 @@ async fn ambiguous_errors_are_unknown_and_clear_ones_are_not() {
                 session.welcome().await;
                 while session.line().await.is_some() {
                     if in_map {
-                        let body = format!("{{\"job-00000001\":{:?}}}", text.trim_start_matches("ERR "));
+                        let body =
+                            format!("{{\"job-00000001\":{:?}}}", text.trim_start_matches("ERR "));
                         session.send(&format!("${}\r\n{body}\r\n", body.len())).await;
                     } else {
                         session.send(&format!("-{text}\r\n")).await;
@@ -99,15 +112,16 @@ async fn ambiguous_errors_are_unknown_and_clear_ones_are_not() {
 
 #[tokio::test]
 async fn a_push_refused_as_a_whole_is_sent_again_caller_by_caller() {
-    // Refuses every push that has the bad job in it. The first connection's first reply is held until both callers'
-    // jobs wait behind it, so that they leave together.
+    // Refuses every push that has the bad job in it. The first connection's first reply is held
+    // until both callers' jobs wait behind it, so that they leave together.
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         while let Some(line) = session.line().await {
             if line.contains("job-first") {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            let reply = if line.contains("job-bad") { "-ERR invalid JSON: x\r\n" } else { "$2\r\n{}\r\n" };
+            let reply =
+                if line.contains("job-bad") { "-ERR invalid JSON: x\r\n" } else { "$2\r\n{}\r\n" };
             session.send(reply).await;
         }
     })
@@ -121,7 +135,10 @@ async fn a_push_refused_as_a_whole_is_sent_again_caller_by_caller() {
         pusher.push(vec![job("job-bad")], deadline),
         pusher.push(vec![job("job-good")], deadline),
     );
-    assert_eq!((first, second, good), (vec![JobOutcome::Stored], vec![JobOutcome::Stored], vec![JobOutcome::Stored]));
+    assert_eq!(
+        (first, second, good),
+        (vec![JobOutcome::Stored], vec![JobOutcome::Stored], vec![JobOutcome::Stored])
+    );
     assert!(matches!(bad.as_slice(), [JobOutcome::Rejected(_)]), "{bad:?}");
 }
 
@@ -145,7 +162,11 @@ async fn silence_after_sending_is_unknown_after_the_read_timeout() {
         session.silence().await;
     })
     .await;
-    let outcomes = push(LinkConfig { read_timeout: Duration::from_millis(300), ..server.link() }, &["job-00000001"]).await;
+    let outcomes = push(
+        LinkConfig { read_timeout: Duration::from_millis(300), ..server.link() },
+        &["job-00000001"],
+    )
+    .await;
     match outcomes.as_slice() {
         [JobOutcome::Unknown(detail)] => assert!(detail.contains("reply timed out"), "{detail}"),
         other => panic!("{other:?}"),
@@ -161,14 +182,20 @@ async fn silence_instead_of_a_greeting_is_told_in_time_and_nothing_was_sent() {
         other => panic!("{other:?}"),
     }
     let outcomes = push(config, &["job-00000001"]).await;
-    assert!(matches!(outcomes.as_slice(), [JobOutcome::NotSent(NotSent::Unreachable, _)]), "{outcomes:?}");
+    assert!(
+        matches!(outcomes.as_slice(), [JobOutcome::NotSent(NotSent::Unreachable, _)]),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test]
 async fn nobody_there_is_unreachable_at_once() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let outcomes = push(LinkConfig::new("127.0.0.1", address.port()), &["job-00000001"]).await;
-    assert!(matches!(outcomes.as_slice(), [JobOutcome::NotSent(NotSent::Unreachable, _)]), "{outcomes:?}");
+    assert!(
+        matches!(outcomes.as_slice(), [JobOutcome::NotSent(NotSent::Unreachable, _)]),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test]
@@ -196,7 +223,10 @@ async fn what_is_not_the_protocol_ends_the_connection_by_name() {
             }
             // The nonsense came behind a good reply.
             Ok(Reply::Simple(_)) => {
-                testkit::eventually("the connection ends", Duration::from_secs(5), || async { connection.ended() }).await
+                testkit::eventually("the connection ends", Duration::from_secs(5), || async {
+                    connection.ended()
+                })
+                .await
             }
             Ok(other) => panic!("{other:?}"),
         };
@@ -214,9 +244,14 @@ async fn an_oversized_reply_is_refused_before_it_is_read() {
         session.silence().await;
     })
     .await;
-    let connection = Connection::open(&LinkConfig { reply_limit: 1000, ..server.link() }, None).await.unwrap();
+    let connection =
+        Connection::open(&LinkConfig { reply_limit: 1000, ..server.link() }, None).await.unwrap();
     let lost = connection.ask(&Command::Info).await.unwrap_err();
-    assert!(lost.cause.to_string().contains("5000 bytes exceeds the limit of 1000"), "{}", lost.cause);
+    assert!(
+        lost.cause.to_string().contains("5000 bytes exceeds the limit of 1000"),
+        "{}",
+        lost.cause
+    );
 }
 
 #[tokio::test]
@@ -237,7 +272,10 @@ async fn a_dead_connection_in_the_pool_is_replaced() {
     assert_eq!(pusher.push(vec![job("job-00000001")], deadline).await, [JobOutcome::Stored]);
     let second = pusher.push(vec![job("job-00000002")], deadline).await;
     // Either the end was noticed before (a new connection), or the command was on its way into it.
-    assert!(matches!(second.as_slice(), [JobOutcome::Stored | JobOutcome::Unknown(_)]), "{second:?}");
+    assert!(
+        matches!(second.as_slice(), [JobOutcome::Stored | JobOutcome::Unknown(_)]),
+        "{second:?}"
+    );
     assert_eq!(pusher.push(vec![job("job-00000003")], deadline).await, [JobOutcome::Stored]);
 }
 
@@ -271,15 +309,19 @@ async fn a_server_that_greets_no_second_connection_holds_up_nothing_that_the_fir
     let deadline = Instant::now() + Duration::from_secs(60);
     let push = |jid| pusher.push(vec![job(jid)], deadline);
     let later = async {
-        // The first command fills the window; the second holds the connection while it waits for room.
+        // The first command fills the window; the second holds the connection while it waits for
+        // room.
         read.recv().await.unwrap();
         let second = push("job-00000002");
         let third = async {
-            // By then the second holds the connection; were it slower, both would go together, and no second one be tried.
+            // By then the second holds the connection; were it slower, both would go together, and
+            // no second one be tried.
             tokio::time::sleep(Duration::from_millis(200)).await;
             let answers = async {
-                testkit::eventually("a second one is tried", Duration::from_secs(20), || async { (server.accepted() > 1).then_some(()) })
-                    .await;
+                testkit::eventually("a second one is tried", Duration::from_secs(20), || async {
+                    (server.accepted() > 1).then_some(())
+                })
+                .await;
                 answer.add_permits(3);
             };
             tokio::join!(push("job-00000003"), answers).0
@@ -293,9 +335,16 @@ async fn a_server_that_greets_no_second_connection_holds_up_nothing_that_the_fir
 #[tokio::test]
 async fn a_caller_whose_time_runs_out_before_sending_knows_that_nothing_was_sent() {
     let server = Quirky::start(|_, mut session| async move { session.silence().await }).await;
-    let pusher = Pusher::new(LinkPool::new(LinkConfig { connect_timeout: Duration::from_secs(30), ..server.link() }).unwrap());
-    let outcomes = pusher.push(vec![job("job-00000001")], Instant::now() + Duration::from_millis(200)).await;
-    assert!(matches!(outcomes.as_slice(), [JobOutcome::NotSent(NotSent::TimedOut, _)]), "{outcomes:?}");
+    let pusher = Pusher::new(
+        LinkPool::new(LinkConfig { connect_timeout: Duration::from_secs(30), ..server.link() })
+            .unwrap(),
+    );
+    let outcomes =
+        pusher.push(vec![job("job-00000001")], Instant::now() + Duration::from_millis(200)).await;
+    assert!(
+        matches!(outcomes.as_slice(), [JobOutcome::NotSent(NotSent::TimedOut, _)]),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test]
@@ -305,10 +354,16 @@ async fn an_abandoned_pusher_answers_at_once() {
         session.silence().await;
     })
     .await;
-    let pusher = Pusher::new(LinkPool::new(LinkConfig { read_timeout: Duration::from_secs(60), ..server.link() }).unwrap());
+    let pusher = Pusher::new(
+        LinkPool::new(LinkConfig { read_timeout: Duration::from_secs(60), ..server.link() })
+            .unwrap(),
+    );
     let deadline = Instant::now() + Duration::from_secs(60);
     let abandon = async {
-        testkit::eventually("the push is on its way", Duration::from_secs(5), || async { (server.accepted() > 0).then_some(()) }).await;
+        testkit::eventually("the push is on its way", Duration::from_secs(5), || async {
+            (server.accepted() > 0).then_some(())
+        })
+        .await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         pusher.abandon();
     };
@@ -318,11 +373,14 @@ async fn an_abandoned_pusher_answers_at_once() {
 
 #[tokio::test]
 async fn a_wrong_password_is_a_refusal() {
-    let server = testkit::WorkServer::start_with(testkit::WorkServerKind::Broker, Some("right")).await;
+    let server =
+        testkit::WorkServer::start_with(testkit::WorkServerKind::Broker, Some("right")).await;
     for password in [None, Some("wrong".to_owned())] {
         let outcomes = push(LinkConfig { password, ..server.link() }, &["job-00000001"]).await;
         match outcomes.as_slice() {
-            [JobOutcome::NotSent(NotSent::Refused, detail)] => assert!(!detail.contains("wrong"), "{detail}"),
+            [JobOutcome::NotSent(NotSent::Refused, detail)] => {
+                assert!(!detail.contains("wrong"), "{detail}")
+            }
             other => panic!("{other:?}"),
         }
     }

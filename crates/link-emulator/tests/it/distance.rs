@@ -1,6 +1,7 @@
 //! Round trip, rate, loss, order and congestion control are those asked for.
 //!
-//! Clocks are read here because time is what the emulator promises; the tolerances are those of a busy machine.
+//! Clocks are read here because time is what the emulator promises; the tolerances are those of a
+//! busy machine.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -46,7 +47,11 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 #[test]
 fn the_round_trip_is_the_sum_of_both_delays() {
-    let Some(link) = start(LinkConfig::both_ways(Settings { delay: ms(25), ..Settings::default() })) else { return };
+    let Some(link) =
+        start(LinkConfig::both_ways(Settings { delay: ms(25), ..Settings::default() }))
+    else {
+        return;
+    };
     let (near, far) = udp(&link);
     let round_trip = || {
         let begin = Instant::now();
@@ -70,7 +75,13 @@ fn the_round_trip_is_the_sum_of_both_delays() {
 #[test]
 fn only_what_is_sent_is_counted() {
     for _ in 0..20 {
-        let Some(link) = start(LinkConfig::both_ways(Settings { delay: ms(1), loss: 1.0, ..Settings::default() })) else { return };
+        let Some(link) = start(LinkConfig::both_ways(Settings {
+            delay: ms(1),
+            loss: 1.0,
+            ..Settings::default()
+        })) else {
+            return;
+        };
         std::thread::sleep(ms(20));
         for direction in [Direction::NearToFar, Direction::FarToNear] {
             assert_eq!(link.counters(direction).lost, 0, "{direction:?}");
@@ -81,7 +92,12 @@ fn only_what_is_sent_is_counted() {
 #[test]
 fn a_stream_goes_at_the_rate_and_no_faster() {
     let settings = Settings { delay: ms(5), rate: Some(20_000_000), ..Settings::default() };
-    let Some(link) = start(LinkConfig { near_congestion: Some("cubic".into()), ..LinkConfig::both_ways(settings) }) else { return };
+    let Some(link) = start(LinkConfig {
+        near_congestion: Some("cubic".into()),
+        ..LinkConfig::both_ways(settings)
+    }) else {
+        return;
+    };
     let (mut near, mut far, _) = tcp(&link);
     const BYTES: usize = 4_000_000;
     let writer = std::thread::spawn(move || near.write_all(&vec![7; BYTES]).unwrap());
@@ -129,7 +145,8 @@ fn each_end_has_the_congestion_control_asked_for() {
     for (near, far) in [("cubic", "bbr"), ("bbr", "cubic")] {
         let settings = Settings::default();
         let (near_congestion, far_congestion) = (Some(near.to_owned()), Some(far.to_owned()));
-        let config = LinkConfig { near_congestion, far_congestion, ..LinkConfig::both_ways(settings) };
+        let config =
+            LinkConfig { near_congestion, far_congestion, ..LinkConfig::both_ways(settings) };
         let link = match Link::start(config) {
             Ok(link) => link,
             // Not every kernel has bbr.
@@ -144,14 +161,21 @@ fn each_end_has_the_congestion_control_asked_for() {
         };
         assert_eq!((of(&near_end).as_str(), of(&far_end).as_str()), (near, far));
     }
-    let unknown = LinkConfig { near_congestion: Some("nonsense".into()), ..LinkConfig::both_ways(Settings::default()) };
+    let unknown = LinkConfig {
+        near_congestion: Some("nonsense".into()),
+        ..LinkConfig::both_ways(Settings::default())
+    };
     let error = Link::start(unknown).unwrap_err().to_string();
     assert!(error.contains("nonsense"), "{error}");
 }
 
 #[test]
 fn a_burst_that_overflows_a_default_device_arrives_whole() {
-    let Some(link) = start(LinkConfig::both_ways(Settings { delay: ms(50), ..Settings::default() })) else { return };
+    let Some(link) =
+        start(LinkConfig::both_ways(Settings { delay: ms(50), ..Settings::default() }))
+    else {
+        return;
+    };
     let (near, far) = udp(&link);
     SockRef::from(&far).set_recv_buffer_size(64 << 20).unwrap();
     for number in 0..3000_u32 {

@@ -35,7 +35,12 @@ const LONG: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_cut_link_carries_nothing_and_tcp_goes_on_after_it() {
-    let Some(link) = start(LinkConfig::both_ways(Settings { delay: Duration::from_millis(1), ..Settings::default() })) else { return };
+    let Some(link) = start(LinkConfig::both_ways(Settings {
+        delay: Duration::from_millis(1),
+        ..Settings::default()
+    })) else {
+        return;
+    };
     let (mut near, mut far) = connection(&link);
     assert!(arrives(&mut near, &mut far, LONG));
     link.cut();

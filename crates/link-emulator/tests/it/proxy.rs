@@ -25,7 +25,11 @@ async fn bytes_take_their_time_and_arrive_whole() {
     let sent: Vec<u8> = (0..buffer.len()).map(|at| at.to_le_bytes()[0]).collect();
     stream.write_all(b"ping").await.unwrap();
     stream.read_exact(&mut buffer[..4]).await.unwrap();
-    assert!(begin.elapsed() >= Duration::from_millis(80), "a handshake and a round trip: {:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() >= Duration::from_millis(80),
+        "a handshake and a round trip: {:?}",
+        begin.elapsed()
+    );
     let (mut read, mut write) = stream.into_split();
     let writer = tokio::spawn(async move {
         write.write_all(&sent).await.unwrap();

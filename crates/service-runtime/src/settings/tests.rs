@@ -24,7 +24,11 @@ fn every_variable_is_read() {
         let error = load(&[(variable.name, "//?!=")], Role::All).unwrap_err();
         // One of a pair is complained of under the other's name.
         let problem = &error.problems[0];
-        assert!(problem.variable == variable.name || problem.detail.ends_with(variable.name), "{}: {problem:?}", variable.name);
+        assert!(
+            problem.variable == variable.name || problem.detail.ends_with(variable.name),
+            "{}: {problem:?}",
+            variable.name
+        );
     }
     assert!(load(&[("FAKTORY_PROVIDER", "NOT_THERE")], Role::All).is_err());
 }
@@ -41,13 +45,21 @@ fn a_log_filter_without_a_level_is_a_typo() {
 
 #[test]
 fn a_misspelt_variable_is_told_beside_the_faults() {
-    let error = load(&[("WORKER_CONCURENCY", "3"), ("WORKER_CONCURRENCY", "zero")], Role::Worker).unwrap_err();
+    let error = load(&[("WORKER_CONCURENCY", "3"), ("WORKER_CONCURRENCY", "zero")], Role::Worker)
+        .unwrap_err();
     assert!(error.to_string().contains("did you mean WORKER_CONCURRENCY?"), "{error}");
 }
 
 #[test]
 fn all_faults_are_told_at_once() {
-    let error = load(&[("WORKER_CONCURRENCY", "many"), ("BIND_ADDR", "here"), ("FAKTORY_URL", "http://:geheim@x")], Role::Api);
+    let error = load(
+        &[
+            ("WORKER_CONCURRENCY", "many"),
+            ("BIND_ADDR", "here"),
+            ("FAKTORY_URL", "http://:geheim@x"),
+        ],
+        Role::Api,
+    );
     let error = error.unwrap_err();
     let names: Vec<_> = error.problems.iter().map(|problem| problem.variable.as_str()).collect();
     assert_eq!(names, ["FAKTORY_URL", "BIND_ADDR", "WORKER_CONCURRENCY"]);
@@ -56,7 +68,11 @@ fn all_faults_are_told_at_once() {
 
 #[test]
 fn an_empty_value_is_none_and_case_matters() {
-    let loaded = load(&[("FAKTORY_URL", " "), ("bind_addr", "nonsense"), ("BIND_ADDR", "127.0.0.1:4000")], Role::All).unwrap();
+    let loaded = load(
+        &[("FAKTORY_URL", " "), ("bind_addr", "nonsense"), ("BIND_ADDR", "127.0.0.1:4000")],
+        Role::All,
+    )
+    .unwrap();
     assert!(!loaded.settings.link.url_is_set);
     assert_eq!(loaded.settings.api.bind.port(), 4000);
 }
@@ -70,7 +86,11 @@ fn a_worker_refuses_a_read_timeout_that_an_empty_fetch_exceeds() {
 
 #[test]
 fn a_misspelt_variable_is_told() {
-    let loaded = load(&[("FAKTORY_MAX_CONECTIONS", "5"), ("FAKTORY_PORT", "tcp://10.0.0.1"), ("OTHER", "x")], Role::Api).unwrap();
+    let loaded = load(
+        &[("FAKTORY_MAX_CONECTIONS", "5"), ("FAKTORY_PORT", "tcp://10.0.0.1"), ("OTHER", "x")],
+        Role::Api,
+    )
+    .unwrap();
     assert_eq!(loaded.warnings.len(), 2);
     assert!(loaded.warnings[0].contains("did you mean FAKTORY_MAX_CONNECTIONS?"));
 }
@@ -80,11 +100,15 @@ fn secrets_come_from_files_and_are_never_shown() {
     let path = std::env::temp_dir().join(format!("wf-secret-{}", std::process::id()));
     std::fs::write(&path, "geheim\nrest\n").unwrap();
     let file = path.to_str().unwrap();
-    let loaded = load(&[("FAKTORY_PASSWORD_FILE", file), ("BROKER_PASSWORD", "auch geheim")], Role::All).unwrap();
+    let loaded =
+        load(&[("FAKTORY_PASSWORD_FILE", file), ("BROKER_PASSWORD", "auch geheim")], Role::All)
+            .unwrap();
     assert_eq!(loaded.settings.link.url.password.as_ref().unwrap().reveal(), "geheim");
     let described = loaded.settings.describe(Role::Broker) + &loaded.settings.describe(Role::Api);
     assert!(!described.contains("geheim") && described.contains("[redacted]"), "{described}");
-    assert!(load(&[("FAKTORY_PASSWORD_FILE", file), ("FAKTORY_URL", "tcp://:x@y")], Role::All).is_err());
+    assert!(
+        load(&[("FAKTORY_PASSWORD_FILE", file), ("FAKTORY_URL", "tcp://:x@y")], Role::All).is_err()
+    );
     let mistaken = load(&[("FAKTORY_PASSWORD_FILE", "geheim123")], Role::All).unwrap_err();
     assert!(!mistaken.to_string().contains("geheim123"));
     std::fs::remove_file(path).unwrap();
@@ -112,7 +136,10 @@ fn nobody_else_is_let_in_without_keys_unless_that_is_asked_for() {
     for role in [Role::All, Role::Api] {
         let error = load(&[("BIND_ADDR", "0.0.0.0:3000")], role).unwrap_err();
         let detail = &error.problems[0].detail;
-        assert!(detail.contains("API_KEYS_FILE") && detail.contains("API_ALLOW_UNAUTHENTICATED=true"), "{detail}");
+        assert!(
+            detail.contains("API_KEYS_FILE") && detail.contains("API_ALLOW_UNAUTHENTICATED=true"),
+            "{detail}"
+        );
     }
     assert!(load(&[("BIND_ADDR", "0.0.0.0:3000")], Role::Worker).is_ok());
     let broker = ("BROKER_BIND_ADDR", "0.0.0.0:7419");
@@ -120,27 +147,44 @@ fn nobody_else_is_let_in_without_keys_unless_that_is_asked_for() {
         let error = load(&[broker], role).unwrap_err();
         assert!(error.problems[0].detail.contains("BROKER_PASSWORD_FILE"), "{error}");
     }
-    assert!(load(&[broker, ("FAKTORY_URL", "tcp://elsewhere")], Role::All).is_ok(), "no broker is started");
+    assert!(
+        load(&[broker, ("FAKTORY_URL", "tcp://elsewhere")], Role::All).is_ok(),
+        "no broker is started"
+    );
     assert!(load(&[broker, ("BROKER_PASSWORD", "x")], Role::Broker).is_ok());
     assert!(load(&[broker, ("BROKER_ALLOW_UNAUTHENTICATED", "true")], Role::Broker).is_ok());
-    assert!(load(&[("BIND_ADDR", "0.0.0.0:3000"), ("API_ALLOW_UNAUTHENTICATED", "true")], Role::Api).is_ok());
-    assert!(load(&[("BIND_ADDR", "[::1]:3000"), ("API_ALLOWED_HOSTS", "a.example, b")], Role::Api).is_ok());
+    assert!(
+        load(&[("BIND_ADDR", "0.0.0.0:3000"), ("API_ALLOW_UNAUTHENTICATED", "true")], Role::Api)
+            .is_ok()
+    );
+    assert!(
+        load(&[("BIND_ADDR", "[::1]:3000"), ("API_ALLOWED_HOSTS", "a.example, b")], Role::Api)
+            .is_ok()
+    );
     let path = std::env::temp_dir().join(format!("wf-keys-{}", std::process::id()));
     let file = path.to_str().unwrap();
     for (text, says) in [("", "a file with a key"), ("ci post geheim", "line 1: ")] {
         std::fs::write(&path, text).unwrap();
         let error = load(&[("API_KEYS_FILE", file)], Role::Api).unwrap_err();
-        assert!(error.to_string().contains(says) && !error.to_string().contains("geheim"), "{error}");
+        assert!(
+            error.to_string().contains(says) && !error.to_string().contains("geheim"),
+            "{error}"
+        );
     }
     std::fs::write(&path, crate::Key::new("ci", [crate::Scope::Post]).unwrap().1.line()).unwrap();
-    let loaded = load(&[("BIND_ADDR", "0.0.0.0:3000"), ("API_KEYS_FILE", file)], Role::Api).unwrap();
+    let loaded =
+        load(&[("BIND_ADDR", "0.0.0.0:3000"), ("API_KEYS_FILE", file)], Role::Api).unwrap();
     assert_eq!(loaded.settings.api.keys.unwrap().1.len(), 1);
     std::fs::remove_file(path).unwrap();
 }
 
 #[test]
 fn the_provider_names_the_variable_with_the_url() {
-    let loaded = load(&[("FAKTORY_PROVIDER", "FAKTORY_MY_URL"), ("FAKTORY_MY_URL", "tcp://elsewhere:1")], Role::Api).unwrap();
+    let loaded = load(
+        &[("FAKTORY_PROVIDER", "FAKTORY_MY_URL"), ("FAKTORY_MY_URL", "tcp://elsewhere:1")],
+        Role::Api,
+    )
+    .unwrap();
     assert_eq!(loaded.settings.link.url.to_string(), "tcp://elsewhere:1");
     assert_eq!(loaded.warnings, [] as [String; 0]);
 }
@@ -150,7 +194,10 @@ fn the_provider_names_the_variable_with_the_url() {
 fn a_value_that_is_no_utf8_is_a_fault_and_no_panic() {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;
-    let pairs = [("BIND_ADDR".into(), OsString::from_vec(vec![0xFF])), (OsString::from_vec(vec![0xFE]), "x".into())];
+    let pairs = [
+        ("BIND_ADDR".into(), OsString::from_vec(vec![0xFF])),
+        (OsString::from_vec(vec![0xFE]), "x".into()),
+    ];
     let error = Settings::load(&Environment::from_pairs(pairs), Role::Api).unwrap_err();
     assert_eq!(error.problems[0].variable, "BIND_ADDR");
 }

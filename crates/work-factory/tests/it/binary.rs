@@ -12,8 +12,11 @@ pub(crate) fn start(data_dir: &Path, more: &[(&str, &str)]) -> TestProcess {
 
 /// Any command on free ports, unless `more` says otherwise.
 pub(crate) fn command(arguments: &[&str], data_dir: &Path, more: &[(&str, &str)]) -> TestProcess {
-    let mut variables =
-        vec![("BROKER_DATA_DIR", data_dir.to_str().unwrap()), ("BROKER_BIND_ADDR", "127.0.0.1:0"), ("BIND_ADDR", "127.0.0.1:0")];
+    let mut variables = vec![
+        ("BROKER_DATA_DIR", data_dir.to_str().unwrap()),
+        ("BROKER_BIND_ADDR", "127.0.0.1:0"),
+        ("BIND_ADDR", "127.0.0.1:0"),
+    ];
     variables.extend(more);
     TestProcess::start(env!("CARGO_BIN_EXE_work-factory"), arguments, &variables)
 }
@@ -45,7 +48,11 @@ async fn a_taken_port_is_named_with_the_variable_that_moves_it() {
 #[tokio::test]
 async fn a_faulty_configuration_is_told_whole_and_ends_with_64() {
     let folder = tempfile::tempdir().unwrap();
-    let faults = [("WORKER_CONCURRENCY", "lots"), ("FAKTORY_URL", "http://:geheim@x"), ("API_MAX_BODY_BYTES", "16 monkeys")];
+    let faults = [
+        ("WORKER_CONCURRENCY", "lots"),
+        ("FAKTORY_URL", "http://:geheim@x"),
+        ("API_MAX_BODY_BYTES", "16 monkeys"),
+    ];
     let mut process = start(folder.path(), &faults);
     assert_eq!(process.exit_code().await, Some(64));
     let output = process.output();
@@ -94,7 +101,11 @@ async fn a_password_is_in_no_output() {
     let mut process = start(folder.path(), &[("BROKER_PASSWORD", password), ("RUST_LOG", "trace")]);
     let address = process.address_on("  API ").await;
     testkit::eventually("ready", std::time::Duration::from_secs(20), || async move {
-        testkit::http::get(address, "/ready").await.ok().filter(|answer| answer.status == 200).map(|_| ())
+        testkit::http::get(address, "/ready")
+            .await
+            .ok()
+            .filter(|answer| answer.status == 200)
+            .map(|_| ())
     })
     .await;
     process.signal("TERM").await;

@@ -1,5 +1,5 @@
-//! The broker killed under load, 20 times: what was answered 202 is run or still there; 503 was certainly not stored;
-//! 504 may be either.
+//! The broker killed under load, 20 times: what was answered 202 is run or still there; 503 was
+//! certainly not stored; 504 may be either.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -51,13 +51,22 @@ async fn post(address: SocketAddr, client: usize, account: Arc<Account>) {
         }
         let id = |n: usize| format!("client-{client}-round-{round:08}-{n}");
         if round % 5 == 4 {
-            let jobs: Vec<String> = (0..10).map(|n| format!(r#"{{"jobtype":"count","args":[],"job_id":"{}"}}"#, id(n))).collect();
-            let answer = http.post("/jobs/batch", format!(r#"{{"jobs":[{}]}}"#, jobs.join(","))).await.unwrap();
+            let jobs: Vec<String> = (0..10)
+                .map(|n| format!(r#"{{"jobtype":"count","args":[],"job_id":"{}"}}"#, id(n)))
+                .collect();
+            let answer = http
+                .post("/jobs/batch", format!(r#"{{"jobs":[{}]}}"#, jobs.join(",")))
+                .await
+                .unwrap();
             let listed = |name: &str| -> HashSet<u64> {
                 let list = answer.body.get(name).and_then(Value::as_array);
-                list.into_iter().flatten().map(|entry| entry.as_u64().or_else(|| entry.get("index")?.as_u64()).unwrap()).collect()
+                list.into_iter()
+                    .flatten()
+                    .map(|entry| entry.as_u64().or_else(|| entry.get("index")?.as_u64()).unwrap())
+                    .collect()
             };
-            let (unknown, not_stored) = (listed("unknown"), &listed("not_sent") | &listed("rejected"));
+            let (unknown, not_stored) =
+                (listed("unknown"), &listed("not_sent") | &listed("rejected"));
             for n in 0..10 {
                 let at = n as u64;
                 account.note(
@@ -87,7 +96,9 @@ async fn post(address: SocketAddr, client: usize, account: Arc<Account>) {
 async fn nothing_accepted_is_lost_when_the_broker_is_killed_twenty_times() {
     let folder = tempfile::tempdir().unwrap();
     let address = binary::free_address();
-    let broker = || binary::command(&["broker"], folder.path(), &[("BROKER_BIND_ADDR", &address.to_string())]);
+    let broker = || {
+        binary::command(&["broker"], folder.path(), &[("BROKER_BIND_ADDR", &address.to_string())])
+    };
     let mut process = broker();
     process.line_with("  broker ").await;
 
@@ -108,19 +119,27 @@ async fn nothing_accepted_is_lost_when_the_broker_is_killed_twenty_times() {
     }
 
     for kill in 0..KILLS {
-        // Killed in the middle of work: some jobs have been stored since the last start, at a point that varies.
+        // Killed in the middle of work: some jobs have been stored since the last start, at a point
+        // that varies.
         let goal = account.stored.lock().unwrap().len() + 50 + 37 * (kill % 7);
-        eventually("jobs flow", Duration::from_secs(60), || async { (account.stored.lock().unwrap().len() >= goal).then_some(()) }).await;
+        eventually("jobs flow", Duration::from_secs(60), || async {
+            (account.stored.lock().unwrap().len() >= goal).then_some(())
+        })
+        .await;
         process.kill().await;
         process = broker();
         process.line_with("  broker ").await;
     }
     let goal = account.stored.lock().unwrap().len() + 50;
-    eventually("jobs flow again", Duration::from_secs(60), || async { (account.stored.lock().unwrap().len() >= goal).then_some(()) }).await;
+    eventually("jobs flow again", Duration::from_secs(60), || async {
+        (account.stored.lock().unwrap().len() >= goal).then_some(())
+    })
+    .await;
     account.over.store(true, Ordering::SeqCst);
     while clients.join_next().await.is_some() {}
 
-    // What can be run is run; what a kill left reserved stays in the working set until its reservation ends.
+    // What can be run is run; what a kill left reserved stays in the working set until its
+    // reservation ends.
     let info = eventually("the queue is empty", Duration::from_secs(60), || async move {
         let info = WireClient::connect(address).await.info().await.faktory;
         (info.total_enqueued == 0).then_some(info)
@@ -134,14 +153,26 @@ async fn nothing_accepted_is_lost_when_the_broker_is_killed_twenty_times() {
     // Each of those is reserved: a FAIL finds it, and would not find a job that is gone.
     let mut client = WireClient::connect(address).await;
     for id in &not_run {
-        assert_eq!(client.ask(&format!(r#"FAIL {{"jid":"{id}"}}"#)).await, faktory_wire::Reply::OK, "{id} is lost; {info:?}");
+        assert_eq!(
+            client.ask(&format!(r#"FAIL {{"jid":"{id}"}}"#)).await,
+            faktory_wire::Reply::OK,
+            "{id} is lost; {info:?}"
+        );
     }
-    let wrongly_run: Vec<String> = account.not_stored.lock().unwrap().iter().filter(|id| runs.contains_key(*id)).cloned().collect();
+    let wrongly_run: Vec<String> = account
+        .not_stored
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|id| runs.contains_key(*id))
+        .cloned()
+        .collect();
     assert_eq!(wrongly_run, [] as [String; 0], "answered 503 and stored all the same");
     let unknown = account.unknown.lock().unwrap().clone();
     let unknown_run = unknown.iter().filter(|id| runs.contains_key(*id)).count();
     println!(
-        "{KILLS} kills: {} posted, {} answered 202 ({} run, {} reserved), {} answered 503 (none run), {} answered 504 ({unknown_run} of them run), {} runs repeated",
+        "{KILLS} kills: {} posted, {} answered 202 ({} run, {} reserved), {} answered 503 (none \
+         run), {} answered 504 ({unknown_run} of them run), {} runs repeated",
         account.posted.load(Ordering::SeqCst),
         stored.len(),
         stored.len() - not_run.len(),

@@ -1,4 +1,5 @@
-//! The files for deployment against the binaries: every variable, command, port and path in them is one of ours.
+//! The files for deployment against the binaries: every variable, command, port and path in them is
+//! one of ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,15 +16,24 @@ const UNITS: [(&str, &str); 3] = [
     ("worker-service", include_str!("../../../../deploy/systemd/work-factory-worker@.service")),
 ];
 /// Of the compose files alone: where ports are published, where files lie.
-const OF_COMPOSE: [&str; 8] =
-    ["PUBLISH", "PUBLISH_PORT", "FAKTORY_PUBLISH", "FAKTORY_PUBLISH_PORT", "FAKTORY_UI_PORT", "FAKTORY_IMAGE", "SECRETS", "TLS_FOLDER"];
+const OF_COMPOSE: [&str; 8] = [
+    "PUBLISH",
+    "PUBLISH_PORT",
+    "FAKTORY_PUBLISH",
+    "FAKTORY_PUBLISH_PORT",
+    "FAKTORY_UI_PORT",
+    "FAKTORY_IMAGE",
+    "SECRETS",
+    "TLS_FOLDER",
+];
 /// Faktory's own.
 const OF_FAKTORY: &str = "FAKTORY_PASSWORD";
 /// What docker-compose.yml leaves out, since it has it in another way.
 const NOT_IN_COMPOSE: [&str; 15] = [
     // The work server and its password are given.
     "FAKTORY_PROVIDER",
-    // Inside of one machine there is no TLS to the work server; a proxy or docker-compose.override.yml gives the API its own.
+    // Inside of one machine there is no TLS to the work server; a proxy or
+    // docker-compose.override.yml gives the API its own.
     "FAKTORY_TLS_CA_FILE",
     "FAKTORY_TLS_SERVER_NAME",
     "FAKTORY_TLS_CERT_FILE",
@@ -53,7 +63,10 @@ fn is_ours(name: &str) -> bool {
 /// `NAME: value` of a line, where the name is written as variables are.
 fn entry(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.trim().split_once(':')?;
-    let is_name = name.len() > 1 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    let is_name = name.len() > 1
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     is_name.then(|| (name, value.trim()))
 }
 
@@ -80,20 +93,30 @@ fn value_of(text: &str, profile: &BTreeMap<String, String>) -> String {
 /// The variables of the blocks of a compose file that begin with these lines.
 fn block(file: &str, begin: &str, profile: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let (_, rest) = file.split_once(begin).unwrap_or_else(|| panic!("{begin}"));
-    let lines = rest.lines().skip(1).skip_while(|line| entry(line).is_none()).take_while(|line| entry(line).is_some());
-    lines.filter_map(entry).map(|(name, value)| (name.to_owned(), value_of(value, profile))).collect()
+    let lines = rest
+        .lines()
+        .skip(1)
+        .skip_while(|line| entry(line).is_none())
+        .take_while(|line| entry(line).is_some());
+    lines
+        .filter_map(entry)
+        .map(|(name, value)| (name.to_owned(), value_of(value, profile)))
+        .collect()
 }
 
 fn profile(name: &str) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(root().join(format!(".env.{name}"))).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let lines =
+        text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 #[test]
 fn every_variable_in_the_compose_files_is_known_and_every_variable_is_there() {
     for file in [COMPOSE, COMPOSE_WORKER] {
-        for (name, value) in file.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(entry) {
+        for (name, value) in
+            file.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(entry)
+        {
             assert!(is_ours(name) || name == OF_FAKTORY, "{name}");
             for used in interpolated(value) {
                 assert_eq!(used, name, "{name} is not what is handed on");
@@ -104,13 +127,24 @@ fn every_variable_in_the_compose_files_is_known_and_every_variable_is_there() {
         }
     }
     for variable in VARIABLES.iter().filter(|variable| !NOT_IN_COMPOSE.contains(&variable.name)) {
-        assert!(COMPOSE.contains(&format!("{}: ", variable.name)), "docker-compose.yml does not hand {} on", variable.name);
+        assert!(
+            COMPOSE.contains(&format!("{}: ", variable.name)),
+            "docker-compose.yml does not hand {} on",
+            variable.name
+        );
     }
     let of_worker = |name: &str| {
-        name.starts_with("WORKER_") || (name.starts_with("FAKTORY_") && !name.contains("BREAKER") && !NOT_IN_COMPOSE.contains(&name))
+        name.starts_with("WORKER_")
+            || (name.starts_with("FAKTORY_")
+                && !name.contains("BREAKER")
+                && !NOT_IN_COMPOSE.contains(&name))
     };
     for variable in VARIABLES.iter().filter(|variable| of_worker(variable.name)) {
-        assert!(COMPOSE_WORKER.contains(&format!("{}: ", variable.name)), "docker-compose.worker.yml does not hand {} on", variable.name);
+        assert!(
+            COMPOSE_WORKER.contains(&format!("{}: ", variable.name)),
+            "docker-compose.worker.yml does not hand {} on",
+            variable.name
+        );
     }
 }
 
@@ -126,11 +160,15 @@ fn under_each_profile_each_container_has_a_configuration_that_its_binary_takes()
     let keys = file("api_keys", &Key::new("ci", [Scope::Post]).unwrap().1.line());
     for name in ["local", "lan", "wan", "wireless"] {
         let profile = profile(name);
-        let [link, common, api, worker] = ["x-link:", "x-common:", "x-api:", "x-worker:"].map(|begin| block(COMPOSE, begin, &profile));
+        let [link, common, api, worker] = ["x-link:", "x-common:", "x-api:", "x-worker:"]
+            .map(|begin| block(COMPOSE, begin, &profile));
         let mut elsewhere = profile.clone();
         elsewhere.insert("FAKTORY_URL".into(), "tcp://10.0.0.5:7419".into());
         let remote = block(
-            &COMPOSE_WORKER.replace(":?says where the work server is, such as tcp+tls://faktory.example:7419", ""),
+            &COMPOSE_WORKER.replace(
+                ":?says where the work server is, such as tcp+tls://faktory.example:7419",
+                "",
+            ),
             "environment:",
             &elsewhere,
         );
@@ -141,26 +179,41 @@ fn under_each_profile_each_container_has_a_configuration_that_its_binary_takes()
             ("a worker elsewhere", remote, Role::Worker),
         ] {
             let pairs = parts.into_iter().map(|(name, value)| {
-                let value = value.replace("/run/secrets/faktory_password", &password).replace("/run/secrets/api_keys", &keys);
+                let value = value
+                    .replace("/run/secrets/faktory_password", &password)
+                    .replace("/run/secrets/api_keys", &keys);
                 (name.into(), value.into())
             });
-            let loaded =
-                Settings::load(&Environment::from_pairs(pairs), role).unwrap_or_else(|error| panic!("{what}, .env.{name}: {error}"));
+            let loaded = Settings::load(&Environment::from_pairs(pairs), role)
+                .unwrap_or_else(|error| panic!("{what}, .env.{name}: {error}"));
             assert_eq!(loaded.warnings, [] as [String; 0], "{what}, .env.{name}");
             let settings = loaded.settings;
             assert_eq!(
                 settings.link.max_connections.to_string(),
-                if role == Role::All { "50" } else { &profile["FAKTORY_MAX_CONNECTIONS"] }.to_owned()
+                if role == Role::All { "50" } else { &profile["FAKTORY_MAX_CONNECTIONS"] }
+                    .to_owned()
             );
             if role.runs_worker() {
-                assert_eq!(settings.worker.concurrency.to_string(), profile["WORKER_CONCURRENCY"], "{what}");
+                assert_eq!(
+                    settings.worker.concurrency.to_string(),
+                    profile["WORKER_CONCURRENCY"],
+                    "{what}"
+                );
                 assert_eq!(settings.worker.bind.unwrap().port(), 3001);
             }
             if role.runs_api() {
-                assert_eq!((settings.api.bind.port(), settings.api.keys.unwrap().1.len()), (3000, 1), "{what}");
+                assert_eq!(
+                    (settings.api.bind.port(), settings.api.keys.unwrap().1.len()),
+                    (3000, 1),
+                    "{what}"
+                );
             }
             // What ends a container waits longer than what runs in it.
-            assert!(settings.shutdown_timeout.as_secs() < 75 && COMPOSE.contains("stop_grace_period: 75s"), "{what}");
+            assert!(
+                settings.shutdown_timeout.as_secs() < 75
+                    && COMPOSE.contains("stop_grace_period: 75s"),
+                "{what}"
+            );
         }
     }
     for port in [":3000\"", ":7419\"", ":7420\""] {
@@ -170,13 +223,16 @@ fn under_each_profile_each_container_has_a_configuration_that_its_binary_takes()
 
 #[tokio::test]
 async fn the_images_have_every_crate_and_run_binaries_that_there_are() {
-    let crates =
-        std::fs::read_dir(root().join("crates")).unwrap().map(|entry| format!("crates/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let crates = std::fs::read_dir(root().join("crates"))
+        .unwrap()
+        .map(|entry| format!("crates/{}", entry.unwrap().file_name().to_str().unwrap()));
     for member in crates.chain(["benchmark".into()]) {
         let line = format!("COPY {member}/Cargo.toml {member}/Cargo.toml\n");
         assert!(DOCKERFILE.contains(&line), "Dockerfile: {line}");
     }
-    for (binary, port) in [("work-factory", "3000"), ("api-service", "3000"), ("worker-service", "3001")] {
+    for (binary, port) in
+        [("work-factory", "3000"), ("api-service", "3000"), ("worker-service", "3001")]
+    {
         let (_, target) = DOCKERFILE.split_once(&format!("FROM base AS {binary}\n")).unwrap();
         let target = target.split("\nFROM ").next().unwrap();
         for part in [
@@ -195,7 +251,8 @@ async fn the_images_have_every_crate_and_run_binaries_that_there_are() {
         {
             assert!(is_ours(word), "{word}");
         }
-        let main = std::fs::read_to_string(root().join(format!("crates/{binary}/src/main.rs"))).unwrap();
+        let main =
+            std::fs::read_to_string(root().join(format!("crates/{binary}/src/main.rs"))).unwrap();
         assert!(main.contains("healthcheck: bool"), "{binary}");
     }
     let folder = tempfile::tempdir().unwrap();
@@ -211,24 +268,35 @@ fn units_and_manifests_name_variables_that_there_are() {
         for line in unit.lines().filter_map(|line| line.strip_prefix("Environment=")) {
             assert!(is_ours(line.split('=').next().unwrap()), "{line}");
         }
-        assert!(unit.contains("TimeoutStopSec=75\n"), "longer than SHUTDOWN_TIMEOUT in every profile");
+        assert!(
+            unit.contains("TimeoutStopSec=75\n"),
+            "longer than SHUTDOWN_TIMEOUT in every profile"
+        );
     }
-    let of_list = |line: &str| Some(line.trim().strip_prefix("- {name: ")?.split(',').next()?.to_owned());
+    let of_list =
+        |line: &str| Some(line.trim().strip_prefix("- {name: ")?.split(',').next()?.to_owned());
     let names = KUBERNETES.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let named: Vec<String> = names.filter_map(|line| of_list(line).or_else(|| Some(entry(line)?.0.to_owned()))).collect();
-    let is_variable = |name: &&String| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let named: Vec<String> = names
+        .filter_map(|line| of_list(line).or_else(|| Some(entry(line)?.0.to_owned())))
+        .collect();
+    let is_variable =
+        |name: &&String| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let variables: Vec<&String> = named.iter().filter(is_variable).collect();
     assert!(variables.len() > 8, "{variables:?}");
     for name in variables {
         assert!(is_ours(name), "{name}");
     }
-    for probe in KUBERNETES.lines().filter_map(|line| line.trim().strip_prefix("httpGet: {path: ")) {
+    for probe in KUBERNETES.lines().filter_map(|line| line.trim().strip_prefix("httpGet: {path: "))
+    {
         assert!(probe.starts_with("/health,") || probe.starts_with("/ready,"), "{probe}");
     }
     // The values are those of the profile that it names.
     for (name, value) in profile("lan") {
         let line = format!("{name}: ");
-        let there = KUBERNETES.lines().find_map(|text| text.trim().strip_prefix(&line)).unwrap_or_else(|| panic!("{name}"));
+        let there = KUBERNETES
+            .lines()
+            .find_map(|text| text.trim().strip_prefix(&line))
+            .unwrap_or_else(|| panic!("{name}"));
         assert_eq!(there.trim_matches('"'), value, "{name}");
     }
 }

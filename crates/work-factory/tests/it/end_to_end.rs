@@ -1,4 +1,5 @@
-//! A job travels over HTTP, through a work server, to a worker: all in one process, and each part alone.
+//! A job travels over HTTP, through a work server, to a worker: all in one process, and each part
+//! alone.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +14,11 @@ use crate::binary;
 /// How often each id stands in the log as done.
 fn runs(process: &TestProcess) -> HashMap<String, u32> {
     let mut runs = HashMap::new();
-    for line in process.output().lines().filter(|line| line.contains("job done") && line.contains("result=")) {
+    for line in process
+        .output()
+        .lines()
+        .filter(|line| line.contains("job done") && line.contains("result="))
+    {
         let id = line.split("jid=").nth(1).unwrap().split(' ').next().unwrap();
         *runs.entry(id.to_owned()).or_default() += 1;
     }
@@ -29,7 +34,8 @@ async fn post_two_thousand(address: std::net::SocketAddr) -> Vec<String> {
     let mut ids = Vec::new();
     let mut client = Client::connect(address).await.unwrap();
     for batch in 0..10 {
-        let jobs: Vec<Value> = (0..100).map(|n| json!({ "operation": "add", "a": batch, "b": n })).collect();
+        let jobs: Vec<Value> =
+            (0..100).map(|n| json!({ "operation": "add", "a": batch, "b": n })).collect();
         let answer = client.post("/jobs/batch", json!({ "jobs": jobs }).to_string()).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.body.get("count")), (202, Some(&json!(100))));
         let returned = answer.body.get("job_ids").and_then(Value::as_array).unwrap();
@@ -41,7 +47,8 @@ async fn post_two_thousand(address: std::net::SocketAddr) -> Vec<String> {
             let mut client = Client::connect(address).await.unwrap();
             let mut ids = Vec::new();
             for n in 0..50 {
-                let answer = client.post("/jobs/multiply", format!(r#"{{"a":{n},"b":2}}"#)).await.unwrap();
+                let answer =
+                    client.post("/jobs/multiply", format!(r#"{{"a":{n},"b":2}}"#)).await.unwrap();
                 assert_eq!(answer.status, 202);
                 ids.push(id(&answer));
             }
@@ -52,8 +59,15 @@ async fn post_two_thousand(address: std::net::SocketAddr) -> Vec<String> {
     ids
 }
 
-async fn check_all_run_once(process: &TestProcess, ids: &[String], work_server: std::net::SocketAddr) {
-    eventually("all jobs are run", Duration::from_secs(60), || async { (runs(process).len() >= ids.len()).then_some(()) }).await;
+async fn check_all_run_once(
+    process: &TestProcess,
+    ids: &[String],
+    work_server: std::net::SocketAddr,
+) {
+    eventually("all jobs are run", Duration::from_secs(60), || async {
+        (runs(process).len() >= ids.len()).then_some(())
+    })
+    .await;
     let info = eventually("all acks have arrived", Duration::from_secs(20), || async move {
         let info = WireClient::connect(work_server).await.info().await.faktory;
         (info.sets.working == 0 && info.total_enqueued == 0).then_some(info)
@@ -110,7 +124,9 @@ async fn a_broker_alone_is_a_work_server_for_the_others() {
     let broker = binary::command(&["broker"], folder.path(), &[("BROKER_PASSWORD", "secret")]);
     let url = format!("tcp://:secret@{}", broker.address_on("  broker ").await);
     let process = binary::start(folder.path(), &[("FAKTORY_URL", &url)]);
-    let answer = http::post(process.address_on("  API ").await, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap();
+    let answer = http::post(process.address_on("  API ").await, "/jobs/add", r#"{"a":1,"b":2}"#)
+        .await
+        .unwrap();
     let line = process.line_with(&format!("jid={}", id(&answer))).await;
     assert!(line.contains("result=3"), "{line}");
 }
@@ -121,7 +137,11 @@ async fn a_worker_answers_for_its_health() {
     let address = binary::free_address();
     let server = WorkServer::broker().await;
     let url = format!("tcp://{}", server.address());
-    let _worker = binary::command(&["worker"], folder.path(), &[("FAKTORY_URL", &url), ("WORKER_BIND_ADDR", &address.to_string())]);
+    let _worker = binary::command(
+        &["worker"],
+        folder.path(),
+        &[("FAKTORY_URL", &url), ("WORKER_BIND_ADDR", &address.to_string())],
+    );
     eventually("the worker is ready", Duration::from_secs(20), || async move {
         http::get(address, "/ready").await.is_ok_and(|answer| answer.status == 200).then_some(())
     })

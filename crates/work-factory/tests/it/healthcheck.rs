@@ -4,7 +4,11 @@ use testkit::{Authority, TestProcess};
 
 use crate::binary::{command, free_address};
 
-async fn is_healthy(arguments: &[&str], folder: &std::path::Path, variables: &[(&str, &str)]) -> bool {
+async fn is_healthy(
+    arguments: &[&str],
+    folder: &std::path::Path,
+    variables: &[(&str, &str)],
+) -> bool {
     let mut process = command(&[arguments, &["--healthcheck"]].concat(), folder, variables);
     let code = process.exit_code().await;
     println!("{arguments:?}: {code:?} {}", process.output());
@@ -41,10 +45,18 @@ async fn each_part_is_healthy_while_it_lives() {
         ];
         let mut process = command(&[part], folder.path(), &variables);
         process.line_with(listens).await;
-        assert!(is_healthy(&[part], folder.path(), &variables).await, "{part}: {}", process.output());
+        assert!(
+            is_healthy(&[part], folder.path(), &variables).await,
+            "{part}: {}",
+            process.output()
+        );
         // What is wrong in a file by now is no reason to end it.
         variables.push(("API_KEYS_FILE", "/nowhere"));
-        assert!(is_healthy(&[part], folder.path(), &variables).await, "{part}: {}", process.output());
+        assert!(
+            is_healthy(&[part], folder.path(), &variables).await,
+            "{part}: {}",
+            process.output()
+        );
         process.kill().await;
         assert!(!is_healthy(&[part], folder.path(), &variables).await, "{part}");
     }
@@ -52,7 +64,8 @@ async fn each_part_is_healthy_while_it_lives() {
     let mut process: TestProcess = command(&["worker", "--healthcheck"], folder.path(), &worker);
     assert_eq!(process.exit_code().await, Some(64));
     assert!(process.output().contains("WORKER_BIND_ADDR"), "{}", process.output());
-    let mut process: TestProcess = command(&["worker", "--env-file", "/nowhere", "--healthcheck"], folder.path(), &worker);
+    let mut process: TestProcess =
+        command(&["worker", "--env-file", "/nowhere", "--healthcheck"], folder.path(), &worker);
     assert_eq!(process.exit_code().await, Some(64));
     assert!(process.output().contains("--env-file: /nowhere"), "{}", process.output());
 }

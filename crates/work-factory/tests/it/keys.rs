@@ -23,20 +23,33 @@ async fn a_new_key_opens_the_api_and_is_in_no_output() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys");
     let file = file.to_str().unwrap();
-    let (code, output) = new_key(folder.path(), &["ci", "--scope", "post,read", "--file", file]).await;
+    let (code, output) =
+        new_key(folder.path(), &["ci", "--scope", "post,read", "--file", file]).await;
     assert_eq!(code, Some(0), "{output}");
     let key = secret_in(&output);
     let kept = std::fs::read_to_string(file).unwrap();
     assert!(kept.starts_with("ci post,read sha256:") && !kept.contains(&key), "{kept}");
     #[cfg(unix)]
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions()) & 0o777, 0o600);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions())
+            & 0o777,
+        0o600
+    );
 
-    let mut process = start(folder.path(), &[("API_KEYS_FILE", file), ("BIND_ADDR", "0.0.0.0:0"), ("RUST_LOG", "trace")]);
+    let mut process = start(
+        folder.path(),
+        &[("API_KEYS_FILE", file), ("BIND_ADDR", "0.0.0.0:0"), ("RUST_LOG", "trace")],
+    );
     let port = process.address_on("  API ").await.port();
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let post = |key: String| async move {
         let headers = [("content-type", "application/json"), ("authorization", key.as_str())];
-        http::Client::connect(address).await.ok()?.send(Method::POST, "/jobs/add", &headers, r#"{"a":1,"b":2}"#).await.ok()
+        http::Client::connect(address)
+            .await
+            .ok()?
+            .send(Method::POST, "/jobs/add", &headers, r#"{"a":1,"b":2}"#)
+            .await
+            .ok()
     };
     eventually("the key opens", Duration::from_secs(20), || async {
         post(format!("Bearer {key}")).await.filter(|answer| answer.status == 202)
@@ -54,7 +67,10 @@ async fn a_new_key_opens_the_api_and_is_in_no_output() {
 async fn without_a_file_the_line_is_shown_and_mistakes_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let (code, output) = new_key(folder.path(), &["ci", "--scope", "post"]).await;
-    assert!(code == Some(0) && output.contains("API_KEYS_FILE") && output.contains("ci post sha256:"), "{output}");
+    assert!(
+        code == Some(0) && output.contains("API_KEYS_FILE") && output.contains("ci post sha256:"),
+        "{output}"
+    );
     let file = folder.path().join("keys");
     let file = file.to_str().unwrap();
     assert_eq!(new_key(folder.path(), &["ci", "--scope", "post", "--file", file]).await.0, Some(0));
@@ -75,5 +91,8 @@ async fn an_api_for_others_without_keys_is_refused_with_both_ways_out() {
     let mut process = start(folder.path(), &[("BIND_ADDR", "0.0.0.0:0")]);
     assert_eq!(process.exit_code().await, Some(64));
     let output = process.output();
-    assert!(output.contains("API_KEYS_FILE") && output.contains("API_ALLOW_UNAUTHENTICATED=true"), "{output}");
+    assert!(
+        output.contains("API_KEYS_FILE") && output.contains("API_ALLOW_UNAUTHENTICATED=true"),
+        "{output}"
+    );
 }

@@ -1,4 +1,5 @@
-//! The whole product as a person meets it: the binaries as processes, the README's commands, crashes under load.
+//! The whole product as a person meets it: the binaries as processes, the README's commands,
+//! crashes under load.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod binary;

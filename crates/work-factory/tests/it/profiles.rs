@@ -1,22 +1,39 @@
-//! The profiles at the top level: the values that the contract gives them, and nothing that the program does not know.
+//! The profiles at the top level: the values that the contract gives them, and nothing that the
+//! program does not know.
 
 use service_runtime::{Environment, Role, Settings};
 
-const PROFILES: [(&str, usize, u64, u64, u64); 4] =
-    [("local", 50, 5, 10, 100), ("lan", 30, 10, 30, 200), ("wan", 15, 15, 60, 1000), ("wireless", 10, 20, 90, 2000)];
+const PROFILES: [(&str, usize, u64, u64, u64); 4] = [
+    ("local", 50, 5, 10, 100),
+    ("lan", 30, 10, 30, 200),
+    ("wan", 15, 15, 60, 1000),
+    ("wireless", 10, 20, 90, 2000),
+];
 
 #[test]
 fn every_profile_has_the_values_of_the_contract() {
     for (name, count, connection, read, poll) in PROFILES {
         let path = format!("{}/../../.env.{name}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap();
-        let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
-        let environment = Environment::from_pairs(pairs.map(|(name, value)| (name.into(), value.into())));
+        let pairs = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_once('='));
+        let environment =
+            Environment::from_pairs(pairs.map(|(name, value)| (name.into(), value.into())));
         let loaded = Settings::load(&environment, Role::All).unwrap();
         assert_eq!(loaded.warnings, [] as [String; 0], "{name}");
         let settings = loaded.settings;
-        assert_eq!((settings.link.max_connections, settings.worker.concurrency), (count, count), "{name}");
-        assert_eq!((settings.link.connection_timeout.as_secs(), settings.link.read_timeout.as_secs()), (connection, read), "{name}");
+        assert_eq!(
+            (settings.link.max_connections, settings.worker.concurrency),
+            (count, count),
+            "{name}"
+        );
+        assert_eq!(
+            (settings.link.connection_timeout.as_secs(), settings.link.read_timeout.as_secs()),
+            (connection, read),
+            "{name}"
+        );
         assert_eq!(settings.worker.poll_interval.as_millis(), u128::from(poll), "{name}");
     }
 }
@@ -25,7 +42,11 @@ fn every_profile_has_the_values_of_the_contract() {
 async fn a_profile_is_loaded_and_the_environment_wins() {
     let folder = tempfile::tempdir().unwrap();
     let path = format!("{}/../../.env.wan", env!("CARGO_MANIFEST_DIR"));
-    let process = crate::binary::command(&["--env-file", &path], folder.path(), &[("WORKER_CONCURRENCY", "7")]);
+    let process = crate::binary::command(
+        &["--env-file", &path],
+        folder.path(),
+        &[("WORKER_CONCURRENCY", "7")],
+    );
     let line = process.line_with("configuration in effect").await;
     assert!(line.contains("max_connections=15") && line.contains("worker_concurrency=7"), "{line}");
 }

@@ -14,12 +14,26 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Posts a job by curl, which checks the certificate as any client does; what it printed, and whether it was content.
+/// Posts a job by curl, which checks the certificate as any client does; what it printed, and
+/// whether it was content.
 async fn post(address: SocketAddr, authority: &Path) -> (bool, String) {
     let url = format!("https://localhost:{}/jobs/add", address.port());
-    let arguments = ["-sS", "--fail-with-body", "--max-time", "20", "--cacert", text(authority), "--json", r#"{"a":1,"b":2}"#, &url];
+    let arguments = [
+        "-sS",
+        "--fail-with-body",
+        "--max-time",
+        "20",
+        "--cacert",
+        text(authority),
+        "--json",
+        r#"{"a":1,"b":2}"#,
+        &url,
+    ];
     let output = Command::new("curl").args(arguments).stdin(Stdio::null()).output().await.unwrap();
-    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+    )
 }
 
 async fn posts(address: SocketAddr, authority: &Path) {
@@ -29,9 +43,12 @@ async fn posts(address: SocketAddr, authority: &Path) {
         last.replace(said);
         is_content.then_some(())
     };
-    let _ = tokio::time::timeout(Duration::from_secs(20), eventually("a job is posted", Duration::from_secs(30), try_it))
-        .await
-        .map_err(|_| panic!("{}", last.borrow()));
+    let _ = tokio::time::timeout(
+        Duration::from_secs(20),
+        eventually("a job is posted", Duration::from_secs(30), try_it),
+    )
+    .await
+    .map_err(|_| panic!("{}", last.borrow()));
 }
 
 /// The address that the broker tells.
@@ -46,11 +63,23 @@ async fn every_part_speaks_tls_to_the_next() {
     let ca = authority.file();
     let (certificate, key) = authority.certify("server", &["localhost"]);
     let (certificate, key) = (text(&certificate), text(&key));
-    let tls = [("BROKER_TLS_CERT_FILE", certificate), ("BROKER_TLS_KEY_FILE", key), ("BROKER_PASSWORD", "planted-secret-5150")];
+    let tls = [
+        ("BROKER_TLS_CERT_FILE", certificate),
+        ("BROKER_TLS_KEY_FILE", key),
+        ("BROKER_PASSWORD", "planted-secret-5150"),
+    ];
     let mut broker = command(&["broker"], folder.path(), &tls);
-    let url = format!("tcp+tls://:planted-secret-5150@localhost:{}", broker_address(&broker).await.port());
-    let link = [("FAKTORY_URL", url.as_str()), ("FAKTORY_TLS_CA_FILE", text(&ca)), ("RUST_LOG", "debug")];
-    let mut api = command(&["api"], folder.path(), &[&link[..], &[("API_TLS_CERT_FILE", certificate), ("API_TLS_KEY_FILE", key)]].concat());
+    let url = format!(
+        "tcp+tls://:planted-secret-5150@localhost:{}",
+        broker_address(&broker).await.port()
+    );
+    let link =
+        [("FAKTORY_URL", url.as_str()), ("FAKTORY_TLS_CA_FILE", text(&ca)), ("RUST_LOG", "debug")];
+    let mut api = command(
+        &["api"],
+        folder.path(),
+        &[&link[..], &[("API_TLS_CERT_FILE", certificate), ("API_TLS_KEY_FILE", key)]].concat(),
+    );
     let mut worker = command(&["worker"], folder.path(), &link);
     let address = api.address_on("  API ").await;
     posts(address, &ca).await;
@@ -61,13 +90,25 @@ async fn every_part_speaks_tls_to_the_next() {
     assert!(!is_content && said.contains("certificate"), "{said}");
     api.line_with("a client failed to agree on TLS").await;
     let url = format!("http://localhost:{}/jobs/add", address.port());
-    let in_the_clear = Command::new("curl").args(["-sS", "-i", "--json", r#"{"a":1,"b":2}"#, &url]).output().await.unwrap();
+    let in_the_clear = Command::new("curl")
+        .args(["-sS", "-i", "--json", r#"{"a":1,"b":2}"#, &url])
+        .output()
+        .await
+        .unwrap();
     let said = String::from_utf8_lossy(&in_the_clear.stdout);
-    assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("tls_needed") && said.contains("begins with https://"), "{said}");
+    assert!(
+        said.starts_with("HTTP/1.1 400 ")
+            && said.contains("tls_needed")
+            && said.contains("begins with https://"),
+        "{said}"
+    );
     for process in [&mut worker, &mut api, &mut broker] {
         process.signal("TERM").await;
         assert_eq!(process.exit_code().await, Some(0), "{}", process.output());
-        assert!(!process.output().contains("planted-secret-5150") && !process.output().contains("PRIVATE KEY"));
+        assert!(
+            !process.output().contains("planted-secret-5150")
+                && !process.output().contains("PRIVATE KEY")
+        );
     }
 }
 
@@ -130,17 +171,37 @@ async fn faulty_files_are_told_with_their_variable_before_anything_starts() {
     let (certificate, key, other_key) = (text(&certificate), text(&key), text(&other_key));
     let url = ("FAKTORY_URL", "tcp+tls://localhost:1");
     for (variables, says) in [
-        (vec![("API_TLS_CERT_FILE", certificate)], "API_TLS_KEY_FILE: must be set together with API_TLS_CERT_FILE"),
-        (vec![("API_TLS_CERT_FILE", key), ("API_TLS_KEY_FILE", key)], "API_TLS_CERT_FILE: must name a PEM file with a certificate"),
+        (
+            vec![("API_TLS_CERT_FILE", certificate)],
+            "API_TLS_KEY_FILE: must be set together with API_TLS_CERT_FILE",
+        ),
+        (
+            vec![("API_TLS_CERT_FILE", key), ("API_TLS_KEY_FILE", key)],
+            "API_TLS_CERT_FILE: must name a PEM file with a certificate",
+        ),
         (
             vec![("API_TLS_CERT_FILE", certificate), ("API_TLS_KEY_FILE", certificate)],
             "API_TLS_KEY_FILE: must name a PEM file with a private key",
         ),
-        (vec![("API_TLS_CERT_FILE", certificate), ("API_TLS_KEY_FILE", other_key)], "API_TLS_KEY_FILE: does not go with the certificate"),
-        (vec![("FAKTORY_TLS_CA_FILE", certificate)], "FAKTORY_TLS_CA_FILE: has no effect unless FAKTORY_URL begins with tcp+tls://"),
-        (vec![url, ("FAKTORY_TLS_CA_FILE", "/nowhere")], "FAKTORY_TLS_CA_FILE: must name a file that can be read"),
         (
-            vec![url, ("FAKTORY_TLS_CA_FILE", certificate), ("FAKTORY_TLS_CERT_FILE", certificate), ("FAKTORY_TLS_KEY_FILE", other_key)],
+            vec![("API_TLS_CERT_FILE", certificate), ("API_TLS_KEY_FILE", other_key)],
+            "API_TLS_KEY_FILE: does not go with the certificate",
+        ),
+        (
+            vec![("FAKTORY_TLS_CA_FILE", certificate)],
+            "FAKTORY_TLS_CA_FILE: has no effect unless FAKTORY_URL begins with tcp+tls://",
+        ),
+        (
+            vec![url, ("FAKTORY_TLS_CA_FILE", "/nowhere")],
+            "FAKTORY_TLS_CA_FILE: must name a file that can be read",
+        ),
+        (
+            vec![
+                url,
+                ("FAKTORY_TLS_CA_FILE", certificate),
+                ("FAKTORY_TLS_CERT_FILE", certificate),
+                ("FAKTORY_TLS_KEY_FILE", other_key),
+            ],
             "FAKTORY_TLS_KEY_FILE: does not go with the certificate",
         ),
         (

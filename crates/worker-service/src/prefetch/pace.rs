@@ -63,7 +63,8 @@ impl RoundTrip {
     pub(super) fn note_distance(&mut self, distance: Duration, is_only: bool) {
         let seen = distance.as_secs_f64();
         // A handshake may have lost a packet.
-        self.distance = Some(self.distance.filter(|_| !is_only).map_or(seen, |known| known.min(seen)));
+        self.distance =
+            Some(self.distance.filter(|_| !is_only).map_or(seen, |known| known.min(seen)));
     }
 
     /// The way itself, where it is known: what a server takes is not in it.
@@ -73,10 +74,12 @@ impl RoundTrip {
 
     pub(super) fn note(&mut self, took: f64, now: Instant) {
         self.shortest.note_afresh(-took, now);
-        self.smoothed = Some(self.smoothed.map_or(took, |smoothed| smoothed + (took - smoothed) / 8.0));
+        self.smoothed =
+            Some(self.smoothed.map_or(took, |smoothed| smoothed + (took - smoothed) / 8.0));
     }
 
-    /// The smoothed one, between the shortest and twice that: what a busy server adds is not the way's.
+    /// The smoothed one, between the shortest and twice that: what a busy server adds is not the
+    /// way's.
     pub(super) fn seconds(&self, now: Instant) -> Option<f64> {
         let shortest = self.shortest.greatest_at(now).map(|negative| -negative).or(self.distance)?;
         Some(self.smoothed.map_or(shortest, |smoothed| smoothed.clamp(shortest, 2.0 * shortest)))

@@ -3,7 +3,10 @@ use super::*;
 const FAR: Duration = Duration::from_millis(100);
 
 fn prefetch(concurrency: usize) -> Prefetch {
-    Prefetch::new(Limits { concurrency, prefetch: 1000, lanes: 49, depth: 13 }, Duration::from_millis(100))
+    Prefetch::new(
+        Limits { concurrency, prefetch: 1000, lanes: 49, depth: 13 },
+        Duration::from_millis(100),
+    )
 }
 
 /// Connects every lane that is wanted.
@@ -27,8 +30,8 @@ fn send_at(prefetch: &mut Prefetch, now: Instant, way: Duration) -> Vec<usize> {
     (0..prefetch.lanes.len()).map(|lane| prefetch.take_granted(lane)).collect()
 }
 
-/// A server with jobs at once, a way of 100 ms, and jobs that take so long: returns the most that was held, and the jobs run a second, at
-/// the end.
+/// A server with jobs at once, a way of 100 ms, and jobs that take so long: returns the most that
+/// was held, and the jobs run a second, at the end.
 fn run(prefetch: &mut Prefetch, service: Duration, seconds: u64) -> (usize, f64) {
     run_at(prefetch, service, seconds, FAR)
 }
@@ -37,7 +40,8 @@ fn run(prefetch: &mut Prefetch, service: Duration, seconds: u64) -> (usize, f64)
 fn run_at(prefetch: &mut Prefetch, service: Duration, seconds: u64, way: Duration) -> (usize, f64) {
     let begun = Instant::now();
     let concurrency = prefetch.limits.concurrency;
-    let (mut coming, mut running, mut most, mut ended) = (std::collections::VecDeque::new(), std::collections::VecDeque::new(), 0, 0);
+    let (mut coming, mut running, mut most, mut ended) =
+        (std::collections::VecDeque::new(), std::collections::VecDeque::new(), 0, 0);
     for tick in 0..seconds * 1000 {
         let now = begun + Duration::from_millis(tick);
         while running.front().is_some_and(|end| *end <= now) {
@@ -183,7 +187,11 @@ fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
             break;
         }
     }
-    assert_eq!((prefetch.lanes[0].fetches, prefetch.take_granted(0)), (1, 1), "the first waits at the server");
+    assert_eq!(
+        (prefetch.lanes[0].fetches, prefetch.take_granted(0)),
+        (1, 1),
+        "the first waits at the server"
+    );
     assert!(prefetch.paused_until(7).is_some());
     // A job comes: the pauses are over, and one that came alone makes no lane deep.
     prefetch.brought_job(0, now, now + Duration::from_secs(1));

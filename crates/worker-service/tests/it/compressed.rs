@@ -1,4 +1,5 @@
-//! Args that the API stored in compressed form: our worker, and one in another language, unpack them.
+//! Args that the API stored in compressed form: our worker, and one in another language, unpack
+//! them.
 
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -35,7 +36,9 @@ async fn args_are_compressed_by_their_size_or_by_the_jobs_own_word() {
         (Some(size), Some(false), false),
         (Some(size + 1), None, false),
     ] {
-        let api = TestApi::start_with(ApiConfig { compress_from: from, ..ApiConfig::new(server.link()) }).await;
+        let api =
+            TestApi::start_with(ApiConfig { compress_from: from, ..ApiConfig::new(server.link()) })
+                .await;
         api.ready().await;
         post(&api, word).await;
         let stored = client.fetch("default").await.unwrap();
@@ -96,6 +99,9 @@ fn python() -> Option<&'static str> {
         status.is_ok_and(|status| status.success())
     };
     let found = ["python3", "/usr/bin/python3"].into_iter().find(works);
-    assert!(found.is_some() || std::env::var_os("CI").is_none(), "no Python with zstd: Debian's python3-zstandard");
+    assert!(
+        found.is_some() || std::env::var_os("CI").is_none(),
+        "no Python with zstd: Debian's python3-zstandard"
+    );
     found
 }

@@ -1,4 +1,5 @@
-//! The worker over real sockets, with the broker, a Faktory where there is one, or a scripted server behind it.
+//! The worker over real sockets, with the broker, a Faktory where there is one, or a scripted
+//! server behind it.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod again;

@@ -1,4 +1,5 @@
-//! What Faktory and networks do where our broker is better behaved: no hang, no job run as another, no ack lost.
+//! What Faktory and networks do where our broker is better behaved: no hang, no job run as another,
+//! no ack lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,8 @@ use worker_service::{Job, Worker, WorkerConfig};
 /// What the scripted server heard: the number of the connection and the line.
 type Heard = mpsc::UnboundedReceiver<(usize, String)>;
 
-/// A server that gives `jobs` out to the first FETCHes, and answers everything else well. `beat` answers heartbeats.
+/// A server that gives `jobs` out to the first FETCHes, and answers everything else well. `beat`
+/// answers heartbeats.
 async fn server(jobs: Vec<&'static str>, beat: &'static str) -> (Quirky, Heard) {
     let (told, heard) = mpsc::unbounded_channel();
     let next = Arc::new(AtomicUsize::new(0));
@@ -54,18 +56,25 @@ async fn hear(heard: &mut Heard, what: &str) -> (usize, String) {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never heard {what}"))
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .unwrap_or_else(|_| panic!("never heard {what}"))
 }
 
 fn config(server: &Quirky) -> WorkerConfig {
-    WorkerConfig { concurrency: 2, heartbeat: Duration::from_millis(200), ..WorkerConfig::new(server.link()) }
+    WorkerConfig {
+        concurrency: 2,
+        heartbeat: Duration::from_millis(200),
+        ..WorkerConfig::new(server.link())
+    }
 }
 
 #[tokio::test]
 async fn a_job_without_reserve_for_in_three_writes_is_run_and_acknowledged_on_another_connection() {
     let job = r#"{"retry":25,"jid":"job-00000001","queue":"default","jobtype":"t","args":[1]}"#;
     let (server, mut heard) = server(vec![job], "+OK\r\n").await;
-    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
+    let worker =
+        Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
     let (fetched_on, _) = hear(&mut heard, "FETCH").await;
     let (acked_on, line) = hear(&mut heard, "ACK").await;
     assert_eq!(line, r#"ACK {"jid":"job-00000001"}"#);
@@ -112,7 +121,8 @@ async fn an_ack_whose_answer_never_came_is_sent_again_on_a_new_connection() {
         .start()
         .unwrap();
     for _ in 0..2 {
-        let line = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap().unwrap();
+        let line =
+            tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap().unwrap();
         assert_eq!(line, r#"ACK {"jid":"job-00000001"}"#);
     }
     assert_eq!(runs.load(Ordering::SeqCst), 1, "the job itself is not run again");
@@ -122,7 +132,8 @@ async fn an_ack_whose_answer_never_came_is_sent_again_on_a_new_connection() {
 #[tokio::test]
 async fn quiet_is_obeyed_by_every_lane_although_faktory_enforces_it_on_one() {
     let (server, mut heard) = server(vec![], "$17\r\n{\"state\":\"quiet\"}\r\n").await;
-    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
+    let worker =
+        Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
     hear(&mut heard, "BEAT").await;
     hear(&mut heard, "BEAT").await;
     // From the second beat on the worker knows; FETCHes that were out are heard, then only beats.
@@ -139,7 +150,8 @@ async fn quiet_is_obeyed_by_every_lane_although_faktory_enforces_it_on_one() {
 #[tokio::test]
 async fn terminate_ends_the_worker() {
     let (server, _heard) = server(vec![], "$21\r\n{\"state\":\"terminate\"}\r\n").await;
-    let mut worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
+    let mut worker =
+        Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
     tokio::time::timeout(Duration::from_secs(20), worker.told_to_terminate()).await.unwrap();
     worker.stop(Duration::from_secs(5)).await;
 }
@@ -147,13 +159,19 @@ async fn terminate_ends_the_worker() {
 #[tokio::test]
 async fn a_forgotten_worker_comes_back_under_a_new_id() {
     let (server, mut heard) = server(vec![], "-ERR unknown worker x\r\n").await;
-    let worker = Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
-    let wid = |line: &str| line.split("\"wid\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let worker =
+        Worker::builder(config(&server)).register_fn("t", |_: Job| async {}).start().unwrap();
+    let wid =
+        |line: &str| line.split("\"wid\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let (_, first) = hear(&mut heard, "HELLO").await;
     hear(&mut heard, "BEAT").await;
     let first = wid(&first);
     let fresh = eventually("a new id", Duration::from_secs(20), || {
-        let next = heard.try_recv().ok().filter(|(_, line)| line.starts_with("HELLO")).map(|(_, line)| wid(&line));
+        let next = heard
+            .try_recv()
+            .ok()
+            .filter(|(_, line)| line.starts_with("HELLO"))
+            .map(|(_, line)| wid(&line));
         async move { next }
     });
     let mut second = fresh.await;
@@ -176,7 +194,14 @@ async fn errors_and_nonsense_to_a_fetch_do_not_stop_the_worker() {
             }
             fetches += 1;
             match (number, fetches) {
-                (_, 1) => session.send("-ERR dial unix /x/redis.sock: connect: resource temporarily unavailable\r\n").await,
+                (_, 1) => {
+                    session
+                        .send(
+                            "-ERR dial unix /x/redis.sock: connect: resource temporarily \
+                             unavailable\r\n",
+                        )
+                        .await
+                }
                 (0..=4, 2) => session.send("$5\r\nhello\r\n").await,
                 (0..=4, 3) => session.send("what is this\r\n").await,
                 (5, 2) => {
@@ -221,7 +246,14 @@ async fn an_error_and_a_job_in_one_write_are_told_apart_and_the_lane_goes_on() {
                 // Jobs that take no time make it fetch ahead: two FETCHes are out on the only lane.
                 1..=30 | 33..=40 => session.send(&job).await,
                 31 => {}
-                32 => session.send(&format!("-ERR cannot add element in the working set: context deadline exceeded\r\n{job}")).await,
+                32 => {
+                    session
+                        .send(&format!(
+                            "-ERR cannot add element in the working set: context deadline \
+                             exceeded\r\n{job}"
+                        ))
+                        .await
+                }
                 _ => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     session.send("$-1\r\n").await;
@@ -257,7 +289,9 @@ async fn a_silent_work_server_is_left_and_found_again() {
         while let Some(line) = session.line().await {
             if line.starts_with("FETCH") && !given {
                 given = true;
-                let job = format!(r#"{{"jid":"job-after-silence-{number}","jobtype":"t","args":[],"retry":1}}"#);
+                let job = format!(
+                    r#"{{"jid":"job-after-silence-{number}","jobtype":"t","args":[],"retry":1}}"#
+                );
                 session.send(&format!("${}\r\n{job}\r\n", job.len())).await;
             } else if line.starts_with("FETCH") {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -278,15 +312,25 @@ async fn a_silent_work_server_is_left_and_found_again() {
         })
         .start()
         .unwrap();
-    assert!(tokio::time::timeout(Duration::from_secs(30), ran.recv()).await.unwrap().unwrap().starts_with("job-after-silence"));
+    assert!(
+        tokio::time::timeout(Duration::from_secs(30), ran.recv())
+            .await
+            .unwrap()
+            .unwrap()
+            .starts_with("job-after-silence")
+    );
     worker.stop(Duration::from_secs(5)).await;
 }
 
 #[test]
 fn a_handler_that_blocks_its_thread_holds_up_neither_heartbeats_nor_acks() {
-    // The server has a runtime of its own; the worker's has a single thread, which the handler blocks.
+    // The server has a runtime of its own; the worker's has a single thread, which the handler
+    // blocks.
     let servers = tokio::runtime::Runtime::new().unwrap();
-    let jobs = vec![r#"{"jid":"job-00000001","jobtype":"quick","args":[]}"#, r#"{"jid":"job-00000002","jobtype":"blocks","args":[]}"#];
+    let jobs = vec![
+        r#"{"jid":"job-00000001","jobtype":"quick","args":[]}"#,
+        r#"{"jid":"job-00000002","jobtype":"blocks","args":[]}"#,
+    ];
     let (server, heard) = servers.block_on(server(jobs, "+OK\r\n"));
     let heard = Arc::new(std::sync::Mutex::new(heard));
     let (beats, listening) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&heard));
@@ -298,7 +342,8 @@ fn a_handler_that_blocks_its_thread_holds_up_neither_heartbeats_nor_acks() {
         let worker = Worker::builder(config)
             .register_fn("quick", |_: Job| async {})
             .register_fn("blocks", move |_: Job| {
-                // Blocks until three heartbeats have come through all the same, or for as long as anybody would wait.
+                // Blocks until three heartbeats have come through all the same, or for as long as
+                // anybody would wait.
                 for _ in 0..200 {
                     while let Ok((_, line)) = listening.lock().unwrap().try_recv() {
                         counter.fetch_add(usize::from(line.starts_with("BEAT")), Ordering::SeqCst);

@@ -9,13 +9,19 @@ use testkit::{WorkServer, WorkServerKind, eventually};
 use worker_service::{Failure, Job, Outcome, Worker, WorkerConfig};
 
 fn config(server: &WorkServer) -> WorkerConfig {
-    WorkerConfig { concurrency: 8, shutdown_timeout: Duration::from_secs(10), ..WorkerConfig::new(server.link()) }
+    WorkerConfig {
+        concurrency: 8,
+        shutdown_timeout: Duration::from_secs(10),
+        ..WorkerConfig::new(server.link())
+    }
 }
 
 async fn push(server: &WorkServer, jobs: &[(&str, &str, i64)]) {
     let mut client = server.client().await;
     for (number, (job_type, args, retry)) in jobs.iter().enumerate() {
-        let line = format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"{job_type}","args":{args},"retry":{retry},"reserve_for":60}}]"#);
+        let line = format!(
+            r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"{job_type}","args":{args},"retry":{retry},"reserve_for":60}}]"#
+        );
         client.ask(&line).await;
     }
 }
@@ -59,7 +65,12 @@ async fn every_kind_of_handler_runs_and_every_outcome_ends_where_it_should() {
                 async {}
             })
             .register_blocking_fn("blocking", |_| Outcome::Done)
-            .register("crate", worker_service::faktory_crate::runner(Box::new(|_: faktory::Job| async { Ok::<(), std::io::Error>(()) })))
+            .register(
+                "crate",
+                worker_service::faktory_crate::runner(Box::new(|_: faktory::Job| async {
+                    Ok::<(), std::io::Error>(())
+                })),
+            )
             .register_fn("error", |_| async { Err::<(), _>(std::io::Error::other("no disk")) })
             .register_fn("panic", panics)
             .register_blocking_fn("blocking-panic", |_| -> Outcome { panic!("deliberate too") })
@@ -90,14 +101,28 @@ async fn every_kind_of_handler_runs_and_every_outcome_ends_where_it_should() {
         assert_eq!(seen.lock().unwrap().len(), 1);
 
         let dead = failures(&server, "dead").await;
-        assert_eq!(dead.get("hopeless").map(|failure| (failure.errtype.as_str(), failure.message.as_str())), Some(("bad", "never")));
+        assert_eq!(
+            dead.get("hopeless")
+                .map(|failure| (failure.errtype.as_str(), failure.message.as_str())),
+            Some(("bad", "never"))
+        );
         let retries = failures(&server, "retries").await;
         assert_eq!(retries.get("error").unwrap().message, "no disk");
         assert_eq!(retries.get("panic").unwrap().message, "handler panicked: deliberate");
-        assert!(retries.get("panic").unwrap().backtrace.first().unwrap().contains("running.rs"), "{kind:?}");
-        assert_eq!(retries.get("blocking-panic").unwrap().message, "handler panicked: deliberate too");
+        assert!(
+            retries.get("panic").unwrap().backtrace.first().unwrap().contains("running.rs"),
+            "{kind:?}"
+        );
+        assert_eq!(
+            retries.get("blocking-panic").unwrap().message,
+            "handler panicked: deliberate too"
+        );
         let unknown = &retries.get("unheard-of").unwrap().message;
-        assert!(unknown.contains("unheard-of") && unknown.contains("async, blocking, blocking-panic, crate"), "{unknown}");
+        assert!(
+            unknown.contains("unheard-of")
+                && unknown.contains("async, blocking, blocking-panic, crate"),
+            "{unknown}"
+        );
     }
 }
 
@@ -129,13 +154,14 @@ async fn never_more_than_the_concurrency_is_fetched() {
     let server = WorkServer::broker().await;
     let release = Arc::new(tokio::sync::Semaphore::new(0));
     let gate = Arc::clone(&release);
-    let worker = Worker::builder(WorkerConfig { concurrency: 3, ..WorkerConfig::new(server.link()) })
-        .register_fn("wait", move |_| {
-            let gate = Arc::clone(&gate);
-            async move { drop(gate.acquire_owned().await) }
-        })
-        .start()
-        .unwrap();
+    let worker =
+        Worker::builder(WorkerConfig { concurrency: 3, ..WorkerConfig::new(server.link()) })
+            .register_fn("wait", move |_| {
+                let gate = Arc::clone(&gate);
+                async move { drop(gate.acquire_owned().await) }
+            })
+            .start()
+            .unwrap();
     push(&server, &vec![("wait", "[]", 3); 10]).await;
     eventually("three are fetched", Duration::from_secs(10), || {
         let client = server.client();
@@ -165,11 +191,17 @@ async fn a_restarted_work_server_is_found_again_and_acks_are_not_lost() {
             .unwrap();
         worker.connected().await;
         push(&server, &[("wait", "[]", 3)]).await;
-        eventually("it runs", Duration::from_secs(10), || async { (worker.running() == 1).then_some(()) }).await;
+        eventually("it runs", Duration::from_secs(10), || async {
+            (worker.running() == 1).then_some(())
+        })
+        .await;
         server.stop().await;
         // The job ends while nobody is there to be told.
         release.add_permits(100);
-        eventually("it has ended", Duration::from_secs(10), || async { (worker.running() == 0).then_some(()) }).await;
+        eventually("it has ended", Duration::from_secs(10), || async {
+            (worker.running() == 0).then_some(())
+        })
+        .await;
         server.run().await;
         processed(&server, 1).await;
         push(&server, &[("wait", "[]", 3)]).await;

@@ -18,12 +18,16 @@ async fn push(server: &WorkServer, count: usize) {
 async fn what_runs_may_finish_and_nothing_new_is_begun() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
-        let worker = Worker::builder(WorkerConfig { concurrency: 2, ..WorkerConfig::new(server.link()) })
-            .register_fn("t", |_| tokio::time::sleep(Duration::from_millis(500)))
-            .start()
-            .unwrap();
+        let worker =
+            Worker::builder(WorkerConfig { concurrency: 2, ..WorkerConfig::new(server.link()) })
+                .register_fn("t", |_| tokio::time::sleep(Duration::from_millis(500)))
+                .start()
+                .unwrap();
         push(&server, 10).await;
-        eventually("two run", Duration::from_secs(10), || async { (worker.running() == 2).then_some(()) }).await;
+        eventually("two run", Duration::from_secs(10), || async {
+            (worker.running() == 2).then_some(())
+        })
+        .await;
         worker.stop(Duration::from_secs(20)).await;
         let info = server.client().await.info().await.faktory;
         assert_eq!((info.sets.working, info.total_failures), (0, 0), "{kind:?}");
@@ -36,15 +40,23 @@ async fn what_runs_may_finish_and_nothing_new_is_begun() {
 async fn what_does_not_finish_in_time_is_failed_with_the_reason() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
-        let worker = Worker::builder(WorkerConfig { concurrency: 2, ..WorkerConfig::new(server.link()) })
-            .register_fn("t", |_| std::future::pending::<()>())
-            .start()
-            .unwrap();
+        let worker =
+            Worker::builder(WorkerConfig { concurrency: 2, ..WorkerConfig::new(server.link()) })
+                .register_fn("t", |_| std::future::pending::<()>())
+                .start()
+                .unwrap();
         push(&server, 2).await;
-        eventually("two run", Duration::from_secs(10), || async { (worker.running() == 2).then_some(()) }).await;
+        eventually("two run", Duration::from_secs(10), || async {
+            (worker.running() == 2).then_some(())
+        })
+        .await;
         worker.stop(Duration::from_secs(3)).await;
         let info = server.client().await.info().await.faktory;
-        assert_eq!((info.sets.working, info.sets.retries, info.total_failures), (0, 2, 2), "{kind:?}");
+        assert_eq!(
+            (info.sets.working, info.sets.retries, info.total_failures),
+            (0, 2, 2),
+            "{kind:?}"
+        );
         let mut client = server.client().await;
         client.ask(r#"MUTATE {"cmd":"requeue","target":"retries"}"#).await;
         let failure = client.fetch("default").await.unwrap().failure.unwrap();
@@ -55,36 +67,57 @@ async fn what_does_not_finish_in_time_is_failed_with_the_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_a_work_server_ends_all_the_same() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let worker = Worker::builder(WorkerConfig::new(faktory_link::LinkConfig::new("127.0.0.1", address.port()))).start().unwrap();
+    let worker = Worker::builder(WorkerConfig::new(faktory_link::LinkConfig::new(
+        "127.0.0.1",
+        address.port(),
+    )))
+    .start()
+    .unwrap();
     // Nothing is left to report, so nothing is waited for: far less than the time that it may take.
-    tokio::time::timeout(Duration::from_secs(20), worker.stop(Duration::from_secs(3600))).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), worker.stop(Duration::from_secs(3600)))
+        .await
+        .unwrap();
 }
 
 /// Pushes jobs with these numbers in one go.
 async fn pile(server: &WorkServer, numbers: std::ops::Range<usize>) {
-    let job = |number| format!(r#"{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":0,"reserve_for":60}}"#);
+    let job = |number| {
+        format!(r#"{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":0,"reserve_for":60}}"#)
+    };
     let jobs: Vec<String> = numbers.map(job).collect();
     server.client().await.ask(&format!("PUSHB [{}]", jobs.join(","))).await;
 }
 
 /// A worker that counts what it runs; the lanes are as deep as over a long way.
-fn counting(server: &WorkServer) -> (Arc<Mutex<HashMap<String, u32>>>, worker_service::RunningWorker) {
+fn counting(
+    server: &WorkServer,
+) -> (Arc<Mutex<HashMap<String, u32>>>, worker_service::RunningWorker) {
     let runs: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
     let counter = Arc::clone(&runs);
-    let worker = Worker::builder(WorkerConfig { concurrency: 4, ..WorkerConfig::new(server.link()) })
-        .register_fn("t", move |job| {
-            *counter.lock().unwrap().entry(job.jid).or_default() += 1;
-            async {}
-        })
-        .start()
-        .unwrap();
+    let worker =
+        Worker::builder(WorkerConfig { concurrency: 4, ..WorkerConfig::new(server.link()) })
+            .register_fn("t", move |job| {
+                *counter.lock().unwrap().entry(job.jid).or_default() += 1;
+                async {}
+            })
+            .start()
+            .unwrap();
     (runs, worker)
 }
 
 /// Nothing is reserved, failed, run twice or lost.
-async fn nothing_went_wrong(server: &WorkServer, runs: &Mutex<HashMap<String, u32>>, count: u64, what: &str) {
+async fn nothing_went_wrong(
+    server: &WorkServer,
+    runs: &Mutex<HashMap<String, u32>>,
+    count: u64,
+    what: &str,
+) {
     let info = server.client().await.info().await.faktory;
-    assert_eq!((info.sets.working, info.sets.retries, info.sets.dead, info.total_failures), (0, 0, 0, 0), "{what}");
+    assert_eq!(
+        (info.sets.working, info.sets.retries, info.sets.dead, info.total_failures),
+        (0, 0, 0, 0),
+        "{what}"
+    );
     let runs = runs.lock().unwrap();
     assert!(runs.values().all(|times| *times == 1), "{what}");
     assert_eq!(runs.len() as u64 + info.total_enqueued + info.sets.scheduled, count, "{what}");
@@ -97,8 +130,10 @@ async fn under_full_load_nothing_is_lost_and_no_retry_is_burned() {
             let server = WorkServer::start(kind).await;
             pile(&server, 0..20_000).await;
             let (runs, worker) = counting(&server);
-            eventually("many have run", Duration::from_secs(30), || async { (runs.lock().unwrap().len() > 500 * round).then_some(()) })
-                .await;
+            eventually("many have run", Duration::from_secs(30), || async {
+                (runs.lock().unwrap().len() > 500 * round).then_some(())
+            })
+            .await;
             worker.stop(Duration::from_secs(10)).await;
             nothing_went_wrong(&server, &runs, 20_000, &format!("{kind:?}, round {round}")).await;
         }
@@ -111,7 +146,10 @@ async fn when_the_queue_has_run_dry_and_jobs_still_trickle_in_nothing_is_lost() 
         let server = WorkServer::start(kind).await;
         pile(&server, 0..5000).await;
         let (runs, worker) = counting(&server);
-        eventually("all have run", Duration::from_secs(30), || async { (runs.lock().unwrap().len() == 5000).then_some(()) }).await;
+        eventually("all have run", Duration::from_secs(30), || async {
+            (runs.lock().unwrap().len() == 5000).then_some(())
+        })
+        .await;
         let trickle = async {
             for number in 5000..5060 {
                 pile(&server, number..number + 1).await;
