@@ -111,28 +111,32 @@ impl Builder {
         self
     }
 
-    /// For one request up to the end of its answer; 65 s without, a little more than the API's own limit.
+    /// For one request up to the end of its answer; 65 s without, a little more than the API's own
+    /// limit.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How often a request that certainly stored nothing is made at the most, the first time included; 5 without.
+    /// How often a request that certainly stored nothing is made at the most, the first time
+    /// included; 5 without.
     #[must_use]
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = if attempts == 0 { 1 } else { attempts };
         self
     }
 
-    /// No further attempt begins so long after the first; 120 s without. A call has ended by then and one [`Builder::timeout`] more.
+    /// No further attempt begins so long after the first; 120 s without. A call has ended by then
+    /// and one [`Builder::timeout`] more.
     #[must_use]
     pub const fn give_up_after(mut self, time: Duration) -> Self {
         self.give_up_after = time;
         self
     }
 
-    /// The most jobs in one request of a batch; 1,000 without. The API's own limit is `API_MAX_BATCH_JOBS`.
+    /// The most jobs in one request of a batch; 1,000 without. The API's own limit is
+    /// `API_MAX_BATCH_JOBS`.
     #[must_use]
     pub const fn chunk_jobs(mut self, jobs: usize) -> Self {
         self.chunk_jobs = if jobs == 0 { 1 } else { jobs };
@@ -146,7 +150,8 @@ impl Builder {
         self
     }
 
-    /// Requests of one batch under way at once; 4 without. With 1, jobs reach the API in their order.
+    /// Requests of one batch under way at once; 4 without. With 1, jobs reach the API in their
+    /// order.
     #[must_use]
     pub const fn chunks_in_flight(mut self, chunks: usize) -> Self {
         self.chunks_in_flight = if chunks == 0 { 1 } else { chunks };
@@ -156,11 +161,15 @@ impl Builder {
     /// The client.
     ///
     /// # Errors
-    /// Where the address is not `http://host:port` or `https://host:port`, or key or authorities can't be used.
+    /// Where the address is not `http://host:port` or `https://host:port`, or key or authorities
+    /// can't be used.
     pub fn build(self) -> Result<Client, BuildError> {
         let wrong = || BuildError::Address(self.address.clone());
         let mut base = Url::parse(&self.address).map_err(|_| wrong())?;
-        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() || base.query().is_some() {
+        if !matches!(base.scheme(), "http" | "https")
+            || base.host().is_none()
+            || base.query().is_some()
+        {
             return Err(wrong());
         }
         if !base.path().ends_with('/') {
@@ -168,7 +177,8 @@ impl Builder {
         }
         let mut headers = HeaderMap::new();
         if let Some(key) = &self.key {
-            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| BuildError::Key)?;
+            let mut value =
+                HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| BuildError::Key)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -180,7 +190,8 @@ impl Builder {
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(60))
             .pool_max_idle_per_host(usize::MAX)
-            // Shorter than the API's own 10 s: a request on a connection that is just being closed would end as unknown.
+            // Shorter than the API's own 10 s: a request on a connection that is just being closed
+            // would end as unknown.
             .pool_idle_timeout(Duration::from_secs(5))
             // A redirect could send a job twice.
             .redirect(reqwest::redirect::Policy::none())
@@ -203,11 +214,16 @@ impl Builder {
 fn tls(authorities: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
     let mut roots = RootCertStore::empty();
     match authorities {
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        None => {
+            let system = rustls_native_certs::load_native_certs();
+            let _counts = roots.add_parsable_certificates(system.certs);
+        }
         Some(pem) => {
             let failed = |error: &dyn std::fmt::Display| BuildError::Authorities(error.to_string());
             for certificate in CertificateDer::pem_slice_iter(pem) {
-                roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
+                roots
+                    .add(certificate.map_err(|error| failed(&error))?)
+                    .map_err(|error| failed(&error))?;
             }
             if roots.is_empty() {
                 return Err(failed(&"there is none"));
@@ -215,7 +231,8 @@ fn tls(authorities: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| BuildError::Authorities(error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
