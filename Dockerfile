@@ -32,7 +32,8 @@ COPY crates/work-factory/Cargo.toml crates/work-factory/Cargo.toml
 COPY crates/worker-service/Cargo.toml crates/worker-service/Cargo.toml
 COPY crates/xtask/Cargo.toml crates/xtask/Cargo.toml
 RUN for crate in benchmark crates/*; do \
-      mkdir -p "$crate/src" && : > "$crate/src/lib.rs" && echo 'fn main() {}' > "$crate/src/main.rs"; \
+      mkdir -p "$crate/src" && : > "$crate/src/lib.rs" \
+      && echo 'fn main() {}' > "$crate/src/main.rs"; \
     done \
  && cargo build --release --locked -p work-factory -p api-service -p worker-service \
  && rm -rf crates/*/src
@@ -53,14 +54,16 @@ FROM base AS api-service
 COPY --from=build /out/api-service /usr/local/bin/api-service
 ENV BIND_ADDR=0.0.0.0:3000
 EXPOSE 3000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/local/bin/api-service", "--healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
+  CMD ["/usr/local/bin/api-service", "--healthcheck"]
 ENTRYPOINT ["/usr/local/bin/api-service"]
 
 FROM base AS worker-service
 COPY --from=build /out/worker-service /usr/local/bin/worker-service
 ENV WORKER_BIND_ADDR=0.0.0.0:3001
 EXPOSE 3001
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/local/bin/worker-service", "--healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
+  CMD ["/usr/local/bin/worker-service", "--healthcheck"]
 ENTRYPOINT ["/usr/local/bin/worker-service"]
 
 # The last one is what is built without --target: everything in one, with the embedded broker.
@@ -71,5 +74,6 @@ COPY --from=build --chown=65532:65532 /out/data /data
 ENV BIND_ADDR=0.0.0.0:3000 BROKER_DATA_DIR=/data
 VOLUME /data
 EXPOSE 3000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/local/bin/work-factory", "--healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
+  CMD ["/usr/local/bin/work-factory", "--healthcheck"]
 ENTRYPOINT ["/usr/local/bin/work-factory"]

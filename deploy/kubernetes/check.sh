@@ -8,7 +8,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet kubernetes-validate==1.37.0
-keda=$(cd "$work" && GOFLAGS=-mod=mod GOMODCACHE=$work/go go mod download -json github.com/kedacore/keda/v2@v2.21.0 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+module=github.com/kedacore/keda/v2@v2.21.0
+keda=$(cd "$work" && GOFLAGS=-mod=mod GOMODCACHE=$work/go go mod download -json "$module" \
+  | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
 "$work/venv/bin/python" - "$keda" <<'EOF'
 import sys, pathlib, yaml, jsonschema, kubernetes_validate
 
@@ -22,8 +24,8 @@ for path in pathlib.Path(sys.argv[1], "config/crd/bases").glob("keda.sh_*.yaml")
 def close(schema):
     """An unknown member is a misspelt one."""
     if isinstance(schema, dict):
-        if schema.get("type") == "object" and "properties" in schema and "additionalProperties" not in schema:
-            schema["additionalProperties"] = False
+        if schema.get("type") == "object" and "properties" in schema:
+            schema.setdefault("additionalProperties", False)
         for value in schema.values():
             close(value)
     elif isinstance(schema, list):
