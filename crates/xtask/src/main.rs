@@ -1,10 +1,18 @@
 //! The commands that people use on this repository: `cargo xtask test` is the gate, and what CI
 //! runs.
 
-use std::process::{Command, ExitCode};
+mod columns;
+mod gate;
+mod layout;
+mod sizes;
+mod steps;
+mod tree;
 
-use anyhow::{Context, bail};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use steps::{none, repository, say};
 
 #[derive(Parser)]
 #[command(about = "Commands for working on this repository")]
@@ -15,8 +23,27 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Formatting, lints and documentation with warnings denied, and all tests
+    /// Formatting, lints, layout and documentation with warnings denied, and all tests
     Test,
+    /// The documents that are generated from the code, written anew
+    Docs,
+    /// Arrows between crates, circles between modules, files that are too long
+    Layout {
+        /// The folder to look into; this repository where none is given
+        folder: Option<PathBuf>,
+    },
+    /// Lines of more than 100 columns
+    Columns {
+        /// The folder to look into; this repository where none is given
+        folder: Option<PathBuf>,
+    },
+    /// A table of sizes: files, functions, lines, circles
+    Sizes {
+        /// The folders to measure, other projects too; this repository where none is given
+        folders: Vec<PathBuf>,
+    },
+    /// Licenses and sources of all dependencies (cargo-deny)
+    Deny,
     /// Images built and both compose files brought up with a Docker daemon of its own; Debian, as
     /// root
     Compose,
@@ -26,9 +53,21 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Task::Test => test(),
-        Task::Compose => script("deploy/compose-test.sh"),
-        Task::Manifests => script("deploy/kubernetes/check.sh"),
+        Task::Test => gate::test(),
+        Task::Docs => gate::docs(),
+        Task::Layout { folder } => {
+            layout::faults(&folder.unwrap_or_else(repository)).and_then(none)
+        }
+        Task::Columns { folder } => {
+            columns::faults(&folder.unwrap_or_else(repository)).and_then(none)
+        }
+        Task::Sizes { folders } => {
+            let folders = if folders.is_empty() { vec![repository()] } else { folders };
+            sizes::table(&folders).map(|table| say(table.trim_end()))
+        }
+        Task::Deny => gate::deny(),
+        Task::Compose => steps::script("deploy/compose-test.sh"),
+        Task::Manifests => steps::script("deploy/kubernetes/check.sh"),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,76 +79,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn test() -> anyhow::Result<()> {
-    ensure_component("rustfmt", &["fmt", "--version"])?;
-    ensure_component("clippy", &["clippy", "--version"])?;
-    cargo("formatting", &["fmt", "--all", "--check"], &[])?;
-    format_job_files()?;
-    cargo(
-        "lints",
-        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
-        &[],
-    )?;
-    cargo(
-        "documentation",
-        &["doc", "--workspace", "--no-deps", "--locked"],
-        &[("RUSTDOCFLAGS", "-D warnings")],
-    )?;
-    cargo("tests", &["test", "--workspace", "--locked"], &[])
-}
-
-fn script(path: &str) -> anyhow::Result<()> {
-    let path_here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-    let status = Command::new("bash")
-        .arg(path_here)
-        .status()
-        .with_context(|| format!("failed to run {path}"))?;
-    if !status.success() {
-        bail!("{path} failed: see above");
-    }
-    Ok(())
-}
-
-/// The files of the typed jobs are named by a macro, which `cargo fmt` does not look into.
-fn format_job_files() -> anyhow::Result<()> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../job-types/src/jobs");
-    let entries = std::fs::read_dir(&folder)
-        .with_context(|| format!("failed to read {}", folder.display()))?;
-    let files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    let status =
-        Command::new("rustfmt").args(["--check", "--edition", "2024"]).args(files).status();
-    if !status.context("failed to run rustfmt")?.success() {
-        bail!("formatting: run rustfmt --edition 2024 crates/job-types/src/jobs/*.rs");
-    }
-    Ok(())
-}
-
-/// A bare toolchain may lack a component.
-fn ensure_component(name: &str, probe: &[&str]) -> anyhow::Result<()> {
-    let there =
-        Command::new("cargo").args(probe).output().is_ok_and(|output| output.status.success());
-    if there {
-        return Ok(());
-    }
-    let added = Command::new("rustup").args(["component", "add", name]).status();
-    match added {
-        Ok(status) if status.success() => Ok(()),
-        _ => bail!("{name} is missing; install it with: rustup component add {name}"),
-    }
-}
-
-fn cargo(what: &str, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<()> {
-    #[expect(clippy::print_stdout, reason = "tells which step runs")]
-    {
-        println!("== {what}: cargo {}", arguments.join(" "));
-    }
-    let mut command = Command::new("cargo");
-    command.args(arguments).envs(variables.iter().copied());
-    let status = command.status().with_context(|| format!("failed to run cargo for {what}"))?;
-    if !status.success() {
-        bail!("{what}: cargo {} failed", arguments.join(" "));
-    }
-    Ok(())
 }
