@@ -12,6 +12,7 @@ mod push;
 mod queue_command;
 mod raw_json;
 mod reply;
+mod report_refusal;
 mod timestamp;
 
 pub use beat::{Beat, WorkerState};
@@ -31,4 +32,5 @@ pub use push::{PushResults, Refusal, encode_pushb};
 pub use queue_command::QueueCommand;
 pub use raw_json::{InvalidJson, RawJson};
 pub use reply::{ProtocolError, Reply, ReplyDecoder};
+pub use report_refusal::ReportRefusal;
 pub use timestamp::{InvalidTimestamp, Timestamp};
