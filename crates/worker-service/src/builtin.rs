@@ -1,19 +1,26 @@
 //! The jobs of job-types as handlers, each result logged.
 
+use std::sync::Arc;
+
 use faktory_wire::Job;
 use job_types::REGISTRY;
 
-use crate::worker::WorkerBuilder;
+use crate::handler::{AsyncHandler, Handler};
 
-pub(crate) fn register(builder: WorkerBuilder) -> WorkerBuilder {
-    REGISTRY.iter().fold(builder, |builder, definition| {
+/// Every job type of job-types, with its handler.
+pub(crate) fn handlers() -> impl Iterator<Item = (String, Arc<dyn Handler>)> {
+    REGISTRY.iter().map(|definition| {
         // Pure and short: no reason to leave the thread.
-        builder.register_fn(definition.operation(), move |job: Job| async move {
+        let handler = AsyncHandler(move |job: Job, _| async move {
             let result = definition.run(job.args_json());
             if let Ok(value) = &result {
-                tracing::info!(jid = %job.jid, job_type = %job.jobtype, args = %job.args_json(), result = %value, "job done");
+                tracing::info!(
+                    jid = %job.jid, job_type = %job.jobtype, args = %job.args_json(),
+                    result = %value, "job done"
+                );
             }
             result
-        })
+        });
+        (definition.operation().to_owned(), Arc::new(handler) as Arc<dyn Handler>)
     })
 }

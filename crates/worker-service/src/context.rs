@@ -13,7 +13,7 @@ pub struct JobContext {
 
 impl JobContext {
     /// Which attempt this is; 1 for the first. Runs that ended as
-    /// [`Outcome::Later`](crate::Outcome::Later) are not counted.
+    /// [`Outcome::Snooze`](crate::Outcome::Snooze) are not counted.
     #[must_use]
     pub const fn attempt(&self) -> u32 {
         self.attempt

@@ -1,66 +1,85 @@
-//! A fetch lane: one connection with as many FETCHes on their way as the worker's
-//! [`Prefetch`](crate::prefetch::Prefetch) has given it.
+//! A fetch lane: one connection with as many FETCHes in flight as the worker's prefetch has granted
+//! it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use faktory_link::{Connection, LinkConfig, Lost, Pending};
 use faktory_wire::Reply;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::flow::Flow;
+use crate::lifecycle::Lifecycle;
 use crate::prefetch::Prefetch;
-use crate::shared::Shared;
 
-/// A lane on which a FETCH is out and that brings nothing for so long is dead: a FETCH takes 2.1 s
-/// at the most, and a lost packet is sent again well within the rest.
-pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// A lane with a FETCH in flight that brings nothing for this long is dead: a FETCH takes 2.1 s at
+/// the most, and a lost packet is sent again well within the rest.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// One lane.
 pub(crate) struct FetchLane {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) number: usize,
+    link: LinkConfig,
+    lifecycle: Arc<Lifecycle>,
+    flow: Arc<Flow>,
+    number: usize,
 }
 
 /// Why a lane leaves a connection.
-enum Left {
-    /// The worker is to end, and nothing is on its way.
-    Ending,
-    /// It is broken, or of no more use; so many FETCHes had gone out unanswered.
-    Connection(String, usize),
+enum LaneEnd {
+    /// The worker is to end, and no FETCH is in flight.
+    ShutDown,
+    /// The connection is broken, or of no more use.
+    Lost {
+        why: String,
+        /// FETCHes that had gone out and were not answered.
+        fetches: usize,
+    },
 }
 
+/// FETCHes in flight, the oldest first, with the time when each was sent.
+type InFlight = VecDeque<(Instant, Pending)>;
+/// The reply to a FETCH, with the time when the FETCH was sent.
+type Fetched = (Instant, Result<Reply, Lost>);
+
 impl FetchLane {
-    /// Fetches until the worker is to end and all that was on its way has come.
+    /// Whatever time other commands may take, a lane that is silent for too long is dead.
+    pub(crate) fn new(
+        link: &LinkConfig,
+        lifecycle: Arc<Lifecycle>,
+        flow: Arc<Flow>,
+        number: usize,
+    ) -> Self {
+        let read_timeout = link.read_timeout.min(SILENCE_MAX);
+        Self { link: LinkConfig { read_timeout, ..link.clone() }, lifecycle, flow, number }
+    }
+
+    /// Fetches until the worker is to end and the reply to every FETCH has come.
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::default();
         loop {
             tokio::select! {
                 () = self.until_wanted() => {}
-                () = self.shared.terminating() => return,
+                () = self.lifecycle.terminating() => return,
             }
-            let identity = self.shared.identity.borrow().clone();
-            let link = link_config(&self.shared.config.link);
+            let identity = self.lifecycle.identity();
             let opened = tokio::select! {
-                opened = Connection::open(&link, Some(&identity)) => opened,
-                () = self.shared.terminating() => return,
+                opened = Connection::open(&self.link, Some(&identity)) => opened,
+                () = self.lifecycle.terminating() => return,
             };
             let why = match opened {
                 Ok(connection) => {
                     let distance = connection.distance();
-                    self.shared.note(|prefetch, _| prefetch.connected(self.number, distance));
-                    let left = self.serve(&connection, &identity.wid, &mut backoff).await;
-                    self.shared.note(|prefetch, _| prefetch.disconnected(self.number));
-                    match left {
-                        Left::Ending => return connection.close().await,
-                        Left::Connection(why, out) => {
-                            if out > 0 {
-                                self.shared.metrics.stranded.increment(out as u64);
-                                self.shared.suspicion.notify_one();
-                                tracing::warn!(%why, fetches = out, "a lane was lost; what these would have brought comes when its reservation ends");
-                            }
+                    self.flow.note(|prefetch, _| prefetch.connected(self.number, distance));
+                    let end = self.serve(&connection, &identity.wid, &mut backoff).await;
+                    self.flow.note(|prefetch, _| prefetch.disconnected(self.number));
+                    match end {
+                        LaneEnd::ShutDown => return connection.close().await,
+                        LaneEnd::Lost { why, fetches } => {
+                            self.note_lost(&why, fetches);
                             why
                         }
                     }
@@ -71,116 +90,99 @@ impl FetchLane {
             tracing::debug!(%why, ?pause, lane = self.number, "failed to fetch");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.shared.terminating() => return,
+                () = self.lifecycle.terminating() => return,
             }
         }
+    }
+
+    fn note_lost(&self, why: &str, fetches: usize) {
+        if fetches == 0 {
+            return;
+        }
+        self.flow.lost(fetches);
+        self.lifecycle.suspect();
+        tracing::warn!(
+            %why, fetches,
+            "a lane was lost; the jobs that its fetches would have brought come when their \
+             reservations end"
+        );
     }
 
     async fn until_wanted(&self) {
-        while !self.shared.prefetch().is_wanted(self.number) {
-            self.notified().await;
+        while !self.flow.prefetch().is_wanted(self.number) {
+            self.flow.notified(self.number).await;
         }
     }
 
-    async fn notified(&self) {
-        match self.shared.lanes.get(self.number) {
-            Some(lane) => lane.notified().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn serve(&self, connection: &Connection, wid: &str, backoff: &mut Backoff) -> Left {
-        let mut out: VecDeque<(Instant, Pending)> = VecDeque::new();
-        let mut identity = self.shared.identity.subscribe();
+    async fn serve(&self, connection: &Connection, wid: &str, backoff: &mut Backoff) -> LaneEnd {
+        let lost = |why: String, fetches| LaneEnd::Lost { why, fetches };
+        let mut in_flight = InFlight::new();
+        let mut identities = self.lifecycle.identities();
         let mut is_ours = true;
         loop {
-            if is_ours && identity.borrow_and_update().wid != wid {
+            if is_ours && identities.borrow_and_update().wid != wid {
                 is_ours = false;
-                self.shared.note(|prefetch, _| prefetch.retire(self.number));
+                self.flow.note(|prefetch, _| prefetch.retire(self.number));
             }
-            let granted = self.shared.prefetch().take_granted(self.number);
-            if granted > 0 {
-                let lines = (0..granted).map(|_| self.shared.fetch_line.get()).collect();
+            let lines = self.flow.take_granted(self.number);
+            if !lines.is_empty() {
                 let sent = Instant::now();
-                out.extend(
-                    connection
-                        .submit_together(lines)
-                        .await
-                        .into_iter()
-                        .map(|pending| (sent, pending)),
-                );
+                let pending = connection.submit_together(lines).await;
+                in_flight.extend(pending.into_iter().map(|pending| (sent, pending)));
             }
-            if out.is_empty() {
+            if in_flight.is_empty() {
                 if !is_ours {
-                    return Left::Connection(
-                        "it belongs to a worker id that is no longer ours".into(),
-                        0,
-                    );
+                    return lost("it belongs to a worker id that is no longer ours".into(), 0);
                 }
-                if self.shared.is_terminating() {
-                    return Left::Ending;
+                if self.lifecycle.is_terminating() {
+                    return LaneEnd::ShutDown;
                 }
             }
-            let paused_until = self.shared.prefetch().paused_until(self.number);
+            let paused_until = self.flow.prefetch().paused_until(self.number);
             tokio::select! {
-                reply = next_reply(&mut out) => {
-                    if let Some(lost) = self.take_in(reply, &mut out, backoff) {
-                        let others = out.iter_mut().filter_map(|(_, pending)| pending.now_or_never());
-                        let sent = usize::from(lost.sent) + others.filter(|reply| reply.as_ref().is_err_and(|lost| lost.sent)).count();
-                        return Left::Connection(lost.to_string(), sent);
+                first = next_reply(&mut in_flight) => {
+                    if let Some(cause) = self.take_in(first, &mut in_flight, backoff) {
+                        return lost(cause.to_string(), sent_in_vain(&cause, &mut in_flight));
                     }
                 }
-                () = self.notified() => {}
-                () = until(paused_until) => self.shared.note(|prefetch, _| prefetch.pause_ended(self.number)),
-                () = self.shared.terminating(), if out.is_empty() => {}
-                _ = identity.changed(), if is_ours => {}
-                cause = connection.until_ended(), if out.is_empty() => return Left::Connection(cause.to_string(), 0),
+                () = self.flow.notified(self.number) => {}
+                () = until(paused_until) => {
+                    self.flow.note(|prefetch, _| prefetch.pause_ended(self.number));
+                }
+                () = self.lifecycle.terminating(), if in_flight.is_empty() => {}
+                _ = identities.changed(), if is_ours => {}
+                cause = connection.until_ended(), if in_flight.is_empty() => {
+                    return lost(cause.to_string(), 0);
+                }
             }
         }
     }
 
-    /// Takes in a reply, and all that are there by now. Returns the loss of the connection, where
-    /// that is what there is.
+    /// Takes in a reply, and all others that are there by now. Returns the loss of the connection,
+    /// where a reply is that.
     fn take_in(
         &self,
-        first: (Instant, Result<Reply, Lost>),
-        out: &mut VecDeque<(Instant, Pending)>,
+        first: Fetched,
+        in_flight: &mut InFlight,
         backoff: &mut Backoff,
     ) -> Option<Lost> {
         let mut bodies = Vec::new();
         let mut trouble = None;
-        let mut refused = |prefetch: &mut Prefetch, now: Instant, why: String| {
-            prefetch.was_refused(self.number, now + backoff.next());
-            trouble = Some(why);
-        };
         let mut next = Some(first);
-        let lost = self.shared.note(|prefetch, now| {
+        let lost = self.flow.note(|prefetch, now| {
             while let Some((sent, reply)) = next.take() {
-                match reply {
-                    Ok(Reply::Bulk(body)) => {
-                        prefetch.brought_job(self.number, sent, now);
-                        bodies.push(body);
-                    }
-                    Ok(Reply::Nothing) => prefetch.brought_nothing(self.number, now),
-                    Ok(Reply::Error(text)) => refused(prefetch, now, text),
-                    Ok(Reply::Simple(text)) => {
-                        refused(
-                            prefetch,
-                            now,
-                            format!(
-                                "unexpected answer to FETCH: {}",
-                                String::from_utf8_lossy(&text)
-                            ),
-                        );
-                    }
+                let reply = match reply {
+                    Ok(reply) => reply,
                     Err(lost) => return Some(lost),
+                };
+                match self.take_in_one(reply, sent, prefetch, now) {
+                    Ok(body) => bodies.extend(body),
+                    Err(why) => {
+                        prefetch.was_refused(self.number, now + backoff.next());
+                        trouble = Some(why);
+                    }
                 }
-                next = out
-                    .front_mut()
-                    .and_then(|(sent, pending)| pending.now_or_never().map(|reply| (*sent, reply)));
-                if next.is_some() {
-                    out.pop_front();
-                }
+                next = reply_at_hand(in_flight);
             }
             None
         });
@@ -188,26 +190,64 @@ impl FetchLane {
             if trouble.is_none() {
                 backoff.reset();
             }
-            self.shared.note_fetch(trouble.as_deref());
+            self.lifecycle.note_fetch(trouble.as_deref());
         }
         if !bodies.is_empty() {
-            self.shared.take_in(bodies);
+            self.flow.take_in(bodies);
         }
         lost
     }
+
+    /// The job in a reply, where there is one.
+    ///
+    /// # Errors
+    /// Where the server has refused the FETCH, with what it says.
+    fn take_in_one(
+        &self,
+        reply: Reply,
+        sent: Instant,
+        prefetch: &mut Prefetch,
+        now: Instant,
+    ) -> Result<Option<Bytes>, String> {
+        match reply {
+            Reply::Bulk(body) => {
+                prefetch.brought_job(self.number, sent, now);
+                Ok(Some(body))
+            }
+            Reply::Nothing => {
+                prefetch.brought_nothing(self.number, now);
+                Ok(None)
+            }
+            Reply::Error(text) => Err(text),
+            Reply::Simple(text) => {
+                Err(format!("unexpected answer to FETCH: {}", String::from_utf8_lossy(&text)))
+            }
+        }
+    }
 }
 
-/// A lane's own: what is silent for too long is dead, however long other commands may take.
-fn link_config(link: &LinkConfig) -> LinkConfig {
-    LinkConfig { read_timeout: link.read_timeout.min(SILENCE_MAX), ..link.clone() }
-}
-
-/// The next reply, when it comes; never where nothing is out. Cancel safe.
-async fn next_reply(out: &mut VecDeque<(Instant, Pending)>) -> (Instant, Result<Reply, Lost>) {
-    let Some((sent, pending)) = out.front_mut() else { return std::future::pending().await };
+/// The next reply, when it comes; never where no FETCH is in flight. Cancel safe.
+async fn next_reply(in_flight: &mut InFlight) -> Fetched {
+    let Some((sent, pending)) = in_flight.front_mut() else { return std::future::pending().await };
     let reply = (*sent, pending.await);
-    out.pop_front();
+    in_flight.pop_front();
     reply
+}
+
+/// The next reply, where it is there by now.
+fn reply_at_hand(in_flight: &mut InFlight) -> Option<Fetched> {
+    let (sent, pending) = in_flight.front_mut()?;
+    let reply = (*sent, pending.now_or_never()?);
+    in_flight.pop_front();
+    Some(reply)
+}
+
+/// FETCHes that had gone out when the connection was lost: the first of them, whose loss this is,
+/// and those behind it.
+fn sent_in_vain(first: &Lost, in_flight: &mut InFlight) -> usize {
+    let others = in_flight.iter_mut().filter_map(|(_, pending)| pending.now_or_never());
+    let others = others.filter(|reply| reply.as_ref().is_err_and(|lost| lost.sent)).count();
+    usize::from(first.sent) + others
 }
 
 async fn until(due: Option<Instant>) {

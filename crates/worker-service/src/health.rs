@@ -3,14 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use metrics::gauge;
 use serde_json::{Value, json};
+use service_runtime::metrics as names;
 use tokio::net::TcpListener;
 
-use crate::metrics;
-use crate::shared::Shared;
+use crate::flow::Flow;
+use crate::lifecycle::Lifecycle;
+use crate::reporting::ReportQueues;
 
 /// The address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -22,33 +26,39 @@ pub struct BindError {
     pub source: std::io::Error,
 }
 
+/// An address that is listened on, and not answered yet.
 pub(crate) struct Listening(TcpListener);
 
 pub(crate) async fn listen(address: SocketAddr) -> Result<Listening, BindError> {
     let listener =
         TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
     tracing::info!(%address, "the worker answers /health, /ready and /metrics");
-    // Before anything is counted. Somebody else's recorder is as good.
-    let _ = service_runtime::metrics::record_metrics();
+    // Before anything is counted. Another program's recorder is as good.
+    let _ = names::record_metrics();
     Ok(Listening(listener))
+}
+
+/// The parts of a worker that the answers are about.
+#[derive(Clone)]
+pub(crate) struct Observed {
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) reports: Arc<ReportQueues>,
+    /// Jobs run at once.
+    pub(crate) slots: usize,
 }
 
 impl Listening {
     /// Answers until dropped; ready while the worker has a connection to the work server and its
     /// fetches work.
-    pub(crate) async fn serve(self, shared: Arc<Shared>) {
-        let (of_ready, of_metrics) = (Arc::clone(&shared), shared);
+    pub(crate) async fn serve(self, observed: Observed) {
+        let lifecycle = Arc::clone(&observed.lifecycle);
         let ready = move || {
-            let why = of_ready.trouble.borrow().clone().map(|why| format!("fetches fail: {why}"));
-            let why = if *of_ready.connected.borrow() {
-                why
-            } else {
-                Some("no connection to the work server".into())
-            };
+            let why = lifecycle.why_not_ready();
             async move { answer(why) }
         };
         let scrape = move || {
-            let text = metrics::scrape(&of_metrics);
+            let text = observed.scrape();
             async move { text }
         };
         let router = Router::new()
@@ -60,7 +70,7 @@ impl Listening {
             result = served => if let Err(error) = result {
                 tracing::warn!(%error, "the worker no longer answers /health");
             },
-            () = service_runtime::metrics::upkeep() => {}
+            () = names::upkeep() => {}
         }
     }
 }
@@ -71,5 +81,31 @@ fn answer(why_not: Option<String>) -> (StatusCode, Json<Value>) {
         Some(why) => {
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "detail": why })))
         }
+    }
+}
+
+impl Observed {
+    /// All metrics, as Prometheus reads them.
+    fn scrape(&self) -> Response {
+        let Some(handle) = names::record_metrics() else {
+            return (
+                StatusCode::NOT_FOUND,
+                "the program that this worker runs in records the metrics itself\n",
+            )
+                .into_response();
+        };
+        let now = self.flow.snapshot();
+        for (state, jobs) in [
+            ("running", now.running),
+            ("buffered", now.buffered),
+            ("at_risk", now.fetches),
+            ("unacknowledged", self.reports.unsettled()),
+        ] {
+            gauge!(names::WORKER_JOBS, "state" => state).set(jobs as f64);
+        }
+        gauge!(names::WORKER_LANES).set(now.lanes as f64);
+        gauge!(names::WORKER_IDLE).set(1.0 - now.running as f64 / self.slots as f64);
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+            .into_response()
     }
 }

@@ -1,47 +1,24 @@
-//! How a run ends.
+//! The outcome of a run, as its handler says it. What the work server is told of it is in
+//! `reporting/ending.rs`.
 
 use std::error::Error;
 use std::time::Duration;
 
-use faktory_wire::{Command, FailReport, Job, Timestamp};
+use faktory_wire::FailReport;
 use job_types::RunError;
 
 /// What became of one run of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done.
+    /// The job is done.
     Done,
-    /// It failed; the work server tries again, as often as the job says.
+    /// The run failed; the work server tries again, as often as the job says.
     Failed(Failure),
-    /// It failed and will never go better: the job goes to the dead set at once.
+    /// The run failed and so would every other: the job goes to the dead set at once.
     FailedForGood(Failure),
-    /// It is not time for it yet: the job is run again after this, 3 s at the least, and no retry
-    /// is burned. The server counts it as processed all the same.
-    Later(Duration),
-}
-
-/// What the work server is told of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Done,
-    Failed(Failure),
-    FailedForGood(Failure),
-    /// The job is pushed again as it was, its failure record too, due so much later; and then
-    /// acknowledged.
-    Later(Box<Job>, Duration),
-}
-
-/// A job that is pushed again is not due before this: until then the ACK of the first has arrived,
-/// so nobody has both.
-pub(crate) const LATER_AT_LEAST: Duration = Duration::from_secs(3);
-/// A century: later than that nothing can be said in RFC 3339.
-const LATER_AT_MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// The push of such a job.
-pub(crate) fn push_later(job: &Job, after: Duration) -> Vec<u8> {
-    let at = Timestamp::now().plus(after.clamp(LATER_AT_LEAST, LATER_AT_MOST));
-    Command::PushBulk(vec![Job { at: Some(at.to_string()), enqueued_at: None, ..job.clone() }])
-        .to_line()
+    /// It is too early for the job: the job is run again after this time, 3 s at the least, and no
+    /// retry is burned. The work server counts the run as processed all the same.
+    Snooze(Duration),
 }
 
 /// Why a run failed, as the work server keeps it.
@@ -75,7 +52,7 @@ impl Failure {
 
 /// What a handler may return.
 pub trait IntoOutcome {
-    /// As an outcome.
+    /// The value as an outcome.
     fn into_outcome(self) -> Outcome;
 }
 

@@ -358,8 +358,8 @@ impl Prefetch {
         self.running += 1;
     }
 
-    /// A job that waited was given back.
-    pub(crate) fn given_back(&mut self) {
+    /// A job that waited is requeued.
+    pub(crate) fn requeued(&mut self) {
         self.buffered -= 1;
     }
 
@@ -403,8 +403,8 @@ impl Prefetch {
         self.service.map(Duration::from_secs_f64)
     }
 
-    pub(crate) fn standing(&self) -> Standing {
-        Standing {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
             running: self.running,
             buffered: self.buffered,
             fetches: self.fetches,
@@ -415,7 +415,7 @@ impl Prefetch {
 
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct Snapshot {
     pub(crate) running: usize,
     /// Fetched and not running.
     pub(crate) buffered: usize,

@@ -1,21 +1,13 @@
-//! The jobs that places are busy with, so that the deadline of a shutdown can report what they have
-//! not. Whoever takes a job out of here reports it: its place, or the deadline. Never both.
+//! The jobs that slots are busy with, so that the deadline of a shutdown can report those that the
+//! slots have not. The part that takes a job out of here reports the job: its slot, or the deadline.
+//! Never both.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
+use crate::reporting::{Ending, Reservation};
 
-use crate::outcome::Ending;
-
-/// A job that was fetched: what is needed to report on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fetched {
-    pub(crate) jid: String,
-    /// Until then the work server keeps it for us.
-    pub(crate) reserved_until: Instant,
-}
-
+/// The jobs that have a slot and are not reported.
 #[derive(Debug, Default)]
 pub(crate) struct RunningJobs {
     jobs: Mutex<Jobs>,
@@ -24,17 +16,17 @@ pub(crate) struct RunningJobs {
 #[derive(Debug, Default)]
 struct Jobs {
     last_number: u64,
-    /// With how it ended, where it has and this is not told yet.
-    jobs: HashMap<u64, (Fetched, Option<Ending>)>,
+    /// By number; with the ending, where the job has ended and is not reported yet.
+    jobs: HashMap<u64, (Reservation, Option<Ending>)>,
 }
 
 impl RunningJobs {
-    fn jobs(&self) -> std::sync::MutexGuard<'_, Jobs> {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a job, and returns its number.
-    pub(crate) fn begin(&self, job: Fetched) -> u64 {
+    /// Notes a job that gets a slot, and returns its number.
+    pub(crate) fn begin(&self, job: Reservation) -> u64 {
         let mut jobs = self.jobs();
         jobs.last_number += 1;
         let number = jobs.last_number;
@@ -42,20 +34,20 @@ impl RunningJobs {
         number
     }
 
-    /// Notes how it ended; whoever takes it out tells.
+    /// Notes how a job ended; the part that takes the job out reports this.
     pub(crate) fn ended(&self, number: u64, ending: Ending) {
         if let Some((_, ended)) = self.jobs().jobs.get_mut(&number) {
             *ended = Some(ending);
         }
     }
 
-    /// Takes a job out; `None` where somebody else has.
-    pub(crate) fn take(&self, number: u64) -> Option<(Fetched, Option<Ending>)> {
+    /// Takes a job out; `None` where another part has.
+    pub(crate) fn take(&self, number: u64) -> Option<(Reservation, Option<Ending>)> {
         self.jobs().jobs.remove(&number)
     }
 
-    /// Takes any out.
-    pub(crate) fn take_any(&self) -> Option<(Fetched, Option<Ending>)> {
+    /// Takes any job out.
+    pub(crate) fn take_any(&self) -> Option<(Reservation, Option<Ending>)> {
         let mut jobs = self.jobs();
         let number = *jobs.jobs.keys().next()?;
         jobs.jobs.remove(&number)

@@ -60,7 +60,7 @@ fn run_at(prefetch: &mut Prefetch, service: Duration, seconds: u64, way: Duratio
         for (lane, count) in send_at(prefetch, now, way).into_iter().enumerate() {
             coming.extend((0..count).map(|_| (lane, now)));
         }
-        let standing = prefetch.standing();
+        let standing = prefetch.snapshot();
         most = most.max(standing.running + standing.buffered + standing.fetches);
     }
     (most, ended as f64 / 2.0)
@@ -174,7 +174,7 @@ fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
     run(&mut prefetch, Duration::from_millis(1), 3);
     let mut now = Instant::now() + Duration::from_secs(3);
     // All that is out is answered with nothing, one every 2 s on each lane.
-    while prefetch.standing().fetches > 0 {
+    while prefetch.snapshot().fetches > 0 {
         now += EMPTY_FETCH;
         for lane in 0..49 {
             if prefetch.lanes[lane].fetches > 0 {
@@ -183,7 +183,7 @@ fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
         }
         prefetch.grant(0, now, |_| ());
         assert!(prefetch.lanes.iter().skip(1).all(|lane| lane.granted == 0));
-        if prefetch.standing().fetches == 1 {
+        if prefetch.snapshot().fetches == 1 {
             break;
         }
     }
@@ -205,7 +205,7 @@ fn a_lane_that_is_lost_gives_back_what_was_out() {
     let mut prefetch = prefetch(3);
     send(&mut prefetch, Instant::now());
     prefetch.disconnected(1);
-    assert_eq!(prefetch.standing().fetches, 2);
+    assert_eq!(prefetch.snapshot().fetches, 2);
     prefetch.stop();
     assert!(send(&mut prefetch, Instant::now()).iter().all(|count| *count == 0));
 }

@@ -21,7 +21,7 @@ async fn later_runs_the_job_again_as_it_was_and_burns_no_retry() {
                 let mut log = log.lock().unwrap();
                 log.push((job, context.attempt()));
                 let outcome = if log.len() == 1 {
-                    Outcome::Later(Duration::from_secs(1))
+                    Outcome::Snooze(Duration::from_secs(1))
                 } else {
                     Outcome::Done
                 };

@@ -1,34 +1,35 @@
 //! Jobs that this worker has done and whose ACK the work server has not confirmed, after a
-//! connection was lost: offered again, they are acknowledged and not run again.
+//! connection was lost. Offered again, such a job is acknowledged and not run again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use faktory_wire::Job;
 
-/// So many are remembered after their reservations are over.
+/// Jobs that are remembered after their reservations are over.
 const REMEMBERED: usize = 10_000;
 /// The kind of failure that a work server notes where a reservation ran out.
 const EXPIRED: &str = "ReservationExpired";
 
+/// The ids of the jobs that are done and not known to be acknowledged.
 #[derive(Debug, Default)]
-pub(crate) struct Unconfirmed {
-    /// False on the way of every job while nothing has been lost.
+pub(crate) struct DoneUnacked {
+    /// False while no ACK has been lost: then no job costs more than this look.
     is_any: AtomicBool,
     jobs: Mutex<Jobs>,
 }
 
 #[derive(Debug, Default)]
 struct Jobs {
-    /// Their ACKs will be sent again.
+    /// Jobs whose ACK will be sent again.
     pending: HashSet<String>,
-    /// Their reservations are over; the oldest first.
+    /// Jobs whose reservation is over; the oldest first.
     over: VecDeque<String>,
 }
 
-impl Unconfirmed {
-    fn jobs(&self) -> std::sync::MutexGuard<'_, Jobs> {
+impl DoneUnacked {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -36,14 +37,14 @@ impl Unconfirmed {
         self.is_any.store(!jobs.pending.is_empty() || !jobs.over.is_empty(), Ordering::Release);
     }
 
-    /// Their ACKs will be sent again.
+    /// Notes jobs whose ACK will be sent again.
     pub(crate) fn note<'a>(&self, jids: impl Iterator<Item = &'a str>) {
         let mut jobs = self.jobs();
         jobs.pending.extend(jids.map(str::to_owned));
         self.update(&jobs);
     }
 
-    /// The work server has answered.
+    /// Notes that the work server has answered the report of a job.
     pub(crate) fn confirmed(&self, jid: &str) {
         if self.is_any.load(Ordering::Acquire) {
             let mut jobs = self.jobs();
@@ -52,7 +53,7 @@ impl Unconfirmed {
         }
     }
 
-    /// The reservation is over, so the ACK is not sent again.
+    /// Notes that the reservation of a job is over, so that its ACK is not sent again.
     pub(crate) fn is_over(&self, jid: &str) {
         let mut jobs = self.jobs();
         jobs.pending.remove(jid);
@@ -63,8 +64,9 @@ impl Unconfirmed {
         self.update(&jobs);
     }
 
-    /// True where this worker has done this job already: it is offered again because its ACK was
-    /// lost. One whose reservation is over must say so itself, since ids may be used again.
+    /// True where this worker has done the job already: the job is offered again because its ACK
+    /// was lost. A job whose reservation is over must come with the work server's note of that,
+    /// since an id may be used again.
     pub(crate) fn is_done(&self, job: &Job) -> bool {
         if !self.is_any.load(Ordering::Acquire) {
             return false;
@@ -74,8 +76,8 @@ impl Unconfirmed {
             return true;
         }
         let expired = job.failure.as_ref().is_some_and(|failure| failure.errtype == EXPIRED);
-        let place = jobs.over.iter().position(|jid| *jid == job.jid).filter(|_| expired);
-        let found = place.and_then(|place| jobs.over.remove(place)).is_some();
+        let index = jobs.over.iter().position(|jid| *jid == job.jid).filter(|_| expired);
+        let found = index.and_then(|index| jobs.over.remove(index)).is_some();
         self.update(&jobs);
         found
     }
@@ -89,25 +91,21 @@ mod tests {
 
     #[test]
     fn a_job_is_known_until_it_is_confirmed_and_after_its_reservation_only_as_an_expired_one() {
-        let unconfirmed = Unconfirmed::default();
+        let done = DoneUnacked::default();
         let job = |jid: &str| Job { jid: jid.into(), ..Job::default() };
         let expired = |jid: &str| Job {
             failure: Some(Failure { errtype: EXPIRED.into(), ..Failure::default() }),
             ..job(jid)
         };
-        assert!(!unconfirmed.is_done(&job("a")));
-        unconfirmed.note(["a", "b"].into_iter());
-        assert!(
-            unconfirmed.is_done(&job("a"))
-                && unconfirmed.is_done(&job("b"))
-                && !unconfirmed.is_done(&expired("c"))
-        );
-        unconfirmed.confirmed("a");
-        assert!(!unconfirmed.is_done(&job("a")));
-        unconfirmed.is_over("b");
-        assert!(!unconfirmed.is_done(&job("b")), "the same id, pushed anew");
-        assert!(unconfirmed.is_done(&expired("b")));
-        assert!(!unconfirmed.is_done(&expired("b")), "once");
-        assert!(!unconfirmed.is_any.load(Ordering::Relaxed));
+        assert!(!done.is_done(&job("a")));
+        done.note(["a", "b"].into_iter());
+        assert!(done.is_done(&job("a")) && done.is_done(&job("b")) && !done.is_done(&expired("c")));
+        done.confirmed("a");
+        assert!(!done.is_done(&job("a")));
+        done.is_over("b");
+        assert!(!done.is_done(&job("b")), "the same id, pushed anew");
+        assert!(done.is_done(&expired("b")));
+        assert!(!done.is_done(&expired("b")), "once");
+        assert!(!done.is_any.load(Ordering::Relaxed));
     }
 }

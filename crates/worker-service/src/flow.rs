@@ -1,0 +1,146 @@
+//! The flow of jobs through a worker: what is asked for on which lane, what has come and waits for
+//! a slot, and what runs. How much is asked for is decided in `prefetch.rs`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::{Counter, counter};
+use service_runtime::metrics as names;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::buffer::{Buffer, Buffered};
+use crate::fetch_line::FetchLine;
+use crate::lanes_runtime::REST;
+use crate::prefetch::{Limits, Prefetch, Snapshot};
+use crate::reporting::ReportQueues;
+
+/// The flow of jobs, as fetch lanes, slots and ack lanes see it.
+pub(crate) struct Flow {
+    fetch_line: FetchLine,
+    prefetch: Mutex<Prefetch>,
+    /// One for each lane: fires when the lane may send, or is to connect.
+    lanes: Vec<Notify>,
+    buffer: Buffer,
+    /// The reports that are not settled: where there are too many, nothing more is fetched.
+    reports: Arc<ReportQueues>,
+    /// True while jobs end so fast that the lanes' thread may rest in between.
+    is_busy: Arc<AtomicBool>,
+    fetched: Counter,
+    stranded: Counter,
+}
+
+impl Flow {
+    pub(crate) fn new(
+        fetch_line: FetchLine,
+        limits: Limits,
+        poll_interval: Duration,
+        reports: Arc<ReportQueues>,
+        is_busy: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            fetch_line,
+            prefetch: Mutex::new(Prefetch::new(limits, poll_interval)),
+            lanes: (0..limits.lanes).map(|_| Notify::new()).collect(),
+            buffer: Buffer::new(),
+            reports,
+            is_busy,
+            fetched: counter!(names::WORKER_FETCHED),
+            stranded: counter!(names::WORKER_STRANDED),
+        }
+    }
+
+    pub(crate) fn prefetch(&self) -> MutexGuard<'_, Prefetch> {
+        self.prefetch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a change, and has the lanes send what may be sent after it.
+    pub(crate) fn note<T>(&self, change: impl FnOnce(&mut Prefetch, Instant) -> T) -> T {
+        let now = Instant::now();
+        let mut prefetch = self.prefetch();
+        let result = change(&mut prefetch, now);
+        prefetch.grant(self.reports.unsettled(), now, |lane| {
+            if let Some(lane) = self.lanes.get(lane) {
+                lane.notify_one();
+            }
+        });
+        self.is_busy.store(prefetch.rate(now) * REST.as_secs_f64() >= 1.0, Ordering::Relaxed);
+        result
+    }
+
+    /// Has the lanes send what may be sent: fewer reports are unsettled than before.
+    pub(crate) fn refill(&self) {
+        self.note(|_, _| ());
+    }
+
+    /// Has nothing more fetched.
+    pub(crate) fn stop_fetching(&self) {
+        self.prefetch().stop();
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.prefetch().snapshot()
+    }
+
+    /// Resolves when the lane may send, or is to connect. Cancel safe.
+    pub(crate) async fn notified(&self, lane: usize) {
+        match self.lanes.get(lane) {
+            Some(lane) => lane.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The FETCHes that the lane may send now, as lines.
+    pub(crate) fn take_granted(&self, lane: usize) -> Vec<Vec<u8>> {
+        let granted = self.prefetch().take_granted(lane);
+        (0..granted).map(|_| self.fetch_line.get()).collect()
+    }
+
+    /// Puts fetched jobs where slots take them from. The jobs have been noted already.
+    pub(crate) fn take_in(&self, bodies: Vec<Bytes>) {
+        let came = Instant::now();
+        self.fetched.increment(bodies.len() as u64);
+        self.buffer.add(bodies.into_iter().map(|body| Buffered { body, came }));
+    }
+
+    /// Counts FETCHes that were lost with their lane.
+    pub(crate) fn lost(&self, fetches: usize) {
+        self.stranded.increment(fetches as u64);
+    }
+
+    /// The next job for a slot; `None` once no more come. Cancel safe.
+    pub(crate) async fn begin_next(&self) -> Option<Buffered> {
+        let buffered = self.buffer.next().await?;
+        self.prefetch().begun();
+        Some(buffered)
+    }
+
+    /// Notes that a slot is free again; `took` where the run says how long runs take.
+    pub(crate) fn ended(&self, took: Option<Duration>) {
+        self.note(|prefetch, now| prefetch.ended(took, now));
+    }
+
+    /// Takes out the job that has waited longest, for another worker.
+    pub(crate) fn take_waiting(&self) -> Option<Buffered> {
+        let buffered = self.buffer.take()?;
+        self.prefetch().requeued();
+        Some(buffered)
+    }
+
+    /// Jobs that wait for a slot.
+    pub(crate) fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// True where a job has waited for a slot since before then.
+    pub(crate) fn has_waited_since(&self, came: Instant) -> bool {
+        self.buffer.is_older_than(came)
+    }
+
+    /// Notes that no more jobs come: each of the slots ends once no job waits.
+    pub(crate) fn close(&self, slots: usize) {
+        self.buffer.close(slots);
+    }
+}

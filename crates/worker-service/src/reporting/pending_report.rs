@@ -1,0 +1,301 @@
+//! A report until it is settled: its lines, whether they may still be sent, and what their answers
+//! change. Time comes in as an argument, but for the due time in the copy of a requeued job. What
+//! follows from an answer is decided in `transition.rs`.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use faktory_link::Lost;
+use faktory_wire::{Command, Filter, Job, Mutation, MutationKind, Reply, TargetSet, Timestamp};
+use tokio::time::Instant;
+
+use super::answers::{AckAnswer, EndAnswer, KillAnswer, PushAnswer};
+use super::ending::{Ending, Finished, Reservation};
+use super::transition::{
+    Known, SEND_AGAIN_AFTER, Sent, Told, Untold, Verdict, after_end, after_requeue,
+};
+use crate::outcome::Failure;
+
+/// A FAIL that may have arrived is sent again for this long only. Faktory offers a failed job again
+/// after 15 s at the earliest; a FAIL sent after that would end another worker's run of the job. A
+/// late ACK of such a job finds nothing.
+const FAIL_AGAIN_FOR: Duration = Duration::from_secs(10);
+
+/// A push that the work server refuses goes out this often.
+const PUSHES_MAX: u32 = 120;
+
+/// A requeued job is not due before this: until then the ACK of the original has arrived, so no two
+/// workers have the job.
+const DUE_IN_AT_LEAST: Duration = Duration::from_secs(3);
+/// A century: RFC 3339 has no later times.
+const DUE_IN_AT_MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// A report that the work server has not acknowledged.
+#[derive(Debug)]
+pub(crate) struct PendingReport {
+    reservation: Reservation,
+    /// When the job ended.
+    ended: Instant,
+    report: Report,
+}
+
+/// What is to be told, and what is known of the way there.
+#[derive(Debug)]
+enum Report {
+    Done,
+    Failed { failure: Failure, is_for_good: bool, sent: Sent },
+    Requeue { job: Box<Job>, after: Duration, untold: Untold, pushes: u32 },
+}
+
+impl From<Finished> for PendingReport {
+    fn from(finished: Finished) -> Self {
+        let failed =
+            |failure, is_for_good| Report::Failed { failure, is_for_good, sent: Sent::default() };
+        let report = match finished.ending {
+            Ending::Done => Report::Done,
+            Ending::Failed(failure) => failed(failure, false),
+            Ending::FailedForGood(failure) => failed(failure, true),
+            Ending::Snooze(job, after) => {
+                Report::Requeue { job, after, untold: Untold::PushAndAck, pushes: 0 }
+            }
+        };
+        Self { reservation: finished.reservation, ended: finished.at, report }
+    }
+}
+
+impl PendingReport {
+    pub(crate) fn jid(&self) -> &str {
+        &self.reservation.jid
+    }
+
+    /// True where the report is that the job is done.
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self.report, Report::Done)
+    }
+
+    /// How long ago the job ended.
+    pub(crate) fn lag(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.ended)
+    }
+
+    /// Appends the lines of the report, which are to go out in one write; returns how many.
+    pub(crate) fn append_lines(&self, lines: &mut Vec<Vec<u8>>) -> usize {
+        let before = lines.len();
+        let jid = &self.reservation.jid;
+        let ack = || Command::Ack(jid.clone()).to_line();
+        match &self.report {
+            Report::Done => lines.push(ack()),
+            Report::Failed { failure, is_for_good, .. } => {
+                let fail = failure.clone().report(jid);
+                lines.push(Command::Fail(Box::new(fail)).to_line());
+                if *is_for_good {
+                    lines.push(kill(jid));
+                }
+            }
+            Report::Requeue { job, after, untold, .. } => match untold {
+                Untold::PushAndAck | Untold::InDoubt => lines.extend([push(job, *after), ack()]),
+                Untold::Push => lines.push(push(job, *after)),
+                Untold::Ack { .. } => lines.push(ack()),
+                Untold::Nothing => {}
+            },
+        }
+        lines.len() - before
+    }
+
+    /// True while the report is still about this worker's own run, whichever worker has the job by
+    /// now.
+    pub(crate) fn may_be_sent(&self, now: Instant) -> bool {
+        let is_reserved = self.reservation.until > now;
+        match &self.report {
+            Report::Done => is_reserved,
+            Report::Failed { sent, .. } => {
+                is_reserved
+                    && sent.first.is_none_or(|sent| now.duration_since(sent) < FAIL_AGAIN_FOR)
+            }
+            Report::Requeue { untold, .. } => match untold {
+                Untold::PushAndAck => is_reserved,
+                Untold::InDoubt | Untold::Nothing => false,
+                // Nobody but this worker has the job.
+                Untold::Push => true,
+                Untold::Ack { until } => now < *until,
+            },
+        }
+    }
+
+    /// Notes that the report goes out now: it has arrived, until it is known that it has not.
+    pub(crate) fn goes_out(&mut self, now: Instant) {
+        match &mut self.report {
+            Report::Done => {}
+            Report::Failed { sent, .. } => *sent = sent.goes_out(now),
+            Report::Requeue { untold, .. } => {
+                if *untold == Untold::PushAndAck {
+                    *untold = Untold::InDoubt;
+                }
+            }
+        }
+    }
+
+    /// Notes the answers to the lines of the report.
+    pub(crate) fn settle(&mut self, answers: &[Result<Reply, Lost>], now: Instant) -> Verdict {
+        let jid = &self.reservation.jid;
+        match &mut self.report {
+            Report::Done => settle_end(jid, &mut Sent::default(), answers),
+            Report::Failed { sent, .. } => settle_end(jid, sent, answers),
+            Report::Requeue { job, after, untold, pushes } => {
+                let Some((told, push_text)) = told(job, *untold, answers) else {
+                    return Verdict::NextConnection;
+                };
+                log_push(job, told, &push_text);
+                *pushes += u32::from(was_push_in_vain(told));
+                let ack_until = match *untold {
+                    Untold::Ack { until } => until,
+                    Untold::PushAndAck | Untold::InDoubt | Untold::Push | Untold::Nothing => {
+                        now + due_in(*after) - SEND_AGAIN_AFTER
+                    }
+                };
+                let known = Known {
+                    is_only_once: job.retry == Some(0),
+                    is_last_push: *pushes >= PUSHES_MAX,
+                    ack_until,
+                };
+                let (next, verdict) = after_requeue(told, known);
+                *untold = next;
+                if verdict == Verdict::PushGivenUp {
+                    log_push_given_up(job, *after);
+                }
+                verdict
+            }
+        }
+    }
+}
+
+/// Moves a job that has just failed from the retries to the dead set.
+fn kill(jid: &str) -> Vec<u8> {
+    let filter = Filter { jids: Some(vec![jid.to_owned()]), ..Filter::default() };
+    let kill = Mutation { kind: MutationKind::Kill, target: TargetSet::Retries, filter };
+    Command::Mutate(kill).to_line()
+}
+
+/// The push of a copy of a job. The copy is due from now on, not from when the job ended, which may
+/// be long ago.
+fn push(job: &Job, after: Duration) -> Vec<u8> {
+    let at = Timestamp::now().plus(due_in(after));
+    Command::PushBulk(vec![Job { at: Some(at.to_string()), enqueued_at: None, ..job.clone() }])
+        .to_line()
+}
+
+fn due_in(after: Duration) -> Duration {
+    after.clamp(DUE_IN_AT_LEAST, DUE_IN_AT_MOST)
+}
+
+/// Notes the answers to an ACK, or to a FAIL and perhaps a MUTATE.
+fn settle_end(jid: &str, sent: &mut Sent, answers: &[Result<Reply, Lost>]) -> Verdict {
+    let Some((end, rest)) = answers.split_first() else { return Verdict::NextConnection };
+    let told = EndAnswer::of(end);
+    let (next, verdict) = after_end(*sent, told, KillAnswer::of(rest.first()));
+    *sent = next;
+    log_end(jid, verdict, end, rest.first());
+    verdict
+}
+
+fn log_end(
+    jid: &str,
+    verdict: Verdict,
+    end: &Result<Reply, Lost>,
+    kill: Option<&Result<Reply, Lost>>,
+) {
+    match verdict {
+        Verdict::SendAgain => {
+            if let Ok(Reply::Error(text)) = end {
+                tracing::warn!(
+                    %jid, answer = %text,
+                    "the work server could not take a report; the report is sent again"
+                );
+            }
+        }
+        Verdict::Settled => {
+            if let Ok(Reply::Error(text)) = end {
+                tracing::info!(
+                    %jid, answer = %text,
+                    "the work server no longer waits for the end of this job"
+                );
+            } else if let Some(Ok(Reply::Error(text))) = kill {
+                tracing::warn!(
+                    %jid, answer = %text,
+                    "the work server could not put a job that failed for good into the dead set; \
+                     the job will be tried again"
+                );
+            }
+        }
+        Verdict::NextConnection | Verdict::PushGivenUp => {}
+    }
+}
+
+/// The lines that were sent, with their answers, and the text of the answer to the push. None where
+/// the answers are not of these lines.
+fn told(job: &Job, untold: Untold, answers: &[Result<Reply, Lost>]) -> Option<(Told, String)> {
+    match (untold, answers) {
+        (Untold::PushAndAck | Untold::InDoubt, [push, ack]) => {
+            let (push, text) = PushAnswer::of(push, &job.jid);
+            Some((Told::PushAndAck(push, AckAnswer::of(ack)), text))
+        }
+        (Untold::Push, [push]) => {
+            let (push, text) = PushAnswer::of(push, &job.jid);
+            Some((Told::Push(push), text))
+        }
+        (Untold::Ack { .. }, [ack]) => Some((Told::Ack(AckAnswer::of(ack)), String::new())),
+        (
+            Untold::PushAndAck
+            | Untold::InDoubt
+            | Untold::Push
+            | Untold::Ack { .. }
+            | Untold::Nothing,
+            _,
+        ) => None,
+    }
+}
+
+/// True where a push was sent and the work server is not known to have the copy.
+const fn was_push_in_vain(told: Told) -> bool {
+    match told {
+        Told::PushAndAck(push, _) | Told::Push(push) => match push {
+            PushAnswer::Refused | PushAnswer::Unclear | PushAnswer::Lost => true,
+            PushAnswer::Taken | PushAnswer::NotSent => false,
+        },
+        Told::Ack(_) => false,
+    }
+}
+
+fn log_push(job: &Job, told: Told, text: &str) {
+    let jid = &job.jid;
+    match told {
+        Told::PushAndAck(push, _) | Told::Push(push) => match push {
+            PushAnswer::Refused => {
+                tracing::warn!(
+                    %jid, answer = %text,
+                    "the work server did not take the push of a job that is requeued"
+                );
+            }
+            PushAnswer::Unclear | PushAnswer::Lost => {
+                tracing::warn!(
+                    %jid, answer = %text,
+                    "nobody knows whether the work server has taken the push of a job that is \
+                     requeued"
+                );
+            }
+            PushAnswer::Taken | PushAnswer::NotSent => {}
+        },
+        Told::Ack(_) => {}
+    }
+}
+
+fn log_push_given_up(job: &Job, after: Duration) {
+    let line = push(job, after);
+    let job = String::from_utf8_lossy(&line);
+    tracing::error!(
+        job = %job.trim_end(),
+        "a job could not be requeued, and the work server does not have the job any more"
+    );
+}

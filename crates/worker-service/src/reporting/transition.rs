@@ -1,0 +1,168 @@
+//! What follows from the answers to a report: two pure functions, each a table over every
+//! combination of answers. The answers are told apart in `answers.rs`; what is sent stands in
+//! `pending_report.rs`.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::answers::{AckAnswer, EndAnswer, KillAnswer, PushAnswer};
+
+/// The pause before a report that was refused is sent again over the same connection.
+pub(crate) const SEND_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// What is to be done with a report after the answers to its lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing: the report is acknowledged, or of no more use.
+    Settled,
+    /// To send the report again over this connection, after [`SEND_AGAIN_AFTER`].
+    SendAgain,
+    /// To keep the report for the next connection, where it may still be sent.
+    NextConnection,
+    /// Nothing: the work server has refused the push of a job so often that the job is given up.
+    PushGivenUp,
+}
+
+/// When the FAIL of a job may have reached the work server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sent {
+    /// When the FAIL first went out so that it may have arrived; none while it certainly has not.
+    pub(super) first: Option<Instant>,
+    /// The value of `first` before the FAIL went out for the last time.
+    pub(super) before: Option<Instant>,
+}
+
+impl Sent {
+    /// The FAIL goes out now, and may arrive.
+    pub(super) const fn goes_out(self, now: Instant) -> Self {
+        let first = match self.first {
+            Some(first) => first,
+            None => now,
+        };
+        Self { first: Some(first), before: self.first }
+    }
+
+    /// The FAIL did not leave this machine when it went out for the last time.
+    const fn taken_back(self) -> Self {
+        Self { first: self.before, before: self.before }
+    }
+
+    /// The FAIL was not carried out.
+    const NEVER: Self = Self { first: None, before: None };
+}
+
+/// What follows from the answers to an ACK, or to a FAIL and perhaps a MUTATE: when the report may
+/// have arrived by then, and what is to be done.
+pub(super) const fn after_end(sent: Sent, end: EndAnswer, kill: KillAnswer) -> (Sent, Verdict) {
+    use EndAnswer::{Lost, NotSent, Odd, Refused, Taken, Unclear, Useless};
+    use KillAnswer::{Answered, Missing, NotAsked};
+    match (end, kill) {
+        (Taken | Useless | Odd, NotAsked | Answered) => (sent, Verdict::Settled),
+        (Refused, NotAsked | Answered) => (Sent::NEVER, Verdict::SendAgain),
+        (Unclear, NotAsked | Answered) => (sent, Verdict::SendAgain),
+        (Taken | Useless | Odd | Refused | Unclear, Missing) => (sent, Verdict::NextConnection),
+        (Lost, NotAsked | Answered | Missing) => (sent, Verdict::NextConnection),
+        (NotSent, NotAsked | Missing) => (sent.taken_back(), Verdict::NextConnection),
+        (NotSent, Answered) => (sent, Verdict::NextConnection),
+    }
+}
+
+/// The lines of a requeued job that the work server has still to carry out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// The push and the ACK: neither has been sent, or neither was carried out.
+    PushAndAck,
+    /// The push and the ACK: both may have been carried out. Neither is sent again, since a second
+    /// push would be a second job.
+    InDoubt,
+    /// The push: the work server no longer keeps the job for this worker.
+    Push,
+    /// The ACK: the work server has the copy. The ACK may be sent until the copy is due: then it
+    /// could end another worker's run of the copy.
+    Ack { until: Instant },
+    /// Nothing: the report is settled.
+    Nothing,
+}
+
+/// The lines of a requeued job that were sent together, with their answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    PushAndAck(PushAnswer, AckAnswer),
+    Push(PushAnswer),
+    Ack(AckAnswer),
+}
+
+/// What is known of a requeued job beside the answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// The job has `retry: 0`: there must never be two of it.
+    pub(super) is_only_once: bool,
+    /// The push went out as often as it may where the work server refuses it.
+    pub(super) is_last_push: bool,
+    /// Until when the ACK alone may be sent, once the work server has the copy.
+    pub(super) ack_until: Instant,
+}
+
+/// What follows from the answers to the push of a job and its ACK: what is still to be told, and
+/// what is to be done.
+pub(super) const fn after_requeue(told: Told, known: Known) -> (Untold, Verdict) {
+    use Verdict::{NextConnection, SendAgain};
+    use {AckAnswer as Ack, PushAnswer as Push, Told::PushAndAck};
+    const SETTLED: (Untold, Verdict) = (Untold::Nothing, Verdict::Settled);
+    let ack_only = Untold::Ack { until: known.ack_until };
+    let once = known.is_only_once;
+    match told {
+        PushAndAck(Push::Taken, Ack::Taken) => SETTLED,
+        PushAndAck(Push::Taken, Ack::Refused | Ack::Odd) => (ack_only, SendAgain),
+        PushAndAck(Push::Taken, Ack::Lost | Ack::NotSent) => (ack_only, NextConnection),
+
+        PushAndAck(Push::Refused, Ack::Taken | Ack::Odd) => refused(known, Untold::Push, SendAgain),
+        PushAndAck(Push::Refused, Ack::Refused) => refused(known, Untold::PushAndAck, SendAgain),
+        // Nobody knows whether the job is still reserved.
+        PushAndAck(Push::Refused, Ack::Lost | Ack::NotSent) if once => {
+            (Untold::InDoubt, NextConnection)
+        }
+        PushAndAck(Push::Refused, Ack::Lost | Ack::NotSent) => {
+            refused(known, Untold::Push, NextConnection)
+        }
+
+        // The copy may be there: a job that may run twice is pushed once more rather than lost.
+        PushAndAck(Push::Unclear | Push::Lost | Push::NotSent, Ack::Taken) if once => SETTLED,
+        PushAndAck(Push::Unclear, Ack::Taken) => (Untold::Push, unclear(known)),
+        PushAndAck(Push::Lost | Push::NotSent, Ack::Taken) => (Untold::Push, NextConnection),
+        // As far as anybody knows the job is still reserved, so it comes back by itself.
+        PushAndAck(
+            Push::Unclear | Push::Lost,
+            Ack::Refused | Ack::Odd | Ack::Lost | Ack::NotSent,
+        )
+        | PushAndAck(Push::NotSent, Ack::Refused | Ack::Odd | Ack::Lost) => {
+            (Untold::InDoubt, NextConnection)
+        }
+        PushAndAck(Push::NotSent, Ack::NotSent) => (Untold::PushAndAck, NextConnection),
+
+        Told::Push(Push::Taken) => SETTLED,
+        Told::Push(Push::Refused) => refused(known, Untold::Push, SendAgain),
+        Told::Push(Push::Unclear | Push::Lost) if once => SETTLED,
+        Told::Push(Push::Unclear) => (Untold::Push, unclear(known)),
+        Told::Push(Push::Lost | Push::NotSent) => (Untold::Push, NextConnection),
+
+        Told::Ack(Ack::Taken) => SETTLED,
+        Told::Ack(Ack::Refused | Ack::Odd) => (ack_only, SendAgain),
+        Told::Ack(Ack::Lost | Ack::NotSent) => (ack_only, NextConnection),
+    }
+}
+
+/// A push that was refused goes out again, unless it has gone out too often.
+const fn refused(known: Known, untold: Untold, verdict: Verdict) -> (Untold, Verdict) {
+    if known.is_last_push { (Untold::Nothing, Verdict::PushGivenUp) } else { (untold, verdict) }
+}
+
+/// A push that may have been taken goes out again, unless it has gone out too often: then the next
+/// connection carries it.
+const fn unclear(known: Known) -> Verdict {
+    if known.is_last_push { Verdict::NextConnection } else { Verdict::SendAgain }
+}

@@ -1,0 +1,82 @@
+//! A worker at work: what is known of it, and its abrupt end. Its start is in
+//! `running_worker/start.rs`, its end in order in `running_worker/stop.rs`.
+
+mod start;
+mod stop;
+
+use std::sync::Arc;
+
+use faktory_wire::WorkerState;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::flow::Flow;
+use crate::lifecycle::Lifecycle;
+use crate::reporting::ReportQueues;
+use crate::requeue::Requeue;
+
+/// A worker at work. Dropped, it stops at once: see [`RunningWorker::stop`].
+pub struct RunningWorker {
+    lifecycle: Arc<Lifecycle>,
+    flow: Arc<Flow>,
+    queues: Arc<ReportQueues>,
+    /// The way of unfinished jobs to other workers; there until the worker is stopped.
+    requeue: Option<Requeue>,
+    /// Jobs run at once.
+    concurrency: usize,
+    lanes: JoinSet<()>,
+    slots: JoinSet<()>,
+    acks: JoinSet<()>,
+    /// The task that requeues what has waited for too long.
+    stale: JoinHandle<()>,
+    health: Option<JoinHandle<()>>,
+    /// The lanes' own runtime.
+    runtime: Option<Runtime>,
+    state: watch::Receiver<WorkerState>,
+    connected: watch::Receiver<bool>,
+}
+
+impl RunningWorker {
+    /// Resolves when the work server has told the worker to end; then call [`RunningWorker::stop`].
+    /// Cancel safe.
+    pub async fn told_to_terminate(&mut self) {
+        if self.state.wait_for(|state| *state == WorkerState::Terminate).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Resolves when the worker has a connection to the work server. Cancel safe.
+    pub async fn connected(&mut self) {
+        if self.connected.wait_for(|connected| *connected).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Jobs being run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.flow.snapshot().running
+    }
+
+    /// Jobs fetched and not finished: running, or waiting for a slot.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let now = self.flow.snapshot();
+        now.running + now.buffered
+    }
+}
+
+impl Drop for RunningWorker {
+    fn drop(&mut self) {
+        self.acks.abort_all();
+        self.stale.abort();
+        if let Some(health) = &self.health {
+            health.abort();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // The worker is often dropped by a task, which must not wait for threads.
+            runtime.shutdown_background();
+        }
+    }
+}

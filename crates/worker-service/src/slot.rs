@@ -1,0 +1,88 @@
+//! A slot of a worker: takes the next job, runs it within its time, and reports how it ended.
+
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::Counter;
+use tokio::time::Instant;
+
+use self::run::run;
+use crate::buffer::Buffered;
+use crate::flow::Flow;
+use crate::intake::{Fetched, Intake};
+use crate::lifecycle::Lifecycle;
+use crate::registry::Registry;
+use crate::reporting::{Ending, Finished, Reports};
+use crate::running_jobs::RunningJobs;
+
+/// A job's time ends this long before its reservation, a twelfth of it at the most, so that its
+/// FAIL arrives within the reservation.
+const FAIL_AHEAD: Duration = Duration::from_secs(5);
+/// The pause after a job without an id, of which nothing can be told: so that not too many such
+/// jobs come at once.
+const NONSENSE_PAUSE: Duration = Duration::from_millis(100);
+
+/// A slot; a worker has as many as jobs may run at once.
+#[derive(Clone)]
+pub(crate) struct Slot {
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) running: Arc<RunningJobs>,
+    pub(crate) reports: Reports,
+    /// Counts jobs that are requeued.
+    pub(crate) requeued: Counter,
+}
+
+impl Slot {
+    /// Runs one job after another until no more come.
+    pub(crate) async fn run(self) {
+        while let Some(buffered) = self.flow.begin_next().await {
+            let took = self.take(buffered).await;
+            self.flow.ended(took);
+        }
+    }
+
+    /// Runs a job and reports its end. Returns how long the run took, where a handler has run.
+    async fn take(&self, buffered: Buffered) -> Option<Duration> {
+        let Some((reservation, fetched)) = self.intake.read(&buffered) else {
+            tokio::time::sleep(NONSENSE_PAUSE).await;
+            return None;
+        };
+        let reserved_until = reservation.until;
+        let number = self.running.begin(reservation);
+        let begun = Instant::now();
+        let (ending, ran) = match fetched {
+            Fetched::Ended(ending) => (ending, false),
+            Fetched::ToRun(job) if !self.has_time() => {
+                self.requeued.increment(1);
+                (Ending::requeued(job), false)
+            }
+            Fetched::ToRun(job) => {
+                let reserved = Duration::from_secs(job.effective_reserve_for().into());
+                let limit = reserved_until - FAIL_AHEAD.min(reserved / 12);
+                run(&self.registry, self.lifecycle.shutdown(), *job, &buffered.body, limit).await
+            }
+        };
+        let took = begun.elapsed();
+        self.running.ended(number, ending);
+        let permit = self.reports.reserve().await;
+        // The deadline of a shutdown may have reported the job.
+        if let (Some(permit), Some((reservation, Some(ending)))) =
+            (permit, self.running.take(number))
+        {
+            permit.send(Finished { reservation, ending, at: Instant::now() });
+        }
+        ran.then_some(took)
+    }
+
+    /// False where the worker is to end and jobs take longer than the time that is left.
+    fn has_time(&self) -> bool {
+        let Some(deadline) = self.lifecycle.deadline() else { return true };
+        let takes = self.flow.prefetch().service().unwrap_or_default();
+        Instant::now() + takes * 2 < deadline
+    }
+}
