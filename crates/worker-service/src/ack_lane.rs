@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::{Connection, LinkConfig, Lost};
-use faktory_wire::{Reply, ReportRefusal, WorkerState};
+use faktory_wire::Reply;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use metrics::Histogram;
@@ -234,16 +234,12 @@ impl AckLane {
         wid: &str,
         has_answered: &mut bool,
     ) -> ConnectionEnd {
-        let lifecycle = Arc::clone(&self.context.lifecycle);
-        let mut telling: FuturesUnordered<Telling<'_>> = FuturesUnordered::new();
+        let flow = Arc::clone(&self.context.flow);
+        let mut heartbeat = Heartbeat::new(self.context.heartbeat, &self.context.lifecycle, &flow);
+        let mut telling = self.send_left_over(connection).await;
         // Reports that a server with a passing error gets again.
         let mut again: FuturesUnordered<Pause> = FuturesUnordered::new();
-        let mut heartbeat = Heartbeat::new(self.context.heartbeat);
         let mut finished = Vec::with_capacity(TOGETHER);
-        // What an earlier connection left unacknowledged goes first.
-        for numbers in self.ledger.numbers().chunks(TOGETHER) {
-            telling.push(self.send(connection, numbers.iter().copied()).await);
-        }
         let why = loop {
             if telling.is_empty() && self.is_done() {
                 return ConnectionEnd::AllTold;
@@ -259,7 +255,7 @@ impl AckLane {
                     *has_answered |= answers.iter().any(Result::is_ok);
                     let refused = self.settle(&sent, &answers);
                     // What was unacknowledged may have held up fetches.
-                    self.context.flow.refill();
+                    flow.refill();
                     if !refused.is_empty() {
                         again.push(Box::pin(paused(refused)));
                     }
@@ -267,31 +263,41 @@ impl AckLane {
                 Some(numbers) = again.next() => {
                     telling.push(self.send(connection, numbers.into_iter()).await);
                 }
-                event = heartbeat.next(&lifecycle), if self.is_first() => match event {
-                    BeatEvent::Due => if let Err(lost) = heartbeat.send(connection, wid).await {
-                        break lost.to_string();
-                    },
-                    BeatEvent::Answered(Ok(reply)) => {
-                        *has_answered = true;
-                        if let Some(why) = self.obey(&reply) {
-                            break why;
-                        }
+                event = heartbeat.next(), if self.is_first() => {
+                    *has_answered |= matches!(event, BeatEvent::Answered(Ok(_)));
+                    if let Err(why) = heartbeat.go_on(event, connection, wid).await {
+                        break why;
                     }
-                    BeatEvent::Answered(Err(lost)) => break lost.to_string(),
-                },
+                }
                 cause = connection.until_ended() => break cause.to_string(),
             }
         };
-        // The answers that were awaited have ended with the connection, or end with it now; each
-        // that says something is noted.
+        // Without a connection that has ended, these answers might never come.
         if connection.ended().is_some() {
-            while let Some((sent, answers)) = telling.next().await {
-                self.settle(&sent, &answers);
-            }
+            self.settle_rest(telling).await;
         }
-        self.context.flow.refill();
+        flow.refill();
         self.context.done_unacked.note(self.ledger.done());
         ConnectionEnd::Broken(why)
+    }
+
+    /// Notes the answers that were awaited when the connection ended, and the loss of the others.
+    async fn settle_rest(&mut self, mut telling: FuturesUnordered<Telling<'_>>) {
+        while let Some((sent, answers)) = telling.next().await {
+            self.settle(&sent, &answers);
+        }
+    }
+
+    /// Sends the reports that an earlier connection left unacknowledged.
+    async fn send_left_over<'a>(
+        &mut self,
+        connection: &'a Connection,
+    ) -> FuturesUnordered<Telling<'a>> {
+        let telling = FuturesUnordered::new();
+        for numbers in self.ledger.numbers().chunks(TOGETHER) {
+            telling.push(self.send(connection, numbers.iter().copied()).await);
+        }
+        telling
     }
 
     /// Sends reports, as far as they may still be sent; the future is of their answers.
@@ -339,30 +345,6 @@ impl AckLane {
             }
             self.context.queues.settled(self.lane, 1);
         }
-    }
-
-    /// Does what the answer to a heartbeat says; a text where the connection is of no more use.
-    fn obey(&self, reply: &Reply) -> Option<String> {
-        match reply {
-            Reply::Bulk(body) => {
-                if self.context.lifecycle.advance(WorkerState::from_answer_body(body)) {
-                    self.context.flow.stop_fetching();
-                }
-            }
-            Reply::Error(text) => match ReportRefusal::of(text) {
-                ReportRefusal::WorkerUnknown => {
-                    self.context.lifecycle.renew_identity();
-                    let why = "the work server has forgotten this worker; it comes back under a \
-                               new id";
-                    return Some(why.into());
-                }
-                ReportRefusal::JobUnknown | ReportRefusal::Unreadable | ReportRefusal::Other(_) => {
-                    tracing::warn!(answer = %text, "heartbeat refused");
-                }
-            },
-            Reply::Simple(_) | Reply::Nothing => {}
-        }
-        None
     }
 }
 

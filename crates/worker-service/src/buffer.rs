@@ -1,4 +1,4 @@
-//! Jobs that were fetched and wait for a place to run.
+//! The buffer: jobs that were fetched and wait for a slot.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,20 +8,20 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// A job as it came.
+/// A fetched job as it came.
 #[derive(Debug)]
 pub(crate) struct Buffered {
-    /// Its JSON.
+    /// The job's JSON.
     pub(crate) body: Bytes,
-    /// When it came. Its reservation began half a round trip before.
+    /// When the job came. Its reservation began half a round trip before.
     pub(crate) came: Instant,
 }
 
-/// First in, first out.
+/// The waiting jobs: first in, first out.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     jobs: Mutex<VecDeque<Buffered>>,
-    /// A permit for each job, and one for each place once no more come.
+    /// A permit for each job, and one for each slot once no more jobs come.
     ready: Semaphore,
     is_closed: AtomicBool,
 }
@@ -39,33 +39,33 @@ impl Buffer {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts jobs in, and wakes as many places.
+    /// Puts jobs in, and wakes as many slots.
     pub(crate) fn add(&self, jobs: impl ExactSizeIterator<Item = Buffered>) {
         let count = jobs.len();
         self.jobs().extend(jobs);
         self.ready.add_permits(count);
     }
 
-    /// The next job; `None` once it is closed and empty. Cancel safe.
+    /// The next job; `None` once the buffer is closed and empty. Cancel safe.
     pub(crate) async fn next(&self) -> Option<Buffered> {
         loop {
             self.ready.acquire().await.ok()?.forget();
             if let Some(job) = self.jobs().pop_front() {
                 return Some(job);
             }
-            // Taken out by somebody else, or the end.
+            // The job was requeued, or the buffer is closed.
             if self.is_closed.load(Ordering::Acquire) {
                 return None;
             }
         }
     }
 
-    /// Whether the first came before this.
+    /// True where the first job came before this.
     pub(crate) fn is_older_than(&self, came: Instant) -> bool {
         self.jobs().front().is_some_and(|job| job.came < came)
     }
 
-    /// Takes the first out.
+    /// Takes the first job out.
     pub(crate) fn take(&self) -> Option<Buffered> {
         self.jobs().pop_front()
     }
@@ -74,9 +74,9 @@ impl Buffer {
         self.jobs().len()
     }
 
-    /// Nothing more comes: each of so many places ends once it finds nothing.
-    pub(crate) fn close(&self, places: usize) {
+    /// Closes the buffer: each of the slots ends once it finds no job.
+    pub(crate) fn close(&self, slots: usize) {
         self.is_closed.store(true, Ordering::Release);
-        self.ready.add_permits(places);
+        self.ready.add_permits(slots);
     }
 }

@@ -96,8 +96,8 @@ impl WorkerBuilder {
         self.register(job_type, BlockingHandler(Arc::new(function)))
     }
 
-    /// Fails a job of this type that runs longer. The job's reservation, `reserve_for`, ends its run
-    /// in any case.
+    /// Fails a job of this type that runs longer. The job's reservation, `reserve_for`, ends its
+    /// run in any case.
     #[must_use]
     pub fn time_limit(mut self, job_type: impl Into<String>, limit: Duration) -> Self {
         self.limits.insert(job_type.into(), limit);

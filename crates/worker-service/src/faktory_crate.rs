@@ -1,5 +1,5 @@
-//! For workers written with the `faktory` crate: its `JobRunner` as a handler, its `Job` as ours.
-//! What that crate's own worker does over the network is not used.
+//! The adapter for workers written with the `faktory` crate: its `JobRunner` as a handler, its
+//! `Job` as ours. That crate's own client and worker are not used.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -42,11 +42,12 @@ where
     }
 }
 
-/// Our job as the crate's. What the crate can't read is made readable first: a reservation must be
-/// there, a creation time must be RFC 3339, retries left must not be negative.
+/// Our job as the crate's. Members that the crate can't read are made readable first: a reservation
+/// must be there, a creation time must be RFC 3339, retries left must not be negative.
 ///
 /// # Errors
-/// Where the crate can't read it all the same: a number in the args beyond its range, say.
+/// Where the crate can't read the job all the same, such as for a number in the args beyond its
+/// range.
 pub fn to_crate(mut job: Job) -> Result<faktory::Job, serde_json::Error> {
     job.reserve_for = Some(job.effective_reserve_for().into());
     job.queue = Some(job.queue_name().to_owned());
@@ -62,7 +63,7 @@ pub fn to_crate(mut job: Job) -> Result<faktory::Job, serde_json::Error> {
 /// The crate's job as ours, ready to be pushed.
 ///
 /// # Errors
-/// Where it is none that a work server takes.
+/// Where a work server would not take the job.
 pub fn from_crate(job: &faktory::Job) -> Result<Job, InvalidJob> {
     Job::parse(&serde_json::to_vec(job)?)
 }
@@ -75,7 +76,14 @@ mod tests {
     fn jobs_of_other_languages_are_readable_for_the_crate() {
         for json in [
             r#"{"jid":"job-00000001","jobtype":"t","args":[1,"two",{"k":null}]}"#,
-            r#"{"jid":"job-00000001","jobtype":"t","args":[],"created_at":"hello","reserve_for":0,"retry":-1,"failure":{"failed_at":"2026-01-02T03:04:05Z","retry_count":0,"remaining":-1,"message":"m","errtype":"E"}}"#,
+            r#"{
+                "jid": "job-00000001", "jobtype": "t", "args": [], "created_at": "hello",
+                "reserve_for": 0, "retry": -1,
+                "failure": {
+                    "failed_at": "2026-01-02T03:04:05Z", "retry_count": 0, "remaining": -1,
+                    "message": "m", "errtype": "E"
+                }
+            }"#,
         ] {
             let job = Job::parse(json.as_bytes()).unwrap();
             let theirs = to_crate(job).unwrap();

@@ -1,9 +1,9 @@
-//! FETCH as a line: the queues in their order, or in one drawn anew each time.
+//! The line of a FETCH: the queues in their order, or in an order that is drawn for each FETCH.
 
 use faktory_wire::Command;
 use service_runtime::QueueOrder;
 
-/// What a worker fetches from.
+/// The queues that a worker fetches from.
 #[derive(Debug)]
 pub(crate) enum FetchLine {
     /// The queues in this order.
@@ -21,9 +21,9 @@ impl FetchLine {
         }
     }
 
-    /// The next FETCH. With weights each queue is in front as often as its weight has it among all,
-    /// so none starves: the order is that of u^(1/w) for a random u each (Efraimidis and Spirakis,
-    /// "Weighted random sampling with a reservoir", 2006).
+    /// The line of the next FETCH. With weights, each queue is in front as often as its share of
+    /// all weights, so none starves: the order is that of u^(1/w) for a random u each (Efraimidis
+    /// and Spirakis, "Weighted random sampling with a reservoir", 2006).
     pub(crate) fn get(&self) -> Vec<u8> {
         match self {
             Self::Strict(line) => line.clone(),

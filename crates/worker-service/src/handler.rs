@@ -1,4 +1,4 @@
-//! What runs a job.
+//! Handlers: the code of a worker's owner that runs jobs.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,13 +10,13 @@ use crate::context::JobContext;
 use crate::outcome::{Failure, IntoOutcome, Outcome};
 use crate::panics;
 
-/// A run under way.
+/// A run that has been started.
 pub type HandlerFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Runs jobs of one type. A panic inside fails the job and harms nothing else.
+/// A handler of jobs of one type. A panic inside fails the job and harms nothing else.
 pub trait Handler: Send + Sync + 'static {
-    /// Starts a run. The future is dropped where the job's time, or the worker's time to end, runs
-    /// out.
+    /// Starts a run. The future is dropped when the job's time, or the worker's time to end, is
+    /// over.
     fn run(&self, job: Job, context: JobContext) -> HandlerFuture;
 }
 
@@ -35,7 +35,7 @@ where
     }
 }
 
-/// A handler made of a blocking function, which runs on a thread where it may block.
+/// A handler made of a blocking function, which runs on a thread that may be blocked.
 pub(crate) struct BlockingHandler<F>(pub(crate) Arc<F>);
 
 impl<F, R> Handler for BlockingHandler<F>

@@ -7,7 +7,7 @@ use std::time::Duration;
 use faktory_wire::FailReport;
 use job_types::RunError;
 
-/// What became of one run of a job.
+/// The outcome of one run of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The job is done.
@@ -21,14 +21,14 @@ pub enum Outcome {
     Snooze(Duration),
 }
 
-/// Why a run failed, as the work server keeps it.
+/// The reason why a run failed, as the work server keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Failure {
-    /// The kind of failure; the server keeps 100 bytes.
+    /// The kind of failure; the work server keeps 100 bytes.
     pub kind: String,
-    /// What went wrong; the server keeps 1,000 bytes.
+    /// What went wrong; the work server keeps 1,000 bytes.
     pub message: String,
-    /// Lines that say where; the server keeps 50.
+    /// Lines that say where; the work server keeps 50.
     pub backtrace: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ impl Failure {
     }
 }
 
-/// What a handler may return.
+/// A value that a handler may return.
 pub trait IntoOutcome {
     /// The value as an outcome.
     fn into_outcome(self) -> Outcome;
@@ -68,7 +68,8 @@ impl IntoOutcome for () {
     }
 }
 
-/// An error fails the run, its causes as backtrace; a [`RunError`] says itself whether for good.
+/// An error fails the run, with its causes as backtrace; a [`RunError`] says itself whether the run
+/// fails for good.
 impl<T, E: Into<Box<dyn Error + Send + Sync>>> IntoOutcome for Result<T, E> {
     fn into_outcome(self) -> Outcome {
         let error: Box<dyn Error + Send + Sync> = match self {

@@ -1,4 +1,4 @@
-//! Panics of handlers: caught, and told with the place where they happened.
+//! Panics of handlers: caught, and reported with the line of code where they happened.
 
 use std::any::Any;
 use std::backtrace::Backtrace;
@@ -12,13 +12,13 @@ use std::task::{Context, Poll};
 use crate::outcome::{Failure, Outcome};
 
 thread_local! {
-    /// What the hook saw of the last panic on this thread.
+    /// The location and backtrace of the last panic on this thread, as the hook saw it.
     static LAST: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Puts a hook in front of the process's own, once, that notes where a panic happened.
+/// Puts a hook in front of the process's own, once, that notes where each panic happened.
 pub(crate) fn install_hook() {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_with_its_text_and_place() {
+    fn a_panic_is_reported_with_its_text_and_location() {
         install_hook();
         let Outcome::Failed(failure) = catch(|| panic!("deliberate {}", 7)) else {
             panic!("no failure")

@@ -1,6 +1,6 @@
 //! The jobs that slots are busy with, so that the deadline of a shutdown can report those that the
-//! slots have not. The part that takes a job out of here reports the job: its slot, or the deadline.
-//! Never both.
+//! slots have not. The part that takes a job out of here reports the job: its slot, or the
+//! deadline. Never both.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,12 +1,14 @@
 //! The heartbeats of a worker: one at a time, at an interval, and at once where the connection may
 //! be dead.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::{Connection, Lost, Pending};
-use faktory_wire::{Beat, Command, Reply};
+use faktory_wire::{Beat, Command, Reply, ReportRefusal, WorkerState};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+use crate::flow::Flow;
 use crate::lifecycle::Lifecycle;
 
 /// Heartbeats are not more frequent than this.
@@ -14,6 +16,8 @@ const AT_LEAST: Duration = Duration::from_millis(100);
 
 /// The heartbeats over one connection.
 pub(super) struct Heartbeat {
+    lifecycle: Arc<Lifecycle>,
+    flow: Arc<Flow>,
     interval: Interval,
     /// The answer to come, where a heartbeat is out.
     pending: Option<Pending>,
@@ -27,15 +31,15 @@ pub(super) enum BeatEvent {
 }
 
 impl Heartbeat {
-    pub(super) fn new(every: Duration) -> Self {
+    pub(super) fn new(every: Duration, lifecycle: &Arc<Lifecycle>, flow: &Arc<Flow>) -> Self {
         let every = every.max(AT_LEAST);
         let mut interval = interval_at(Instant::now() + every, every);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { interval, pending: None }
+        Self { lifecycle: Arc::clone(lifecycle), flow: Arc::clone(flow), interval, pending: None }
     }
 
     /// The answer to the heartbeat that is out, or the time for the next one. Cancel safe.
-    pub(super) async fn next(&mut self, lifecycle: &Lifecycle) -> BeatEvent {
+    pub(super) async fn next(&mut self) -> BeatEvent {
         if let Some(pending) = &mut self.pending {
             let answer = pending.await;
             self.pending = None;
@@ -43,19 +47,55 @@ impl Heartbeat {
         }
         loop {
             tokio::select! {
-                () = lifecycle.suspected() => self.interval.reset_immediately(),
+                () = self.lifecycle.suspected() => self.interval.reset_immediately(),
                 _ = self.interval.tick() => return BeatEvent::Due,
             }
         }
     }
 
-    /// Sends a heartbeat.
+    /// Sends the heartbeat that is due, or does what the answer says.
     ///
     /// # Errors
-    /// Where the connection has ended.
-    pub(super) async fn send(&mut self, connection: &Connection, wid: &str) -> Result<(), Lost> {
-        let beat = Command::Beat(Beat { wid: wid.into(), ..Beat::default() });
-        self.pending = Some(connection.submit(beat.to_line()).await?);
+    /// Where the connection has ended or is of no more use, with the reason.
+    pub(super) async fn go_on(
+        &mut self,
+        event: BeatEvent,
+        connection: &Connection,
+        wid: &str,
+    ) -> Result<(), String> {
+        match event {
+            BeatEvent::Due => {
+                let beat = Command::Beat(Beat { wid: wid.into(), ..Beat::default() });
+                let sent = connection.submit(beat.to_line()).await;
+                self.pending = Some(sent.map_err(|lost| lost.to_string())?);
+                Ok(())
+            }
+            BeatEvent::Answered(Ok(reply)) => self.obey(&reply),
+            BeatEvent::Answered(Err(lost)) => Err(lost.to_string()),
+        }
+    }
+
+    /// Does what the answer to a heartbeat says.
+    fn obey(&self, reply: &Reply) -> Result<(), String> {
+        match reply {
+            Reply::Bulk(body) => {
+                if self.lifecycle.advance(WorkerState::from_answer_body(body)) {
+                    self.flow.stop_fetching();
+                }
+            }
+            Reply::Error(text) => match ReportRefusal::of(text) {
+                ReportRefusal::WorkerUnknown => {
+                    self.lifecycle.renew_identity();
+                    let why = "the work server has forgotten this worker; the worker comes back \
+                               under a new id";
+                    return Err(why.into());
+                }
+                ReportRefusal::JobUnknown | ReportRefusal::Unreadable | ReportRefusal::Other(_) => {
+                    tracing::warn!(answer = %text, "heartbeat refused");
+                }
+            },
+            Reply::Simple(_) | Reply::Nothing => {}
+        }
         Ok(())
     }
 }

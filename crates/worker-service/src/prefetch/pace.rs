@@ -1,16 +1,16 @@
-//! What a worker learns of the way and of its own rate.
+//! The pace of a worker: the round trip to the work server, and the rate of its own runs.
 
 use std::time::Duration;
 
 use faktory_link::Lately;
 use tokio::time::Instant;
 
-/// The best rate of so long counts, and of as long before.
+/// The window of the rate's maximum.
 const RATE_COUNTS: Duration = Duration::from_secs(3);
-/// The shortest round trip of so long counts, and of as long before.
+/// The window of the round trip's minimum.
 const ROUND_TRIP_COUNTS: Duration = Duration::from_secs(30);
 
-/// Runs that ended, a second.
+/// The rate of a worker: runs that ended, a second.
 #[derive(Debug)]
 pub(super) struct Rate {
     best: Lately,
@@ -25,7 +25,7 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// A run has ended; the rate is looked at over so long.
+    /// Notes that a run has ended; the rate is measured over `over`.
     pub(super) fn note(&mut self, over: Duration, now: Instant) {
         let since = *self.since.get_or_insert(now);
         self.ended += 1;
@@ -36,19 +36,19 @@ impl Rate {
         }
     }
 
-    /// The best of late.
+    /// The maximum over the window.
     pub(super) fn greatest(&self, now: Instant) -> f64 {
         self.best.greatest_at(now).unwrap_or(0.0)
     }
 }
 
-/// From a FETCH to the job that was there.
+/// The round trip: from a FETCH to the job that was there.
 #[derive(Debug)]
 pub(super) struct RoundTrip {
-    /// As its negative: the best is the shortest.
+    /// The shortest round trip, as its negative.
     shortest: Lately,
     smoothed: Option<f64>,
-    /// The shortest handshake of the connections there are.
+    /// The shortest handshake of the present connections.
     distance: Option<f64>,
 }
 
@@ -59,7 +59,7 @@ impl Default for RoundTrip {
 }
 
 impl RoundTrip {
-    /// A connection's handshake took so long; `is_only` where there is no other.
+    /// Notes a connection's handshake; `is_only` where there is no other connection.
     pub(super) fn note_distance(&mut self, distance: Duration, is_only: bool) {
         let seen = distance.as_secs_f64();
         // A handshake may have lost a packet.
@@ -67,19 +67,20 @@ impl RoundTrip {
             Some(self.distance.filter(|_| !is_only).map_or(seen, |known| known.min(seen)));
     }
 
-    /// The way itself, where it is known: what a server takes is not in it.
+    /// The round trip of the way itself, where it is known, without the work of the server.
     pub(super) fn way(&self) -> Option<Duration> {
         self.distance.map(Duration::from_secs_f64)
     }
 
+    /// Notes a round trip, in seconds.
     pub(super) fn note(&mut self, took: f64, now: Instant) {
         self.shortest.note_afresh(-took, now);
         self.smoothed =
             Some(self.smoothed.map_or(took, |smoothed| smoothed + (took - smoothed) / 8.0));
     }
 
-    /// The smoothed one, between the shortest and twice that: what a busy server adds is not the
-    /// way's.
+    /// The smoothed round trip, between the shortest and twice the shortest: what a busy server
+    /// adds is no part of the way.
     pub(super) fn seconds(&self, now: Instant) -> Option<f64> {
         let shortest = self.shortest.greatest_at(now).map(|negative| -negative).or(self.distance)?;
         Some(self.smoothed.map_or(shortest, |smoothed| smoothed.clamp(shortest, 2.0 * shortest)))

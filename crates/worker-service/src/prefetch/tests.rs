@@ -1,3 +1,4 @@
+use super::limits::EMPTY_FETCH;
 use super::*;
 
 const FAR: Duration = Duration::from_millis(100);
@@ -30,13 +31,13 @@ fn send_at(prefetch: &mut Prefetch, now: Instant, way: Duration) -> Vec<usize> {
     (0..prefetch.lanes.len()).map(|lane| prefetch.take_granted(lane)).collect()
 }
 
-/// A server with jobs at once, a way of 100 ms, and jobs that take so long: returns the most that
-/// was held, and the jobs run a second, at the end.
+/// A server that has jobs at once, a way of 100 ms, and jobs that take `service`: returns the
+/// greatest number of jobs that were held, and the jobs run a second, at the end.
 fn run(prefetch: &mut Prefetch, service: Duration, seconds: u64) -> (usize, f64) {
     run_at(prefetch, service, seconds, FAR)
 }
 
-/// The same over a way of this length.
+/// As `run`, over a way of this length.
 fn run_at(prefetch: &mut Prefetch, service: Duration, seconds: u64, way: Duration) -> (usize, f64) {
     let begun = Instant::now();
     let concurrency = prefetch.limits.concurrency;
@@ -60,8 +61,8 @@ fn run_at(prefetch: &mut Prefetch, service: Duration, seconds: u64, way: Duratio
         for (lane, count) in send_at(prefetch, now, way).into_iter().enumerate() {
             coming.extend((0..count).map(|_| (lane, now)));
         }
-        let standing = prefetch.snapshot();
-        most = most.max(standing.running + standing.buffered + standing.fetches);
+        let now_held = prefetch.snapshot();
+        most = most.max(now_held.running + now_held.buffered + now_held.fetches);
     }
     (most, ended as f64 / 2.0)
 }
@@ -132,11 +133,11 @@ fn in_a_large_lan_few_lanes_are_as_deep_as_the_rate_asks_for() {
     let mut few = prefetch(15);
     few.lanes.truncate(14);
     let (_, rate) = run_at(&mut few, Duration::from_millis(1), 5, Duration::from_millis(10));
-    assert!(rate > 0.9 * 15.0 / 0.001, "as much as 15 places run: {rate}");
+    assert!(rate > 0.9 * 15.0 / 0.001, "as much as 15 slots run: {rate}");
 }
 
 #[test]
-fn jobs_of_10_ms_keep_the_places_busy() {
+fn jobs_of_10_ms_keep_the_slots_busy() {
     let (most, rate) = run(&mut prefetch(20), Duration::from_millis(10), 5);
     assert!(rate >= 0.97 * 2000.0, "{rate}");
     assert!(most <= 20 + 500, "{most}");
@@ -173,7 +174,7 @@ fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
     let mut prefetch = prefetch(15);
     run(&mut prefetch, Duration::from_millis(1), 3);
     let mut now = Instant::now() + Duration::from_secs(3);
-    // All that is out is answered with nothing, one every 2 s on each lane.
+    // Every FETCH in flight finds no job, one every 2 s on each lane.
     while prefetch.snapshot().fetches > 0 {
         now += EMPTY_FETCH;
         for lane in 0..49 {
@@ -193,7 +194,7 @@ fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
         "the first waits at the server"
     );
     assert!(prefetch.paused_until(7).is_some());
-    // A job comes: the pauses are over, and one that came alone makes no lane deep.
+    // A job comes: the pauses are over, and a job that came alone makes no lane deep.
     prefetch.brought_job(0, now, now + Duration::from_secs(1));
     assert_eq!(prefetch.paused_until(7), None);
     let sent = send(&mut prefetch, now + Duration::from_secs(1));
@@ -201,7 +202,7 @@ fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
 }
 
 #[test]
-fn a_lane_that_is_lost_gives_back_what_was_out() {
+fn a_lane_that_is_lost_has_no_fetches_in_flight() {
     let mut prefetch = prefetch(3);
     send(&mut prefetch, Instant::now());
     prefetch.disconnected(1);
@@ -236,7 +237,7 @@ fn a_handshake_that_lost_a_packet_is_no_long_way() {
     prefetch.connected(0, Duration::from_millis(1));
     prefetch.connected(1, Duration::from_secs(1));
     assert_eq!(prefetch.round_trip.way(), Some(Duration::from_millis(1)));
-    // All are made anew, over a way that has changed.
+    // All connections are made anew, over a way that has changed.
     prefetch.disconnected(0);
     prefetch.disconnected(1);
     prefetch.connected(0, FAR);

@@ -44,51 +44,27 @@ impl RunningWorker {
         panics::install_hook();
         let is_busy = Arc::new(AtomicBool::new(false));
         let runtime = lanes_runtime::build(Arc::clone(&is_busy))?;
-        let ack_lanes = ack_lanes(&config);
-        let limits = limits(&config, ack_lanes);
+        let parts = Parts::new(config, is_busy);
         tracing::info!(
-            queues = %config.queues, concurrency = limits.concurrency, lanes = limits.lanes,
-            depth = limits.depth, job_types = %registry.names(),
+            queues = %parts.config.queues, concurrency = parts.limits.concurrency,
+            lanes = parts.limits.lanes, depth = parts.limits.depth, job_types = %registry.names(),
             "worker starts"
         );
-        let lifecycle = Arc::new(Lifecycle::new(hostname(), config.labels.clone()));
-        let queues = Arc::new(ReportQueues::new(ack_lanes));
-        let flow = Arc::new(Flow::new(
-            FetchLine::new(&config.queues),
-            limits,
-            config.poll_interval,
-            Arc::clone(&queues),
-            is_busy,
-        ));
-        let done_unacked = Arc::new(DoneUnacked::default());
-        let (reports, acks) =
-            spawn_ack_lanes(&config, &lifecycle, &flow, &queues, &done_unacked, &runtime);
-        let lanes = spawn_fetch_lanes(&config, limits.lanes, &lifecycle, &flow, &runtime);
-        let requeue = Requeue {
-            flow: Arc::clone(&flow),
-            intake: Arc::new(Intake { lifecycle: Arc::clone(&lifecycle), done_unacked }),
-            running: Arc::new(RunningJobs::default()),
-            reports,
-            requeued: counter!(names::WORKER_GIVEN_BACK),
-        };
-        let slots = spawn_slots(limits.concurrency, &lifecycle, registry, &requeue);
+        let (reports, acks) = parts.spawn_ack_lanes(&runtime);
+        let lanes = parts.spawn_fetch_lanes(&runtime);
+        let requeue = parts.requeue(reports);
+        let slots = parts.spawn_slots(registry, &requeue);
         let stale = runtime.spawn(requeue.clone().requeue_stale());
-        let observed = Observed {
-            lifecycle: Arc::clone(&lifecycle),
-            flow: Arc::clone(&flow),
-            reports: Arc::clone(&queues),
-            slots: limits.concurrency,
-        };
-        let health = health.map(|listening| runtime.spawn(listening.serve(observed)));
-        flow.refill();
+        let health = health.map(|listening| runtime.spawn(listening.serve(parts.observed())));
+        parts.flow.refill();
         Ok(Self {
-            state: lifecycle.states(),
-            connected: lifecycle.connections(),
-            lifecycle,
-            flow,
-            queues,
+            state: parts.lifecycle.states(),
+            connected: parts.lifecycle.connections(),
+            lifecycle: parts.lifecycle,
+            flow: parts.flow,
+            queues: parts.queues,
             requeue: Some(requeue),
-            concurrency: limits.concurrency,
+            concurrency: parts.limits.concurrency,
             lanes,
             slots,
             acks,
@@ -99,82 +75,108 @@ impl RunningWorker {
     }
 }
 
-fn ack_lanes(config: &WorkerConfig) -> usize {
-    (config.link.max_connections / CONNECTIONS_PER_ACK_LANE).clamp(1, ACK_LANES_MAX)
+/// What the tasks of a worker are made of.
+struct Parts {
+    config: WorkerConfig,
+    limits: Limits,
+    lifecycle: Arc<Lifecycle>,
+    flow: Arc<Flow>,
+    queues: Arc<ReportQueues>,
+    done_unacked: Arc<DoneUnacked>,
 }
 
-fn limits(config: &WorkerConfig, ack_lanes: usize) -> Limits {
-    let for_fetches = config.link.max_connections.saturating_sub(ack_lanes);
-    Limits {
-        concurrency: config.concurrency.max(1),
-        prefetch: config.max_prefetch,
-        lanes: config.max_fetch_lanes.min(for_fetches).max(1),
-        depth: Limits::depth_within(config.shutdown_timeout - margin(config.shutdown_timeout)),
+impl Parts {
+    fn new(config: WorkerConfig, is_busy: Arc<AtomicBool>) -> Self {
+        let connections = config.link.max_connections;
+        let ack_lanes = (connections / CONNECTIONS_PER_ACK_LANE).clamp(1, ACK_LANES_MAX);
+        let fetch_lanes = config.max_fetch_lanes.min(connections.saturating_sub(ack_lanes));
+        let limits = Limits {
+            concurrency: config.concurrency.max(1),
+            prefetch: config.max_prefetch,
+            lanes: fetch_lanes.max(1),
+            depth: Limits::depth_within(config.shutdown_timeout - margin(config.shutdown_timeout)),
+        };
+        let lifecycle = Arc::new(Lifecycle::new(hostname(), config.labels.clone()));
+        let queues = Arc::new(ReportQueues::new(ack_lanes));
+        let flow = Arc::new(Flow::new(
+            FetchLine::new(&config.queues),
+            limits,
+            config.poll_interval,
+            Arc::clone(&queues),
+            is_busy,
+        ));
+        Self { config, limits, lifecycle, flow, queues, done_unacked: Arc::default() }
     }
-}
 
-fn spawn_ack_lanes(
-    config: &WorkerConfig,
-    lifecycle: &Arc<Lifecycle>,
-    flow: &Arc<Flow>,
-    queues: &Arc<ReportQueues>,
-    done_unacked: &Arc<DoneUnacked>,
-    runtime: &Runtime,
-) -> (Reports, JoinSet<()>) {
-    let context = AckContext {
-        link: config.link.clone(),
-        heartbeat: config.heartbeat,
-        lifecycle: Arc::clone(lifecycle),
-        flow: Arc::clone(flow),
-        queues: Arc::clone(queues),
-        done_unacked: Arc::clone(done_unacked),
-        ack_lag: histogram!(names::WORKER_ACK_LAG),
-    };
-    let (reports, ends) = Reports::new(Arc::clone(queues));
-    let mut acks = JoinSet::new();
-    for (number, end) in ends.into_iter().enumerate() {
-        let lane = AckLane::new(context.clone(), number, end, reports.first());
-        acks.spawn_on(lane.run(), runtime.handle());
+    fn spawn_ack_lanes(&self, runtime: &Runtime) -> (Reports, JoinSet<()>) {
+        let context = AckContext {
+            link: self.config.link.clone(),
+            heartbeat: self.config.heartbeat,
+            lifecycle: Arc::clone(&self.lifecycle),
+            flow: Arc::clone(&self.flow),
+            queues: Arc::clone(&self.queues),
+            done_unacked: Arc::clone(&self.done_unacked),
+            ack_lag: histogram!(names::WORKER_ACK_LAG),
+        };
+        let (reports, ends) = Reports::new(Arc::clone(&self.queues));
+        let mut acks = JoinSet::new();
+        for (number, end) in ends.into_iter().enumerate() {
+            let lane = AckLane::new(context.clone(), number, end, reports.first());
+            acks.spawn_on(lane.run(), runtime.handle());
+        }
+        (reports, acks)
     }
-    (reports, acks)
-}
 
-fn spawn_fetch_lanes(
-    config: &WorkerConfig,
-    count: usize,
-    lifecycle: &Arc<Lifecycle>,
-    flow: &Arc<Flow>,
-    runtime: &Runtime,
-) -> JoinSet<()> {
-    let mut lanes = JoinSet::new();
-    for number in 0..count {
-        let lane = FetchLane::new(&config.link, Arc::clone(lifecycle), Arc::clone(flow), number);
-        lanes.spawn_on(lane.run(), runtime.handle());
+    fn spawn_fetch_lanes(&self, runtime: &Runtime) -> JoinSet<()> {
+        let mut lanes = JoinSet::new();
+        for number in 0..self.limits.lanes {
+            let (lifecycle, flow) = (Arc::clone(&self.lifecycle), Arc::clone(&self.flow));
+            let lane = FetchLane::new(&self.config.link, lifecycle, flow, number);
+            lanes.spawn_on(lane.run(), runtime.handle());
+        }
+        lanes
     }
-    lanes
-}
 
-fn spawn_slots(
-    count: usize,
-    lifecycle: &Arc<Lifecycle>,
-    registry: Registry,
-    requeue: &Requeue,
-) -> JoinSet<()> {
-    let slot = Slot {
-        lifecycle: Arc::clone(lifecycle),
-        flow: Arc::clone(&requeue.flow),
-        registry: Arc::new(registry),
-        intake: Arc::clone(&requeue.intake),
-        running: Arc::clone(&requeue.running),
-        reports: requeue.reports.clone(),
-        requeued: requeue.requeued.clone(),
-    };
-    let mut slots = JoinSet::new();
-    for _ in 0..count {
-        // Whatever handlers do on this runtime can't hold up the lanes.
-        slots.spawn_on(slot.clone().run(), &Handle::current());
+    fn requeue(&self, reports: Reports) -> Requeue {
+        let intake = Intake {
+            lifecycle: Arc::clone(&self.lifecycle),
+            done_unacked: Arc::clone(&self.done_unacked),
+        };
+        Requeue {
+            flow: Arc::clone(&self.flow),
+            intake: Arc::new(intake),
+            running: Arc::new(RunningJobs::default()),
+            reports,
+            requeued: counter!(names::WORKER_GIVEN_BACK),
+        }
     }
-    slots
+
+    fn spawn_slots(&self, registry: Registry, requeue: &Requeue) -> JoinSet<()> {
+        let slot = Slot {
+            lifecycle: Arc::clone(&self.lifecycle),
+            flow: Arc::clone(&self.flow),
+            registry: Arc::new(registry),
+            intake: Arc::clone(&requeue.intake),
+            running: Arc::clone(&requeue.running),
+            reports: requeue.reports.clone(),
+            requeued: requeue.requeued.clone(),
+        };
+        let mut slots = JoinSet::new();
+        for _ in 0..self.limits.concurrency {
+            // Whatever handlers do on this runtime can't hold up the lanes.
+            slots.spawn_on(slot.clone().run(), &Handle::current());
+        }
+        slots
+    }
+
+    fn observed(&self) -> Observed {
+        Observed {
+            lifecycle: Arc::clone(&self.lifecycle),
+            flow: Arc::clone(&self.flow),
+            reports: Arc::clone(&self.queues),
+            slots: self.limits.concurrency,
+        }
+    }
 }
 
 fn hostname() -> String {

@@ -1,5 +1,5 @@
-//! Jobs that are run again without a failure: put off by their handler, or given back by a worker
-//! that ends.
+//! Jobs that are run again without a failure: snoozed by their handler, or requeued by a worker
+//! that ends; and jobs that run for too long.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,10 +8,20 @@ use std::time::Duration;
 use testkit::{WorkServer, WorkServerKind, eventually};
 use worker_service::{Job, JobContext, Outcome, Worker, WorkerConfig};
 
-const FAILED_BEFORE: &str = r#""failure":{"failed_at":"2026-01-02T03:04:05Z","retry_count":1,"remaining":2,"message":"m","errtype":"E"}"#;
+use crate::jobs::{job, pushb};
+
+/// A job that has failed twice, with args and members that must stay as they are.
+const FAILED_BEFORE: &str = r#"{
+    "jid": "job-00000001", "jobtype": "t", "args": [1.50], "retry": 3, "reserve_for": 60,
+    "custom": {"a":"b"},
+    "failure": {
+        "failed_at": "2026-01-02T03:04:05Z", "retry_count": 1, "remaining": 2,
+        "message": "m", "errtype": "E"
+    }
+}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn later_runs_the_job_again_as_it_was_and_burns_no_retry() {
+async fn a_snoozed_job_is_run_again_as_it_was_and_burns_no_retry() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let seen: Arc<Mutex<Vec<(Job, u32)>>> = Arc::default();
@@ -29,10 +39,8 @@ async fn later_runs_the_job_again_as_it_was_and_burns_no_retry() {
             })
             .start()
             .unwrap();
-        let job = format!(
-            r#"PUSHB [{{"jid":"job-00000001","jobtype":"t","args":[1.50],"retry":3,"reserve_for":60,"custom":{{"a":"b"}},{FAILED_BEFORE}}}]"#
-        );
-        server.client().await.ask(&job).await;
+        let on_one_line = FAILED_BEFORE.replace('\n', "");
+        server.client().await.ask(&pushb(&[on_one_line])).await;
         eventually("it has run twice", Duration::from_secs(30), || async {
             (seen.lock().unwrap().len() == 2).then_some(())
         })
@@ -60,14 +68,14 @@ async fn later_runs_the_job_again_as_it_was_and_burns_no_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_fetched_and_not_begun_is_given_back_even_where_it_may_not_be_retried() {
+async fn a_job_that_was_fetched_and_not_begun_is_requeued_even_where_it_may_not_be_retried() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let mut client = server.client().await;
         let blocks = Arc::new(AtomicUsize::new(0));
         let (handler_blocks, ran) = (Arc::clone(&blocks), Arc::new(AtomicUsize::new(0)));
         let counter = Arc::clone(&ran);
-        // Quick jobs make it fetch ahead; then one that never ends has the place.
+        // Quick jobs make the worker fetch ahead; then a job that never ends has the slot.
         let worker =
             Worker::builder(WorkerConfig { concurrency: 1, ..WorkerConfig::new(server.link()) })
                 .register_fn("quick", move |_| {
@@ -80,16 +88,12 @@ async fn what_was_fetched_and_not_begun_is_given_back_even_where_it_may_not_be_r
                 })
                 .start()
                 .unwrap();
-        let job = |number: usize, job_type: &str| {
-            format!(
-                r#"{{"jid":"job-{number:08}","jobtype":"{job_type}","args":[],"retry":0,"reserve_for":60}}"#
-            )
-        };
+        let job = |number, job_type| job(number, job_type, "[]", 0);
         let mut jobs: Vec<String> = (0..500).map(|number| job(number, "quick")).collect();
         jobs.push(job(500, "blocks"));
         jobs.extend((501..600).map(|number| job(number, "quick")));
-        client.ask(&format!("PUSHB [{}]", jobs.join(","))).await;
-        eventually("the place is taken", Duration::from_secs(30), || async {
+        client.ask(&pushb(&jobs)).await;
+        eventually("the slot is taken", Duration::from_secs(30), || async {
             (blocks.load(Ordering::SeqCst) == 1).then_some(())
         })
         .await;
@@ -116,7 +120,7 @@ async fn what_was_fetched_and_not_begun_is_given_back_even_where_it_may_not_be_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_runs_too_long_fails_and_frees_its_place() {
+async fn a_job_that_runs_too_long_fails_and_frees_its_slot() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let cancelled = Arc::new(AtomicUsize::new(0));
@@ -141,9 +145,7 @@ async fn a_job_that_runs_too_long_fails_and_frees_its_place() {
                 .unwrap();
         let mut client = server.client().await;
         for (number, job_type) in ["hangs", "blocks", "quick"].into_iter().enumerate() {
-            client
-                .ask(&format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"{job_type}","args":[],"retry":3,"reserve_for":60}}]"#))
-                .await;
+            client.ask(&pushb(&[job(number, job_type, "[]", 3)])).await;
         }
         eventually("the last has run", Duration::from_secs(30), || async {
             (done.load(Ordering::SeqCst) == 1).then_some(())

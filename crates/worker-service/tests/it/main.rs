@@ -5,6 +5,7 @@
 mod again;
 mod binary;
 mod compressed;
+mod jobs;
 mod metrics;
 mod quirks;
 mod running;

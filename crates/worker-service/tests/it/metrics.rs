@@ -5,6 +5,8 @@ use std::time::Duration;
 use testkit::{WorkServer, eventually, http};
 use worker_service::{Worker, WorkerConfig};
 
+use crate::jobs::{job, pushb};
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_documented_metric_of_a_worker_is_there_and_no_type_of_somebody_else() {
     let server = WorkServer::broker().await;
@@ -14,7 +16,7 @@ async fn every_documented_metric_of_a_worker_is_there_and_no_type_of_somebody_el
     let worker = worker.serve_health(Some(address)).await.unwrap().start().unwrap();
     let mut client = server.client().await;
     for (number, job_type) in ["known", "of-somebody"].into_iter().enumerate() {
-        client.ask(&format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"{job_type}","args":[],"reserve_for":60}}]"#)).await;
+        client.ask(&pushb(&[job(number, job_type, "[]", 3)])).await;
     }
     let text = eventually("both have ended", Duration::from_secs(30), || async {
         let text = http::get_text(address, "/metrics").await.unwrap();

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use job_types::RunError;
 use testkit::{WorkServer, WorkServerKind, eventually};
-use worker_service::{Failure, Job, Outcome, Worker, WorkerConfig};
+use worker_service::{Failure, Job, Outcome, RunningWorker, Worker, WorkerConfig};
+
+use crate::jobs::{job, pushb};
 
 fn config(server: &WorkServer) -> WorkerConfig {
     WorkerConfig {
@@ -19,10 +21,7 @@ fn config(server: &WorkServer) -> WorkerConfig {
 async fn push(server: &WorkServer, jobs: &[(&str, &str, i64)]) {
     let mut client = server.client().await;
     for (number, (job_type, args, retry)) in jobs.iter().enumerate() {
-        let line = format!(
-            r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"{job_type}","args":{args},"retry":{retry},"reserve_for":60}}]"#
-        );
-        client.ask(&line).await;
+        client.ask(&pushb(&[job(number, job_type, args, *retry)])).await;
     }
 }
 
@@ -53,31 +52,48 @@ async fn panics(_: Job) {
     panic!("deliberate")
 }
 
+/// A worker with a handler of every kind and for every outcome, each named by its job type. The
+/// args of `async` jobs are noted in `seen`.
+fn worker_with_every_handler(config: WorkerConfig, seen: Arc<Mutex<Vec<String>>>) -> RunningWorker {
+    Worker::builder(config)
+        .register_fn("async", move |job: Job| {
+            seen.lock().unwrap().push(job.args_json().to_owned());
+            async {}
+        })
+        .register_blocking_fn("blocking", |_| Outcome::Done)
+        .register(
+            "crate",
+            worker_service::faktory_crate::runner(Box::new(|_: faktory::Job| async {
+                Ok::<(), std::io::Error>(())
+            })),
+        )
+        .register_fn("error", |_| async { Err::<(), _>(std::io::Error::other("no disk")) })
+        .register_fn("panic", panics)
+        .register_blocking_fn("blocking-panic", |_| -> Outcome { panic!("deliberate too") })
+        .register_fn("hopeless", |_| async { Err::<(), _>(RunError::for_good("bad", "never")) })
+        .register_fn("gone", |_| async { Outcome::FailedForGood(Failure::new("bad", "never")) })
+        .start()
+        .unwrap()
+}
+
+/// The failures in the retries say what went wrong, and where.
+fn each_retry_has_its_reason(retries: &HashMap<String, faktory_wire::Failure>) {
+    let failure = |job_type| retries.get(job_type).unwrap();
+    assert_eq!(failure("error").message, "no disk");
+    assert_eq!(failure("panic").message, "handler panicked: deliberate");
+    assert!(failure("panic").backtrace.first().unwrap().contains("running.rs"));
+    assert_eq!(failure("blocking-panic").message, "handler panicked: deliberate too");
+    let unknown = &failure("unheard-of").message;
+    assert!(unknown.contains("unheard-of"), "{unknown}");
+    assert!(unknown.contains("async, blocking, blocking-panic, crate"), "{unknown}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_handler_runs_and_every_outcome_ends_where_it_should() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-        let log = Arc::clone(&seen);
-        let worker = Worker::builder(config(&server))
-            .register_fn("async", move |job: Job| {
-                log.lock().unwrap().push(job.args_json().to_owned());
-                async {}
-            })
-            .register_blocking_fn("blocking", |_| Outcome::Done)
-            .register(
-                "crate",
-                worker_service::faktory_crate::runner(Box::new(|_: faktory::Job| async {
-                    Ok::<(), std::io::Error>(())
-                })),
-            )
-            .register_fn("error", |_| async { Err::<(), _>(std::io::Error::other("no disk")) })
-            .register_fn("panic", panics)
-            .register_blocking_fn("blocking-panic", |_| -> Outcome { panic!("deliberate too") })
-            .register_fn("hopeless", |_| async { Err::<(), _>(RunError::for_good("bad", "never")) })
-            .register_fn("gone", |_| async { Outcome::FailedForGood(Failure::new("bad", "never")) })
-            .start()
-            .unwrap();
+        let worker = worker_with_every_handler(config(&server), Arc::clone(&seen));
         push(
             &server,
             &[
@@ -101,28 +117,9 @@ async fn every_kind_of_handler_runs_and_every_outcome_ends_where_it_should() {
         assert_eq!(seen.lock().unwrap().len(), 1);
 
         let dead = failures(&server, "dead").await;
-        assert_eq!(
-            dead.get("hopeless")
-                .map(|failure| (failure.errtype.as_str(), failure.message.as_str())),
-            Some(("bad", "never"))
-        );
-        let retries = failures(&server, "retries").await;
-        assert_eq!(retries.get("error").unwrap().message, "no disk");
-        assert_eq!(retries.get("panic").unwrap().message, "handler panicked: deliberate");
-        assert!(
-            retries.get("panic").unwrap().backtrace.first().unwrap().contains("running.rs"),
-            "{kind:?}"
-        );
-        assert_eq!(
-            retries.get("blocking-panic").unwrap().message,
-            "handler panicked: deliberate too"
-        );
-        let unknown = &retries.get("unheard-of").unwrap().message;
-        assert!(
-            unknown.contains("unheard-of")
-                && unknown.contains("async, blocking, blocking-panic, crate"),
-            "{unknown}"
-        );
+        let hopeless = dead.get("hopeless").unwrap();
+        assert_eq!((hopeless.errtype.as_str(), hopeless.message.as_str()), ("bad", "never"));
+        each_retry_has_its_reason(&failures(&server, "retries").await);
     }
 }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 use testkit::{WorkServer, WorkServerKind, eventually};
 use worker_service::{Worker, WorkerConfig};
 
+use crate::jobs::{job, pushb};
+
 async fn push(server: &WorkServer, count: usize) {
     let mut client = server.client().await;
     for number in 0..count {
-        client.ask(&format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":3,"reserve_for":60}}]"#)).await;
+        client.ask(&pushb(&[job(number, "t", "[]", 3)])).await;
     }
 }
 
@@ -81,11 +83,8 @@ async fn a_worker_without_a_work_server_ends_all_the_same() {
 
 /// Pushes jobs with these numbers in one go.
 async fn pile(server: &WorkServer, numbers: std::ops::Range<usize>) {
-    let job = |number| {
-        format!(r#"{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":0,"reserve_for":60}}"#)
-    };
-    let jobs: Vec<String> = numbers.map(job).collect();
-    server.client().await.ask(&format!("PUSHB [{}]", jobs.join(","))).await;
+    let jobs: Vec<String> = numbers.map(|number| job(number, "t", "[]", 0)).collect();
+    server.client().await.ask(&pushb(&jobs)).await;
 }
 
 /// A worker that counts what it runs; the lanes are as deep as over a long way.
