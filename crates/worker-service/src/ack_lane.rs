@@ -1,7 +1,7 @@
 //! An ack lane: a connection for ACKs and FAILs, and, on the first lane, for heartbeats. Reports
-//! that have come together go out in one write, and none waits for more. A report that is not
-//! acknowledged is sent again on a new connection, until it is or it may no longer be. This file
-//! has the sockets and the timers; what is still to be told is in the lane's ledger.
+//! that have come meanwhile go out in one write, and no report waits for others. A report that is
+//! not acknowledged is sent again on a new connection, as long as it may be sent. The sockets and
+//! timers are in this file; the reports are in the lane's ledger.
 
 mod heartbeat;
 mod ledger;
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::heartbeat::{BeatEvent, Heartbeat};
-use self::ledger::{Ledger, Sent};
+use self::ledger::{Ledger, SentReport};
 use crate::backoff::Backoff;
 use crate::flow::Flow;
 use crate::lifecycle::Lifecycle;
@@ -32,10 +32,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Reports in one write at the most.
 const TOGETHER: usize = 512;
 
-/// Lines that are unanswered at the most: a worker's rate by a round trip, and far more.
+/// Unanswered lines at the most: far more than a worker sends in a round trip.
 const WINDOW: u32 = 16_384;
 
-/// What every ack lane of a worker needs.
+/// The parts of a worker that every ack lane needs.
 #[derive(Clone)]
 pub(crate) struct AckContext {
     pub(crate) link: LinkConfig,
@@ -49,21 +49,21 @@ pub(crate) struct AckContext {
     pub(crate) ack_lag: Histogram,
 }
 
-/// The lane. Ends when every sender of reports is gone and all reports are settled, or when it is
-/// dropped.
+/// An ack lane. Ends when every sender of reports is gone and all reports are settled, or when it
+/// is dropped.
 pub(crate) struct AckLane {
     context: AckContext,
     lane: usize,
     is_connected: bool,
-    /// Takes the reports that this lane can't tell; unused by the first lane.
+    /// The way for reports that this lane can't deliver; unused by the first lane.
     first: Option<FirstLane>,
     finished: mpsc::Receiver<PendingReport>,
     ledger: Ledger,
 }
 
 /// Reports that went out together, and the answers to all their lines.
-type Told = (Vec<Sent>, Vec<Result<Reply, Lost>>);
-type Telling<'a> = Pin<Box<dyn Future<Output = Told> + Send + Sync + 'a>>;
+type Answered = (Vec<SentReport>, Vec<Result<Reply, Lost>>);
+type Awaited<'a> = Pin<Box<dyn Future<Output = Answered> + Send + Sync + 'a>>;
 /// The numbers of reports that are to be sent again, after a pause.
 type Pause = Pin<Box<dyn Future<Output = Vec<u64>> + Send + Sync>>;
 
@@ -71,8 +71,8 @@ type Pause = Pin<Box<dyn Future<Output = Vec<u64>> + Send + Sync>>;
 enum ConnectionEnd {
     /// The connection is broken: a new one is needed.
     Broken(String),
-    /// Nothing is left to be told.
-    AllTold,
+    /// All reports are settled, and no more can come.
+    AllSettled,
 }
 
 impl AckLane {
@@ -87,8 +87,8 @@ impl AckLane {
         Self { context, lane, is_connected: false, first, finished, ledger: Ledger::default() }
     }
 
-    /// True for the lane that speaks for the worker. The other lanes are there where the first has
-    /// more to tell than a server takes on one connection.
+    /// True for the lane that sends the heartbeats. The other lanes connect where there are more
+    /// reports than a server takes on one connection.
     const fn is_first(&self) -> bool {
         self.lane == 0
     }
@@ -120,7 +120,7 @@ impl AckLane {
                         logged.clear();
                     }
                     match end {
-                        ConnectionEnd::AllTold => return connection.close().await,
+                        ConnectionEnd::AllSettled => return connection.close().await,
                         ConnectionEnd::Broken(why) => why,
                     }
                 }
@@ -172,8 +172,8 @@ impl AckLane {
         }
     }
 
-    /// Waits for something and takes reports in meanwhile; `None` as soon as nothing is left to be
-    /// told.
+    /// Waits for `work` and takes reports in meanwhile; `None` as soon as all reports are settled
+    /// and no more can come.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
         loop {
@@ -194,7 +194,7 @@ impl AckLane {
         !(self.finished.is_closed() && self.finished.is_empty())
     }
 
-    /// True where nothing is left to be told and nothing can come any more.
+    /// True where all reports are settled and no more can come.
     fn is_done(&self) -> bool {
         self.ledger.is_empty() && !self.may_receive()
     }
@@ -211,8 +211,8 @@ impl AckLane {
         first..self.ledger.next_number()
     }
 
-    /// Hands the reports that this lane could not tell to the first lane: this one may get no
-    /// connection again.
+    /// Hands the reports that this lane could not deliver to the first lane, since this lane may
+    /// get no connection again.
     async fn hand_over(&mut self) {
         if self.is_first() {
             return;
@@ -227,7 +227,7 @@ impl AckLane {
         }
     }
 
-    /// Tells reports over a connection until it breaks or nothing is left to be told.
+    /// Sends reports over a connection until the connection breaks or all reports are settled.
     async fn serve(
         &mut self,
         connection: &Connection,
@@ -236,32 +236,32 @@ impl AckLane {
     ) -> ConnectionEnd {
         let flow = Arc::clone(&self.context.flow);
         let mut heartbeat = Heartbeat::new(self.context.heartbeat, &self.context.lifecycle, &flow);
-        let mut telling = self.send_left_over(connection).await;
+        let mut awaited = self.send_left_over(connection).await;
         // Reports that a server with a passing error gets again.
         let mut again: FuturesUnordered<Pause> = FuturesUnordered::new();
         let mut finished = Vec::with_capacity(TOGETHER);
         let why = loop {
-            if telling.is_empty() && self.is_done() {
-                return ConnectionEnd::AllTold;
+            if awaited.is_empty() && self.is_done() {
+                return ConnectionEnd::AllSettled;
             }
             tokio::select! {
                 count = self.finished.recv_many(&mut finished, TOGETHER), if self.may_receive() => {
                     let numbers = self.track(finished.drain(..count));
                     if !numbers.is_empty() {
-                        telling.push(self.send(connection, numbers).await);
+                        awaited.push(self.send(connection, numbers).await);
                     }
                 }
-                Some((sent, answers)) = telling.next() => {
+                Some((sent, answers)) = awaited.next() => {
                     *has_answered |= answers.iter().any(Result::is_ok);
                     let refused = self.settle(&sent, &answers);
-                    // What was unacknowledged may have held up fetches.
+                    // Unacknowledged reports may have held up fetches.
                     flow.refill();
                     if !refused.is_empty() {
                         again.push(Box::pin(paused(refused)));
                     }
                 }
                 Some(numbers) = again.next() => {
-                    telling.push(self.send(connection, numbers.into_iter()).await);
+                    awaited.push(self.send(connection, numbers.into_iter()).await);
                 }
                 event = heartbeat.next(), if self.is_first() => {
                     *has_answered |= matches!(event, BeatEvent::Answered(Ok(_)));
@@ -272,9 +272,9 @@ impl AckLane {
                 cause = connection.until_ended() => break cause.to_string(),
             }
         };
-        // Without a connection that has ended, these answers might never come.
+        // On a connection that has not ended these answers might never come.
         if connection.ended().is_some() {
-            self.settle_rest(telling).await;
+            self.settle_rest(awaited).await;
         }
         flow.refill();
         self.context.done_unacked.note(self.ledger.done());
@@ -282,8 +282,8 @@ impl AckLane {
     }
 
     /// Notes the answers that were awaited when the connection ended, and the loss of the others.
-    async fn settle_rest(&mut self, mut telling: FuturesUnordered<Telling<'_>>) {
-        while let Some((sent, answers)) = telling.next().await {
+    async fn settle_rest(&mut self, mut awaited: FuturesUnordered<Awaited<'_>>) {
+        while let Some((sent, answers)) = awaited.next().await {
             self.settle(&sent, &answers);
         }
     }
@@ -292,12 +292,12 @@ impl AckLane {
     async fn send_left_over<'a>(
         &mut self,
         connection: &'a Connection,
-    ) -> FuturesUnordered<Telling<'a>> {
-        let telling = FuturesUnordered::new();
+    ) -> FuturesUnordered<Awaited<'a>> {
+        let awaited = FuturesUnordered::new();
         for numbers in self.ledger.numbers().chunks(TOGETHER) {
-            telling.push(self.send(connection, numbers.iter().copied()).await);
+            awaited.push(self.send(connection, numbers.iter().copied()).await);
         }
-        telling
+        awaited
     }
 
     /// Sends reports, as far as they may still be sent; the future is of their answers.
@@ -305,7 +305,7 @@ impl AckLane {
         &mut self,
         connection: &'a Connection,
         numbers: impl Iterator<Item = u64>,
-    ) -> Telling<'a> {
+    ) -> Awaited<'a> {
         let outgoing = self.ledger.send(numbers, Instant::now());
         self.given_up(&outgoing.given_up);
         let sent = outgoing.sent;
@@ -315,7 +315,7 @@ impl AckLane {
     }
 
     /// Notes the answers to reports; returns the reports that are to be sent again.
-    fn settle(&mut self, sent: &[Sent], answers: &[Result<Reply, Lost>]) -> Vec<u64> {
+    fn settle(&mut self, sent: &[SentReport], answers: &[Result<Reply, Lost>]) -> Vec<u64> {
         let Self { context, lane, ledger, .. } = self;
         let now = Instant::now();
         ledger.settle(sent, answers, now, |report| {
@@ -332,13 +332,14 @@ impl AckLane {
         self.context.flow.refill();
     }
 
+    /// Notes reports that were given up.
     fn given_up(&self, reports: &[PendingReport]) {
         for report in reports {
             let jid = report.jid();
             tracing::warn!(
                 %jid,
-                "the end of this job can't be reported any more; where the work server has not \
-                 heard of it, the job is offered again when its reservation ends"
+                "the end of this job can't be reported any more; if no report has arrived, the job \
+                 is offered again when its reservation ends"
             );
             if report.is_done() {
                 self.context.done_unacked.is_over(jid);

@@ -46,8 +46,7 @@ where
 /// must be there, a creation time must be RFC 3339, retries left must not be negative.
 ///
 /// # Errors
-/// Where the crate can't read the job all the same, such as for a number in the args beyond its
-/// range.
+/// Where the crate can't read the job: a number in the args may be beyond its range.
 pub fn to_crate(mut job: Job) -> Result<faktory::Job, serde_json::Error> {
     job.reserve_for = Some(job.effective_reserve_for().into());
     job.queue = Some(job.queue_name().to_owned());

@@ -132,7 +132,11 @@ impl FetchLane {
             }
             if in_flight.is_empty() {
                 if !is_ours {
-                    return lost("it belongs to a worker id that is no longer ours".into(), 0);
+                    return lost(
+                        "the connection belongs to a worker id that this worker no longer has"
+                            .into(),
+                        0,
+                    );
                 }
                 if self.lifecycle.is_terminating() {
                     return LaneEnd::ShutDown;

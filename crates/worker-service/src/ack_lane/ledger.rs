@@ -19,15 +19,15 @@ pub(super) struct Ledger {
 /// Reports that go out in one write.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    pub(super) sent: Vec<Sent>,
+    pub(super) sent: Vec<SentReport>,
     pub(super) lines: Vec<Vec<u8>>,
     /// Reports that may no longer be sent: they are in the ledger no more.
     pub(super) given_up: Vec<PendingReport>,
 }
 
-/// A report that has gone out.
+/// A report that has gone out, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sent {
+pub(super) struct SentReport {
     number: u64,
     /// How many lines the report has, and so how many answers.
     lines: usize,
@@ -76,7 +76,7 @@ impl Ledger {
             if report.may_be_sent(now) {
                 report.goes_out(now);
                 let lines = report.append_lines(&mut outgoing.lines);
-                outgoing.sent.push(Sent { number, lines });
+                outgoing.sent.push(SentReport { number, lines });
             } else {
                 outgoing.given_up.extend(self.unsettled.remove(&number));
             }
@@ -89,13 +89,13 @@ impl Ledger {
     /// again.
     pub(super) fn settle(
         &mut self,
-        sent: &[Sent],
+        sent: &[SentReport],
         mut answers: &[Result<Reply, Lost>],
         now: Instant,
         mut on_settled: impl FnMut(&PendingReport),
     ) -> Vec<u64> {
         let mut again = Vec::new();
-        for Sent { number, lines } in sent {
+        for SentReport { number, lines } in sent {
             let (of_this, rest) = answers.split_at_checked(*lines).unwrap_or((answers, &[]));
             answers = rest;
             let Some(report) = self.unsettled.get_mut(number) else { continue };
@@ -166,7 +166,7 @@ mod tests {
         ledger.send(ledger.numbers().into_iter(), now)
     }
 
-    fn numbers(sent: &[Sent]) -> Vec<u64> {
+    fn numbers(sent: &[SentReport]) -> Vec<u64> {
         sent.iter().map(|sent| sent.number).collect()
     }
 
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!((ledger.len(), ledger.next_number()), (4, 5));
         let outgoing = send_all(&mut ledger, now);
         let lines = [1, 1, 2, 2];
-        let sent = |(index, lines)| Sent { number: index as u64 + 1, lines };
+        let sent = |(index, lines)| SentReport { number: index as u64 + 1, lines };
         assert_eq!(outgoing.sent, lines.into_iter().enumerate().map(sent).collect::<Vec<_>>());
         let verb = |line: &Vec<u8>| String::from_utf8_lossy(line).split(' ').next().map(Into::into);
         let verbs: Vec<String> = outgoing.lines.iter().filter_map(verb).collect();

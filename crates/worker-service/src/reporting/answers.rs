@@ -1,4 +1,4 @@
-//! The answers to the lines of a report, told apart by what follows from each. What follows is in
+//! The answers to the lines of a report, told apart by their consequences. The consequences are in
 //! `transition.rs`.
 
 use faktory_link::Lost;

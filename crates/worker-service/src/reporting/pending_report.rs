@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::answers::{AckAnswer, EndAnswer, KillAnswer, PushAnswer};
 use super::ending::{Ending, Finished, Reservation};
 use super::transition::{
-    Known, SEND_AGAIN_AFTER, Sent, Told, Untold, Verdict, after_end, after_requeue,
+    Answered, Known, Remaining, SEND_AGAIN_AFTER, Sent, Verdict, after_end, after_requeue,
 };
 use crate::outcome::Failure;
 
@@ -23,13 +23,13 @@ use crate::outcome::Failure;
 /// late ACK of such a job finds nothing.
 const FAIL_AGAIN_FOR: Duration = Duration::from_secs(10);
 
-/// A push that the work server refuses goes out this often.
+/// The number of times that a push goes out where the work server refuses it.
 const PUSHES_MAX: u32 = 120;
 
-/// A requeued job is not due before this: until then the ACK of the original has arrived, so no two
+/// The shortest delay of a requeued job: until then the ACK of the original has arrived, so no two
 /// workers have the job.
 const DUE_IN_AT_LEAST: Duration = Duration::from_secs(3);
-/// A century: RFC 3339 has no later times.
+/// The longest delay of a requeued job, a century: RFC 3339 ends with the year 9999.
 const DUE_IN_AT_MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// A report that the work server has not acknowledged.
@@ -41,12 +41,12 @@ pub(crate) struct PendingReport {
     report: Report,
 }
 
-/// What is to be told, and what is known of the way there.
+/// What is to be told of the job, and what has become of it so far.
 #[derive(Debug)]
 enum Report {
     Done,
     Failed { failure: Failure, is_for_good: bool, sent: Sent },
-    Requeue { job: Box<Job>, after: Duration, untold: Untold, pushes: u32 },
+    Requeue { job: Box<Job>, after: Duration, remaining: Remaining, pushes: u32 },
 }
 
 impl From<Finished> for PendingReport {
@@ -58,7 +58,7 @@ impl From<Finished> for PendingReport {
             Ending::Failed(failure) => failed(failure, false),
             Ending::FailedForGood(failure) => failed(failure, true),
             Ending::Snooze(job, after) => {
-                Report::Requeue { job, after, untold: Untold::PushAndAck, pushes: 0 }
+                Report::Requeue { job, after, remaining: Remaining::PushAndAck, pushes: 0 }
             }
         };
         Self { reservation: finished.reservation, ended: finished.at, report }
@@ -94,11 +94,13 @@ impl PendingReport {
                     lines.push(kill(jid));
                 }
             }
-            Report::Requeue { job, after, untold, .. } => match untold {
-                Untold::PushAndAck | Untold::InDoubt => lines.extend([push(job, *after), ack()]),
-                Untold::Push => lines.push(push(job, *after)),
-                Untold::Ack { .. } => lines.push(ack()),
-                Untold::Nothing => {}
+            Report::Requeue { job, after, remaining, .. } => match remaining {
+                Remaining::PushAndAck | Remaining::InDoubt => {
+                    lines.extend([push(job, *after), ack()])
+                }
+                Remaining::Push => lines.push(push(job, *after)),
+                Remaining::Ack { .. } => lines.push(ack()),
+                Remaining::Nothing => {}
             },
         }
         lines.len() - before
@@ -114,12 +116,12 @@ impl PendingReport {
                 is_reserved
                     && sent.first.is_none_or(|sent| now.duration_since(sent) < FAIL_AGAIN_FOR)
             }
-            Report::Requeue { untold, .. } => match untold {
-                Untold::PushAndAck => is_reserved,
-                Untold::InDoubt | Untold::Nothing => false,
+            Report::Requeue { remaining, .. } => match remaining {
+                Remaining::PushAndAck => is_reserved,
+                Remaining::InDoubt | Remaining::Nothing => false,
                 // Nobody but this worker has the job.
-                Untold::Push => true,
-                Untold::Ack { until } => now < *until,
+                Remaining::Push => true,
+                Remaining::Ack { until } => now < *until,
             },
         }
     }
@@ -129,9 +131,9 @@ impl PendingReport {
         match &mut self.report {
             Report::Done => {}
             Report::Failed { sent, .. } => *sent = sent.goes_out(now),
-            Report::Requeue { untold, .. } => {
-                if *untold == Untold::PushAndAck {
-                    *untold = Untold::InDoubt;
+            Report::Requeue { remaining, .. } => {
+                if *remaining == Remaining::PushAndAck {
+                    *remaining = Remaining::InDoubt;
                 }
             }
         }
@@ -143,25 +145,26 @@ impl PendingReport {
         match &mut self.report {
             Report::Done => settle_end(jid, &mut Sent::default(), answers),
             Report::Failed { sent, .. } => settle_end(jid, sent, answers),
-            Report::Requeue { job, after, untold, pushes } => {
-                let Some((told, push_text)) = told(job, *untold, answers) else {
+            Report::Requeue { job, after, remaining, pushes } => {
+                let Some((answered, push_text)) = answered(job, *remaining, answers) else {
                     return Verdict::NextConnection;
                 };
-                log_push(job, told, &push_text);
-                *pushes += u32::from(was_push_in_vain(told));
-                let ack_until = match *untold {
-                    Untold::Ack { until } => until,
-                    Untold::PushAndAck | Untold::InDoubt | Untold::Push | Untold::Nothing => {
-                        now + due_in(*after) - SEND_AGAIN_AFTER
-                    }
+                log_push(job, answered, &push_text);
+                *pushes += u32::from(was_push_in_vain(answered));
+                let ack_until = match *remaining {
+                    Remaining::Ack { until } => until,
+                    Remaining::PushAndAck
+                    | Remaining::InDoubt
+                    | Remaining::Push
+                    | Remaining::Nothing => now + due_in(*after) - SEND_AGAIN_AFTER,
                 };
                 let known = Known {
                     is_only_once: job.retry == Some(0),
                     is_last_push: *pushes >= PUSHES_MAX,
                     ack_until,
                 };
-                let (next, verdict) = after_requeue(told, known);
-                *untold = next;
+                let (next, verdict) = after_requeue(answered, known);
+                *remaining = next;
                 if verdict == Verdict::PushGivenUp {
                     log_push_given_up(job, *after);
                 }
@@ -171,15 +174,15 @@ impl PendingReport {
     }
 }
 
-/// Moves a job that has just failed from the retries to the dead set.
+/// The line that moves a job that has just failed from the retries to the dead set.
 fn kill(jid: &str) -> Vec<u8> {
     let filter = Filter { jids: Some(vec![jid.to_owned()]), ..Filter::default() };
     let kill = Mutation { kind: MutationKind::Kill, target: TargetSet::Retries, filter };
     Command::Mutate(kill).to_line()
 }
 
-/// The push of a copy of a job. The copy is due from now on, not from when the job ended, which may
-/// be long ago.
+/// The push of a copy of a job. The delay begins now, not when the job ended, which may be long
+/// ago.
 fn push(job: &Job, after: Duration) -> Vec<u8> {
     let at = Timestamp::now().plus(due_in(after));
     Command::PushBulk(vec![Job { at: Some(at.to_string()), enqueued_at: None, ..job.clone() }])
@@ -193,8 +196,7 @@ fn due_in(after: Duration) -> Duration {
 /// Notes the answers to an ACK, or to a FAIL and perhaps a MUTATE.
 fn settle_end(jid: &str, sent: &mut Sent, answers: &[Result<Reply, Lost>]) -> Verdict {
     let Some((end, rest)) = answers.split_first() else { return Verdict::NextConnection };
-    let told = EndAnswer::of(end);
-    let (next, verdict) = after_end(*sent, told, KillAnswer::of(rest.first()));
+    let (next, verdict) = after_end(*sent, EndAnswer::of(end), KillAnswer::of(rest.first()));
     *sent = next;
     log_end(jid, verdict, end, rest.first());
     verdict
@@ -235,43 +237,47 @@ fn log_end(
 
 /// The lines that were sent, with their answers, and the text of the answer to the push. None where
 /// the answers are not of these lines.
-fn told(job: &Job, untold: Untold, answers: &[Result<Reply, Lost>]) -> Option<(Told, String)> {
-    match (untold, answers) {
-        (Untold::PushAndAck | Untold::InDoubt, [push, ack]) => {
+fn answered(
+    job: &Job,
+    remaining: Remaining,
+    answers: &[Result<Reply, Lost>],
+) -> Option<(Answered, String)> {
+    match (remaining, answers) {
+        (Remaining::PushAndAck | Remaining::InDoubt, [push, ack]) => {
             let (push, text) = PushAnswer::of(push, &job.jid);
-            Some((Told::PushAndAck(push, AckAnswer::of(ack)), text))
+            Some((Answered::PushAndAck(push, AckAnswer::of(ack)), text))
         }
-        (Untold::Push, [push]) => {
+        (Remaining::Push, [push]) => {
             let (push, text) = PushAnswer::of(push, &job.jid);
-            Some((Told::Push(push), text))
+            Some((Answered::Push(push), text))
         }
-        (Untold::Ack { .. }, [ack]) => Some((Told::Ack(AckAnswer::of(ack)), String::new())),
+        (Remaining::Ack { .. }, [ack]) => Some((Answered::Ack(AckAnswer::of(ack)), String::new())),
         (
-            Untold::PushAndAck
-            | Untold::InDoubt
-            | Untold::Push
-            | Untold::Ack { .. }
-            | Untold::Nothing,
+            Remaining::PushAndAck
+            | Remaining::InDoubt
+            | Remaining::Push
+            | Remaining::Ack { .. }
+            | Remaining::Nothing,
             _,
         ) => None,
     }
 }
 
 /// True where a push was sent and the work server is not known to have the copy.
-const fn was_push_in_vain(told: Told) -> bool {
-    match told {
-        Told::PushAndAck(push, _) | Told::Push(push) => match push {
+const fn was_push_in_vain(answered: Answered) -> bool {
+    match answered {
+        Answered::PushAndAck(push, _) | Answered::Push(push) => match push {
             PushAnswer::Refused | PushAnswer::Unclear | PushAnswer::Lost => true,
             PushAnswer::Taken | PushAnswer::NotSent => false,
         },
-        Told::Ack(_) => false,
+        Answered::Ack(_) => false,
     }
 }
 
-fn log_push(job: &Job, told: Told, text: &str) {
+fn log_push(job: &Job, answered: Answered, text: &str) {
     let jid = &job.jid;
-    match told {
-        Told::PushAndAck(push, _) | Told::Push(push) => match push {
+    match answered {
+        Answered::PushAndAck(push, _) | Answered::Push(push) => match push {
             PushAnswer::Refused => {
                 tracing::warn!(
                     %jid, answer = %text,
@@ -281,13 +287,13 @@ fn log_push(job: &Job, told: Told, text: &str) {
             PushAnswer::Unclear | PushAnswer::Lost => {
                 tracing::warn!(
                     %jid, answer = %text,
-                    "nobody knows whether the work server has taken the push of a job that is \
+                    "it is unknown whether the work server has taken the push of a job that is \
                      requeued"
                 );
             }
             PushAnswer::Taken | PushAnswer::NotSent => {}
         },
-        Told::Ack(_) => {}
+        Answered::Ack(_) => {}
     }
 }
 

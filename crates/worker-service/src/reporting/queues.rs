@@ -24,7 +24,7 @@ struct Lane {
     reports: AtomicUsize,
     /// True where the lane takes reports; the first lane always does.
     is_open: AtomicBool,
-    /// Fires when the open lanes have so many reports that this one is to connect.
+    /// Fires when this lane is to connect, because each open lane has many reports.
     wanted: Notify,
 }
 

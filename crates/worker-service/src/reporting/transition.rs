@@ -1,4 +1,4 @@
-//! What follows from the answers to a report: two pure functions, each a table over every
+//! The consequences of the answers to a report: two pure functions, each a table over every
 //! combination of answers. The answers are told apart in `answers.rs`; what is sent stands in
 //! `pending_report.rs`.
 
@@ -46,7 +46,7 @@ impl Sent {
         Self { first: Some(first), before: self.first }
     }
 
-    /// The FAIL did not leave this machine when it went out for the last time.
+    /// Undoes [`Sent::goes_out`]: the FAIL did not leave this machine.
     const fn taken_back(self) -> Self {
         Self { first: self.before, before: self.before }
     }
@@ -73,7 +73,7 @@ pub(super) const fn after_end(sent: Sent, end: EndAnswer, kill: KillAnswer) -> (
 
 /// The lines of a requeued job that the work server has still to carry out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Untold {
+pub(super) enum Remaining {
     /// The push and the ACK: neither has been sent, or neither was carried out.
     PushAndAck,
     /// The push and the ACK: both may have been carried out. Neither is sent again, since a second
@@ -90,7 +90,7 @@ pub(super) enum Untold {
 
 /// The lines of a requeued job that were sent together, with their answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Answered {
     PushAndAck(PushAnswer, AckAnswer),
     Push(PushAnswer),
     Ack(AckAnswer),
@@ -107,58 +107,64 @@ pub(super) struct Known {
     pub(super) ack_until: Instant,
 }
 
-/// What follows from the answers to the push of a job and its ACK: what is still to be told, and
-/// what is to be done.
-pub(super) const fn after_requeue(told: Told, known: Known) -> (Untold, Verdict) {
+/// What follows from the answers to the push of a job and its ACK: which lines remain, and what is
+/// to be done.
+pub(super) const fn after_requeue(answered: Answered, known: Known) -> (Remaining, Verdict) {
     use Verdict::{NextConnection, SendAgain};
-    use {AckAnswer as Ack, PushAnswer as Push, Told::PushAndAck};
-    const SETTLED: (Untold, Verdict) = (Untold::Nothing, Verdict::Settled);
-    let ack_only = Untold::Ack { until: known.ack_until };
+    use {AckAnswer as Ack, Answered::PushAndAck, PushAnswer as Push};
+    const SETTLED: (Remaining, Verdict) = (Remaining::Nothing, Verdict::Settled);
+    let ack_only = Remaining::Ack { until: known.ack_until };
     let once = known.is_only_once;
-    match told {
+    match answered {
         PushAndAck(Push::Taken, Ack::Taken) => SETTLED,
         PushAndAck(Push::Taken, Ack::Refused | Ack::Odd) => (ack_only, SendAgain),
         PushAndAck(Push::Taken, Ack::Lost | Ack::NotSent) => (ack_only, NextConnection),
 
-        PushAndAck(Push::Refused, Ack::Taken | Ack::Odd) => refused(known, Untold::Push, SendAgain),
-        PushAndAck(Push::Refused, Ack::Refused) => refused(known, Untold::PushAndAck, SendAgain),
-        // Nobody knows whether the job is still reserved.
+        PushAndAck(Push::Refused, Ack::Taken | Ack::Odd) => {
+            refused(known, Remaining::Push, SendAgain)
+        }
+        PushAndAck(Push::Refused, Ack::Refused) => refused(known, Remaining::PushAndAck, SendAgain),
+        // The job may still be reserved: then the push alone would make two of one.
         PushAndAck(Push::Refused, Ack::Lost | Ack::NotSent) if once => {
-            (Untold::InDoubt, NextConnection)
+            (Remaining::InDoubt, NextConnection)
         }
         PushAndAck(Push::Refused, Ack::Lost | Ack::NotSent) => {
-            refused(known, Untold::Push, NextConnection)
+            refused(known, Remaining::Push, NextConnection)
         }
 
         // The copy may be there: a job that may run twice is pushed once more rather than lost.
         PushAndAck(Push::Unclear | Push::Lost | Push::NotSent, Ack::Taken) if once => SETTLED,
-        PushAndAck(Push::Unclear, Ack::Taken) => (Untold::Push, unclear(known)),
-        PushAndAck(Push::Lost | Push::NotSent, Ack::Taken) => (Untold::Push, NextConnection),
-        // As far as anybody knows the job is still reserved, so it comes back by itself.
+        PushAndAck(Push::Unclear, Ack::Taken) => (Remaining::Push, unclear(known)),
+        PushAndAck(Push::Lost | Push::NotSent, Ack::Taken) => (Remaining::Push, NextConnection),
+        // The job may still be reserved, and then comes back when its reservation ends.
         PushAndAck(
             Push::Unclear | Push::Lost,
             Ack::Refused | Ack::Odd | Ack::Lost | Ack::NotSent,
         )
         | PushAndAck(Push::NotSent, Ack::Refused | Ack::Odd | Ack::Lost) => {
-            (Untold::InDoubt, NextConnection)
+            (Remaining::InDoubt, NextConnection)
         }
-        PushAndAck(Push::NotSent, Ack::NotSent) => (Untold::PushAndAck, NextConnection),
+        PushAndAck(Push::NotSent, Ack::NotSent) => (Remaining::PushAndAck, NextConnection),
 
-        Told::Push(Push::Taken) => SETTLED,
-        Told::Push(Push::Refused) => refused(known, Untold::Push, SendAgain),
-        Told::Push(Push::Unclear | Push::Lost) if once => SETTLED,
-        Told::Push(Push::Unclear) => (Untold::Push, unclear(known)),
-        Told::Push(Push::Lost | Push::NotSent) => (Untold::Push, NextConnection),
+        Answered::Push(Push::Taken) => SETTLED,
+        Answered::Push(Push::Refused) => refused(known, Remaining::Push, SendAgain),
+        Answered::Push(Push::Unclear | Push::Lost) if once => SETTLED,
+        Answered::Push(Push::Unclear) => (Remaining::Push, unclear(known)),
+        Answered::Push(Push::Lost | Push::NotSent) => (Remaining::Push, NextConnection),
 
-        Told::Ack(Ack::Taken) => SETTLED,
-        Told::Ack(Ack::Refused | Ack::Odd) => (ack_only, SendAgain),
-        Told::Ack(Ack::Lost | Ack::NotSent) => (ack_only, NextConnection),
+        Answered::Ack(Ack::Taken) => SETTLED,
+        Answered::Ack(Ack::Refused | Ack::Odd) => (ack_only, SendAgain),
+        Answered::Ack(Ack::Lost | Ack::NotSent) => (ack_only, NextConnection),
     }
 }
 
 /// A push that was refused goes out again, unless it has gone out too often.
-const fn refused(known: Known, untold: Untold, verdict: Verdict) -> (Untold, Verdict) {
-    if known.is_last_push { (Untold::Nothing, Verdict::PushGivenUp) } else { (untold, verdict) }
+const fn refused(known: Known, remaining: Remaining, verdict: Verdict) -> (Remaining, Verdict) {
+    if known.is_last_push {
+        (Remaining::Nothing, Verdict::PushGivenUp)
+    } else {
+        (remaining, verdict)
+    }
 }
 
 /// A push that may have been taken goes out again, unless it has gone out too often: then the next

@@ -27,8 +27,9 @@ use crate::requeue::Requeue;
 use crate::running_jobs::RunningJobs;
 use crate::slot::Slot;
 
-/// A worker has one ack lane for every so many connections.
+/// A worker has one ack lane for each twelve of its connections.
 const CONNECTIONS_PER_ACK_LANE: usize = 12;
+/// The greatest number of ack lanes.
 const ACK_LANES_MAX: usize = 4;
 
 impl RunningWorker {

@@ -1,4 +1,4 @@
-//! A worker's own figures.
+//! The metrics of a worker.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use worker_service::{Worker, WorkerConfig};
 use crate::jobs::{job, pushb};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_documented_metric_of_a_worker_is_there_and_no_type_of_somebody_else() {
+async fn every_documented_metric_of_a_worker_is_served_and_no_unknown_job_type_is_a_label() {
     let server = WorkServer::broker().await;
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let worker =
         Worker::builder(WorkerConfig::new(server.link())).register_fn("known", |_| async {});
     let worker = worker.serve_health(Some(address)).await.unwrap().start().unwrap();
     let mut client = server.client().await;
-    for (number, job_type) in ["known", "of-somebody"].into_iter().enumerate() {
+    for (number, job_type) in ["known", "unheard-of"].into_iter().enumerate() {
         client.ask(&pushb(&[job(number, job_type, "[]", 3)])).await;
     }
     let text = eventually("both have ended", Duration::from_secs(30), || async {
@@ -38,6 +38,6 @@ async fn every_documented_metric_of_a_worker_is_there_and_no_type_of_somebody_el
             metric.name
         );
     }
-    assert!(!text.contains("of-somebody"), "what users write is no label");
+    assert!(!text.contains("unheard-of"), "what users write is no label");
     worker.stop(Duration::from_secs(5)).await;
 }

@@ -1,5 +1,5 @@
-//! What Faktory and networks do where our broker is better behaved: no hang, no job run as another,
-//! no ack lost.
+//! The worker and the quirks of Faktory and of networks, which our broker does not have: no hang,
+//! no job run in place of another, no ack lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -342,8 +342,7 @@ fn a_handler_that_blocks_its_thread_holds_up_neither_heartbeats_nor_acks() {
         let worker = Worker::builder(config)
             .register_fn("quick", |_: Job| async {})
             .register_fn("blocks", move |_: Job| {
-                // Blocks until three heartbeats have come through all the same, or for as long as
-                // anybody would wait.
+                // Blocks until three heartbeats have arrived, or for 10 s.
                 for _ in 0..200 {
                     while let Ok((_, line)) = listening.lock().unwrap().try_recv() {
                         counter.fetch_add(usize::from(line.starts_with("BEAT")), Ordering::SeqCst);

@@ -1,4 +1,5 @@
-//! The end of a worker: what runs may finish, what does not is failed, nothing stays reserved.
+//! The end of a worker: running jobs may finish, unfinished ones are failed, nothing stays
+//! reserved.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,7 @@ async fn push(server: &WorkServer, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_runs_may_finish_and_nothing_new_is_begun() {
+async fn running_jobs_may_finish_and_no_new_job_is_begun() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let worker =
@@ -39,7 +40,7 @@ async fn what_runs_may_finish_and_nothing_new_is_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_finish_in_time_is_failed_with_the_reason() {
+async fn a_job_that_does_not_finish_in_time_is_failed_with_the_reason() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let worker =

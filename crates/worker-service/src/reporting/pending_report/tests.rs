@@ -14,8 +14,9 @@ fn sent(ending: Ending, begun: Instant) -> PendingReport {
     report
 }
 
-fn requeued(untold: Untold, begun: Instant) -> PendingReport {
-    let report = Report::Requeue { job: Box::default(), after: Duration::ZERO, untold, pushes: 0 };
+fn requeued(remaining: Remaining, begun: Instant) -> PendingReport {
+    let report =
+        Report::Requeue { job: Box::default(), after: Duration::ZERO, remaining, pushes: 0 };
     PendingReport { report, ..pending(Ending::Done, begun) }
 }
 
@@ -42,10 +43,10 @@ fn a_report_that_would_be_about_another_run_is_not_sent_again() {
     assert!(pending(snooze(), begun).may_be_sent(after(1)));
     assert!(!sent(snooze(), begun).may_be_sent(after(1)));
     // Where the server has said that the push was not carried out, only the push is left.
-    let push_only = requeued(Untold::Push, begun);
+    let push_only = requeued(Remaining::Push, begun);
     assert!(push_only.may_be_sent(after(1801)));
     assert_eq!(lines(&push_only), 1);
-    let ack_only = requeued(Untold::Ack { until: after(2) }, begun);
+    let ack_only = requeued(Remaining::Ack { until: after(2) }, begun);
     assert!(ack_only.may_be_sent(after(1)) && !ack_only.may_be_sent(after(2)));
 }
 
@@ -72,15 +73,15 @@ fn a_job_that_the_server_did_not_take_back_is_never_dropped() {
     let refused = || Ok(Reply::Error("MISCONF no disk".into()));
     let unknown = || Ok(Reply::Error("context deadline exceeded".into()));
     let lost = |sent| Err(Lost { sent, cause: Arc::new(faktory_link::LinkError::ClosedHere) });
-    let ack = Untold::Ack { until: begun + DUE_IN_AT_LEAST - SEND_AGAIN_AFTER };
-    let (both, in_doubt, nothing) = (Untold::PushAndAck, Untold::InDoubt, Untold::Nothing);
-    for (retry, push, ack_answer, verdict, untold, may_be_sent) in [
+    let ack = Remaining::Ack { until: begun + DUE_IN_AT_LEAST - SEND_AGAIN_AFTER };
+    let (both, in_doubt, nothing) = (Remaining::PushAndAck, Remaining::InDoubt, Remaining::Nothing);
+    for (retry, push, ack_answer, verdict, remaining, may_be_sent) in [
         (3, taken(), ok(), Verdict::Settled, nothing, false),
         (3, refused(), refused(), Verdict::SendAgain, both, true),
-        (3, refused(), ok(), Verdict::SendAgain, Untold::Push, true),
-        (3, refused(), lost(true), Verdict::NextConnection, Untold::Push, true),
+        (3, refused(), ok(), Verdict::SendAgain, Remaining::Push, true),
+        (3, refused(), lost(true), Verdict::NextConnection, Remaining::Push, true),
         (0, refused(), lost(true), Verdict::NextConnection, in_doubt, false),
-        (3, unknown(), ok(), Verdict::SendAgain, Untold::Push, true),
+        (3, unknown(), ok(), Verdict::SendAgain, Remaining::Push, true),
         (0, unknown(), ok(), Verdict::Settled, nothing, false),
         (3, unknown(), refused(), Verdict::NextConnection, in_doubt, false),
         (3, taken(), lost(true), Verdict::NextConnection, ack, true),
@@ -92,8 +93,8 @@ fn a_job_that_the_server_did_not_take_back_is_never_dropped() {
         let mut report = sent(Ending::Snooze(Box::new(job), Duration::ZERO), begun);
         let what = format!("{retry} {push:?} {ack_answer:?}");
         assert_eq!(report.settle(&[push, ack_answer], begun), verdict, "{what}");
-        let Report::Requeue { untold: left, .. } = report.report else { panic!("{what}") };
-        assert_eq!(left, untold, "{what}");
+        let Report::Requeue { remaining: left, .. } = report.report else { panic!("{what}") };
+        assert_eq!(left, remaining, "{what}");
         let soon = begun + Duration::from_millis(600);
         assert_eq!(report.may_be_sent(soon), may_be_sent, "{what}");
     }
@@ -102,7 +103,7 @@ fn a_job_that_the_server_did_not_take_back_is_never_dropped() {
 #[test]
 fn a_push_is_refused_120_times_before_the_job_is_given_up() {
     let begun = Instant::now();
-    let mut report = requeued(Untold::Push, begun);
+    let mut report = requeued(Remaining::Push, begun);
     let refused = || [Ok(Reply::Error("MISCONF no disk".into()))];
     for _ in 1..PUSHES_MAX {
         assert_eq!(report.settle(&refused(), begun), Verdict::SendAgain);

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A time, to be told from others.
+/// A time that differs from others by whole seconds.
 fn later(seconds: u64) -> Instant {
     static BEGUN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *BEGUN.get_or_init(Instant::now) + Duration::from_secs(seconds)
@@ -47,12 +47,12 @@ fn a_fail_that_did_not_leave_this_machine_is_as_one_that_was_never_sent() {
 
 #[test]
 fn a_requeued_job_is_neither_lost_nor_doubled_whatever_the_answers() {
-    use Told::PushAndAck as Both;
+    use Answered::PushAndAck as Both;
     use Verdict::{NextConnection, SendAgain, Settled};
     use {AckAnswer as Ack, PushAnswer as Push};
-    let ack_only = Untold::Ack { until: later(3) };
-    let (nothing, in_doubt) = (Untold::Nothing, Untold::InDoubt);
-    for (told, may_run_twice, only_once) in [
+    let ack_only = Remaining::Ack { until: later(3) };
+    let (nothing, in_doubt) = (Remaining::Nothing, Remaining::InDoubt);
+    for (answered, may_run_twice, only_once) in [
         // The work server has the copy: only the ACK may be missing.
         (Both(Push::Taken, Ack::Taken), (nothing, Settled), None),
         (Both(Push::Taken, Ack::Refused), (ack_only, SendAgain), None),
@@ -60,46 +60,46 @@ fn a_requeued_job_is_neither_lost_nor_doubled_whatever_the_answers() {
         (Both(Push::Taken, Ack::Lost), (ack_only, NextConnection), None),
         (Both(Push::Taken, Ack::NotSent), (ack_only, NextConnection), None),
         // The work server does not have the copy.
-        (Both(Push::Refused, Ack::Taken), (Untold::Push, SendAgain), None),
-        (Both(Push::Refused, Ack::Refused), (Untold::PushAndAck, SendAgain), None),
-        (Both(Push::Refused, Ack::Odd), (Untold::Push, SendAgain), None),
+        (Both(Push::Refused, Ack::Taken), (Remaining::Push, SendAgain), None),
+        (Both(Push::Refused, Ack::Refused), (Remaining::PushAndAck, SendAgain), None),
+        (Both(Push::Refused, Ack::Odd), (Remaining::Push, SendAgain), None),
         (
             Both(Push::Refused, Ack::Lost),
-            (Untold::Push, NextConnection),
+            (Remaining::Push, NextConnection),
             Some((in_doubt, NextConnection)),
         ),
         (
             Both(Push::Refused, Ack::NotSent),
-            (Untold::Push, NextConnection),
+            (Remaining::Push, NextConnection),
             Some((in_doubt, NextConnection)),
         ),
         // The work server may have the copy.
-        (Both(Push::Unclear, Ack::Taken), (Untold::Push, SendAgain), Some((nothing, Settled))),
+        (Both(Push::Unclear, Ack::Taken), (Remaining::Push, SendAgain), Some((nothing, Settled))),
         (Both(Push::Unclear, Ack::Refused), (in_doubt, NextConnection), None),
         (Both(Push::Unclear, Ack::Odd), (in_doubt, NextConnection), None),
         (Both(Push::Unclear, Ack::Lost), (in_doubt, NextConnection), None),
         (Both(Push::Unclear, Ack::NotSent), (in_doubt, NextConnection), None),
-        (Both(Push::Lost, Ack::Taken), (Untold::Push, NextConnection), Some((nothing, Settled))),
+        (Both(Push::Lost, Ack::Taken), (Remaining::Push, NextConnection), Some((nothing, Settled))),
         (Both(Push::Lost, Ack::Lost), (in_doubt, NextConnection), None),
         (Both(Push::Lost, Ack::NotSent), (in_doubt, NextConnection), None),
-        (Both(Push::NotSent, Ack::NotSent), (Untold::PushAndAck, NextConnection), None),
+        (Both(Push::NotSent, Ack::NotSent), (Remaining::PushAndAck, NextConnection), None),
         // The ACK was taken earlier: only the push is missing.
-        (Told::Push(Push::Taken), (nothing, Settled), None),
-        (Told::Push(Push::Refused), (Untold::Push, SendAgain), None),
-        (Told::Push(Push::Unclear), (Untold::Push, SendAgain), Some((nothing, Settled))),
-        (Told::Push(Push::Lost), (Untold::Push, NextConnection), Some((nothing, Settled))),
-        (Told::Push(Push::NotSent), (Untold::Push, NextConnection), None),
+        (Answered::Push(Push::Taken), (nothing, Settled), None),
+        (Answered::Push(Push::Refused), (Remaining::Push, SendAgain), None),
+        (Answered::Push(Push::Unclear), (Remaining::Push, SendAgain), Some((nothing, Settled))),
+        (Answered::Push(Push::Lost), (Remaining::Push, NextConnection), Some((nothing, Settled))),
+        (Answered::Push(Push::NotSent), (Remaining::Push, NextConnection), None),
         // The push was taken earlier: only the ACK is missing.
-        (Told::Ack(Ack::Taken), (nothing, Settled), None),
-        (Told::Ack(Ack::Refused), (ack_only, SendAgain), None),
-        (Told::Ack(Ack::Odd), (ack_only, SendAgain), None),
-        (Told::Ack(Ack::Lost), (ack_only, NextConnection), None),
-        (Told::Ack(Ack::NotSent), (ack_only, NextConnection), None),
+        (Answered::Ack(Ack::Taken), (nothing, Settled), None),
+        (Answered::Ack(Ack::Refused), (ack_only, SendAgain), None),
+        (Answered::Ack(Ack::Odd), (ack_only, SendAgain), None),
+        (Answered::Ack(Ack::Lost), (ack_only, NextConnection), None),
+        (Answered::Ack(Ack::NotSent), (ack_only, NextConnection), None),
     ] {
         let known = |is_only_once| Known { is_only_once, is_last_push: false, ack_until: later(3) };
-        assert_eq!(after_requeue(told, known(false)), may_run_twice, "{told:?}");
+        assert_eq!(after_requeue(answered, known(false)), may_run_twice, "{answered:?}");
         let only_once = only_once.unwrap_or(may_run_twice);
-        assert_eq!(after_requeue(told, known(true)), only_once, "{told:?}, retry 0");
+        assert_eq!(after_requeue(answered, known(true)), only_once, "{answered:?}, retry 0");
     }
 }
 
@@ -107,16 +107,16 @@ fn a_requeued_job_is_neither_lost_nor_doubled_whatever_the_answers() {
 fn a_push_that_is_refused_for_ever_is_given_up_and_an_unclear_one_waits_for_a_connection() {
     let known = Known { is_only_once: false, is_last_push: true, ack_until: later(3) };
     for ack in [AckAnswer::Taken, AckAnswer::Refused, AckAnswer::Odd, AckAnswer::Lost] {
-        let told = Told::PushAndAck(PushAnswer::Refused, ack);
-        let given_up = (Untold::Nothing, Verdict::PushGivenUp);
-        assert_eq!(after_requeue(told, known), given_up, "{ack:?}");
+        let answered = Answered::PushAndAck(PushAnswer::Refused, ack);
+        let given_up = (Remaining::Nothing, Verdict::PushGivenUp);
+        assert_eq!(after_requeue(answered, known), given_up, "{ack:?}");
     }
     assert_eq!(
-        after_requeue(Told::Push(PushAnswer::Refused), known),
-        (Untold::Nothing, Verdict::PushGivenUp)
+        after_requeue(Answered::Push(PushAnswer::Refused), known),
+        (Remaining::Nothing, Verdict::PushGivenUp)
     );
     assert_eq!(
-        after_requeue(Told::Push(PushAnswer::Unclear), known),
-        (Untold::Push, Verdict::NextConnection)
+        after_requeue(Answered::Push(PushAnswer::Unclear), known),
+        (Remaining::Push, Verdict::NextConnection)
     );
 }
