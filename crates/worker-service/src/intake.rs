@@ -64,3 +64,56 @@ impl Intake {
 fn reservation(jid: &str, came: Instant, reserved: Duration) -> Reservation {
     Reservation { jid: jid.into(), until: came + reserved }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intake() -> Intake {
+        Intake {
+            lifecycle: Arc::new(Lifecycle::new("host".into(), vec![])),
+            done_unacked: Arc::default(),
+        }
+    }
+
+    fn buffered(body: &'static str) -> Buffered {
+        Buffered { body: body.into(), came: Instant::now() }
+    }
+
+    #[test]
+    fn a_job_is_reserved_from_when_it_came_for_the_time_that_it_says() {
+        for (body, seconds) in [
+            (r#"{"jid":"job-00000001","jobtype":"t","args":[],"reserve_for":60}"#, 60),
+            (r#"{"jid":"job-00000001","jobtype":"t","args":[]}"#, 1800),
+        ] {
+            let buffered = buffered(body);
+            let (reservation, fetched) = intake().read(&buffered).unwrap();
+            assert_eq!(reservation.jid, "job-00000001");
+            assert_eq!(reservation.until, buffered.came + Duration::from_secs(seconds));
+            assert!(matches!(fetched, Fetched::ToRun(job) if job.jobtype == "t"));
+        }
+    }
+
+    #[test]
+    fn a_job_that_this_worker_has_done_is_acknowledged_and_not_run() {
+        let intake = intake();
+        intake.done_unacked.note(std::iter::once("job-00000001"));
+        let body = r#"{"jid":"job-00000001","jobtype":"t","args":[]}"#;
+        let (_, fetched) = intake.read(&buffered(body)).unwrap();
+        assert!(matches!(fetched, Fetched::Ended(Ending::Done)));
+    }
+
+    #[test]
+    fn an_unreadable_job_fails_where_its_id_is_readable_and_makes_the_worker_not_ready() {
+        let intake = intake();
+        intake.lifecycle.set_connected(true);
+        let (reservation, fetched) =
+            intake.read(&buffered(r#"{"jid":"job-00000001","jobtype":7}"#)).unwrap();
+        assert_eq!(reservation.jid, "job-00000001");
+        let Fetched::Ended(Ending::Failed(failure)) = fetched else { panic!("not failed") };
+        assert_eq!(failure.kind, "unreadable_job");
+        assert!(intake.lifecycle.why_not_ready().unwrap().contains("can't be read"));
+        assert!(intake.read(&buffered(r#"{"jid":"","jobtype":"t","args":[]}"#)).is_none());
+        assert!(intake.read(&buffered("nonsense")).is_none());
+    }
+}

@@ -152,3 +152,50 @@ impl Lifecycle {
 fn new_wid() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lifecycle() -> Lifecycle {
+        Lifecycle::new("host".into(), vec![])
+    }
+
+    #[test]
+    fn the_state_moves_on_and_never_back() {
+        let lifecycle = lifecycle();
+        for (to, moves) in [
+            (WorkerState::Running, false),
+            (WorkerState::Quiet, true),
+            (WorkerState::Running, false),
+            (WorkerState::Quiet, false),
+            (WorkerState::Terminate, true),
+            (WorkerState::Quiet, false),
+        ] {
+            assert_eq!(lifecycle.advance(to), moves, "{to:?}");
+        }
+        assert!(lifecycle.is_terminating());
+    }
+
+    #[test]
+    fn a_worker_is_ready_while_it_has_a_connection_and_fetches_work() {
+        let lifecycle = lifecycle();
+        assert_eq!(lifecycle.why_not_ready().unwrap(), "no connection to the work server");
+        lifecycle.set_connected(true);
+        assert_eq!(lifecycle.why_not_ready(), None);
+        lifecycle.note_fetch(Some("no disk"));
+        assert_eq!(lifecycle.why_not_ready().unwrap(), "fetches fail: no disk");
+        lifecycle.note_fetch(None);
+        assert_eq!(lifecycle.why_not_ready(), None);
+    }
+
+    #[test]
+    fn a_forgotten_worker_takes_another_id_and_keeps_its_name() {
+        let lifecycle = lifecycle();
+        let before = lifecycle.identity();
+        lifecycle.renew_identity();
+        let after = lifecycle.identity();
+        assert_ne!(before.wid, after.wid);
+        assert_eq!((after.wid.len(), after.hostname), (16, before.hostname));
+    }
+}
