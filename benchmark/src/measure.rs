@@ -49,14 +49,21 @@ impl Latencies {
             max_us: self.percentile(100.0),
             distribution: PERCENTILES
                 .iter()
-                // Of n samples, none lies beyond 1 − 1/n but the last.
-                .filter(|percentile| {
-                    **percentile <= 100.0 * (1.0 - 1.0 / count as f64) || **percentile >= 100.0
-                })
+                .filter(|percentile| gives(count, **percentile))
                 .map(|percentile| (*percentile, self.percentile(*percentile)))
                 .collect(),
         }
     }
+}
+
+/// Whether so many samples give a percentile: at least one of them has to lie beyond it on the
+/// shorter side, so the 99th takes 100 samples and the 10th takes ten. The fastest and the slowest
+/// are samples themselves, and any number of samples has a median.
+pub(crate) fn gives(samples: u64, percentile: f64) -> bool {
+    let beyond = percentile.min(100.0 - percentile) / 100.0;
+    let is_always_given = beyond <= 0.0 || beyond >= 0.5;
+    // The difference of two decimal fractions is not exact.
+    samples > 0 && (is_always_given || samples as f64 * beyond >= 1.0 - 1e-9)
 }
 
 /// A summary of latencies, in microseconds.
@@ -135,6 +142,25 @@ mod tests {
             [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 100.0],
             "ten samples have no 99th percentile"
         );
+    }
+
+    #[test]
+    fn a_percentile_takes_as_many_samples_as_one_beyond_it_needs() {
+        for (percentile, least) in [
+            (0.0, 1),
+            (10.0, 10),
+            (50.0, 1),
+            (90.0, 10),
+            (95.0, 20),
+            (99.0, 100),
+            (99.5, 200),
+            (99.9, 1000),
+            (99.99, 10_000),
+            (100.0, 1),
+        ] {
+            assert!(gives(least, percentile), "{percentile}");
+            assert!(!gives(least - 1, percentile), "{percentile}");
+        }
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow
     }
     print(&table::render(&report));
     let (json, html) = (arguments.output.join("report.json"), arguments.output.join("report.html"));
-    write(&json, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    write(&json, &report.to_json()?)?;
     // Of what was written, so that the page can be made again from it to the letter.
     write(&html, &pages::render(&Report::read(&json)?)?)?;
     let shown = html.canonicalize().unwrap_or(html);
@@ -276,11 +276,11 @@ pub(crate) fn page(report: &Path, output: Option<PathBuf>) -> anyhow::Result<Exi
 pub(crate) fn readme(report: &Path, readme: &Path) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(readme)
         .with_context(|| format!("failed to read {}", readme.display()))?;
-    let page = report.with_extension("html").display().to_string();
+    let source = report.display().to_string();
     let report = Report::read(report)?;
     let faults: Vec<String> = report.warnings.iter().cloned().chain(report.failures()).collect();
     anyhow::ensure!(faults.is_empty(), "the report is none to show: {}", faults.join("; "));
-    write(readme, &readmes::replace(&text, &report, &page)?)?;
+    write(readme, &readmes::replace(&text, &report, &source)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,129 +1,170 @@
-//! Which charts the page shows: data only; the page draws them.
+//! Which charts the page shows, with every range, tick and place: the page only draws them.
 
-use serde::{Deserialize, Serialize};
+mod axis;
+mod latency;
+mod ratios;
+mod throughput;
+mod timelines;
 
-use super::table::ratio;
-use super::{Figure, MeasuredNetwork, Report};
+use serde::Serialize;
+
+use super::baseline::Standing;
+use super::{Figure, Report};
 use crate::part::order::Via;
 use crate::scenario::Focus;
+use axis::Axis;
 
-/// One chart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Chart {
-    pub(crate) id: String,
-    /// The part of the page.
-    pub(crate) section: Section,
-    pub(crate) title: String,
-    pub(crate) x_label: String,
-    pub(crate) y_label: String,
-    pub(crate) axes: Axes,
-    pub(crate) series: Vec<Series>,
+/// A chart.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Chart {
+    id: String,
+    section: Section,
+    title: String,
+    legend: Vec<Entry>,
+    drawing: Drawing,
 }
 
-/// The parts of the page, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The parts of the page that hold charts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Section {
+enum Section {
     Ratios,
     Throughput,
+    Networks,
     Latency,
     Timelines,
 }
 
-/// How values become places.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The form of a chart.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "form")]
+enum Drawing {
+    /// Lines over two axes.
+    Lines { x: Axis, y: Axis, series: Vec<Series> },
+    /// Bars, one below the other, each with its name and its value in words.
+    Bars { bars: Vec<Bar> },
+}
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Series {
+    name: String,
+    look: Look,
+    points: Vec<(f64, f64)>,
+    /// What the points are at; none where the axis says so.
+    labels: Vec<String>,
+}
+
+/// A bar, whose ends are shares of the space that all bars of the chart have.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Bar {
+    name: String,
+    look: Look,
+    value: f64,
+    text: String,
+    from: f64,
+    to: f64,
+}
+
+/// A line of the legend.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Entry {
+    look: Look,
+    text: String,
+}
+
+/// The look of a line or a bar: the page has a colour for each, and dashes for what is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Axes {
-    /// Both logarithmic.
-    LogLog,
-    /// Percentiles, the last nines spread out, against a logarithmic axis.
-    Percentiles,
-    /// Seconds against a rate, both as they are.
-    Time,
-    /// A bar for each name in `names`, logarithmic; the x of a point is the name's place.
-    Bars { names: u32 },
+enum Look {
+    Http,
+    Link,
+    Worker,
+    Crate,
+    /// The time in which the link is cut.
+    Cut,
+    Ahead,
+    Level,
+    Behind,
 }
 
-/// One line, or the bars of one colour.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Series {
-    pub(crate) name: String,
-    pub(crate) is_baseline: bool,
-    /// Labels of the points, where they are bars.
-    pub(crate) labels: Vec<String>,
-    pub(crate) points: Vec<(f64, f64)>,
-}
-
-fn label(via: Via) -> &'static str {
-    match via {
-        Via::Http => "Work Factory, over HTTP",
-        Via::Link => "Work Factory, bare link",
-        Via::Worker => "Work Factory, worker",
-        Via::Crate => "faktory crate",
+impl Look {
+    const fn of(via: Via) -> Self {
+        match via {
+            Via::Http => Self::Http,
+            Via::Link => Self::Link,
+            Via::Worker => Self::Worker,
+            Via::Crate => Self::Crate,
+        }
     }
+
+    const fn standing(standing: Standing) -> Self {
+        match standing {
+            Standing::Ahead => Self::Ahead,
+            Standing::Level => Self::Level,
+            Standing::Behind => Self::Behind,
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Http => "Work Factory, over HTTP",
+            Self::Link => "Work Factory, bare link",
+            Self::Worker => "Work Factory, worker",
+            Self::Crate => "faktory crate",
+            Self::Cut => "the link is cut",
+            Self::Ahead => "Work Factory ahead",
+            Self::Level => "level",
+            Self::Behind => "faktory crate ahead",
+        }
+    }
+}
+
+/// A legend with an entry for each look, in the order of appearance.
+fn legend(looks: impl IntoIterator<Item = Look>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for look in looks {
+        if !entries.iter().any(|entry| entry.look == look) {
+            entries.push(Entry { look, text: look.text().into() });
+        }
+    }
+    entries
 }
 
 /// All charts of a report.
-pub(crate) fn of(report: &Report) -> Vec<Chart> {
-    let mut charts = Vec::new();
-    charts.extend(ratios(report));
-    for (scenario, title, focus) in scenarios(report) {
-        if focus != Focus::Latency {
-            charts.extend(throughput(report, &scenario, &title));
-        }
-    }
-    for (scenario, title, focus) in scenarios(report) {
-        if focus == Focus::Latency {
-            for network in &report.networks {
-                charts.extend(latency(report, &scenario, &title, &network.network.name));
+pub(super) fn of(report: &Report) -> Vec<Chart> {
+    let mut charts = ratios::of(report);
+    for scenario in scenarios(report) {
+        match scenario.focus {
+            Focus::Latency => charts.extend(latency::of(report, &scenario)),
+            Focus::Throughput | Focus::Duration => {
+                charts.extend(throughput::of(report, &scenario));
             }
         }
     }
-    charts.extend(report.figures.iter().filter_map(timeline));
+    charts.extend(report.figures.iter().filter_map(timelines::of));
     charts
 }
 
-/// Jobs a second before, during and after a cut of the link.
-fn timeline(figure: &Figure) -> Option<Chart> {
-    let timeline = figure.runs.iter().find(|run| run.is_sound())?.timeline.as_ref()?;
-    let points = timeline
-        .jobs_per_second
-        .iter()
-        .enumerate()
-        .map(|(step, rate)| (step as f64 * timeline.step_seconds, *rate));
-    let most = timeline.jobs_per_second.iter().copied().fold(0.0, f64::max);
-    let (from, to) = timeline.cut;
-    let line = |name: &str, points: Vec<(f64, f64)>, is_baseline| Series {
-        name: name.into(),
-        is_baseline,
-        labels: Vec::new(),
-        points,
-    };
-    Some(Chart {
-        id: format!("timeline-{}-{}", figure.scenario, figure.network),
-        section: Section::Timelines,
-        title: format!("{} · {}: {}", figure.network, figure.scenario, figure.title),
-        x_label: "seconds".into(),
-        y_label: "jobs a second".into(),
-        axes: Axes::Time,
-        series: vec![
-            line(label(figure.via), points.collect(), false),
-            line("the link is cut", vec![(from, 0.0), (from, most), (to, most), (to, 0.0)], true),
-        ],
-    })
+/// A scenario that a report has figures of.
+struct Measured<'a> {
+    name: &'a str,
+    title: &'a str,
+    focus: Focus,
 }
 
 /// Each scenario once, in the order measured.
-fn scenarios(report: &Report) -> Vec<(String, String, Focus)> {
-    let mut scenarios: Vec<(String, String, Focus)> = Vec::new();
-    for figure in &report.figures {
-        if !scenarios.iter().any(|(name, ..)| *name == figure.scenario) {
-            scenarios.push((figure.scenario.clone(), figure.title.clone(), figure.focus));
+fn scenarios(report: &Report) -> Vec<Measured<'_>> {
+    let mut scenarios: Vec<Measured<'_>> = Vec::new();
+    for Figure { scenario, title, focus, .. } in &report.figures {
+        if !scenarios.iter().any(|known| known.name == scenario) {
+            scenarios.push(Measured { name: scenario, title, focus: *focus });
         }
     }
     scenarios
 }
 
+/// The ways by which these figures were measured, each once, ours first.
 fn vias<'a>(figures: impl Iterator<Item = &'a Figure>) -> Vec<Via> {
     let mut vias: Vec<Via> = figures.map(|figure| figure.via).collect();
     vias.sort_unstable();
@@ -131,148 +172,31 @@ fn vias<'a>(figures: impl Iterator<Item = &'a Figure>) -> Vec<Via> {
     vias
 }
 
-/// Ours against the baseline, a bar for each scenario, a colour for each network.
-fn ratios(report: &Report) -> Option<Chart> {
-    let mut bars: Vec<(String, Via)> = Vec::new();
-    for figure in report.figures.iter().filter(|figure| ratio(report, figure).is_some()) {
-        let bar = (figure.scenario.clone(), figure.via);
-        if !bars.contains(&bar) {
-            bars.push(bar);
-        }
-    }
-    let series = |network: &str| {
-        let mut series = Series {
-            name: network.into(),
-            is_baseline: false,
-            labels: Vec::new(),
-            points: Vec::new(),
-        };
-        for (place, (scenario, via)) in bars.iter().enumerate() {
-            if let Some(value) =
-                report.figure(network, scenario, *via).and_then(|figure| ratio(report, figure))
-            {
-                series.labels.push(format!("{scenario} · {}", via.name()));
-                series.points.push((place as f64, value));
-            }
-        }
-        series
-    };
-    let series: Vec<Series> =
-        report.networks.iter().map(|network| series(&network.network.name)).collect();
-    if bars.is_empty() {
-        return None;
-    }
-    Some(Chart {
-        id: "ratios".into(),
-        section: Section::Ratios,
-        title: "How many times the faktory crate: jobs a second, or median latency the other way \
-                round"
-            .into(),
-        x_label: "scenario".into(),
-        y_label: "times".into(),
-        axes: Axes::Bars { names: u32::try_from(bars.len()).unwrap_or(u32::MAX) },
-        series,
-    })
+/// A name that may stand in an element's id.
+fn id(words: &[&str]) -> String {
+    let text = words.join("-");
+    text.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect()
 }
 
-/// Jobs a second against the round trip; where networks differ in something else, a bar for each.
-fn throughput(report: &Report, scenario: &str, title: &str) -> Option<Chart> {
-    let figures = || report.figures.iter().filter(|figure| figure.scenario == scenario);
-    let is_timeline = |figure: &Figure| figure.runs.iter().any(|run| run.timeline.is_some());
-    if figures().all(is_timeline) {
-        return None;
-    }
-    let networks: Vec<_> = report
-        .networks
-        .iter()
-        .filter(|one| figures().any(|figure| figure.network == one.network.name))
-        .collect();
-    let link = |one: &MeasuredNetwork| (one.network.near_to_far, one.network.far_to_near);
-    let as_good =
-        |one: &MeasuredNetwork| networks.iter().filter(|other| link(other) == link(one)).count();
-    let are_bars = networks.iter().any(|network| as_good(network) > 1);
-    let mut series = Vec::new();
-    for via in vias(figures()) {
-        let mut bars = Series {
-            name: label(via).into(),
-            is_baseline: via.is_baseline(),
-            labels: Vec::new(),
-            points: Vec::new(),
-        };
-        for (place, network) in networks.iter().enumerate() {
-            let summary = report
-                .figure(&network.network.name, scenario, via)
-                .and_then(|figure| figure.summary.as_ref());
-            let Some(rate) =
-                summary.map(|summary| summary.jobs_per_second.median).filter(|rate| *rate > 0.0)
-            else {
-                continue;
-            };
-            if are_bars {
-                bars.labels.push(network.network.name.clone());
-            }
-            bars.points.push((if are_bars { place as f64 } else { network.round_trip_ms }, rate));
-        }
-        if !are_bars {
-            bars.points.sort_by(|one, other| one.0.total_cmp(&other.0));
-        }
-        if !bars.points.is_empty() {
-            series.push(bars);
-        }
-    }
-    let bars = || Axes::Bars { names: u32::try_from(networks.len()).unwrap_or(u32::MAX) };
-    (!series.is_empty()).then(|| Chart {
-        id: format!("throughput-{scenario}"),
-        section: Section::Throughput,
-        title: format!("{scenario}: {title}"),
-        x_label: if are_bars { "network" } else { "round trip, ms" }.into(),
-        y_label: "jobs a second".into(),
-        axes: if are_bars { bars() } else { Axes::LogLog },
-        series,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A percentile as a place on an axis that spreads the nines: 0 at the median's lower half, 1 at 90
-/// %, 2 at 99 %, and so on.
-pub(crate) fn nines(percentile: f64) -> f64 {
-    -(1.0 - (percentile / 100.0).min(0.99999)).log10()
-}
-
-fn latency(report: &Report, scenario: &str, title: &str, network: &str) -> Option<Chart> {
-    let figures = || {
-        report
-            .figures
-            .iter()
-            .filter(|figure| figure.scenario == scenario && figure.network == network)
-    };
-    let mut series = Vec::new();
-    for via in vias(figures()) {
-        let Some(summary) =
-            report.figure(network, scenario, via).and_then(|figure| figure.summary.as_ref())
-        else {
-            continue;
-        };
-        let points: Vec<(f64, f64)> = summary
-            .distribution
-            .iter()
-            .map(|(percentile, us)| (nines(*percentile), us / 1e3))
-            .collect();
-        if !points.is_empty() {
-            series.push(Series {
-                name: label(via).into(),
-                is_baseline: via.is_baseline(),
-                labels: Vec::new(),
-                points,
-            });
-        }
+    #[test]
+    fn a_loss_never_has_the_look_of_a_lead() {
+        let looks = [Standing::Ahead, Standing::Level, Standing::Behind].map(Look::standing);
+        assert_eq!(looks, [Look::Ahead, Look::Level, Look::Behind]);
     }
-    (!series.is_empty()).then(|| Chart {
-        id: format!("latency-{scenario}-{network}"),
-        section: Section::Latency,
-        title: format!("{network} · {scenario}: {title}"),
-        x_label: "percentile".into(),
-        y_label: "ms".into(),
-        axes: Axes::Percentiles,
-        series,
-    })
+
+    #[test]
+    fn a_legend_names_each_look_once() {
+        let texts: Vec<String> =
+            legend([Look::Http, Look::Crate, Look::Http]).into_iter().map(|one| one.text).collect();
+        assert_eq!(texts, ["Work Factory, over HTTP", "faktory crate"]);
+    }
+
+    #[test]
+    fn an_id_has_letters_and_digits_alone() {
+        assert_eq!(id(&["timeline", "wan A_B=1"]), "timeline-wan-A-B-1");
+    }
 }

@@ -3,17 +3,36 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
-use super::table::{number, time};
-use super::{Report, Summary};
+use super::numbers::{number, time, times};
+use super::{Figure, Report, Summary};
 use crate::measure::Spread;
 use crate::scenario::Focus;
 
 /// With fewer rounds the spread says nothing.
 const ROUNDS_TO_TELL: usize = 3;
 
-/// A table of the figures that both have, and words about what makes them hard to compare.
+/// A table of the figures that both reports have, and notes about what makes them hard to compare.
 pub(crate) fn render(before: &Report, after: &Report) -> String {
-    let mut text = String::new();
+    let notes = notes(before, after);
+    let rows: Vec<_> = after.figures.iter().filter_map(|figure| row(before, figure)).collect();
+    if rows.is_empty() {
+        return format!("{notes}The reports have no figure in common.\n");
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY);
+    table.set_header(["network", "scenario", "via", "figure", "before", "after", "change", ""]);
+    for column in 4..7 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.add_rows(rows);
+    format!("{notes}{table}\n")
+}
+
+/// A line for each condition that differs, and for each warning.
+fn notes(before: &Report, after: &Report) -> String {
+    let mut notes = String::new();
     for (name, one, other) in [
         ("machine", &before.machine.processor, &after.machine.processor),
         ("kernel", &before.machine.kernel, &after.machine.kernel),
@@ -29,63 +48,48 @@ pub(crate) fn render(before: &Report, after: &Report) -> String {
         ("number of cores", &before.machine.cores.to_string(), &after.machine.cores.to_string()),
     ] {
         if one != other {
-            text.push_str(&format!("note: another {name}: {one} before, {other} after\n"));
+            notes.push_str(&format!("note: another {name}: {one} before, {other} after\n"));
         }
     }
     if before.parameters != after.parameters {
-        text.push_str("note: the parameters differ\n");
+        notes.push_str("note: the parameters differ\n");
     }
     for warning in before.warnings.iter().chain(&after.warnings) {
-        text.push_str(&format!("note: {warning}\n"));
+        notes.push_str(&format!("note: {warning}\n"));
     }
-    let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY);
-    table.set_header(["network", "scenario", "via", "figure", "before", "after", "change", ""]);
-    for column in 4..7 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let mut rows = 0;
-    for figure in &after.figures {
-        let old = before
-            .figure(&figure.network, &figure.scenario, figure.via)
-            .and_then(|figure| figure.summary.as_ref());
-        let (Some(old), Some(new)) = (old, figure.summary.as_ref()) else { continue };
-        let Change { name, before, after, more_is_better } = change(figure.focus, old, new);
-        let factor = after.median / before.median;
-        let better = (factor > 1.0) == more_is_better;
-        let verdict = if old.runs.min(new.runs) < ROUNDS_TO_TELL {
-            "too few rounds to tell"
-        } else if before.min <= after.max && after.min <= before.max {
-            "within the spread"
-        } else if better {
-            "better"
-        } else {
-            "WORSE"
-        };
-        let show = |value: f64| if more_is_better { number(value) } else { time(value) };
-        table.add_row([
-            figure.network.clone(),
-            figure.scenario.clone(),
-            figure.via.name().into(),
-            name.into(),
-            show(before.median),
-            show(after.median),
-            format!("{} ×", number(factor)),
-            verdict.into(),
-        ]);
-        rows += 1;
-    }
-    if rows == 0 {
-        text.push_str("The reports have no figure in common.\n");
-        return text;
-    }
-    text.push_str(&table.to_string());
-    text.push('\n');
-    text
+    notes
 }
 
+/// A figure's row; `None` where the earlier report lacks it.
+fn row(before: &Report, figure: &Figure) -> Option<[String; 8]> {
+    let old = before.figure(&figure.network, &figure.scenario, figure.via)?.summary.as_ref()?;
+    let new = figure.summary.as_ref()?;
+    let Change { name, before, after, more_is_better } = change(figure.focus, old, new);
+    let factor = after.median / before.median;
+    let better = (factor > 1.0) == more_is_better;
+    let verdict = if old.runs.min(new.runs) < ROUNDS_TO_TELL {
+        "too few rounds to tell"
+    } else if before.min <= after.max && after.min <= before.max {
+        "within the spread"
+    } else if better {
+        "better"
+    } else {
+        "WORSE"
+    };
+    let show = |value: f64| if more_is_better { number(value) } else { time(value) };
+    Some([
+        figure.network.clone(),
+        figure.scenario.clone(),
+        figure.via.name().into(),
+        name.into(),
+        show(before.median),
+        show(after.median),
+        times(factor),
+        verdict.into(),
+    ])
+}
+
+/// What is compared of a figure.
 struct Change {
     name: &'static str,
     before: Spread,

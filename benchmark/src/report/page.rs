@@ -2,8 +2,12 @@
 
 use serde::Serialize;
 
+use super::Report;
 use super::charts::{self, Chart};
-use super::{Report, table};
+use super::highlights::{self, Highlight};
+
+mod conditions;
+mod rows;
 
 const TEMPLATE: &str = include_str!("../../assets/report.html");
 const STYLE: &str = include_str!("../../assets/report.css");
@@ -11,32 +15,25 @@ const SCRIPT: &str = include_str!("../../assets/report.js");
 /// Chart.js (MIT), as it comes from the npm registry; see `assets/vendor/README.md`.
 const CHART_LIBRARY: &str = include_str!("../../assets/vendor/chart.umd.min.js");
 
+/// All that the page's script shows, ready to be shown.
 #[derive(Serialize)]
-struct Data<'a> {
-    report: &'a Report,
+struct Data {
+    warnings: Vec<String>,
+    highlights: Vec<Highlight>,
     charts: Vec<Chart>,
-    rows: Vec<Row>,
-    failures: Vec<String>,
-}
-
-/// A figure as it stands in the page's table.
-#[derive(Serialize)]
-struct Row {
-    network: String,
-    scenario: String,
-    title: String,
-    via: String,
-    is_baseline: bool,
-    cells: Vec<String>,
+    tables: Vec<rows::Table>,
+    conditions: Vec<(&'static str, String)>,
 }
 
 /// The page.
 pub(crate) fn render(report: &Report) -> anyhow::Result<String> {
+    let failures = report.failures().into_iter().map(|failure| format!("FAILED: {failure}"));
     let data = Data {
-        report,
+        warnings: report.warnings.iter().cloned().chain(failures).collect(),
+        highlights: highlights::of(report),
         charts: charts::of(report),
-        rows: rows(report),
-        failures: report.failures(),
+        tables: rows::of(report),
+        conditions: conditions::of(report)?,
     };
     // In a script element, only `</` could end it early, and `<!--` change how it is read.
     let json = serde_json::to_string(&data)?.replace('<', "\\u003c");
@@ -50,37 +47,4 @@ pub(crate) fn render(report: &Report) -> anyhow::Result<String> {
         .replace("/*DATA*/", &json)
         .replace("/*LIBRARY*/", &library)
         .replace("/*SCRIPT*/", SCRIPT))
-}
-
-fn rows(report: &Report) -> Vec<Row> {
-    let cells = |figure: &super::Figure| {
-        let Some(summary) = &figure.summary else { return vec!["–".to_owned(); 6] };
-        let time = |us: f64| if us > 0.0 { table::time(us) } else { "–".into() };
-        let rate = summary.jobs_per_second;
-        let processor = summary
-            .processor_us_per_job
-            .iter()
-            .filter(|(name, us)| *name != "emulator" && **us > 0.0);
-        vec![
-            table::number(rate.median),
-            format!("{} – {}", table::number(rate.min), table::number(rate.max)),
-            time(summary.p50_us.median),
-            time(summary.p99_us.median),
-            processor
-                .map(|(name, us)| format!("{name} {}", table::number(*us)))
-                .collect::<Vec<_>>()
-                .join(", "),
-            table::ratio(report, figure)
-                .map_or_else(|| "–".into(), |ratio| format!("{} ×", table::number(ratio))),
-        ]
-    };
-    let row = |figure: &super::Figure| Row {
-        network: figure.network.clone(),
-        scenario: figure.scenario.clone(),
-        title: figure.title.clone(),
-        via: figure.via.name().into(),
-        is_baseline: figure.via.is_baseline(),
-        cells: cells(figure),
-    };
-    report.figures.iter().map(row).collect()
 }

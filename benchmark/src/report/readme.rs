@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 
-use super::table::{number, time};
+use super::numbers::{number, time};
 use super::{Figure, Report, Summary};
 use crate::part::order::Via;
 use crate::scenario::Focus;
@@ -11,18 +11,18 @@ const BEGIN: &str = "<!-- benchmark: begin -->";
 const END: &str = "<!-- benchmark: end -->";
 
 /// The README with its table replaced.
-pub(crate) fn replace(readme: &str, report: &Report, page: &str) -> anyhow::Result<String> {
+pub(crate) fn replace(readme: &str, report: &Report, source: &str) -> anyhow::Result<String> {
     let (before, rest) =
         readme.split_once(BEGIN).with_context(|| format!("the README has no line {BEGIN}"))?;
     let Some((_, after)) = rest.split_once(END) else {
         bail!("the README has no line {END} after {BEGIN}")
     };
-    Ok(format!("{before}{BEGIN}\n{}{END}{after}", render(report, page)))
+    Ok(format!("{before}{BEGIN}\n{}{END}{after}", render(report, source)))
 }
 
 /// Work Factory (over HTTP, or its worker) and the faktory crate, side by side, on every network of
 /// the report.
-pub(crate) fn render(report: &Report, page: &str) -> String {
+pub(crate) fn render(report: &Report, source: &str) -> String {
     let mut text = String::from("| |");
     for network in &report.networks {
         text.push_str(&format!(" {} |", network.network.title));
@@ -60,7 +60,7 @@ pub(crate) fn render(report: &Report, page: &str) -> String {
         .map_or(&machine.default_congestion_control, |congestion| &congestion.near);
     text.push_str(&format!(
         "\n**Work Factory** / faktory crate {}, medians of {} rounds. {}, {}, {} cores, {}, \
-         {congestion}, {}; commit {}. The whole report: `{page}`.\n",
+         {congestion}, {}; commit {}. The whole report: `{source}`.\n",
         machine.faktory_crate,
         report.parameters.repetitions,
         report.began.split('T').next().unwrap_or_default(),

@@ -3,8 +3,10 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
+use super::baseline;
+use super::numbers::{number, time, times};
 use super::{Figure, Report, Summary};
-use crate::scenario::Focus;
+use crate::measure::{Spread, gives};
 
 /// All figures, a table for each network.
 pub(crate) fn render(report: &Report) -> String {
@@ -43,6 +45,28 @@ pub(crate) fn render(report: &Report) -> String {
 }
 
 fn row(report: &Report, figure: &Figure) -> Vec<String> {
+    let mut row = vec![figure.scenario.clone(), figure.via.name().to_owned()];
+    let Some(summary) = &figure.summary else {
+        row.extend(std::iter::repeat_n(String::new(), 6));
+        row.push(failed_runs(figure).join(", "));
+        return row;
+    };
+    let rate = summary.jobs_per_second;
+    row.push(number(rate.median));
+    row.push(format!("{} – {}", number(rate.min), number(rate.max)));
+    let latency = |percentile: f64, of: fn(&Summary) -> Spread| {
+        figure.latency_at(percentile, of).map(|spread| time(spread.median)).unwrap_or_default()
+    };
+    row.push(latency(50.0, |summary| summary.p50_us));
+    row.push(latency(99.0, |summary| summary.p99_us));
+    row.push(latency(100.0, |summary| summary.max_us));
+    row.push(processors(summary));
+    row.push(remarks(report, figure, summary).join(", "));
+    row
+}
+
+/// How many runs are void, and how many failed.
+fn failed_runs(figure: &Figure) -> Vec<String> {
     let void = figure.runs.iter().filter(|run| !run.void.is_empty()).count();
     let failed = figure.runs.iter().filter(|run| !run.failures.is_empty()).count();
     let mut remarks = Vec::new();
@@ -52,23 +76,15 @@ fn row(report: &Report, figure: &Figure) -> Vec<String> {
     if failed > 0 {
         remarks.push(format!("{failed} FAILED"));
     }
-    let mut row = vec![figure.scenario.clone(), figure.via.name().to_owned()];
-    let Some(summary) = &figure.summary else {
-        row.extend(std::iter::repeat_n(String::new(), 6));
-        row.push(remarks.join(", "));
-        return row;
-    };
-    let rate = summary.jobs_per_second;
-    row.push(number(rate.median));
-    row.push(format!("{} – {}", number(rate.min), number(rate.max)));
-    row.extend(
-        [summary.p50_us, summary.p99_us, summary.max_us]
-            .map(|spread| if spread.median > 0.0 { time(spread.median) } else { String::new() }),
-    );
-    row.push(processors(summary));
-    if let Some(ratio) = against_baseline(report, figure) {
-        remarks.insert(0, ratio);
-    }
+    remarks
+}
+
+/// What a reader must know beside the numbers; how many times the baseline's figure it is first.
+fn remarks(report: &Report, figure: &Figure, summary: &Summary) -> Vec<String> {
+    let comparison = baseline::compare(report, figure);
+    let mut remarks: Vec<String> =
+        comparison.map(|comparison| times(comparison.ratio)).into_iter().collect();
+    remarks.extend(failed_runs(figure));
     if summary.cut_short {
         remarks.push("stopped early".into());
     }
@@ -80,9 +96,7 @@ fn row(report: &Report, figure: &Figure) -> Vec<String> {
     if !summary.looked_at_each {
         remarks.push("jobs counted, not looked at".into());
     }
-    if let Some((median, p99)) = summary.refused_us {
-        remarks.push(format!("not stored: told in {}, p99 {}", time(median), time(p99)));
-    }
+    remarks.extend(refused(figure, summary));
     if let Some(unknown) = summary.unknown {
         remarks.push(format!("{} jobs unknown", number(unknown)));
     }
@@ -92,82 +106,20 @@ fn row(report: &Report, figure: &Figure) -> Vec<String> {
     if let Some(share) = summary.handler_share {
         remarks.push(format!("handlers {:.0} %", share * 100.0));
     }
-    row.push(remarks.join(", "));
-    row
+    remarks
+}
+
+/// How long requests took of which nothing was stored.
+fn refused(figure: &Figure, summary: &Summary) -> Option<String> {
+    let (median, p99) = summary.refused_us?;
+    let told = format!("not stored: told in {}", time(median));
+    let refused = figure.sound_runs().filter_map(|run| run.refused.as_ref());
+    let samples = refused.map(|refused| refused.latency.count).min().unwrap_or_default();
+    Some(if gives(samples, 99.0) { format!("{told}, p99 {}", time(p99)) } else { told })
 }
 
 fn processors(summary: &Summary) -> String {
     let each =
         summary.processor_us_per_job.iter().filter(|(name, us)| *name != "emulator" && **us > 0.0);
     each.map(|(name, us)| format!("{name} {}", number(*us))).collect::<Vec<_>>().join(" ")
-}
-
-/// How many times the baseline's figure this one is.
-fn against_baseline(report: &Report, figure: &Figure) -> Option<String> {
-    ratio(report, figure).map(|ratio| format!("{} ×", number(ratio)))
-}
-
-/// Ours against the faktory crate's on the same network: how many times the jobs a second, or how
-/// many times shorter the median latency.
-pub(crate) fn ratio(report: &Report, figure: &Figure) -> Option<f64> {
-    if figure.via.is_baseline() {
-        return None;
-    }
-    let baseline = report
-        .figure(&figure.network, &figure.scenario, crate::part::order::Via::Crate)?
-        .summary
-        .as_ref()?;
-    let ours = figure.summary.as_ref()?;
-    let (ours, theirs) = match figure.focus {
-        Focus::Throughput | Focus::Duration => {
-            (ours.jobs_per_second.median, baseline.jobs_per_second.median)
-        }
-        Focus::Latency => (baseline.p50_us.median, ours.p50_us.median),
-    };
-    (theirs > 0.0 && ours > 0.0).then(|| ours / theirs)
-}
-
-/// A number as a person would write it: three digits count.
-pub(crate) fn number(value: f64) -> String {
-    if value >= 1000.0 {
-        let whole = format!("{value:.0}");
-        let mut text = String::new();
-        for (at, digit) in whole.chars().enumerate() {
-            if at > 0 && (whole.len() - at).is_multiple_of(3) {
-                text.push(',');
-            }
-            text.push(digit);
-        }
-        text
-    } else if value >= 100.0 {
-        format!("{value:.0}")
-    } else if value >= 10.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.2}")
-    }
-}
-
-/// Microseconds as a time.
-pub(crate) fn time(us: f64) -> String {
-    if us >= 10_000_000.0 {
-        format!("{:.1} s", us / 1e6)
-    } else if us >= 1000.0 {
-        format!("{} ms", number(us / 1e3))
-    } else {
-        format!("{us:.0} µs")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_three_digits_that_count() {
-        let texts: Vec<String> =
-            [0.1234, 9.876, 12.34, 123.4, 1234.5, 1_234_567.0].map(number).into();
-        assert_eq!(texts, ["0.12", "9.88", "12.3", "123", "1,234", "1,234,567"]);
-        assert_eq!([time(12.0), time(1500.0), time(12_345_678.0)], ["12 µs", "1.50 ms", "12.3 s"]);
-    }
 }

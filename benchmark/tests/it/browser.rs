@@ -1,235 +1,211 @@
-//! The page in a real browser: every chart is drawn, and its series and points are those of the
-//! data.
+//! The page in a real browser: every chart is drawn, its lines, bars and numbers are those of the
+//! report, and it can be read.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
+mod chromium;
+mod expected;
+mod looks;
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::skip;
+use crate::benchmark;
+use chromium::Scheme;
+use expected::{Chart, charts, list, ratios, samples, text};
 
-/// Reads the charts back from the library that drew them: the data, and where each point came to
-/// lie.
-const PROBE: &str = r"
-<script>
-window.addEventListener('load', () => {
-  const found = { charts: {}, rows: document.querySelectorAll('#table tr td:first-child').length,
-    warnings: [...document.querySelectorAll('.warning')].map((one) => one.textContent) };
-  document.querySelectorAll('canvas').forEach((canvas) => {
-    const chart = Chart.getChart(canvas);
-    const area = chart.chartArea;
-    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-    found.charts[canvas.id] = {
-      inked: pixels.some((value) => value !== 0),
-      series: chart.data.datasets.map((dataset, at) => ({
-        name: dataset.label,
-        points: dataset.data.map((point) => [point.x, point.y]),
-        // The value that stands where the point was drawn.
-        drawn: chart.getDatasetMeta(at).data.map((element) => [chart.scales.x.getValueForPixel(element.x), chart.scales.y.getValueForPixel(element.y)]),
-        inside: chart.getDatasetMeta(at).data.every((element) =>
-          element.x >= area.left - 1 && element.x <= area.right + 1 && element.y >= area.top - 1 && element.y <= area.bottom + 1),
-      })),
-    };
-  });
-  const result = document.createElement('pre');
-  result.id = 'probe';
-  result.textContent = JSON.stringify(found);
-  document.body.appendChild(result);
-});
-</script>
-";
-
-/// What the charts must show, made from the report alone.
-fn expected(report: &Value) -> BTreeMap<String, BTreeMap<String, Vec<(f64, f64)>>> {
-    let label = |via: &str| match via {
-        "http" => "Work Factory, over HTTP",
-        "link" => "Work Factory, bare link",
-        "worker" => "Work Factory, worker",
-        "crate" => "faktory crate",
-        other => panic!("{other}"),
-    };
-    let round_trips: BTreeMap<&str, f64> = report["networks"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|network| {
-            (network["name"].as_str().unwrap(), network["round_trip_ms"].as_f64().unwrap())
-        })
-        .collect();
-    let mut charts: BTreeMap<String, BTreeMap<String, Vec<(f64, f64)>>> = BTreeMap::new();
-    for figure in report["figures"].as_array().unwrap() {
-        let text = |member: &str| figure[member].as_str().unwrap();
-        let summary = &figure["summary"];
-        if summary.is_null() {
-            continue;
-        }
-        let (id, points) = if text("focus") == "latency" {
-            let place = |percentile: f64| -(1.0 - (percentile / 100.0).min(0.99999)).log10();
-            let points = summary["distribution"].as_array().unwrap();
-            let points = points
-                .iter()
-                .map(|point| (place(point[0].as_f64().unwrap()), point[1].as_f64().unwrap() / 1e3))
-                .collect();
-            (format!("latency-{}-{}", text("scenario"), text("network")), points)
-        } else {
-            let point = (
-                round_trips[text("network")],
-                summary["jobs_per_second"]["median"].as_f64().unwrap(),
-            );
-            (format!("throughput-{}", text("scenario")), vec![point])
-        };
-        charts.entry(id).or_default().entry(label(text("via")).into()).or_default().extend(points);
-    }
-    for series in charts.values_mut() {
-        series
-            .values_mut()
-            .for_each(|points| points.sort_by(|one, other| one.partial_cmp(other).unwrap()));
-    }
-    charts
-}
+/// Reports with bars, with lines and with timelines, which are opened in the dark too.
+const OPENED_IN_THE_DARK: [&str; 3] = ["broker", "gate-tuning-broker", "gate-endings-faktory"];
+/// All committed reports together, in bytes.
+const MOST_BYTES: u64 = 2_500_000;
 
 fn close(one: f64, other: f64, tolerance: f64) -> bool {
     (one - other).abs() <= tolerance * other.abs().max(1e-9)
 }
 
-/// Opens a page in Chromium, without network, and compares what it shows with the report.
+/// Opens a page and compares what it shows with the report.
 pub(crate) fn page_shows_the_report(page: &Path, report: &Value) {
-    let Some(found) = open(page) else { return };
-    let mut expected = expected(report);
-    let charts = found["charts"].as_object().unwrap();
-    let ratios = charts.get("ratios").expect("ours against the baseline");
-    assert_eq!(ratios["inked"], json!(true));
-    check_ratios(ratios, report);
-    for (id, chart) in charts.iter().filter(|(id, _)| *id != "ratios") {
-        let mut series = expected.remove(id).unwrap_or_else(|| panic!("{id} is not of the report"));
-        assert_eq!(chart["inked"], json!(true), "{id} is empty");
-        for shown in chart["series"].as_array().unwrap() {
-            let name = shown["name"].as_str().unwrap();
-            let points =
-                series.remove(name).unwrap_or_else(|| panic!("{id}: {name} is not of the report"));
-            let pairs = |member: &str| -> Vec<(f64, f64)> {
-                let list = shown[member].as_array().unwrap();
-                list.iter()
-                    .map(|pair| (pair[0].as_f64().unwrap(), pair[1].as_f64().unwrap()))
-                    .collect()
-            };
-            let (data, drawn) = (pairs("points"), pairs("drawn"));
-            assert_eq!((data.len(), drawn.len()), (points.len(), points.len()), "{id}: {name}");
-            assert_eq!(shown["inside"], json!(true), "{id}: {name}");
-            for ((wanted, data), drawn) in points.iter().zip(&data).zip(&drawn) {
-                assert!(
-                    close(data.0, wanted.0, 1e-9) && close(data.1, wanted.1, 1e-9),
-                    "{id}: {name}: {data:?}, {wanted:?}"
-                );
-                // A pixel is worth some per cent on a logarithmic axis.
-                assert!(
-                    (drawn.0 - wanted.0).abs() < 0.05 * wanted.0.abs().max(1.0)
-                        && close(drawn.1, wanted.1, 0.05),
-                    "{id}: {drawn:?}, {wanted:?}"
-                );
-            }
+    let page = std::fs::read_to_string(page).unwrap();
+    check(&page, report, Scheme::Light);
+}
+
+fn check(page: &str, report: &Value, scheme: Scheme) {
+    let Some(page) = chromium::open(page, scheme) else { return };
+    looks::are_good(&page, scheme);
+    let mut expected = charts(report);
+    for figure in list(&page, "figures") {
+        let id = text(figure, "id");
+        let wanted = expected.remove(id).unwrap_or_else(|| panic!("{id} is not of the report"));
+        if figure["lines"].is_null() {
+            check_bars(id, list(figure, "bars"), &wanted);
+        } else {
+            check_lines(id, list(&figure["lines"], "series"), wanted);
         }
-        assert!(series.is_empty(), "{id} lacks {series:?}");
     }
     assert!(expected.is_empty(), "the page lacks {:?}", expected.keys());
-    assert_eq!(
-        found["rows"].as_u64().unwrap() as usize,
-        report["figures"].as_array().unwrap().len()
-    );
-    for warning in report["warnings"].as_array().unwrap() {
-        assert!(found["warnings"].as_array().unwrap().contains(warning), "{warning}");
+    check_standings(&page, report);
+    check_rows(&page, report);
+    for warning in list(report, "warnings") {
+        assert!(list(&page, "warnings").contains(warning), "{warning}");
     }
 }
 
-/// Bars are ratios of what the report says.
-fn check_ratios(chart: &Value, report: &Value) {
-    let summary = |network: &str, scenario: &str, via: &str| {
-        let figures = report["figures"].as_array().unwrap();
-        let fits = |figure: &&Value| {
-            figure["network"] == network && figure["scenario"] == scenario && figure["via"] == via
+fn check_lines(id: &str, shown: &[Value], mut wanted: Chart) {
+    for series in shown {
+        let name = text(series, "name");
+        let points =
+            wanted.lines.remove(name).unwrap_or_else(|| panic!("{id}: {name} is not wanted"));
+        let pairs = |member: &str| -> Vec<(f64, f64)> {
+            let pair = |pair: &Value| (pair[0].as_f64().unwrap(), pair[1].as_f64().unwrap());
+            list(series, member).iter().map(pair).collect()
         };
-        figures.iter().find(fits).map(|figure| (figure["focus"].clone(), figure["summary"].clone()))
-    };
-    let mut wanted: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for figure in report["figures"].as_array().unwrap() {
-        let text = |member: &str| figure[member].as_str().unwrap();
-        let (Some((focus, ours)), Some((_, theirs))) = (
-            summary(text("network"), text("scenario"), text("via")),
-            summary(text("network"), text("scenario"), "crate"),
-        ) else {
-            continue;
-        };
-        if text("via") == "crate" || ours.is_null() || theirs.is_null() {
-            continue;
+        let (data, drawn) = (pairs("points"), pairs("drawn"));
+        assert_eq!((data.len(), drawn.len()), (points.len(), points.len()), "{id}: {name}");
+        assert_eq!(series["inside"], json!(true), "{id}: {name}");
+        let most = points.iter().map(|(_, y)| *y).fold(0.0, f64::max);
+        for ((wanted, data), drawn) in points.iter().zip(&data).zip(&drawn) {
+            assert!(
+                close(data.0, wanted.0, 1e-9) && close(data.1, wanted.1, 1e-9),
+                "{id}: {name}: {data:?}, {wanted:?}"
+            );
+            // A pixel is worth some per cent on a logarithmic axis.
+            assert!(
+                (drawn.0 - wanted.0).abs() < 0.05 * wanted.0.abs().max(1.0)
+                    && (drawn.1 - wanted.1).abs() < 0.05 * wanted.1.max(0.1 * most),
+                "{id}: {drawn:?}, {wanted:?}"
+            );
         }
-        let of = |summary: &Value, name: &str| summary[name]["median"].as_f64().unwrap();
-        let ratio = if focus == "latency" {
-            of(&theirs, "p50_us") / of(&ours, "p50_us")
-        } else {
-            of(&ours, "jobs_per_second") / of(&theirs, "jobs_per_second")
-        };
-        wanted.entry(text("network").into()).or_default().push(ratio);
     }
-    for series in chart["series"].as_array().unwrap() {
-        let mut shown: Vec<f64> = series["points"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|point| point[1].as_f64().unwrap())
-            .collect();
-        let mut wanted = wanted.remove(series["name"].as_str().unwrap()).unwrap();
-        shown.sort_by(f64::total_cmp);
-        wanted.sort_by(f64::total_cmp);
-        assert!(
-            shown.len() == wanted.len()
-                && shown.iter().zip(&wanted).all(|(one, other)| close(*one, *other, 1e-9)),
-            "{shown:?} {wanted:?}"
-        );
-    }
-    assert!(wanted.is_empty());
+    assert!(wanted.lines.is_empty() && wanted.bars.is_empty(), "{id} lacks {wanted:?}");
 }
 
-fn open(page: &Path) -> Option<Value> {
+/// Bars are as long as their values, in words and in pixels.
+fn check_bars(id: &str, shown: &[Value], wanted: &Chart) {
+    assert!(wanted.lines.is_empty(), "{id}");
+    let mut left = wanted.bars.clone();
+    let bars: Vec<(f64, f64, f64)> = shown
+        .iter()
+        .map(|bar| {
+            let value = spoken(text(bar, "text"));
+            let is_wanted = |(name, look, wanted): &(String, String, f64)| {
+                (name.as_str(), look.as_str()) == (text(bar, "name"), text(bar, "look"))
+                    && close(value, *wanted, 0.01 + 0.005 / wanted)
+            };
+            let found = left.iter().position(is_wanted);
+            let found = found.unwrap_or_else(|| panic!("{id}: {bar} is not of {left:?}"));
+            let (.., value) = left.remove(found);
+            (value, bar["from"].as_f64().unwrap(), bar["to"].as_f64().unwrap())
+        })
+        .collect();
+    assert!(left.is_empty(), "{id} lacks {left:?}");
+    let most = bars.iter().map(|(value, ..)| *value).fold(0.0, f64::max);
+    for (value, from, to) in bars {
+        assert!(from > -0.01 && from < to && to < 1.02, "{id}: {from} to {to}");
+        if id.starts_with("throughput") {
+            assert!(from.abs() < 0.001 && (to - value / most).abs() < 0.02, "{id}: {value}, {to}");
+        }
+    }
+}
+
+/// A value as the page writes it: `1,234 jobs/s`, `0.52 ×`.
+fn spoken(text: &str) -> f64 {
+    text.split(' ').next().unwrap().replace(',', "").parse().unwrap()
+}
+
+/// A loss is shown as one, everywhere, and the strongest and the weakest result come first.
+fn check_standings(page: &Value, report: &Value) {
+    let ratios = ratios(report);
+    for ratio in &ratios {
+        let figures = list(page, "figures");
+        let words = format!("ratios-{}", ratio.network);
+        let id = words.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
+        let chart = figures.iter().find(|figure| text(figure, "id") == id).unwrap();
+        let name = format!("{} · {}", ratio.scenario, ratio.via);
+        let bar = list(chart, "bars").iter().find(|bar| text(bar, "name") == name).unwrap();
+        assert_eq!(text(bar, "look"), ratio.standing, "{name}: {}", ratio.value);
+        let legend = list(chart, "legend").iter().find(|entry| entry["look"] == bar["look"]);
+        let legend = legend.expect("the legend explains each bar");
+        assert_eq!(legend["colour"], bar["colour"], "{name}");
+    }
+    let look = |name: &str| {
+        let legends = list(page, "figures").iter().flat_map(|figure| list(figure, "legend"));
+        let mut looks = legends.filter(|entry| text(entry, "look") == name);
+        looks.next().map(|entry| text(entry, "colour").to_owned())
+    };
+    assert!(ratios.is_empty() || look("ahead") != look("behind"));
+    let values = ratios.iter().map(|ratio| ratio.value);
+    let (most, least) = (values.clone().reduce(f64::max), values.reduce(f64::min));
+    let tiles = list(page, "tiles");
+    if ratios.len() > 1 {
+        for (at, over, value) in [(0, "strongest result", most), (1, "weakest result", least)] {
+            let (tile, value) = (&tiles[at], value.unwrap());
+            assert!(text(tile, "over").starts_with(over), "{tile}");
+            assert!(close(spoken(text(tile, "value")), value, 0.02), "{tile}: {value}");
+            let ratio = ratios.iter().find(|ratio| ratio.value == value).unwrap();
+            assert_eq!(text(tile, "standing"), ratio.standing, "{tile}");
+        }
+    }
+    assert!(!tiles.is_empty() || list(report, "figures").iter().all(|figure| samples(figure) > 0));
+}
+
+/// Every figure has its row, and no percentile that its samples can't give.
+fn check_rows(page: &Value, report: &Value) {
+    let figures = list(report, "figures");
+    let rows = list(page, "rows");
+    assert_eq!(rows.len(), figures.len());
+    let ratios = ratios(report);
+    for figure in figures {
+        let is_of = |row: &&Value| {
+            row["network"] == figure["network"]
+                && row["scenario"] == figure["scenario"]
+                && row["cells"][0] == figure["via"]
+        };
+        let row = rows.iter().find(is_of).unwrap_or_else(|| panic!("{figure} has no row"));
+        let is_given = !figure["summary"].is_null()
+            && samples(figure) >= 100
+            && figure["summary"]["p99_us"]["median"].as_f64().unwrap() > 0.0;
+        assert_eq!(row["cells"][4] != "–", is_given, "{row}: {} samples", samples(figure));
+        let ratio = ratios.iter().find(|ratio| {
+            ratio.network == figure["network"]
+                && ratio.scenario == figure["scenario"]
+                && ratio.via == figure["via"]
+        });
+        assert_eq!(text(row, "standing"), ratio.map_or("", |ratio| ratio.standing), "{row}");
+    }
+}
+
+/// The committed reports. Pages that somebody has drawn beside them are no reports.
+fn committed() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_report = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "json");
+    let mut reports: Vec<PathBuf> = files.filter(is_report).collect();
+    reports.sort();
+    assert!(reports.len() >= 17, "{reports:?}");
+    reports
+}
+
+#[test]
+fn every_committed_report_has_a_page_that_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
-    let probed = folder.path().join("probed.html");
-    let text = std::fs::read_to_string(page).unwrap();
-    for outside in ["src=\"http", "url(http", "@import", "sourceMappingURL"] {
-        assert!(!text.contains(outside), "the page asks for {outside}");
-    }
-    std::fs::write(&probed, text.replace("</body>", &format!("{PROBE}</body>"))).unwrap();
-    let chromium = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-        ])
-        .args([
-            "--disable-component-update",
-            "--disable-sync",
-            "--host-resolver-rules=MAP * ~NOTFOUND",
-            "--window-size=1300,1600",
-        ])
-        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
-        .args(["--virtual-time-budget=10000", "--dump-dom"])
-        .arg(format!("file://{}", probed.display()))
-        .output();
-    let output = match chromium {
-        Ok(output) => output,
-        Err(error) => {
-            skip(&format!("chromium can't be run: {error}"));
-            return None;
+    let page = folder.path().join("page.html");
+    for file in committed() {
+        let drawn = benchmark().arg("page").args([&file, &page]).output().unwrap();
+        assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+        let report = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let page = std::fs::read_to_string(&page).unwrap();
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        eprintln!("{name}");
+        check(&page, &report, Scheme::Light);
+        if OPENED_IN_THE_DARK.contains(&name) {
+            check(&page, &report, Scheme::Dark);
         }
-    };
-    let dom = String::from_utf8_lossy(&output.stdout);
-    let found =
-        dom.split_once("<pre id=\"probe\">").and_then(|(_, rest)| rest.split_once("</pre>"));
-    let Some((json, _)) = found else {
-        panic!("the page's scripts did not finish: {}", String::from_utf8_lossy(&output.stderr))
-    };
-    let json = json.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-    Some(serde_json::from_str(&json).unwrap())
+    }
+}
+
+#[test]
+fn committed_reports_are_small_and_their_pages_are_not_committed() {
+    let ignored = include_str!("../../../.gitignore");
+    assert!(ignored.lines().any(|line| line == "/benchmark/results/*.html"), "{ignored}");
+    let bytes: u64 = committed().iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes < MOST_BYTES, "{bytes}");
 }

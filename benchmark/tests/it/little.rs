@@ -104,7 +104,7 @@ fn its_views_are_made_of_the_json_alone(folder: &Path) {
     );
     assert!(
         readme.contains("one client posts one job at a time (median)")
-            && readme.contains("sound.html"),
+            && readme.contains("The whole report: `sound.json`"),
         "{readme}"
     );
 }

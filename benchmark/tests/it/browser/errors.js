@@ -1,0 +1,3 @@
+// Before the page's own scripts: what goes wrong in them.
+window.wrong = [];
+window.addEventListener('error', (event) => window.wrong.push(event.message));
