@@ -76,7 +76,7 @@ fn said(figure: &Figure) -> String {
 }
 
 /// The scenario that keeps most of its nearby rate on a network that is far and nothing else:
-/// without loss, limited rate, or variables of its own.
+/// without loss or a limited rate, with a work server at full speed and default variables.
 fn distance(report: &Report) -> Option<Highlight> {
     let rates: Vec<(&Figure, f64, f64)> =
         report.figures.iter().filter_map(|figure| plain_rate(report, figure)).collect();
@@ -113,7 +113,9 @@ fn plain_rate<'a>(report: &Report, figure: &'a Figure) -> Option<(&'a Figure, f6
 
 fn is_plain(network: &MeasuredNetwork) -> bool {
     let link = &network.network.near_to_far;
-    link.rate.is_none() && link.loss == 0.0 && network.network.variables.is_empty()
+    let is_server_free = network.network.server_jobs_per_second.is_none();
+    let is_default = network.network.variables.is_empty();
+    link.rate.is_none() && link.loss == 0.0 && is_server_free && is_default
 }
 
 fn rate(figure: &Figure) -> Option<f64> {
@@ -217,4 +219,83 @@ fn headline(report: &Report, ours: &Figure) -> Option<Highlight> {
         text: format!("{}{}", ours.title, against.unwrap_or_default()),
         standing: comparison.map(|comparison| comparison.standing),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::network::Network;
+    use crate::report::machine::Machine;
+    use crate::report::{Counts, Timeline};
+    use crate::scenario::Parameters;
+
+    fn report(rates: &[(&str, Via, f64)]) -> Report {
+        let mut report = Report::begin(Machine::this(), Parameters::default(), Vec::new());
+        for (name, round_trip_ms) in [("near", 0.1), ("wan", 100.0)] {
+            let round_trip = Duration::from_secs_f64(round_trip_ms / 1e3);
+            let network = Network::with_round_trip(name, name, round_trip);
+            report.networks.push(MeasuredNetwork { network, round_trip_ms });
+        }
+        for (network, via, jobs_per_second) in rates {
+            let counts = Counts { stored: 1000, arrived: 1000, ..Counts::default() };
+            let jobs_per_second = *jobs_per_second;
+            let mut figure = Figure {
+                network: (*network).into(),
+                scenario: "sustained".into(),
+                title: "clients post".into(),
+                focus: Focus::Throughput,
+                via: *via,
+                summary: None,
+                runs: vec![Run { jobs_per_second, counts, ..Run::default() }],
+            };
+            figure.summarise();
+            report.figures.push(figure);
+        }
+        report
+    }
+
+    fn values(report: &Report) -> Vec<(String, String, Option<Standing>)> {
+        of(report).into_iter().map(|one| (one.over, one.value, one.standing)).collect()
+    }
+
+    #[test]
+    fn the_strongest_and_the_weakest_result_come_first() {
+        let report = report(&[
+            ("near", Via::Http, 500.0),
+            ("near", Via::Crate, 1000.0),
+            ("wan", Via::Http, 400.0),
+            ("wan", Via::Crate, 10.0),
+        ]);
+        let expected = [
+            ("strongest result · wan", "40.0 ×", Some(Standing::Ahead)),
+            ("weakest result · near", "0.50 ×", Some(Standing::Behind)),
+            ("kept over the distance · wan", "80 %", None),
+            ("jobs lost", "none", None),
+        ];
+        let expected =
+            expected.map(|(over, value, standing)| (over.into(), value.into(), standing));
+        assert_eq!(values(&report), expected);
+    }
+
+    #[test]
+    fn without_a_baseline_nothing_is_compared_and_a_failure_is_told() {
+        let mut report = report(&[("wan", Via::Http, 400.0)]);
+        assert_eq!(values(&report), [("jobs lost".into(), "none".into(), None)]);
+        report.figures[0].runs[0].failures.push("a job was lost".into());
+        let failed = ("not as it should be".into(), "1".into(), Some(Standing::Behind));
+        assert_eq!(values(&report), [failed]);
+    }
+
+    #[test]
+    fn cuts_of_one_scenario_are_one_range() {
+        let mut report = report(&[("near", Via::Http, 500.0), ("wan", Via::Http, 400.0)]);
+        for (figure, seconds) in report.figures.iter_mut().zip([0.375, 2.5]) {
+            let timeline = Timeline { resumed_seconds: Some(seconds), ..Timeline::default() };
+            figure.runs[0].timeline = Some(timeline);
+        }
+        let cuts = values(&report).into_iter().find(|(over, ..)| over.contains("cut"));
+        assert_eq!(cuts.unwrap().1, "375 ms to 2.50 s");
+    }
 }

@@ -1,4 +1,4 @@
-//! On what it was measured.
+//! The machine, the system and the program that a report was measured with.
 
 use std::fs;
 use std::process::Command;
@@ -12,16 +12,16 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) memory_mib: u64,
     pub(crate) kernel: String,
-    /// What the kernel uses where nobody asks for another.
+    /// The congestion control that the kernel uses by default.
     pub(crate) default_congestion_control: String,
-    /// Of this program's source, with a `+` where it had changes of its own; empty where there is
-    /// no repository.
+    /// The commit of this program's source, with a `+` where the source had uncommitted changes;
+    /// empty where there is no repository.
     pub(crate) commit: String,
     /// `release` or `debug`.
     pub(crate) build: String,
     /// This program's version.
     pub(crate) version: String,
-    /// The baseline's.
+    /// The version of the baseline.
     pub(crate) faktory_crate: String,
 }
 

@@ -55,14 +55,14 @@ pub(crate) struct Run {
     pub(crate) cut_short: bool,
     pub(crate) generator_late_p99_us: Option<u64>,
     pub(crate) counts: Counts,
-    /// The whole of it, preparation and looking after jobs included, in seconds.
+    /// How long the run took with its preparation and the search for its jobs, in seconds.
     pub(crate) took_seconds: f64,
     /// The share of the machine's processor time that other machines took.
     pub(crate) stolen_share: f64,
     pub(crate) link: Option<Watched>,
     /// Jobs lost or doubled, errors: the whole report counts as failed.
     pub(crate) failures: Vec<String>,
-    /// Why this run does not count: the emulator was not sound. It was measured again.
+    /// Why the run does not count and was measured again: the emulator was not sound.
     pub(crate) void: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Counts {
     pub(crate) not_stored: u64,
     /// Found in the work server, or run.
     pub(crate) arrived: u64,
-    /// Different jobs among those; none where only their number was looked at.
+    /// Different jobs among the arrived ones; none where only the number of jobs was compared.
     pub(crate) distinct: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Run {
         Some(counters.bytes as f64 / self.counts.arrived.max(1) as f64)
     }
 
-    /// Whether it counts.
+    /// Whether the run counts.
     pub(crate) const fn is_sound(&self) -> bool {
         self.void.is_empty() && self.failures.is_empty()
     }

@@ -7,13 +7,13 @@ use crate::measure::Spread;
 /// The rate of jobs over a time in which the link was cut.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Timeline {
-    /// How long each step is, in seconds.
+    /// The length of a step, in seconds.
     pub(crate) step_seconds: f64,
     pub(crate) jobs_per_second: Vec<f64>,
     /// When the link was cut, and when it was whole again, in seconds.
     pub(crate) cut: (f64, f64),
-    /// How long after that four fifths of the rate before were reached again, in seconds; `None`
-    /// where they were not.
+    /// How long after the cut four fifths of the rate before the cut were reached again, in
+    /// seconds; `None` where they were not reached.
     pub(crate) resumed_seconds: Option<f64>,
     /// Jobs that the work server has reserved for nobody.
     pub(crate) stranded: u64,

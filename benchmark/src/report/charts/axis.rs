@@ -7,6 +7,9 @@ use crate::report::numbers::plain;
 
 /// How many ticks fit an axis.
 const MOST_TICKS: usize = 7;
+/// Into how many parts even steps divide an axis.
+const PARTS: f64 = 4.0;
+const PARTS_OF_WIDE: f64 = 8.0;
 /// The steps of a decade.
 const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
 /// What counts as equal, in relation to a step.
@@ -48,7 +51,8 @@ impl Axis {
         let (low, high) = range(values.into_iter().filter(|value| *value > 0.0))?;
         let grow = (least * low / high).max(1.0).sqrt();
         let (low, high) = (low / grow, high * grow);
-        let ends = if high <= 2.0 * low { even_ends(low, high) } else { decade_ends(low, high) };
+        let ends =
+            if high <= 2.0 * low { even_ends(low, high, PARTS) } else { decade_ends(low, high) };
         Some(Self { label: label.into(), scale: Scale::Logarithmic, ..ends })
     }
 
@@ -56,16 +60,16 @@ impl Axis {
     pub(super) fn from_zero(label: &str, values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let (_, high) = range(values.into_iter().chain([0.0]))?;
         let high = if high > 0.0 { high } else { 1.0 };
-        Some(Self { label: label.into(), ..even_ends(0.0, high) })
+        Some(Self { label: label.into(), ..even_ends(0.0, high, PARTS) })
     }
 
-    /// The same, with its end at the greatest value.
+    /// A linear axis from 0 to exactly the greatest of the values, for a wide chart.
     pub(super) fn up_to(label: &str, values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let (_, high) = range(values.into_iter().chain([0.0]))?;
-        let mut axis = Self::from_zero(label, [high])?;
-        axis.max = axis.max.min(high.max(f64::MIN_POSITIVE));
-        axis.ticks.retain(|tick| tick.at <= high);
-        Some(axis)
+        let max = if high > 0.0 { high } else { 1.0 };
+        let mut axis = even_ends(0.0, max, PARTS_OF_WIDE);
+        axis.ticks.retain(|tick| tick.at <= max);
+        Some(Self { label: label.into(), max, ..axis })
     }
 
     /// An axis of percentiles, which spreads the nines (see [`place`]), for so many samples.
@@ -102,9 +106,9 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// Ends and ticks at even steps.
-fn even_ends(low: f64, high: f64) -> Axis {
-    let wanted = (high - low).max(f64::MIN_POSITIVE) / 4.0;
+/// Ends and ticks at even steps, about as many as `parts`.
+fn even_ends(low: f64, high: f64, parts: f64) -> Axis {
+    let wanted = (high - low).max(f64::MIN_POSITIVE) / parts;
     let decade = 10_f64.powf((wanted.log10() + TOLERANCE).floor());
     let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|step| step * decade);
     let step = steps.into_iter().find(|step| *step >= wanted * (1.0 - TOLERANCE)).unwrap_or(wanted);
@@ -174,7 +178,7 @@ mod tests {
         let axis = Axis::from_zero("seconds", [38.0, 3.0]).unwrap();
         assert_eq!(described(&axis), (0.0, 40.0, vec!["0", "10", "20", "30", "40"]));
         let axis = Axis::up_to("seconds", [63.0]).unwrap();
-        assert_eq!(described(&axis), (0.0, 63.0, vec!["0", "20", "40", "60"]));
+        assert_eq!(described(&axis), (0.0, 63.0, vec!["0", "10", "20", "30", "40", "50", "60"]));
         let axis = Axis::from_zero("jobs a second", [0.0]).unwrap();
         assert_eq!(described(&axis), (0.0, 1.0, vec!["0", "0.25", "0.5", "0.75", "1"]));
     }

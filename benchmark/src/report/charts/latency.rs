@@ -7,7 +7,7 @@ use crate::report::numbers::count;
 use crate::report::{Figure, Report};
 
 /// Latencies that differ by less are drawn as if they differed by this factor.
-const LEAST_DIFFERENCE: f64 = 1.2;
+const LEAST_DIFFERENCE: f64 = 1.1;
 
 /// The charts of a scenario.
 pub(super) fn of(report: &Report, scenario: &Measured<'_>) -> Vec<Chart> {

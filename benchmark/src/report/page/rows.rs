@@ -59,7 +59,7 @@ fn row(report: &Report, figure: &Figure) -> Row {
         via: figure.via.name().into(),
         is_baseline: figure.via.is_baseline(),
         numbers: numbers(figure),
-        processor: figure.summary.as_ref().map_or_else(|| NOTHING.into(), processor),
+        processor: figure.summary.as_ref().map(processor).unwrap_or_default(),
         ratio: comparison.map_or_else(|| NOTHING.into(), |comparison| times(comparison.ratio)),
         standing: comparison.map(|comparison| comparison.standing),
     }
@@ -82,10 +82,13 @@ fn numbers(figure: &Figure) -> Vec<String> {
     ]
 }
 
-/// Each process's time for a job, without the emulator's.
+/// Each process's time for a job, without the emulator's; nothing where no jobs were counted.
 fn processor(summary: &Summary) -> String {
-    let each =
-        summary.processor_us_per_job.iter().filter(|(name, us)| *name != "emulator" && **us > 0.0);
+    let has_jobs = summary.jobs_per_second.max > 0.0;
+    let each = summary
+        .processor_us_per_job
+        .iter()
+        .filter(|(name, us)| has_jobs && *name != "emulator" && **us > 0.0);
     let each: Vec<String> = each.map(|(name, us)| format!("{name} {}", number(*us))).collect();
     if each.is_empty() { NOTHING.into() } else { each.join(", ") }
 }

@@ -82,8 +82,8 @@ fn labels_do_not_collide(name: &str, axis: &Value) {
     );
 }
 
-/// The data fill the axis: less than a decade is added on both sides together where all values are
-/// about the same, and less than a step of 1, 2, 5 and 10 on each side elsewhere.
+/// The data fill the axis: where all values are about the same, rates get a decade and other values
+/// a tenth around them; beyond that, an axis has less than a step of 1, 2, 5 and 10 on each side.
 fn range_follows_the_data(id: &str, lines: &Value, axis: &str, place: usize) {
     let values: Vec<f64> = list(lines, "series")
         .iter()
@@ -97,9 +97,10 @@ fn range_follows_the_data(id: &str, lines: &Value, axis: &str, place: usize) {
         max <= high * 2.0
     } else {
         let is_rate = id.starts_with("throughput");
-        let spread: f64 = if is_rate { 10.0 } else { 1.2 };
+        let spread: f64 = if is_rate { 10.0 } else { 1.1 };
         let grown = (spread * low / high).max(1.0).sqrt();
-        low / min <= 2.51 * grown && max / high <= 2.51 * grown
+        let step = if high * grown <= 2.0 * low / grown { 1.5 } else { 2.51 };
+        low / min <= step * grown && max / high <= step * grown
     };
     assert!(
         min <= low * 1.001 && max >= high * 0.999 && is_near,
