@@ -1,21 +1,21 @@
-//! BEAT: a worker's sign of life, and the state that the server answers with.
+//! BEAT: the heartbeat of a worker, and the worker's state that the server answers.
 
 use serde::{Deserialize, Serialize};
 
-/// What a worker may do. States only move forward.
+/// The state of a worker: what the server allows it to do. A state only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum WorkerState {
-    /// Fetches and runs.
+    /// The worker fetches jobs and runs them.
     #[default]
     Running,
-    /// Fetches no more, finishes what it has.
+    /// The worker fetches no more jobs and finishes those that it has.
     Quiet,
-    /// Ends.
+    /// The worker ends.
     Terminate,
 }
 
 impl WorkerState {
-    /// The word on the wire; none for a running worker.
+    /// The word for the state on the wire; `None` for a running worker.
     #[must_use]
     pub const fn word(self) -> Option<&'static str> {
         match self {
@@ -25,7 +25,7 @@ impl WorkerState {
         }
     }
 
-    /// The state behind a word; anything unknown is no change, hence running.
+    /// The state that a word names. An unknown word changes nothing, so it is read as running.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         match word {
@@ -36,16 +36,16 @@ impl WorkerState {
     }
 }
 
-/// One sign of life.
+/// The heartbeat of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Beat {
-    /// The worker.
+    /// The worker's id.
     pub wid: String,
-    /// The state that the worker declares itself to be in.
+    /// The state that the worker has chosen for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_state: Option<String>,
-    /// Its resident memory, in KiB.
+    /// The resident memory of the worker's process, in KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rss_kb: Option<i64>,
 }
@@ -56,13 +56,14 @@ struct StateAnswer<'a> {
 }
 
 impl WorkerState {
-    /// The body of the answer to a beat; none for a running worker, who gets `+OK`.
+    /// The body of the answer to a heartbeat; `None` for a running worker, which gets `+OK`.
     #[must_use]
     pub fn answer_body(self) -> Option<Vec<u8>> {
         self.word().and_then(|state| serde_json::to_vec(&StateAnswer { state }).ok())
     }
 
-    /// Reads the body of an answer to a beat; what can't be read is no change.
+    /// Reads the body of an answer to a heartbeat. An unreadable body changes nothing, so it is
+    /// read as running.
     #[must_use]
     pub fn from_answer_body(body: &[u8]) -> Self {
         serde_json::from_slice::<StateAnswer<'_>>(body)
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_written_and_read() {
+    fn an_answer_to_a_beat_is_read_back_as_the_same_state() {
         for state in [WorkerState::Quiet, WorkerState::Terminate] {
             assert_eq!(WorkerState::from_answer_body(&state.answer_body().unwrap()), state);
         }

@@ -1,42 +1,45 @@
-//! Commands: a line into a command, a command into a line. The registry of all verbs.
+//! Commands, read from a line and written as a line. All verbs are listed here.
 
 use std::collections::HashMap;
 
 use crate::beat::Beat;
+use crate::excerpt::excerpt;
 use crate::failure::FailReport;
-use crate::job::{Job, ObjectWriter};
+use crate::job::Job;
 use crate::line::LineTooLong;
 use crate::mutation::Mutation;
+use crate::object_writer::ObjectWriter;
+use crate::push::encode_pushb;
 use crate::queue_command::QueueCommand;
 
-/// One command after the handshake.
+/// A command of a client, as it may follow the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// The client is done; no reply.
+    /// `END`: the client sends nothing more. There is no reply.
     End,
-    /// Take one job.
+    /// `PUSH`: store one job.
     Push(Box<Job>),
-    /// Take these jobs; the answer is a map of those that were refused.
+    /// `PUSHB`: store several jobs. The answer is a map of the jobs that were refused.
     PushBulk(Vec<Job>),
-    /// Hand out a job of the first of these queues that has one.
+    /// `FETCH`: hand out a job, from the first of these queues that has one.
     Fetch(Vec<String>),
-    /// This job is done.
+    /// `ACK`: the job with this id is done.
     Ack(String),
-    /// This job failed.
+    /// `FAIL`: a job failed.
     Fail(Box<FailReport>),
-    /// A worker lives.
+    /// `BEAT`: a worker is alive.
     Beat(Beat),
-    /// The server's account of itself.
+    /// `INFO`: report counts, sizes of queues and sets, and the state of the server.
     Info,
-    /// Forget everything.
+    /// `FLUSH`: delete every job and queue.
     Flush,
-    /// Change a set.
+    /// `MUTATE`: move or delete jobs of a set.
     Mutate(Mutation),
-    /// Change or time queues.
+    /// `QUEUE`: pause, resume or remove queues, or tell their latency.
     Queue(QueueCommand),
 }
 
-/// A line that is no command; displayed, it is the text of the server's `-ERR`.
+/// Why a line is no command. Its text is what the server answers after `-ERR`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CommandError(String);
@@ -47,19 +50,11 @@ impl From<LineTooLong> for CommandError {
     }
 }
 
-/// Characters of a client's own text that an error repeats.
-const EXCERPT_CHARS: usize = 200;
-
-/// The beginning of a client's text, fit to stand in an error line.
-pub(crate) fn excerpt(text: &str) -> String {
-    text.chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 impl Command {
-    /// Reads a line, given without its ending.
+    /// Reads a command from a line without its line ending.
     ///
     /// # Errors
-    /// With the text that a server answers.
+    /// Where the line is no command; the error is the text that a server answers.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
         let space = line.iter().position(|byte| *byte == b' ');
         let (verb, payload) = match space {
@@ -103,7 +98,7 @@ impl Command {
         }
     }
 
-    /// Appends the command as a line.
+    /// Appends the command as a line, with its line ending.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::End => out.extend_from_slice(b"END"),
@@ -120,7 +115,7 @@ impl Command {
                         json
                     })
                     .collect();
-                crate::push::encode_pushb(encoded.iter().map(Vec::as_slice), out);
+                encode_pushb(encoded.iter().map(Vec::as_slice), out);
                 return;
             }
             Self::Fetch(queues) => {
@@ -152,7 +147,7 @@ impl Command {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The command as a line of its own.
+    /// The command as a line, with its line ending.
     #[must_use]
     pub fn to_line(&self) -> Vec<u8> {
         let mut line = Vec::new();
@@ -176,7 +171,8 @@ fn fetch(payload: &[u8]) -> Result<Command, CommandError> {
     Ok(Command::Fetch(queues))
 }
 
-/// A map of texts that has a jid; anything else in it refuses the command, as with Faktory.
+/// The job id of an ACK: a map of texts with the member `jid`. A member that is no text makes the
+/// command invalid, as with Faktory.
 fn ack(payload: &[u8]) -> Option<String> {
     let mut members: HashMap<String, Option<String>> = serde_json::from_slice(payload).ok()?;
     members.remove("jid").map(Option::unwrap_or_default)
@@ -189,7 +185,7 @@ mod tests {
     use crate::raw_json::RawJson;
 
     #[test]
-    fn every_command_survives_its_line() {
+    fn every_command_is_read_back_from_its_own_line() {
         let job = Job {
             jid: "job-00000001".into(),
             jobtype: "t".into(),
@@ -228,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_or_hostile_verb_is_answered_briefly_on_one_line() {
+    fn a_huge_or_hostile_verb_gets_a_short_error_on_one_line() {
         let mut line = vec![b'x'; 1_000_000];
         line[1] = b'\r';
         let text = Command::parse(&line).unwrap_err().to_string();

@@ -1,32 +1,32 @@
-//! How a job failed: the record that the server keeps, and the report that a worker sends.
+//! The failure of a job: the record that the server keeps, and the report that a worker sends.
 
 use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
 
-/// The server cuts an error type here, in bytes.
+/// The most bytes of an error type that the server keeps.
 pub const ERROR_TYPE_BYTES_MAX: usize = 100;
-/// The server cuts a message here, in bytes.
+/// The most bytes of a message that the server keeps.
 pub const MESSAGE_BYTES_MAX: usize = 1000;
-/// The server keeps so many lines of backtrace.
+/// The most lines of a backtrace that the server keeps.
 pub const BACKTRACE_LINES_MAX: usize = 50;
 
 /// The failure record of a job, written by the server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Failure {
-    /// When it failed first, RFC 3339.
+    /// The time of the first failure, RFC 3339.
     pub failed_at: String,
-    /// When it is tried again, RFC 3339.
+    /// The time of the next try, RFC 3339.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub next_at: String,
-    /// What the last failure said.
+    /// The message of the last failure.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// The kind of the last failure.
+    /// The error type of the last failure.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub errtype: String,
-    /// Lines that say where it failed last.
+    /// The backtrace of the last failure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
     /// Retries done; 0 after the first failure.
@@ -45,27 +45,27 @@ impl Failure {
         }
     }
 
-    /// When the job first failed, where the record says so.
+    /// The time of the first failure, where the record holds a valid one.
     #[must_use]
     pub fn first_failed_at(&self) -> Option<Timestamp> {
         Timestamp::parse(&self.failed_at).ok()
     }
 }
 
-/// What a worker says of a failed job.
+/// The report of a worker about a job that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FailReport {
-    /// The job.
+    /// The job's id.
     #[serde(deserialize_with = "null_is_default")]
     pub jid: String,
-    /// The kind of failure.
+    /// The error type.
     #[serde(deserialize_with = "null_is_default")]
     pub errtype: String,
-    /// What went wrong.
+    /// The message of the error.
     #[serde(deserialize_with = "null_is_default")]
     pub message: String,
-    /// Lines that say where.
+    /// The lines of the backtrace.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
 }
@@ -77,7 +77,8 @@ fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'d
 }
 
 impl FailReport {
-    /// Trims and cuts as the server does, but never inside a character; blank becomes `unknown`.
+    /// The report, trimmed and cut as the server does, but never inside a character. A blank text
+    /// becomes `unknown`.
     #[must_use]
     pub fn within_limits(mut self) -> Self {
         self.errtype = cut(&self.errtype, ERROR_TYPE_BYTES_MAX);

@@ -1,35 +1,35 @@
-//! The handshake: the server's greeting, the client's HELLO, and the hash that stands for the
-//! password.
+//! The handshake: the server's greeting, the client's HELLO, and the hash of the password.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// `+HI {…}`: the first thing a server says.
+/// The greeting, `+HI {…}`: the first line of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
-    /// Protocol version; 2.
+    /// The version of the protocol: 2.
     pub v: u32,
-    /// Rounds of hashing, where a password is asked for.
+    /// The number of hashes to compute, where the server asks for a password.
     #[serde(rename = "i", skip_serializing_if = "Option::is_none", default)]
     pub iterations: Option<u32>,
-    /// Salt of this connection, where a password is asked for.
+    /// The salt of this connection, where the server asks for a password.
     #[serde(rename = "s", skip_serializing_if = "Option::is_none", default)]
     pub salt: Option<String>,
 }
 
-/// The greeting is not one.
+/// A text that is no greeting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("greeting is not Faktory's: {0:?}")]
 pub struct GreetingError(String);
 
-/// More rounds than any server asks for (4,000 to 8,095): a hostile one must not keep us busy.
+/// The most hashes that a greeting may ask for. Servers ask for 4,000 to 8,095; a hostile server
+/// must not keep the client busy.
 const ITERATIONS_MAX: u32 = 1_000_000;
 
 impl Greeting {
-    /// Reads the text of the greeting's simple reply.
+    /// Reads the greeting from the text of a simple reply.
     ///
     /// # Errors
-    /// Where it is not `HI` and a JSON object, or asks for more than a million rounds.
+    /// Where the text is not `HI` and a JSON object, or asks for more than a million hashes.
     pub fn parse(text: &[u8]) -> Result<Self, GreetingError> {
         let fault = || GreetingError(String::from_utf8_lossy(text).chars().take(100).collect());
         let json = text.strip_prefix(b"HI ").ok_or_else(fault)?;
@@ -45,36 +45,37 @@ impl Greeting {
     }
 }
 
-/// `HELLO {…}`: who the client is. A `wid` makes it a worker.
+/// The first line of a client, `HELLO {…}`: tells who the client is. A client with a `wid` is a
+/// worker.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hello {
-    /// Protocol version; 2.
+    /// The version of the protocol: 2.
     pub v: u8,
-    /// Worker id.
+    /// The worker's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wid: Option<String>,
-    /// The worker's host.
+    /// The name of the worker's host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-    /// The worker's process id.
+    /// The id of the worker's process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<i64>,
-    /// Free words about the worker.
+    /// Labels of the worker, chosen by its operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// See [`password_hash`].
+    /// The hash of the password, as [`password_hash`] computes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pwdhash: Option<String>,
 }
 
-/// The first line is not a HELLO.
+/// The reason why a first line is no HELLO.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
-    /// Another line.
+    /// The line does not begin with `HELLO {`.
     #[error("expected HELLO and a JSON object as the first line")]
     NotHello,
-    /// A HELLO whose JSON is not right.
+    /// The JSON behind HELLO is invalid, or a member has the wrong type.
     #[error("invalid HELLO: {0}")]
     Invalid(String),
 }
@@ -83,7 +84,7 @@ impl Hello {
     /// Reads a client's first line.
     ///
     /// # Errors
-    /// Where it is not `HELLO`, one space and a JSON object with members of the right types.
+    /// Where the line is not `HELLO`, one space and a JSON object with members of the right types.
     pub fn parse(line: &[u8]) -> Result<Self, HelloError> {
         let json = line
             .strip_prefix(b"HELLO ")
@@ -101,12 +102,13 @@ impl Hello {
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
-    // Strings and numbers always serialise; an empty object would be refused by the other side.
+    // Texts and numbers always serialise. If that failed, the other side would refuse the object.
     serde_json::to_vec(value).unwrap_or_else(|_| b"{}".to_vec())
 }
 
-/// The hash that a client sends for the password: SHA-256 of password and salt, then SHA-256 of the
-/// raw digest until `iterations` hashes are done, in lower-case hex (the scheme of Faktory 1.10.0).
+/// The hash that a client sends instead of the password, in lower-case hex: SHA-256 of password and
+/// salt, then SHA-256 of the raw digest, until `iterations` hashes are done. This is the scheme of
+/// Faktory 1.10.0.
 #[must_use]
 pub fn password_hash(password: &str, salt: &str, iterations: u32) -> String {
     let mut digest = Sha256::new().chain_update(password).chain_update(salt).finalize();
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_that_would_keep_us_busy_is_refused() {
+    fn a_greeting_that_asks_for_too_many_hashes_is_refused() {
         assert!(Greeting::parse(br#"HI {"v":2,"i":4000000000,"s":"x"}"#).is_err());
         assert!(Greeting::parse(b"220 mail.example.org ESMTP").is_err());
     }
@@ -149,7 +151,7 @@ mod tests {
         }
     }
 
-    // Computed with Python's hashlib from the scheme in the docstring.
+    // The long hash was computed with Python's hashlib after the scheme of `password_hash`.
     #[test]
     fn the_password_hash_is_the_one_that_faktory_computes() {
         assert_eq!(password_hash("foobar", "55104dc76695721d", 1), {

@@ -1,85 +1,85 @@
-//! INFO: the server's account of itself.
+//! INFO: the counts and sizes that a server reports about itself.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The whole answer.
+/// The answer to INFO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Info {
-    /// The server's time, RFC 3339.
+    /// The time of the server, RFC 3339.
     pub now: String,
-    /// The server's time of day, `HH:MM:SS UTC`.
+    /// The time of day at the server, `HH:MM:SS UTC`.
     pub server_utc_time: String,
-    /// Jobs.
+    /// Counts of jobs.
     pub faktory: FaktoryInfo,
-    /// The process.
+    /// The state of the process.
     pub server: ServerInfo,
 }
 
-/// Jobs, by where they are.
+/// Counts of jobs: waiting, in each set, and ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FaktoryInfo {
-    /// Jobs waiting in each queue.
+    /// The number of jobs that wait in each queue.
     pub queues: BTreeMap<String, u64>,
-    /// Jobs in each set.
+    /// The number of jobs in each set.
     pub sets: SetSizes,
-    /// Periodic tasks, by name.
+    /// The periodic tasks of the server, by name.
     pub tasks: BTreeMap<String, TaskInfo>,
-    /// Failures since the beginning, expired reservations included.
+    /// Failures since the store was made, with expired reservations.
     pub total_failures: u64,
-    /// Jobs that ended, well or not, since the beginning.
+    /// Runs that ended since the store was made, by success or failure.
     pub total_processed: u64,
-    /// Jobs waiting in queues now.
+    /// The number of jobs that wait in all queues.
     pub total_enqueued: u64,
-    /// Queues known.
+    /// The number of queues.
     pub total_queues: u64,
 }
 
-/// Jobs in each set.
+/// The number of jobs in each set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SetSizes {
-    /// Failed for good.
+    /// Jobs that failed and are not tried again.
     pub dead: u64,
-    /// To be tried again.
+    /// Jobs that failed and will be tried again.
     pub retries: u64,
-    /// For later.
+    /// Jobs that are not yet due.
     pub scheduled: u64,
-    /// Fetched and not finished.
+    /// Jobs that are reserved: fetched and not finished.
     pub working: u64,
 }
 
-/// One periodic task; which members it has depends on the task.
+/// A periodic task of the server. Each task has some of the members only.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TaskInfo {
-    /// Things it ended because nobody cared for them any more.
+    /// Reservations or workers that the task ended because their time was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reaped: Option<u64>,
-    /// Runs.
+    /// The number of times that the task ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cycles: Option<u64>,
-    /// Jobs that it moved on.
+    /// Jobs that the task moved into their queues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enqueued: Option<u64>,
-    /// What it looks after.
+    /// The number of things that the task looks after.
     pub size: u64,
-    /// Seconds spent.
+    /// Seconds that the task has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wall_time_sec: Option<f64>,
 }
 
-/// The process.
+/// The state of the server's process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServerInfo {
-    /// What it is.
+    /// The name of the server.
     pub description: String,
-    /// Its version.
+    /// The version of Faktory whose protocol the server speaks.
     pub faktory_version: String,
-    /// Seconds since it started.
+    /// Seconds since the start.
     pub uptime: u64,
-    /// Connections now.
+    /// Open connections.
     pub connections: u64,
-    /// Commands since it started.
+    /// Commands since the start.
     pub command_count: u64,
     /// Memory in use, in MB.
     pub used_memory_mb: u64,

@@ -2,15 +2,18 @@
 
 mod beat;
 mod command;
+mod excerpt;
 mod failure;
 mod hello;
 mod info;
 mod job;
 mod line;
 mod mutation;
+mod object_writer;
 mod push;
 mod queue_command;
 mod raw_json;
+mod refusal;
 mod reply;
 mod report_refusal;
 mod timestamp;
@@ -28,9 +31,10 @@ pub use job::{
 };
 pub use line::{LineDecoder, LineTooLong};
 pub use mutation::{Filter, Mutation, MutationKind, TargetSet};
-pub use push::{PushResults, Refusal, encode_pushb};
+pub use push::{PushResults, encode_pushb};
 pub use queue_command::QueueCommand;
 pub use raw_json::{InvalidJson, RawJson};
+pub use refusal::Refusal;
 pub use reply::{ProtocolError, Reply, ReplyDecoder};
 pub use report_refusal::ReportRefusal;
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -1,18 +1,18 @@
-//! Commands as lines: LF ends one, a CR in front of it belongs to the ending, any other byte is
-//! data.
+//! Lines in a stream of bytes. LF ends a line, a CR before the LF belongs to the line ending, and
+//! any other byte is data.
 
 use bytes::{Bytes, BytesMut};
 
-/// A line grew beyond what the reader allows; the connection can't go on, because its end is
-/// unknown.
+/// A line is longer than allowed. The connection can't go on, because the beginning of the next
+/// line is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line longer than {limit} bytes")]
 pub struct LineTooLong {
-    /// Bytes allowed in one line.
+    /// The bytes that are allowed in one line.
     pub limit: usize,
 }
 
-/// Cuts a stream of bytes into lines without looking at a byte twice.
+/// A decoder that cuts a stream of bytes into lines. No byte is searched twice.
 #[derive(Debug)]
 pub struct LineDecoder {
     limit: usize,
@@ -20,22 +20,22 @@ pub struct LineDecoder {
 }
 
 impl LineDecoder {
-    /// A decoder that allows lines of up to `limit` bytes, their ending not counted.
+    /// A decoder that allows lines of up to `limit` bytes. The line ending does not count.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         Self { limit, scanned: 0 }
     }
 
-    /// Takes the next whole line, without its ending, off the front of `buffer`; `None` until one
-    /// is there.
+    /// Takes the next whole line, without its line ending, from the front of `buffer`; `None` while
+    /// the line is incomplete.
     ///
     /// # Errors
-    /// Where more than the limit has arrived without a line feed.
+    /// Where a line, or its incomplete beginning, is longer than the limit.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, LineTooLong> {
         let unseen = buffer.get(self.scanned..).unwrap_or_default();
         let Some(found) = unseen.iter().position(|byte| *byte == b'\n') else {
             self.scanned = buffer.len();
-            // One more for the CR that may stand in front of the line feed to come.
+            // One byte more is allowed: a CR may stand before the LF that is still missing.
             return if self.scanned > self.limit + 1 {
                 Err(LineTooLong { limit: self.limit })
             } else {

@@ -1,20 +1,20 @@
-//! MUTATE: moving and removing jobs in the scheduled, retries and dead sets.
+//! MUTATE: moves or deletes jobs of the scheduled, retries and dead sets.
 
 use serde::{Deserialize, Serialize};
 
-/// The set that a mutation works on.
+/// The set that a mutation changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetSet {
-    /// Jobs for later.
+    /// Jobs that are not yet due.
     Scheduled,
     /// Failed jobs that will be tried again.
     Retries,
-    /// Failed jobs that will not.
+    /// Failed jobs that will not be tried again.
     Dead,
 }
 
 impl TargetSet {
-    /// The word on the wire.
+    /// The word for it on the wire.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -29,21 +29,21 @@ impl TargetSet {
     }
 }
 
-/// What happens to the jobs.
+/// The operation of a mutation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MutationKind {
-    /// All go, whatever the filter.
+    /// Deletes all jobs of the set; the filter is ignored.
     Clear,
-    /// To the dead set.
+    /// Moves jobs to the dead set.
     Kill,
-    /// Gone.
+    /// Deletes jobs.
     Discard,
-    /// Back into their queues.
+    /// Moves jobs to the end of their queues.
     Requeue,
 }
 
 impl MutationKind {
-    /// The word on the wire.
+    /// The word for it on the wire.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -61,30 +61,30 @@ impl MutationKind {
     }
 }
 
-/// Which jobs. Where ids are given only they count; else those that match all that is given; an
-/// empty filter is everything.
+/// The jobs that a mutation selects. Where ids are given, only the ids count; otherwise a job must
+/// match every given member. An empty filter selects every job.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filter {
     /// Job ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jids: Option<Vec<String>>,
-    /// Called so, but a glob over the job's whole JSON: `*`, `?`, `[…]`.
+    /// A glob (`*`, `?`, `[…]`) over the whole JSON of a job; the name is Faktory's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regexp: Option<String>,
-    /// A job type.
+    /// The job type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobtype: Option<String>,
 }
 
-/// One mutation.
+/// A MUTATE command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mutation {
-    /// What happens.
+    /// The operation.
     pub kind: MutationKind,
-    /// Where.
+    /// The set that is changed.
     pub target: TargetSet,
-    /// To which jobs.
+    /// The jobs that are selected.
     pub filter: Filter,
 }
 
@@ -97,10 +97,9 @@ struct Document {
 }
 
 impl Mutation {
-    /// Reads what follows the verb. The error is the text that the server answers with.
+    /// Reads the text behind the verb. The error is the text that the server answers.
     pub(crate) fn parse(payload: &[u8]) -> Result<Self, String> {
-        // Faktory splits the line at spaces and wants two parts, so JSON with a space anywhere is
-        // refused.
+        // Faktory splits the line at spaces and expects two parts, so JSON with a space is refused.
         if payload.is_empty() || payload.contains(&b' ') {
             return Err("invalid format".into());
         }
@@ -110,14 +109,14 @@ impl Mutation {
         let target =
             TargetSet::from_word(&document.target).ok_or("invalid target for mutation command")?;
         let mut filter = document.filter.unwrap_or_default();
-        // As with Faktory, what is empty is not there.
+        // As with Faktory, an empty member counts as absent.
         filter.jids = filter.jids.filter(|jids| !jids.is_empty());
         filter.regexp = filter.regexp.filter(|pattern| !pattern.is_empty());
         filter.jobtype = filter.jobtype.filter(|job_type| !job_type.is_empty());
         Ok(Self { kind, target, filter })
     }
 
-    /// Appends the payload: compact, with every space inside a string escaped.
+    /// Appends the text behind the verb: compact JSON in which every space is escaped.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let filter = (self.filter != Filter::default()).then(|| self.filter.clone());
         let document =

@@ -1,20 +1,23 @@
-//! QUEUE: pausing, resuming, removing and timing queues.
+//! QUEUE: pauses, resumes and removes queues, and tells their latency.
 
-/// One QUEUE command. A first name of `*` stands for all known queues.
+use crate::excerpt::excerpt;
+
+/// A QUEUE command with the names of queues. Where the first name is `*`, all known queues are
+/// meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueCommand {
-    /// Age of the job at the head of each.
+    /// Tells for each queue how long its first job has waited.
     Latency(Vec<String>),
-    /// No fetches from them any more.
+    /// Hands out no jobs of these queues until they are resumed.
     Pause(Vec<String>),
-    /// Fetches again.
+    /// Hands out jobs of these queues again.
     Resume(Vec<String>),
-    /// Their jobs, and they themselves, go.
+    /// Deletes these queues and their jobs.
     Remove(Vec<String>),
 }
 
 impl QueueCommand {
-    /// Reads what follows the verb. The error is the text that the server answers with.
+    /// Reads the text behind the verb. The error is the text that the server answers.
     pub(crate) fn parse(payload: &str) -> Result<Self, String> {
         let mut words = payload.split(' ').filter(|word| !word.is_empty());
         let subcommand =
@@ -26,10 +29,7 @@ impl QueueCommand {
             "RESUME" => Self::Resume,
             "REMOVE" => Self::Remove,
             _ => {
-                return Err(format!(
-                    "no such QUEUE subcommand: {}",
-                    crate::command::excerpt(subcommand)
-                ));
+                return Err(format!("no such QUEUE subcommand: {}", excerpt(subcommand)));
             }
         };
         if names.is_empty() {

@@ -1,16 +1,16 @@
-//! JSON that is carried, not interpreted: valid, but otherwise left as it came.
+//! JSON that is carried without being interpreted: checked, and then kept byte for byte.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// The text is not JSON.
+/// A text that is not JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("not valid JSON: {0}")]
 pub struct InvalidJson(#[from] serde_json::Error);
 
-/// One JSON value as text, byte for byte.
+/// A JSON value as text, kept byte for byte.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawJson(String);
 
@@ -24,7 +24,7 @@ impl RawJson {
         Ok(Self(raw.get().into()))
     }
 
-    /// Takes text that the caller already knows to be one JSON value; it is not looked at again.
+    /// Wraps a text that the caller knows to be one JSON value, without a second check.
     #[must_use]
     pub fn from_checked(text: String) -> Self {
         Self(text)
@@ -36,19 +36,19 @@ impl RawJson {
         &self.0
     }
 
-    /// The first character says what kind of value it is.
+    /// True where the text begins with this character, which tells the kind of the value.
     pub(crate) fn starts_with(&self, first: char) -> bool {
         self.0.starts_with(first)
     }
 
-    /// An object or array without members.
+    /// True for an object or array without members.
     pub(crate) fn is_empty_container(&self) -> bool {
         let inner = self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or("");
         matches!(self.0.as_bytes().first(), Some(b'{' | b'[')) && inner.trim().is_empty()
     }
 
-    /// Appends the text as part of one protocol line: a line feed, which in valid JSON can only be
-    /// white space between tokens, is left out, and so is a carriage return.
+    /// Appends the text as part of one protocol line. LF and CR are left out: in valid JSON both
+    /// can only be white space between tokens.
     pub(crate) fn write_on_one_line(&self, out: &mut Vec<u8>) {
         if self.0.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
             out.extend(self.0.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')));
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_kept() {
+    fn every_byte_of_the_text_is_kept() {
         let text = r#"[1.0, 9007199254740993,"\ud800",{"b":1,"a":2,"b":3}]"#;
         assert_eq!(RawJson::parse(text).unwrap().get(), text);
     }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn emptiness_ignores_white_space() {
+    fn a_container_with_only_white_space_is_empty() {
         assert!(RawJson::parse("{ }").unwrap().is_empty_container());
         assert!(!RawJson::parse("[0]").unwrap().is_empty_container());
         assert!(!RawJson::parse("7").unwrap().is_empty_container());

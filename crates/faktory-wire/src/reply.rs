@@ -1,17 +1,18 @@
-//! Replies: the part of RESP2 that Faktory uses (`+text`, `-text`, `$length`, `$-1`).
+//! Replies of a work server: the part of RESP2 that Faktory uses (`+text`, `-text`, `$length`,
+//! `$-1`).
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// One reply of a work server.
+/// A reply of a work server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// `+text`
     Simple(Bytes),
-    /// `-text`, without the dash; starts with `ERR ` where Faktory speaks.
+    /// `-text`, without the dash. Texts of Faktory itself begin with `ERR `.
     Error(String),
-    /// `$length` and as many bytes.
+    /// `$length` and that number of bytes.
     Bulk(Bytes),
-    /// `$-1`: nothing there.
+    /// `$-1`: an empty answer.
     Nothing,
 }
 
@@ -19,14 +20,14 @@ impl Reply {
     /// `+OK`
     pub const OK: Self = Self::Simple(Bytes::from_static(b"OK"));
 
-    /// An error as Faktory writes them: `-ERR text`.
+    /// An error in the form of Faktory: `-ERR text`.
     #[must_use]
     pub fn error(text: impl std::fmt::Display) -> Self {
         Self::Error(format!("ERR {text}"))
     }
 
-    /// Appends the reply as it goes over the wire. A line break inside an error becomes a space: it
-    /// would otherwise be read as the end of the reply.
+    /// Appends the reply as bytes of the wire. A line break inside an error becomes a space,
+    /// because the client would take a line break for the end of the reply.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Simple(text) => {
@@ -52,34 +53,34 @@ impl Reply {
     }
 }
 
-/// What came from the work server can't be its protocol; the connection is of no more use.
+/// The reason why bytes of a work server break the protocol. The connection can't be used any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// A reply that starts with none of `+`, `-`, `$`.
+    /// The reply starts with none of `+`, `-`, `$`.
     #[error("reply starts with byte 0x{0:02x}, which is no reply of a work server")]
     UnknownKind(u8),
-    /// A bulk whose length is no number of bytes.
+    /// The length of a bulk reply is no number.
     #[error("bulk reply announces a length that is no number: {0:?}")]
     BadLength(String),
-    /// A reply larger than allowed.
+    /// The reply is larger than allowed.
     #[error("reply of {length} bytes exceeds the limit of {limit}")]
     TooLarge {
-        /// Bytes announced, or seen so far.
+        /// The bytes that were announced, or received so far.
         length: usize,
-        /// Bytes allowed.
+        /// The bytes that are allowed.
         limit: usize,
     },
-    /// A bulk that does not end where its length says.
+    /// A bulk reply does not end after its announced length.
     #[error("bulk reply does not end with CR LF after its announced length")]
     BadEnd,
 }
 
-/// Cuts a stream of bytes into replies.
+/// A decoder that cuts a stream of bytes into replies.
 #[derive(Debug)]
 pub struct ReplyDecoder {
     limit: usize,
     scanned: usize,
-    /// The length of a bulk whose first line has been taken off.
+    /// The length of the bulk reply whose first line has been read.
     body: Option<usize>,
 }
 
@@ -90,10 +91,10 @@ impl ReplyDecoder {
         Self { limit, scanned: 0, body: None }
     }
 
-    /// Takes the next whole reply off the front of `buffer`; `None` until one is there.
+    /// Takes the next whole reply from the front of `buffer`; `None` while the reply is incomplete.
     ///
     /// # Errors
-    /// Where the bytes break the protocol or a limit. The decoder is then of no more use.
+    /// Where the bytes break the protocol or the limit. The decoder can't be used any more.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Reply>, ProtocolError> {
         if let Some(length) = self.body {
             return self.bulk(buffer, length);
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_protocol_has_a_name() {
+    fn bytes_that_break_the_protocol_give_the_matching_error() {
         assert_eq!(all(9, &[b":5\r\n"]), Err(ProtocolError::UnknownKind(b':')));
         assert_eq!(all(9, &[b"$x\r\n"]), Err(ProtocolError::BadLength("x".into())));
         assert_eq!(all(9, &[b"$-2\r\n"]), Err(ProtocolError::BadLength("-2".into())));
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_never_breaks_its_line() {
+    fn a_line_break_inside_an_error_becomes_spaces() {
         let mut wire = Vec::new();
         Reply::error("a\r\nb").encode(&mut wire);
         assert_eq!(wire, b"-ERR a  b\r\n");

@@ -1,7 +1,7 @@
 //! The meaning of an error text that a work server sends to a worker: in answer to ACK, FAIL or
-//! BEAT. Error texts in answer to a push are in `push.rs`.
+//! BEAT. Error texts in answer to a push are in `refusal.rs`.
 
-use crate::push::Refusal;
+use crate::refusal::Refusal;
 
 /// A work server's refusal of a worker's report, told from its text (the wire has nothing better).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Points in time as they travel: RFC 3339 text on the wire, microseconds inside.
+//! Points in time: RFC 3339 text on the wire, microseconds in memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Microseconds since 1970-01-01 UTC; covers the years that RFC 3339 can write.
+/// A point in time, in microseconds since 1970-01-01 UTC. Every year of RFC 3339 fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
-/// The text is not a point in time with a zone.
+/// A text that is not an RFC 3339 time with a time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 time with a zone, such as 2026-01-02T03:04:05Z")]
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// The system's wall clock.
+    /// The time of the system's wall clock.
     #[must_use]
     pub fn now() -> Self {
         Self(Utc::now().timestamp_micros())
     }
 
-    /// From microseconds since 1970-01-01 UTC.
+    /// The time that lies so many microseconds after 1970-01-01 UTC.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -34,29 +34,29 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads RFC 3339 text.
+    /// Reads a time from RFC 3339 text.
     ///
     /// # Errors
-    /// Where the text is no such time; a zone is required.
+    /// Where the text is not RFC 3339, or has no time zone.
     pub fn parse(text: &str) -> Result<Self, InvalidTimestamp> {
         DateTime::parse_from_rfc3339(text)
             .map(|time| Self(time.timestamp_micros()))
             .map_err(|_| InvalidTimestamp)
     }
 
-    /// This much later; stays at the end of the range where that would be beyond it.
+    /// The time that is later by `duration`, or the last time that can be represented.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// How much later this is than `earlier`; zero where it is not.
+    /// The time that has passed since `earlier`; zero where `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The time of day in UTC, as INFO writes it: `HH:MM:SS UTC`.
+    /// The time of day in UTC, in the form of INFO: `HH:MM:SS UTC`.
     #[must_use]
     pub fn time_of_day(self) -> String {
         self.utc().format("%H:%M:%S UTC").to_string()

@@ -1,0 +1,99 @@
+//! A job read from JSON, with Faktory's rules for null, repeated names and unknown members.
+
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{Job, PUSH_JOBS_MAX};
+use crate::raw_json::RawJson;
+
+impl<'de> Deserialize<'de> for Job {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(JobVisitor)
+    }
+}
+
+/// An array of jobs. The bound holds while the array is read, so that no larger one is ever built.
+#[derive(Default)]
+pub(super) struct Jobs(pub(super) Vec<Job>);
+
+impl<'de> Deserialize<'de> for Jobs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct JobsVisitor;
+
+        impl<'de> Visitor<'de> for JobsVisitor {
+            type Value = Jobs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of jobs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Jobs, A::Error> {
+                let mut jobs = Vec::new();
+                while let Some(job) = seq.next_element::<Option<Job>>()? {
+                    if jobs.len() == PUSH_JOBS_MAX {
+                        return Err(serde::de::Error::custom(format_args!(
+                            "more than {PUSH_JOBS_MAX} jobs in one push"
+                        )));
+                    }
+                    jobs.push(job.unwrap_or_default());
+                }
+                Ok(Jobs(jobs))
+            }
+        }
+
+        deserializer.deserialize_seq(JobsVisitor)
+    }
+}
+
+/// Reads the members of a job. Written by hand, because a derived decoder refuses repeated names.
+struct JobVisitor;
+
+impl<'de> Visitor<'de> for JobVisitor {
+    type Value = Job;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a job object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Job, A::Error> {
+        let mut job = Job::default();
+        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            match name.as_ref() {
+                "jid" => job.jid = map.next_value::<Option<String>>()?.unwrap_or_default(),
+                "jobtype" => job.jobtype = map.next_value::<Option<String>>()?.unwrap_or_default(),
+                "args" => job.args = container::<A>(&mut map, '[', "an array")?,
+                "queue" => job.queue = map.next_value()?,
+                "retry" => job.retry = map.next_value()?,
+                "reserve_for" => job.reserve_for = map.next_value()?,
+                "at" => job.at = map.next_value()?,
+                "created_at" => job.created_at = map.next_value()?,
+                "enqueued_at" => job.enqueued_at = map.next_value()?,
+                "backtrace" => job.backtrace = map.next_value()?,
+                "custom" => job.custom = container::<A>(&mut map, '{', "an object")?,
+                "failure" => job.failure = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        job.custom = job.custom.filter(|custom| !custom.is_empty_container());
+        Ok(job)
+    }
+}
+
+/// A raw array or object, told by its first character; null is `None`.
+fn container<'de, A: MapAccess<'de>>(
+    map: &mut A,
+    first: char,
+    kind: &str,
+) -> Result<Option<RawJson>, A::Error> {
+    let raw: Option<RawJson> = map.next_value()?;
+    match raw {
+        Some(raw) if !raw.starts_with(first) => {
+            Err(serde::de::Error::custom(format_args!("expected {kind}")))
+        }
+        raw => Ok(raw),
+    }
+}
