@@ -1,0 +1,67 @@
+//! The end of a connection, such that the last reply arrives. A socket that is closed while it
+//! holds unread bytes resets the connection, and a reset can take the last replies with it; so the
+//! input is read to its end first.
+
+use std::io;
+use std::time::Duration;
+
+use faktory_wire::Reply;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::tls;
+use super::writer::send;
+use crate::delivery::Delivery;
+
+/// The longest wait for a served client to close its side and to acknowledge its replies.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest wait for a refused client to read the reason.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Closes a connection whose replies have all been written, and waits until they have arrived.
+pub(super) async fn after_last_reply(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    stream: &TcpStream,
+    input_ended: bool,
+    delivery: &mut Delivery<'_>,
+) {
+    let arrive = async {
+        // TLS writes a `close_notify`, which may have to wait for a client that reads nothing.
+        if writer.shutdown().await.is_err() {
+            return;
+        }
+        if !input_ended && discard(reader).await.is_err() {
+            return;
+        }
+        let mut pause = Duration::from_millis(1);
+        while !delivery.all_arrived() && matches!(stream.take_error(), Ok(None)) {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    };
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, arrive).await;
+}
+
+/// Sends a client the reason for which it is refused, and closes.
+pub(super) async fn refuse(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    reply: &Reply,
+) {
+    let mut wire = Vec::new();
+    reply.encode(&mut wire);
+    let refusal = async {
+        if send(writer, &wire).await.is_ok() && writer.shutdown().await.is_ok() {
+            let _ = discard(reader).await;
+        }
+    };
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
+}
+
+/// Reads to the end of the input and forgets what was read.
+async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut sink = [0; 4096];
+    while tls::end_without_close_notify(stream.read(&mut sink).await)? > 0 {}
+    Ok(())
+}

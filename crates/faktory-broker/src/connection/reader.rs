@@ -1,0 +1,109 @@
+//! The reading side of a connection: lines become commands, and commands go to the core.
+
+use bytes::BytesMut;
+use faktory_wire::{Command, CommandError, LineDecoder};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::tls;
+use super::window::{self, Window};
+use crate::core::Event;
+use crate::machine::ConnectionId;
+
+/// The buffer is enlarged where less than this is free, …
+const BUFFER_FREE_MIN: usize = 4 << 10;
+/// … by this.
+const BUFFER_GROWTH: usize = 16 << 10;
+
+/// How the input of a connection ended.
+pub(super) enum InputEnd {
+    /// The client closed its side.
+    Closed,
+    /// The connection is broken, or the core is gone.
+    Broken,
+}
+
+/// Whether more lines can be read after those that have arrived.
+enum Next {
+    Line,
+    /// A line was too long, so the beginning of the next line is unknown.
+    Unknown,
+}
+
+/// The core is gone, or the connection ends.
+struct Stopped;
+
+/// A reader of commands.
+pub(super) struct CommandReader<'a> {
+    connection: ConnectionId,
+    core: &'a flume::Sender<Event>,
+    decoder: LineDecoder,
+    window: Window,
+    buffer: BytesMut,
+}
+
+impl<'a> CommandReader<'a> {
+    /// `buffer` holds the bytes that came behind the HELLO.
+    pub(super) const fn new(
+        connection: ConnectionId,
+        core: &'a flume::Sender<Event>,
+        max_line_bytes: usize,
+        window: Window,
+        buffer: BytesMut,
+    ) -> Self {
+        let decoder = LineDecoder::new(max_line_bytes);
+        Self { connection, core, decoder, window, buffer }
+    }
+
+    /// Reads until the input ends. After a line that is too long this never returns: the connection
+    /// ends when its replies have been written.
+    pub(super) async fn run(mut self, reader: &mut (impl AsyncRead + Unpin)) -> InputEnd {
+        loop {
+            match self.forward_lines().await {
+                Ok(Next::Line) => {}
+                Ok(Next::Unknown) => return std::future::pending().await,
+                Err(Stopped) => return InputEnd::Broken,
+            }
+            if self.buffer.capacity() - self.buffer.len() < BUFFER_FREE_MIN {
+                self.buffer.reserve(BUFFER_GROWTH);
+            }
+            match tls::end_without_close_notify(reader.read_buf(&mut self.buffer).await) {
+                Ok(0) => return self.end_of_input().await,
+                Ok(_) => {}
+                Err(_) => return InputEnd::Broken,
+            }
+        }
+    }
+
+    /// Sends every whole line in the buffer to the core.
+    async fn forward_lines(&mut self) -> Result<Next, Stopped> {
+        loop {
+            match self.decoder.decode(&mut self.buffer) {
+                Ok(None) => return Ok(Next::Line),
+                Ok(Some(line)) => {
+                    let request = Command::parse(&line);
+                    let cost = window::cost(line.len(), &request);
+                    self.window.enter(cost).await.map_err(|_| Stopped)?;
+                    self.send(request).await?;
+                }
+                Err(error) => {
+                    self.send(Err(CommandError::from(error))).await?;
+                    let _ = self.send(Ok(Command::End)).await;
+                    return Ok(Next::Unknown);
+                }
+            }
+        }
+    }
+
+    async fn send(&self, request: Result<Command, CommandError>) -> Result<(), Stopped> {
+        let event = Event::Request { connection: self.connection, request };
+        self.core.send_async(event).await.map_err(|_| Stopped)
+    }
+
+    /// The core ends the connection when the commands before this have been answered.
+    async fn end_of_input(&self) -> InputEnd {
+        let ended = Event::InputEnded { connection: self.connection };
+        let told =
+            self.core.send_async(ended).await.is_ok() && self.send(Ok(Command::End)).await.is_ok();
+        if told { InputEnd::Closed } else { InputEnd::Broken }
+    }
+}

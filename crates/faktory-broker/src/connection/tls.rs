@@ -1,0 +1,52 @@
+//! TLS below a connection: how it is agreed on, and how its end is read.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use crate::shared_io::SharedIo;
+
+/// The reading and the writing half of a connection over TLS.
+type Halves<'a> = (ReadHalf<TlsStream<SharedIo<'a>>>, WriteHalf<TlsStream<SharedIo<'a>>>);
+
+/// Agrees on TLS with a client; `None` where that failed or took longer than `timeout`.
+pub(super) async fn accept<'a>(
+    tls: &Arc<ServerConfig>,
+    io: SharedIo<'a>,
+    timeout: Duration,
+) -> Option<Halves<'a>> {
+    let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(io);
+    match tokio::time::timeout(timeout, accepting).await {
+        Ok(Ok(stream)) => Some(tokio::io::split(stream)),
+        Ok(Err(error)) => {
+            log_failure(io, &error);
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// A client that only checks whether the port is open sends nothing; that is no failure of TLS and
+/// not worth a line at the level info.
+fn log_failure(io: SharedIo<'_>, error: &io::Error) {
+    let client = io.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+    if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
+        tracing::info!(client, %error, "a client failed to agree on TLS");
+    } else {
+        tracing::debug!(client, %error, "a client left before TLS was agreed on");
+    }
+}
+
+/// The result of a read, with 0 bytes for the end of a TLS stream without `close_notify`. Many
+/// clients close in this way. Nothing can be cut off unnoticed, since commands are whole lines.
+pub(super) fn end_without_close_notify(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        result => result,
+    }
+}
