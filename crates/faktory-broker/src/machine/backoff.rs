@@ -1,9 +1,9 @@
-//! When a failed job is tried again.
+//! The wait before a failed job is tried again.
 
 use std::time::Duration;
 
-/// Faktory's formula: c⁴ + 15 + a random 0 to 29 times (c + 1) seconds, c being the retries done
-/// before.
+/// The wait after Faktory's formula: c⁴ + 15 + r × (c + 1) seconds, where c is the number of
+/// earlier retries and r a random number from 0 to 29.
 pub(super) fn backoff(retry_count: i64, random: &mut fastrand::Rng) -> Duration {
     let count = u64::try_from(retry_count).unwrap_or(0);
     let jitter = random.u64(0..30).saturating_mul(count.saturating_add(1));
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ranges_are_those_of_faktory() {
+    fn the_shortest_and_longest_waits_are_those_of_faktory() {
         let mut random = fastrand::Rng::with_seed(1);
         for (count, least, most) in
             [(0, 15, 44), (1, 16, 74), (2, 31, 118), (3, 96, 212), (4, 271, 416)]

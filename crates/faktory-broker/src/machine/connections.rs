@@ -1,4 +1,4 @@
-//! The connections: what each has sent and waits for.
+//! The connections: for each, its commands that are still to be carried out, and its state.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,16 +6,16 @@ use faktory_wire::{Command, CommandError};
 
 use super::ConnectionId;
 
-/// What a connection waits for.
+/// The state of a connection: what its next command waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nothing: its next command can run.
+    /// The next command can run.
     Idle,
-    /// A job, by the ticket of its FETCH.
+    /// The connection waits for a job; its FETCH has this ticket.
     Fetching(u64),
-    /// The end of its MUTATE.
+    /// The connection waits for the end of its MUTATE.
     Mutating,
-    /// Nothing ever again.
+    /// No command of the connection is carried out any more.
     Closed,
 }
 
@@ -23,7 +23,7 @@ pub(super) enum State {
 pub(super) struct Connection {
     pub(super) wid: Option<String>,
     pub(super) state: State,
-    /// Commands behind one that waits; bounded by what the server lets a client have unanswered.
+    /// Commands behind a command that waits. Their number is bounded by the connection's window.
     backlog: VecDeque<Result<Command, CommandError>>,
     input_ended: bool,
 }
@@ -47,7 +47,7 @@ impl Connections {
         self.0.len()
     }
 
-    /// In the order in which they were opened.
+    /// All ids, in the order in which the connections were opened.
     pub(super) fn ids(&self) -> Vec<ConnectionId> {
         let mut ids: Vec<_> = self.0.keys().copied().collect();
         ids.sort_unstable();
@@ -62,7 +62,7 @@ impl Connections {
         }
     }
 
-    /// The next command, where the connection waits for nothing.
+    /// Takes the next command, where the connection is idle.
     pub(super) fn next_request(
         &mut self,
         id: ConnectionId,
@@ -83,7 +83,7 @@ impl Connections {
         }
     }
 
-    /// Carries out nothing more of this connection; false where that was so already.
+    /// Drops the commands of a connection and takes no more; false where that was so already.
     pub(super) fn seal(&mut self, id: ConnectionId) -> bool {
         match self.0.get_mut(&id).filter(|connection| connection.state != State::Closed) {
             Some(connection) => {
@@ -103,7 +103,7 @@ impl Connections {
         self.0.get(&id).is_none_or(|connection| connection.input_ended)
     }
 
-    /// Notes the end of input, and returns the ticket of the FETCH that waits, if one does.
+    /// Notes the end of the input, and returns the ticket of a FETCH that waits.
     pub(super) fn end_input(&mut self, id: ConnectionId) -> Option<u64> {
         let connection = self.0.get_mut(&id)?;
         connection.input_ended = true;

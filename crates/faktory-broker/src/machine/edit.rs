@@ -1,18 +1,56 @@
-//! Changes being put together for one atomic write.
+//! An edit: changes that are gathered for one atomic write, and the write itself.
 
 use std::collections::BTreeSet;
 
-use crate::store::Batch;
+use super::{Machine, Now, keys};
+use crate::store::{Batch, Store, StoreError, Table};
 
 #[derive(Default)]
 pub(super) struct Edit {
     pub(super) batch: Batch,
-    /// Those whose records are written with it.
+    /// The queues whose records are written with the batch.
     pub(super) queues: BTreeSet<u32>,
 }
 
 impl Edit {
     pub(super) fn touch(&mut self, queue: u32) {
         self.queues.insert(queue);
+    }
+}
+
+impl Machine {
+    /// Writes an edit, with the counters and the records of its queues.
+    pub(super) fn commit(
+        &mut self,
+        store: &mut dyn Store,
+        mut edit: Edit,
+    ) -> Result<(), StoreError> {
+        if edit.batch.changes.is_empty() && edit.queues.is_empty() {
+            return Ok(());
+        }
+        for id in edit.queues {
+            if let Some(queue) = self.queues.get(id) {
+                edit.batch.put(Table::Meta, keys::queue(id), queue.record());
+            }
+        }
+        edit.batch.put(Table::Meta, keys::COUNTERS_KEY, self.counters.encode());
+        store.write(edit.batch)
+    }
+
+    /// Writes an edit, and hands jobs of its queues to the FETCHes that wait for them. The next
+    /// answers wait for a sync of the edit.
+    pub(super) fn commit_and_serve(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        edit: Edit,
+    ) -> Result<(), StoreError> {
+        self.unsynced |= !edit.batch.changes.is_empty();
+        let queues = edit.queues.clone();
+        self.commit(store, edit)?;
+        for queue in queues {
+            self.serve(store, now, queue)?;
+        }
+        Ok(())
     }
 }

@@ -1,17 +1,20 @@
-//! FETCH: handing jobs out.
+//! FETCH: jobs are handed out and reserved.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use faktory_wire::Reply;
-use std::time::Duration;
 
 use super::connections::State;
-use super::keys::{self, Place, Slot};
+use super::edit::Edit;
+use super::keys::{self, EntryKey, Location};
+use super::output::Reservation;
 use super::records::Entry;
-use super::{ConnectionId, Edit, Machine, Now, Reservation, given_back};
+use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
-/// A reservation ends so long after its time: an ACK that is on its way then still counts. Faktory
-/// looks every 15 s.
+/// The time that a reservation lasts beyond `reserve_for`, so that an ACK that is under way still
+/// counts. Faktory checks every 15 s.
 const GRACE: Duration = Duration::from_secs(10);
 
 impl Machine {
@@ -23,7 +26,7 @@ impl Machine {
         queues: Vec<String>,
     ) -> Result<(), StoreError> {
         if self.connections.input_ended(connection) {
-            // Whoever stopped sending may have stopped listening: no job is risked.
+            // A client that stopped sending may have stopped reading too, so no job is risked.
             self.answer_fetch(connection, Reply::Nothing, None);
             return Ok(());
         }
@@ -41,7 +44,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Hands the jobs of a queue to those who wait for it.
+    /// Hands the jobs of a queue to the FETCHes that wait for the queue.
     pub(super) fn serve(
         &mut self,
         store: &mut dyn Store,
@@ -53,7 +56,7 @@ impl Machine {
             && let Some((ticket, connection)) = self.waiting.first(&waiting_in.name)
         {
             if !self.workers.may_fetch(self.connections.wid(connection)) {
-                self.waiting.silence(ticket);
+                self.waiting.drop_queues(ticket);
                 continue;
             }
             let Some(waiter) = self.waiting.remove(ticket) else { continue };
@@ -67,7 +70,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes the first job of the first of these queues that has one and is not paused.
+    /// Takes the first job of the first of these queues that has a job and is not paused.
     fn take_from_first(
         &mut self,
         store: &mut dyn Store,
@@ -88,7 +91,8 @@ impl Machine {
         Ok(None)
     }
 
-    /// Pop and reservation are one write: no crash can come between them.
+    /// Moves a job from its queue to the working set, in one write, so that no crash can come
+    /// between pop and reservation. `None` where the body of the job is missing.
     fn reserve(
         &mut self,
         store: &mut dyn Store,
@@ -97,7 +101,7 @@ impl Machine {
         position: u64,
         entry: &Entry,
     ) -> Result<Option<(Reply, Reservation)>, StoreError> {
-        self.given_back.forget(entry.id, entry.job);
+        self.returned.forget(entry.id, entry.job);
         let mut edit = Edit::default();
         edit.touch(queue);
         edit.batch.delete(Table::Queued, keys::queued(queue, position));
@@ -107,71 +111,9 @@ impl Machine {
             return Ok(None);
         };
         let due = now.wall.plus(Duration::from_secs(u64::from(entry.reserve_for)) + GRACE);
-        let slot = Slot { due, number: self.counters.number() };
-        self.put_into(&mut edit, Place::Working, slot, entry);
+        let key = EntryKey { due, number: self.counters.number() };
+        self.put_into(&mut edit, Location::Working, key, entry);
         self.commit(store, edit)?;
-        Ok(Some((
-            Reply::Bulk(Bytes::from(document(body, entry))),
-            Reservation { slot, may_have_arrived: false },
-        )))
+        Ok(Some((Reply::Bulk(Bytes::from(entry.document(body))), Reservation::unsent(key))))
     }
-
-    /// Jobs whose replies could not be delivered go back to where they were, all before the next
-    /// one is handed out; nothing of this counts as a failure. One that may have arrived and may be
-    /// run only once stays reserved: it could be running.
-    pub(super) fn give_back(
-        &mut self,
-        store: &mut dyn Store,
-        now: Now,
-        reservations: &[Reservation],
-    ) -> Result<(), StoreError> {
-        let mut edit = Edit::default();
-        for Reservation { slot, may_have_arrived } in reservations {
-            let Some(bytes) = store.get(Table::Sets, &keys::set(Place::Working, *slot))? else {
-                continue;
-            };
-            let entry = Entry::decode(&bytes)?;
-            if *may_have_arrived && entry.retry == 0 {
-                continue;
-            }
-            self.take_out(&mut edit, Place::Working, *slot, &entry);
-            match self.queues.get_mut(entry.queue) {
-                Some(queue) => {
-                    edit.touch(entry.queue);
-                    edit.batch.put(
-                        Table::Queued,
-                        keys::queued(entry.queue, entry.position),
-                        entry.encode(),
-                    );
-                    if *may_have_arrived {
-                        self.given_back.note(
-                            entry.id,
-                            given_back::Place {
-                                queue: entry.queue,
-                                position: entry.position,
-                                job: entry.job,
-                            },
-                        );
-                    }
-                    queue.put_back(entry.position, entry);
-                }
-                None => self.enqueue(store, &mut edit, now, entry)?,
-            }
-        }
-        self.commit_and_serve(store, now, edit)
-    }
-}
-
-/// The whole job as JSON: its body, and what is known beside it.
-pub(super) fn document(mut body: Vec<u8>, entry: &Entry) -> Vec<u8> {
-    body.pop();
-    body.extend_from_slice(b",\"enqueued_at\":\"");
-    body.extend_from_slice(entry.enqueued_at.to_string().as_bytes());
-    body.push(b'"');
-    if let Some(failure) = &entry.failure {
-        body.extend_from_slice(b",\"failure\":");
-        failure.encode(&mut body);
-    }
-    body.push(b'}');
-    body
 }

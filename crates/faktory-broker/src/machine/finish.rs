@@ -1,58 +1,36 @@
-//! How a reservation ends: ACK, FAIL, or its time running out.
+//! The end of a reservation: ACK, FAIL, or its time runs out.
 
 use std::time::Duration;
 
-use faktory_wire::{FailReport, Failure, Reply};
+use faktory_wire::{FailReport, Failure, Reply, Timestamp};
 
 use super::backoff::backoff;
-use super::keys::{self, Place, Slot};
+use super::edit::Edit;
+use super::index::{Found, oldest_reservation};
+use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
-use super::{Edit, Machine, Now, given_back};
+use super::{Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
-/// A dead job is kept for this long.
+/// The time for which a dead job is kept.
 pub(super) const DEAD_FOR: Duration = Duration::from_secs(180 * 24 * 60 * 60);
+/// The characters of a job id that an error repeats.
+const JID_CHARS_SHOWN: usize = 200;
 
 impl Machine {
+    /// An ACK for an unknown job is answered with OK, because a client that missed the answer sends
+    /// its ACK again.
     pub(super) fn ack(&mut self, store: &mut dyn Store, jid: &str) -> Result<Reply, StoreError> {
-        // An unknown one is fine: an ACK may be sent again by whoever missed its answer.
-        if let Some((slot, entry)) = oldest_reservation(store, jid)? {
-            let mut edit = Edit::default();
-            self.take_out(&mut edit, Place::Working, slot, &entry);
-            edit.batch.delete(Table::Bodies, keys::body(entry.job));
-            self.counters.processed += 1;
-            self.unsynced = true;
-            self.commit(store, edit)?;
-        } else if let Some(place) = self.given_back.take(keys::id_hash(jid)) {
-            self.ack_queued(store, place)?;
-        }
-        Ok(Reply::OK)
-    }
-
-    /// The job was put back because nobody knew whether it had arrived. It had, and is done.
-    fn ack_queued(
-        &mut self,
-        store: &mut dyn Store,
-        place: given_back::Place,
-    ) -> Result<(), StoreError> {
-        let key = keys::queued(place.queue, place.position);
-        let Some(entry) =
-            store.get(Table::Queued, &key)?.map(|bytes| Entry::decode(&bytes)).transpose()?
-        else {
-            return Ok(());
+        let Some((key, entry)) = oldest_reservation(store, jid)? else {
+            return self.ack_returned(store, jid);
         };
-        let Some(queue) = self.queues.get_mut(place.queue).filter(|_| entry.job == place.job)
-        else {
-            return Ok(());
-        };
-        queue.take_out(place.position);
         let mut edit = Edit::default();
-        edit.touch(place.queue);
-        edit.batch.delete(Table::Queued, key);
+        self.take_out(&mut edit, Location::Working, key, &entry);
         edit.batch.delete(Table::Bodies, keys::body(entry.job));
         self.counters.processed += 1;
         self.unsynced = true;
-        self.commit(store, edit)
+        self.commit(store, edit)?;
+        Ok(Reply::OK)
     }
 
     pub(super) fn fail(
@@ -61,30 +39,28 @@ impl Machine {
         now: Now,
         report: FailReport,
     ) -> Result<Reply, StoreError> {
-        let Some((slot, entry)) = oldest_reservation(store, &report.jid)? else {
-            return Ok(Reply::error(format_args!(
-                "Job not found {}",
-                report.jid.chars().take(200).collect::<String>()
-            )));
+        let Some((key, entry)) = oldest_reservation(store, &report.jid)? else {
+            let shown: String = report.jid.chars().take(JID_CHARS_SHOWN).collect();
+            return Ok(Reply::error(format_args!("Job not found {shown}")));
         };
         let mut edit = Edit::default();
-        self.take_out(&mut edit, Place::Working, slot, &entry);
+        self.take_out(&mut edit, Location::Working, key, &entry);
         self.failed(&mut edit, now, entry, report.within_limits());
         self.unsynced = true;
         self.commit(store, edit)?;
         Ok(Reply::OK)
     }
 
-    /// Ends reservations whose time has run out.
+    /// Ends reservations whose time has run out; each counts as a failure of its job.
     pub(super) fn expire_reservations(
         &mut self,
         store: &mut dyn Store,
         now: Now,
-        due: Vec<(Slot, Entry)>,
+        due: Vec<Found>,
     ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
-        for (slot, entry) in due {
-            self.take_out(&mut edit, Place::Working, slot, &entry);
+        for (key, entry) in due {
+            self.take_out(&mut edit, Location::Working, key, &entry);
             let report = FailReport {
                 errtype: "ReservationExpired".into(),
                 message: "Faktory job reservation expired".into(),
@@ -96,65 +72,73 @@ impl Machine {
         self.commit(store, edit)
     }
 
-    /// What becomes of a job that failed: again later, dead, or gone.
+    /// Decides what becomes of a failed job: it is tried again later, moved to the dead set, or
+    /// deleted where its `retry` is 0.
     fn failed(&mut self, edit: &mut Edit, now: Now, mut entry: Entry, report: FailReport) {
         self.counters.processed += 1;
         self.counters.failures += 1;
-        let mut failure = match entry.failure.take() {
-            Some(before) => Failure {
-                retry_count: before.retry_count.saturating_add(1),
-                remaining: if before.remaining > 0 {
-                    before.remaining - 1
-                } else {
-                    before.remaining
-                },
-                ..before
-            },
-            None => Failure {
-                failed_at: now.wall.to_string(),
-                remaining: entry.retry,
-                ..Failure::default()
-            },
-        };
-        failure.errtype = report.errtype;
-        failure.message = report.message;
-        failure.backtrace = report.backtrace;
         if entry.retry == 0 {
             edit.batch.delete(Table::Bodies, keys::body(entry.job));
             return;
         }
-        let (place, due) = if failure.retry_count < entry.retry {
+        let mut failure = next_failure(entry.failure.take(), report, entry.retry, now.wall);
+        let (location, due) = if failure.retry_count < entry.retry {
             let due = now.wall.plus(backoff(failure.retry_count, &mut self.random));
             failure.next_at = due.to_string();
-            (Place::Retries, due)
+            (Location::Retries, due)
         } else {
-            (Place::Dead, now.wall.plus(DEAD_FOR))
+            (Location::Dead, now.wall.plus(DEAD_FOR))
         };
-        let slot = Slot { due, number: entry.job };
+        let key = EntryKey { due, number: entry.job };
         entry.failure = Some(failure);
-        self.put_into(edit, place, slot, &entry);
+        self.put_into(edit, location, key, &entry);
     }
 }
 
-/// Ids may repeat; the reservation made first is released first.
-fn oldest_reservation(store: &dyn Store, jid: &str) -> Result<Option<(Slot, Entry)>, StoreError> {
-    let hash = keys::id_hash(jid);
-    let (from, to) =
-        (keys::index_prefix(Place::Working, &hash), keys::index_limit(Place::Working, &hash));
-    let Some((key, value)) = store.range(Table::Index, &from, &to, 1)?.pop() else {
-        return Ok(None);
+/// The failure record of a job after one more failure.
+fn next_failure(
+    before: Option<Failure>,
+    report: FailReport,
+    retry: i64,
+    now: Timestamp,
+) -> Failure {
+    let counted = match before {
+        Some(before) => Failure {
+            retry_count: before.retry_count.saturating_add(1),
+            remaining: if before.remaining > 0 { before.remaining - 1 } else { before.remaining },
+            ..before
+        },
+        None => Failure { failed_at: now.to_string(), remaining: retry, ..Failure::default() },
     };
-    let slot = slot_of_index(&key, &value)?;
-    // Both are written and deleted in one batch; an entry of the index that points nowhere is none.
-    let Some(entry) = store.get(Table::Sets, &keys::set(Place::Working, slot))? else {
-        return Ok(None);
-    };
-    Ok(Some((slot, Entry::decode(&entry)?)))
+    let FailReport { errtype, message, backtrace, jid: _ } = report;
+    Failure { errtype, message, backtrace, ..counted }
 }
 
-pub(super) fn slot_of_index(key: &[u8], value: &[u8]) -> Result<Slot, StoreError> {
-    match (keys::due_of(value), keys::number_of(key)) {
-        (Some(due), Some(number)) => Ok(Slot { due, number }),
-        _ => Err(StoreError::Corrupt("index")),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_record_counts_retries_and_keeps_the_first_time_and_the_last_report() {
+        let report = |message: &str| FailReport { message: message.into(), ..Default::default() };
+        let (early, late) = (Timestamp::from_micros(1), Timestamp::from_micros(2));
+        let first = next_failure(None, report("first"), 2, early);
+        assert_eq!((first.retry_count, first.remaining), (0, 2));
+        let second = next_failure(Some(first), report("second"), 2, late);
+        assert_eq!((second.retry_count, second.remaining), (1, 1));
+        assert_eq!((second.failed_at, second.message), (early.to_string(), "second".into()));
+    }
+
+    #[test]
+    fn the_remaining_retries_never_go_below_their_start_or_zero() {
+        for (retry, remaining) in [(-1, -1), (1, 0)] {
+            let mut failure =
+                next_failure(None, FailReport::default(), retry, Timestamp::default());
+            for _ in 0..3 {
+                let report = FailReport::default();
+                failure = next_failure(Some(failure), report, retry, Timestamp::default());
+            }
+            assert_eq!((failure.retry_count, failure.remaining), (3, remaining));
+        }
     }
 }

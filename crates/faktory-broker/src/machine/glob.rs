@@ -1,15 +1,16 @@
-//! Redis's glob patterns, which MUTATE calls `regexp`: `*`, `?`, `[abc]`, `[^a-z]`, `\x`.
+//! The glob patterns of Redis, which MUTATE calls `regexp`: `*`, `?`, `[abc]`, `[^a-z]`, `\x`.
 
-/// True where the whole text matches. Takes time in proportion to pattern times text at the worst.
+/// True where the pattern matches the whole text. At the worst, the time grows with the length of
+/// the pattern times that of the text.
 pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where the last star stood, and how much of the text it has taken so far.
+    // The index of the last star, and the end of the text that the star has taken so far.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         if pattern.get(p) == Some(&b'*') {
             star = Some((p, t));
             p += 1;
-        } else if let Some(next) = one(pattern, p, text.get(t).copied().unwrap_or_default()) {
+        } else if let Some(next) = match_one(pattern, p, text.get(t).copied().unwrap_or_default()) {
             p = next;
             t += 1;
         } else if let Some((at, taken)) = star {
@@ -23,26 +24,27 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     pattern.get(p..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
-/// Matches one byte at `p`, and returns where the pattern goes on.
-fn one(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
+/// Matches one byte against the pattern at `p`, and returns the index at which the pattern goes on.
+fn match_one(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
     match pattern.get(p)? {
         b'?' => Some(p + 1),
         b'\\' => match pattern.get(p + 1) {
             Some(escaped) => (*escaped == byte).then_some(p + 2),
             None => (byte == b'\\').then_some(p + 1),
         },
-        b'[' => class(pattern, p + 1, byte),
+        b'[' => match_class(pattern, p + 1, byte),
         literal => (*literal == byte).then_some(p + 1),
     }
 }
 
-fn class(pattern: &[u8], mut p: usize, byte: u8) -> Option<usize> {
+/// Matches one byte against a class whose first character is at `p`.
+fn match_class(pattern: &[u8], mut p: usize, byte: u8) -> Option<usize> {
     let negated = pattern.get(p) == Some(&b'^');
     p += usize::from(negated);
     let mut found = false;
     loop {
         match (pattern.get(p), pattern.get(p + 1), pattern.get(p + 2)) {
-            // A class that is never closed ends with the pattern.
+            // A class without a closing bracket ends with the pattern.
             (None, ..) => break,
             (Some(b']'), ..) => {
                 p += 1;
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_pattern_ends() {
+    fn a_pattern_with_many_stars_ends_in_bounded_time() {
         let pattern = "*a".repeat(50) + "b";
         assert!(!matches(pattern.as_bytes(), "a".repeat(5_000).as_bytes()));
     }

@@ -1,4 +1,4 @@
-//! INFO: the machine's account of itself.
+//! INFO: counts and sizes, as Faktory reports them.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use faktory_wire::{FaktoryInfo, Info, Reply, ServerInfo, TaskInfo};
 
 use super::{Machine, Now};
 
-/// What the background work has done since the start.
+/// The counts of commands and background work since the start.
 #[derive(Debug, Default)]
-pub(super) struct Tasks {
+pub(super) struct TaskCounts {
     pub(super) commands: u64,
     pub(super) expired: u64,
     pub(super) scheduled_enqueued: u64,
     pub(super) retries_enqueued: u64,
 }
 
-/// The release of Faktory whose protocol this is; clients check it.
+/// The release of Faktory whose protocol the broker speaks. Clients check this text.
 const FAKTORY_VERSION: &str = "1.10.0";
 
 impl Machine {

@@ -1,28 +1,30 @@
-//! Keys of the store. Numbers are big-endian, so that keys sort as numbers do.
+//! The keys of the store. Numbers are big-endian, so that keys sort as their numbers do. `STORE.md`
+//! lists all keys and values.
 
 use faktory_wire::{TargetSet, Timestamp};
 use sha2::{Digest, Sha256};
 
-/// The version of everything below and of [`super::records`]; a folder with another is not opened.
+/// The version of the keys here and of the values in [`super::records`]. A store of another version
+/// is not opened.
 pub(super) const FORMAT: u32 = 1;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 pub(super) const COUNTERS_KEY: &[u8] = b"counters";
-/// There while a FLUSH is under way, which takes several steps.
+/// The mark of a FLUSH, which takes several steps: the key exists while the FLUSH is under way.
 pub(super) const FLUSHING_KEY: &[u8] = b"flushing";
 const QUEUE_PREFIX: &[u8] = b"queue/";
 const TRASH_PREFIX: &[u8] = b"trash/";
 
-/// Where a job is when it does not wait in a queue.
+/// The set in which a job is while the job does not wait in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Place {
+pub(super) enum Location {
     Scheduled,
     Retries,
     Dead,
     Working,
 }
 
-impl Place {
+impl Location {
     pub(super) const ALL: [Self; 4] = [Self::Scheduled, Self::Retries, Self::Dead, Self::Working];
 
     const fn tag(self) -> u8 {
@@ -35,7 +37,7 @@ impl Place {
     }
 }
 
-impl From<TargetSet> for Place {
+impl From<TargetSet> for Location {
     fn from(set: TargetSet) -> Self {
         match set {
             TargetSet::Scheduled => Self::Scheduled,
@@ -45,15 +47,16 @@ impl From<TargetSet> for Place {
     }
 }
 
-/// An entry of a set: when it is due, and a number that no other entry of that place has
-/// (the job's, or the reservation's where it is being worked on).
+/// The key of an entry within its set: the time at which the entry is due, and a number that no
+/// other entry of the set has. The number is that of the job, or in the working set that of the
+/// reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Slot {
+pub(super) struct EntryKey {
     pub(super) due: Timestamp,
     pub(super) number: u64,
 }
 
-/// Half of a SHA-256: ids have no bounded length, keys do.
+/// The first half of the SHA-256 of a job id. Ids have no bound on their length, keys have.
 pub(super) type IdHash = [u8; 16];
 
 pub(super) fn id_hash(jid: &str) -> IdHash {
@@ -63,7 +66,7 @@ pub(super) fn id_hash(jid: &str) -> IdHash {
     hash
 }
 
-/// Signed microseconds as an unsigned number of the same order.
+/// A time as an unsigned number, in the same order as the signed microseconds.
 const fn ordered(time: Timestamp) -> u64 {
     time.micros().cast_unsigned() ^ (1 << 63)
 }
@@ -84,41 +87,41 @@ pub(super) fn position_of(queued_key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(queued_key.get(4..)?.try_into().ok()?))
 }
 
-pub(super) fn set(place: Place, slot: Slot) -> Vec<u8> {
-    [[place.tag()].as_slice(), &ordered(slot.due).to_be_bytes(), &slot.number.to_be_bytes()]
+pub(super) fn set(location: Location, key: EntryKey) -> Vec<u8> {
+    [[location.tag()].as_slice(), &ordered(key.due).to_be_bytes(), &key.number.to_be_bytes()]
         .concat()
 }
 
-/// The first key behind those of entries due at `until`.
-pub(super) fn set_end(place: Place, until: Timestamp) -> Vec<u8> {
-    [[place.tag()].as_slice(), &ordered(until).to_be_bytes(), &[0xFF; 9]].concat()
+/// The first key behind all entries that are due at `until` or before.
+pub(super) fn set_end(location: Location, until: Timestamp) -> Vec<u8> {
+    [[location.tag()].as_slice(), &ordered(until).to_be_bytes(), &[0xFF; 9]].concat()
 }
 
-pub(super) fn set_start(place: Place) -> Vec<u8> {
-    vec![place.tag()]
+pub(super) fn set_start(location: Location) -> Vec<u8> {
+    vec![location.tag()]
 }
 
-/// The first key behind all entries of the place.
-pub(super) fn set_limit(place: Place) -> Vec<u8> {
-    vec![place.tag() + 1]
+/// The first key behind all entries of the set.
+pub(super) fn set_limit(location: Location) -> Vec<u8> {
+    vec![location.tag() + 1]
 }
 
-pub(super) fn slot_of(set_key: &[u8]) -> Option<Slot> {
+pub(super) fn entry_key_of(set_key: &[u8]) -> Option<EntryKey> {
     let due = time_of(u64::from_be_bytes(set_key.get(1..9)?.try_into().ok()?));
-    Some(Slot { due, number: u64::from_be_bytes(set_key.get(9..)?.try_into().ok()?) })
+    Some(EntryKey { due, number: u64::from_be_bytes(set_key.get(9..)?.try_into().ok()?) })
 }
 
-pub(super) fn index(place: Place, hash: &IdHash, number: u64) -> Vec<u8> {
-    [index_prefix(place, hash).as_slice(), &number.to_be_bytes()].concat()
+pub(super) fn index(location: Location, hash: &IdHash, number: u64) -> Vec<u8> {
+    [index_prefix(location, hash).as_slice(), &number.to_be_bytes()].concat()
 }
 
-pub(super) fn index_prefix(place: Place, hash: &IdHash) -> Vec<u8> {
-    [[place.tag()].as_slice(), hash].concat()
+pub(super) fn index_prefix(location: Location, hash: &IdHash) -> Vec<u8> {
+    [[location.tag()].as_slice(), hash].concat()
 }
 
-/// The first key behind all index entries of this id; numbers never reach the last.
-pub(super) fn index_limit(place: Place, hash: &IdHash) -> Vec<u8> {
-    index(place, hash, u64::MAX)
+/// The first key behind all index entries of this id. No number is as large as the last.
+pub(super) fn index_limit(location: Location, hash: &IdHash) -> Vec<u8> {
+    index(location, hash, u64::MAX)
 }
 
 pub(super) fn number_of(index_key: &[u8]) -> Option<u64> {
@@ -141,11 +144,11 @@ pub(super) fn trash(id: u32) -> Vec<u8> {
     [TRASH_PREFIX, &id.to_be_bytes()].concat()
 }
 
-/// From and to of all queue records, and of all trash records.
+/// The ranges of all queue records, and of all trash records.
 pub(super) const QUEUES: (&[u8], &[u8]) = (b"queue/", b"queue0");
 pub(super) const TRASH: (&[u8], &[u8]) = (b"trash/", b"trash0");
 
-/// The id in a queue or trash key: both prefixes have the same length.
+/// The id of the queue in a queue key or a trash key. Both prefixes have the same length.
 pub(super) fn queue_id_of(key: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(key.get(QUEUE_PREFIX.len()..)?.try_into().ok()?))
 }
@@ -155,27 +158,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_sort_by_time_and_survive_reading() {
+    fn set_keys_sort_by_time_and_are_read_back() {
         let times = [i64::MIN, -1, 0, 1, i64::MAX].map(Timestamp::from_micros);
-        let keys: Vec<_> = times.map(|due| set(Place::Dead, Slot { due, number: 7 })).to_vec();
+        let keys: Vec<_> =
+            times.map(|due| set(Location::Dead, EntryKey { due, number: 7 })).to_vec();
         assert!(keys.is_sorted());
         for (key, due) in keys.iter().zip(times) {
-            assert_eq!(slot_of(key), Some(Slot { due, number: 7 }));
-            assert!(*key < set_end(Place::Dead, due));
-            assert!(*key >= set_start(Place::Dead) && *key < set_limit(Place::Dead));
+            assert_eq!(entry_key_of(key), Some(EntryKey { due, number: 7 }));
+            assert!(*key < set_end(Location::Dead, due));
+            assert!(*key >= set_start(Location::Dead) && *key < set_limit(Location::Dead));
         }
     }
 
     #[test]
-    fn an_index_key_gives_its_number_back() {
+    fn the_number_in_an_index_key_is_read_back() {
         let hash = id_hash("job-00000001");
-        let key = index(Place::Working, &hash, 42);
-        assert!(key.starts_with(&index_prefix(Place::Working, &hash)));
+        let key = index(Location::Working, &hash, 42);
+        assert!(key.starts_with(&index_prefix(Location::Working, &hash)));
         assert_eq!(number_of(&key), Some(42));
     }
 
     #[test]
-    fn a_queue_key_gives_its_id_back() {
+    fn the_id_in_a_queue_key_is_read_back() {
         assert_eq!(queue_id_of(&queue(77)), Some(77));
         assert_eq!(queue_id_of(&trash(78)), Some(78));
         assert_eq!(position_of(&queued(1, 99)), Some(99));

@@ -1,40 +1,64 @@
-//! MUTATE: a long one is carried out in parts, so that other connections' commands go on in
-//! between.
+//! MUTATE: jobs of a set are moved or deleted. A long mutation is carried out in parts, so that the
+//! commands of other connections go on in between.
 
 use std::collections::{HashSet, VecDeque};
 
-use faktory_wire::{Job, Mutation, MutationKind, Reply};
+use faktory_wire::{Filter, Job, Mutation, MutationKind, Reply};
 
 use super::connections::State;
-use super::finish::{DEAD_FOR, slot_of_index};
-use super::keys::{self, Place, Slot};
+use super::edit::Edit;
+use super::finish::DEAD_FOR;
+use super::index::{Found, entries_of};
+use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
-use super::{CHUNK, ConnectionId, Edit, Machine, Now, fetch, glob, sets};
+use super::{CHUNK, ConnectionId, Machine, Now, glob, sets};
 use crate::store::{Store, StoreError, Table};
 
-/// An entry that is meant, and where it stands.
-type Found = (Slot, Entry);
-
-/// A pattern is matched against every job: what it costs is its length times the job's.
+/// The most bytes in a pattern. A pattern is matched against every job of a set, and a match costs
+/// at the worst the length of the pattern times that of the job.
 const PATTERN_BYTES_MAX: usize = 1024;
 
-/// A mutation under way.
+/// A mutation that is being carried out.
 #[derive(Debug)]
-pub(super) struct Mutating {
+pub(super) struct RunningMutation {
     connection: ConnectionId,
     kind: MutationKind,
-    place: Place,
-    select: Select,
+    location: Location,
+    selection: Selection,
 }
 
-/// Which entries, and how far it has come.
+/// The entries that are still to be handled.
 #[derive(Debug)]
-enum Select {
-    /// Those with these ids, found through the index; of the first id, those with a number behind
-    /// `after`.
+enum Selection {
+    /// Entries with these ids, found through the index. Of the first id, only the entries whose
+    /// number is larger than `after` are left.
     Ids { ids: VecDeque<String>, after: Option<u64> },
-    /// Those between two keys that match.
+    /// Entries between two keys that match.
     Scan { from: Vec<u8>, to: Vec<u8>, job_type: Option<String>, pattern: Option<String> },
+}
+
+impl Selection {
+    fn new(filter: Filter, location: Location, now: Now) -> Self {
+        match filter.jids {
+            Some(jids) => {
+                let mut seen = HashSet::new();
+                let ids = jids.into_iter().filter(|jid| seen.insert(jid.clone())).collect();
+                Self::Ids { ids, after: None }
+            }
+            None => Self::Scan {
+                from: keys::set_start(location),
+                // Jobs that die from now on have a later key, so that killing the dead set ends.
+                to: match location {
+                    Location::Dead => keys::set_end(location, now.wall.plus(DEAD_FOR)),
+                    Location::Scheduled | Location::Retries | Location::Working => {
+                        keys::set_limit(location)
+                    }
+                },
+                job_type: filter.jobtype,
+                pattern: filter.regexp,
+            },
+        }
+    }
 }
 
 impl Machine {
@@ -45,40 +69,18 @@ impl Machine {
         connection: ConnectionId,
         mutation: Mutation,
     ) -> Result<(), StoreError> {
-        let place = Place::from(mutation.target);
-        if mutation.filter.regexp.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX)
-        {
-            self.answer(
-                connection,
-                Reply::error(format!("a regexp has at most {PATTERN_BYTES_MAX} bytes")),
-            );
+        let Mutation { kind, target, filter } = mutation;
+        let location = Location::from(target);
+        if filter.regexp.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
+            let text = format!("a regexp has at most {PATTERN_BYTES_MAX} bytes");
+            self.answer(connection, Reply::error(text));
             return Ok(());
         }
-        let filter =
-            if mutation.kind == MutationKind::Clear { Default::default() } else { mutation.filter };
-        let select = match filter.jids {
-            Some(jids) => {
-                let mut seen = HashSet::new();
-                Select::Ids {
-                    ids: jids.into_iter().filter(|jid| seen.insert(jid.clone())).collect(),
-                    after: None,
-                }
-            }
-            None => Select::Scan {
-                from: keys::set_start(place),
-                // What dies from now on lies behind this, so that killing the dead comes to an end.
-                to: if place == Place::Dead {
-                    keys::set_end(place, now.wall.plus(DEAD_FOR))
-                } else {
-                    keys::set_limit(place)
-                },
-                job_type: filter.jobtype,
-                pattern: filter.regexp,
-            },
-        };
+        let filter = if kind == MutationKind::Clear { Filter::default() } else { filter };
+        let selection = Selection::new(filter, location, now);
         self.connections.set_state(connection, State::Mutating);
-        self.mutations.push_back(Mutating { connection, kind: mutation.kind, place, select });
-        // The first part at once: most mutations are small.
+        self.mutations.push_back(RunningMutation { connection, kind, location, selection });
+        // The first part is done at once, since most mutations are small.
         self.advance_mutation(store, now).map(|_| ())
     }
 
@@ -88,20 +90,20 @@ impl Machine {
         store: &mut dyn Store,
         now: Now,
     ) -> Result<bool, StoreError> {
-        let Some(mut mutating) = self.mutations.pop_front() else { return Ok(false) };
-        let (found, done) = mutating.next_part(store)?;
-        let place = mutating.place;
+        let Some(mut mutation) = self.mutations.pop_front() else { return Ok(false) };
+        let (found, done) = mutation.next_part(store)?;
+        let location = mutation.location;
         self.unsynced |= !found.is_empty();
-        match mutating.kind {
-            MutationKind::Clear | MutationKind::Discard => self.discard(store, place, found)?,
-            MutationKind::Requeue => self.requeue(store, now, place, found)?,
-            MutationKind::Kill => self.kill(store, now, place, found)?,
+        match mutation.kind {
+            MutationKind::Clear | MutationKind::Discard => self.discard(store, location, found)?,
+            MutationKind::Requeue => self.requeue(store, now, location, found)?,
+            MutationKind::Kill => self.kill(store, now, location, found)?,
         }
         if done {
-            self.answer(mutating.connection, Reply::OK);
-            self.unblock(mutating.connection);
+            self.answer(mutation.connection, Reply::OK);
+            self.unblock(mutation.connection);
         } else {
-            self.mutations.push_front(mutating);
+            self.mutations.push_front(mutation);
         }
         Ok(!self.mutations.is_empty())
     }
@@ -110,52 +112,37 @@ impl Machine {
         &mut self,
         store: &mut dyn Store,
         now: Now,
-        place: Place,
-        jobs: Vec<(Slot, Entry)>,
+        location: Location,
+        jobs: Vec<Found>,
     ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         let due = now.wall.plus(DEAD_FOR);
-        for (slot, entry) in jobs {
-            self.take_out(&mut edit, place, slot, &entry);
-            self.put_into(&mut edit, Place::Dead, Slot { due, number: entry.job }, &entry);
+        for (key, entry) in jobs {
+            self.take_out(&mut edit, location, key, &entry);
+            self.put_into(&mut edit, Location::Dead, EntryKey { due, number: entry.job }, &entry);
         }
         self.commit(store, edit)
     }
 }
 
-impl Mutating {
-    /// The next entries that are meant, and whether they are the last.
+impl RunningMutation {
+    /// The next entries, and whether they are the last.
     fn next_part(&mut self, store: &dyn Store) -> Result<(Vec<Found>, bool), StoreError> {
-        let place = self.place;
-        match &mut self.select {
-            Select::Ids { ids, after } => {
-                let mut found = Vec::new();
-                // Ids that are not there cost a look-up too.
-                for _ in 0..CHUNK {
-                    let Some(jid) = ids.front() else { return Ok((found, true)) };
-                    let (entries, last) =
-                        entries_of(store, place, jid, *after, CHUNK - found.len())?;
-                    found.extend(entries);
-                    *after = last;
-                    if last.is_some() {
-                        break;
-                    }
-                    ids.pop_front();
-                }
-                Ok((found, ids.is_empty()))
-            }
-            Select::Scan { from, to, job_type, pattern } => {
+        let location = self.location;
+        match &mut self.selection {
+            Selection::Ids { ids, after } => next_by_id(store, location, ids, after),
+            Selection::Scan { from, to, job_type, pattern } => {
                 let mut found = sets::entries(store, from, to, CHUNK)?;
                 let done = found.len() < CHUNK;
-                if let Some((slot, _)) = found.last() {
-                    *from = keys::set(place, *slot);
+                if let Some((key, _)) = found.last() {
+                    *from = keys::set(location, *key);
                     from.push(0);
                 }
                 if job_type.is_some() || pattern.is_some() {
                     let mut kept = Vec::new();
-                    for (slot, entry) in found {
-                        if is_meant(store, &entry, job_type.as_deref(), pattern.as_deref())? {
-                            kept.push((slot, entry));
+                    for (key, entry) in found {
+                        if matches(store, &entry, job_type.as_deref(), pattern.as_deref())? {
+                            kept.push((key, entry));
                         }
                     }
                     found = kept;
@@ -166,36 +153,29 @@ impl Mutating {
     }
 }
 
-/// Up to `limit` entries with this id and a number behind `after`; and the last number, where there
-/// may be more.
-fn entries_of(
+/// The next entries with these ids, and whether they are the last.
+fn next_by_id(
     store: &dyn Store,
-    place: Place,
-    jid: &str,
-    after: Option<u64>,
-    limit: usize,
-) -> Result<(Vec<Found>, Option<u64>), StoreError> {
-    let hash = keys::id_hash(jid);
-    let from = after.map_or_else(
-        || keys::index_prefix(place, &hash),
-        |number| keys::index(place, &hash, number.saturating_add(1)),
-    );
-    let pairs = store.range(Table::Index, &from, &keys::index_limit(place, &hash), limit)?;
+    location: Location,
+    ids: &mut VecDeque<String>,
+    after: &mut Option<u64>,
+) -> Result<(Vec<Found>, bool), StoreError> {
     let mut found = Vec::new();
-    let mut last = None;
-    for (key, value) in &pairs {
-        let slot = slot_of_index(key, value)?;
-        last = Some(slot.number);
-        // Both are written and deleted in one batch; an entry of the index that points nowhere is
-        // none.
-        if let Some(entry) = store.get(Table::Sets, &keys::set(place, slot))? {
-            found.push((slot, Entry::decode(&entry)?));
+    // The number of ids is bounded too: an id that finds nothing costs a look-up all the same.
+    for _ in 0..CHUNK {
+        let Some(jid) = ids.front() else { return Ok((found, true)) };
+        let (entries, last) = entries_of(store, location, jid, *after, CHUNK - found.len())?;
+        found.extend(entries);
+        *after = last;
+        if last.is_some() {
+            break;
         }
+        ids.pop_front();
     }
-    Ok((found, last.filter(|_| pairs.len() >= limit)))
+    Ok((found, ids.is_empty()))
 }
 
-fn is_meant(
+fn matches(
     store: &dyn Store,
     entry: &Entry,
     job_type: Option<&str>,
@@ -208,6 +188,5 @@ fn is_meant(
             return Ok(false);
         }
     }
-    Ok(pattern
-        .is_none_or(|pattern| glob::matches(pattern.as_bytes(), &fetch::document(body, entry))))
+    Ok(pattern.is_none_or(|pattern| glob::matches(pattern.as_bytes(), &entry.document(body))))
 }

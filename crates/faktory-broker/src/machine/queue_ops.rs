@@ -1,13 +1,14 @@
-//! QUEUE and FLUSH: what is done to queues as a whole.
+//! QUEUE: queues are paused, resumed, removed, and their latency is told.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use faktory_wire::{QueueCommand, Reply};
 
-use super::{CHUNK, Edit, Machine, Now, keys};
-use crate::machine::queues::Trash;
-use crate::machine::records::{Counters, Entry};
+use super::edit::Edit;
+use super::queues::{Trash, may_be_queue};
+use super::records::Entry;
+use super::{CHUNK, Machine, Now, keys};
 use crate::store::{Batch, Store, StoreError, Table};
 
 impl Machine {
@@ -26,7 +27,7 @@ impl Machine {
         Ok(Reply::OK)
     }
 
-    /// `*` in front stands for all.
+    /// The queues that a command means: all known queues where the first name is `*`.
     fn named(&self, names: Vec<String>) -> Vec<String> {
         if names.first().is_some_and(|name| name == "*") {
             self.queues.known().map(|queue| queue.name.clone()).collect()
@@ -56,7 +57,7 @@ impl Machine {
         Ok(Reply::Bulk(Bytes::from(body)))
     }
 
-    /// A queue may be paused before its first job comes; Faktory forgets that.
+    /// A queue may be paused before its first job comes. Faktory forgets such a pause.
     fn set_paused(
         &mut self,
         store: &mut dyn Store,
@@ -83,7 +84,7 @@ impl Machine {
         self.commit_and_serve(store, now, edit)
     }
 
-    /// The queue is gone at once; its jobs are deleted in the background.
+    /// Removes queues at once; their jobs are deleted in the background.
     fn remove(&mut self, store: &mut dyn Store, names: Vec<String>) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         for name in self.named(names) {
@@ -97,7 +98,7 @@ impl Machine {
         self.commit(store, edit)
     }
 
-    /// Deletes a bounded part of the jobs of removed queues; true where there are more.
+    /// Deletes a bounded part of the jobs of removed queues; true where more jobs are left.
     pub(super) fn advance_trash(&mut self, store: &mut dyn Store) -> Result<bool, StoreError> {
         let Some(trash) = self.trash.front_mut() else { return Ok(false) };
         let (from, to) =
@@ -116,50 +117,4 @@ impl Machine {
         store.write(batch)?;
         Ok(!self.trash.is_empty())
     }
-
-    /// Everything goes, pauses too; only numbers already given out are not given out again.
-    pub(super) fn flush(&mut self, store: &mut dyn Store) -> Result<Reply, StoreError> {
-        let mut batch = Batch::default();
-        self.counters = Counters {
-            next: self.counters.next,
-            next_queue: self.counters.next_queue,
-            ..Counters::default()
-        };
-        batch.put(Table::Meta, keys::COUNTERS_KEY, self.counters.encode());
-        batch.put(Table::Meta, keys::FLUSHING_KEY, []);
-        store.write(batch)?;
-        // Several steps follow: a crash between them is noticed by the mark.
-        store.sync()?;
-        empty(store)?;
-        self.queues.clear();
-        self.given_back.clear();
-        self.trash.clear();
-        self.timers.clear();
-        self.unsynced = true;
-        Ok(Reply::OK)
-    }
-}
-
-/// Deletes everything but the counters, and the mark of the FLUSH last.
-pub(super) fn empty(store: &mut dyn Store) -> Result<(), StoreError> {
-    // The index first: what it points to must be there.
-    for table in [Table::Index, Table::Queued, Table::Sets, Table::Bodies] {
-        store.clear(table)?;
-    }
-    let mut batch = Batch::default();
-    for (from, to) in [keys::QUEUES, keys::TRASH] {
-        for (key, _) in store.range(Table::Meta, from, to, usize::MAX)? {
-            batch.delete(Table::Meta, key);
-        }
-    }
-    batch.delete(Table::Meta, keys::FLUSHING_KEY);
-    store.write(batch)
-}
-
-/// Longer names than anybody gives a queue cost memory for ever.
-pub(super) const QUEUE_NAME_BYTES_MAX: usize = 1024;
-
-/// True for a name under which this server makes a queue.
-pub(super) fn may_be_queue(name: &str) -> bool {
-    faktory_wire::is_queue_name(name) && name.len() <= QUEUE_NAME_BYTES_MAX
 }

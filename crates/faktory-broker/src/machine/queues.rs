@@ -1,4 +1,4 @@
-//! The queues: names, lengths, and the jobs at their heads.
+//! The queues: names, lengths, and the first jobs of each queue.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -6,8 +6,16 @@ use super::keys;
 use super::records::{Entry, QueueRecord};
 use crate::store::{Store, StoreError, Table};
 
-/// Jobs of one queue that are kept at hand; the rest stays in the store.
+/// The first jobs of a queue that are kept in memory; the others are in the store alone.
 const READY_MAX: usize = 128;
+/// The most bytes in the name of a queue. A name is kept in memory for ever, and nobody gives a
+/// queue a longer one.
+pub(super) const QUEUE_NAME_BYTES_MAX: usize = 1024;
+
+/// True where this server makes a queue of this name.
+pub(super) fn may_be_queue(name: &str) -> bool {
+    faktory_wire::is_queue_name(name) && name.len() <= QUEUE_NAME_BYTES_MAX
+}
 
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -16,9 +24,9 @@ pub(super) struct Queue {
     pub(super) paused: bool,
     /// See [`QueueRecord::known`].
     pub(super) known: bool,
-    /// The first jobs, by position.
+    /// The first jobs of the queue, by position.
     ready: VecDeque<(u64, Entry)>,
-    /// Jobs from this position on are in the store and not at hand.
+    /// The jobs from this position on are not in `ready`.
     beyond: u64,
 }
 
@@ -32,18 +40,18 @@ impl Queue {
         QueueRecord::encode(&self.name, self.length, self.paused, self.known)
     }
 
-    /// A job was put at the end.
+    /// Notes a job that was put at the end.
     pub(super) fn append(&mut self, position: u64, entry: Entry) {
-        let all_at_hand = self.ready.len() as u64 == self.length;
+        let all_in_memory = self.ready.len() as u64 == self.length;
         self.length += 1;
         self.known = true;
-        if all_at_hand && self.ready.len() < READY_MAX {
+        if all_in_memory && self.ready.len() < READY_MAX {
             self.ready.push_back((position, entry));
             self.beyond = position + 1;
         }
     }
 
-    /// A job came back to where it was.
+    /// Notes a job that was returned to its old position.
     pub(super) fn put_back(&mut self, position: u64, entry: Entry) {
         self.length += 1;
         if position >= self.beyond {
@@ -58,7 +66,7 @@ impl Queue {
         }
     }
 
-    /// A job is taken out from where it is; the caller deletes it from the store.
+    /// Takes the job at a position out; the caller deletes the job from the store.
     pub(super) fn take_out(&mut self, position: u64) {
         self.length = self.length.saturating_sub(1);
         if let Ok(index) = self.ready.binary_search_by_key(&position, |(other, _)| *other) {
@@ -66,7 +74,7 @@ impl Queue {
         }
     }
 
-    /// Takes the first job out; the caller deletes it from the store.
+    /// Takes the first job out; the caller deletes the job from the store.
     pub(super) fn take_first(
         &mut self,
         store: &dyn Store,
@@ -83,13 +91,13 @@ impl Queue {
         let first = self.ready.pop_front();
         match first {
             Some(_) => self.length = self.length.saturating_sub(1),
-            // The record was longer than the queue; what is there counts.
+            // The record promised more jobs than the store holds. The store is right.
             None => self.length = 0,
         }
         Ok(first)
     }
 
-    /// When the first job came in, for its latency.
+    /// The first job, which stays in the queue.
     pub(super) fn first(
         &mut self,
         store: &dyn Store,
@@ -103,8 +111,8 @@ impl Queue {
     }
 }
 
-/// All queues. Ids are never used again, so that the jobs of a removed queue can be deleted in
-/// peace.
+/// All queues. The id of a removed queue is never used again, so its jobs can be deleted later
+/// without touching those of a new queue of the same name.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     by_name: HashMap<String, u32>,
@@ -140,7 +148,7 @@ impl Queues {
         self.by_id.get_mut(&id)
     }
 
-    /// The limit on queues, where it has been reached.
+    /// The limit on queues, where the limit has been reached.
     pub(super) fn full(&self) -> Option<usize> {
         (self.by_id.len() >= self.max).then_some(self.max)
     }
@@ -168,7 +176,7 @@ impl Queues {
         self.by_id.clear();
     }
 
-    /// Those that people are told of.
+    /// The queues that INFO tells of.
     pub(super) fn known(&self) -> impl Iterator<Item = &Queue> {
         self.by_id.values().filter(|queue| queue.known)
     }
@@ -178,7 +186,8 @@ impl Queues {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trash {
     pub(super) queue: u32,
-    /// Jobs before this position are deleted; to look there again would cost time for each of them.
+    /// The jobs before this position have been deleted. The store is read from here on, because a
+    /// read over deleted jobs takes time for each of them.
     pub(super) from: u64,
 }
 

@@ -1,16 +1,17 @@
-//! Values of the store: counters, queues, and what is known of a job beside its body.
+//! The values of the store: counters, queues, and the entry of a job. `STORE.md` lists all keys and
+//! values.
 
 use faktory_wire::{Failure, SetSizes, Timestamp};
 
-use super::keys::{IdHash, Place};
+use super::keys::{IdHash, Location};
 use crate::store::StoreError;
 
-/// Numbers that must survive a restart.
+/// The numbers that survive a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counters {
-    /// The next number of a job, a position or a reservation.
+    /// The last number that was given to a job, a position or a reservation.
     pub(super) next: u64,
-    /// The next id of a queue.
+    /// The last id that was given to a queue.
     pub(super) next_queue: u32,
     pub(super) processed: u64,
     pub(super) failures: u64,
@@ -23,12 +24,12 @@ impl Counters {
         self.next
     }
 
-    pub(super) const fn size(&mut self, place: Place) -> &mut u64 {
-        match place {
-            Place::Scheduled => &mut self.sets.scheduled,
-            Place::Retries => &mut self.sets.retries,
-            Place::Dead => &mut self.sets.dead,
-            Place::Working => &mut self.sets.working,
+    pub(super) const fn size(&mut self, location: Location) -> &mut u64 {
+        match location {
+            Location::Scheduled => &mut self.sets.scheduled,
+            Location::Retries => &mut self.sets.retries,
+            Location::Dead => &mut self.sets.dead,
+            Location::Working => &mut self.sets.working,
         }
     }
 
@@ -57,21 +58,22 @@ impl Counters {
             failures: reader.u64()?,
             ..Self::default()
         };
-        for place in [Place::Dead, Place::Retries, Place::Scheduled, Place::Working] {
-            *counters.size(place) = reader.u64()?;
+        for location in [Location::Dead, Location::Retries, Location::Scheduled, Location::Working]
+        {
+            *counters.size(location) = reader.u64()?;
         }
         Ok(counters)
     }
 }
 
-/// One queue.
+/// A queue, without its jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct QueueRecord {
     pub(super) name: String,
     pub(super) length: u64,
     pub(super) paused: bool,
-    /// It has had a job or been paused; until then only jobs for later have named it, and nobody is
-    /// told of it.
+    /// True once the queue had a job or was paused. Before that only scheduled jobs name the queue,
+    /// and INFO does not tell of it.
     pub(super) known: bool,
 }
 
@@ -90,17 +92,19 @@ impl QueueRecord {
     }
 }
 
-/// What is known of a job beside its body, wherever the job is.
+/// The entry of a job: what changes about the job, and what is needed often. The entry moves with
+/// the job between its queue and the sets; the body stays where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// The job's number, which its body has too.
+    /// The number of the job, by which its body is found.
     pub(super) job: u64,
-    /// Its queue.
+    /// The id of its queue.
     pub(super) queue: u32,
-    /// Its last position in that queue; it goes back there when a reply could not be delivered.
+    /// The last position in its queue, to which the job is returned where a reply could not be
+    /// delivered.
     pub(super) position: u64,
     pub(super) retry: i64,
-    /// Seconds that a fetch reserves it for.
+    /// Seconds for which a FETCH reserves the job.
     pub(super) reserve_for: u32,
     pub(super) enqueued_at: Timestamp,
     pub(super) id: IdHash,
@@ -141,8 +145,24 @@ impl Entry {
             },
         })
     }
+
+    /// The whole job as JSON: its body, the time at which the job entered its queue, and its
+    /// failure record.
+    pub(super) fn document(&self, mut body: Vec<u8>) -> Vec<u8> {
+        body.pop();
+        body.extend_from_slice(b",\"enqueued_at\":\"");
+        body.extend_from_slice(self.enqueued_at.to_string().as_bytes());
+        body.push(b'"');
+        if let Some(failure) = &self.failure {
+            body.extend_from_slice(b",\"failure\":");
+            failure.encode(&mut body);
+        }
+        body.push(b'}');
+        body
+    }
 }
 
+/// A record that is read from its front.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -171,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_survive_reading() {
+    fn a_record_is_read_back_as_it_was_written() {
         let sets = SetSizes { dead: 1, retries: 2, scheduled: 3, working: 4 };
         let counters = Counters { next: 5, next_queue: 6, processed: 7, failures: 8, sets };
         assert_eq!(Counters::decode(&counters.encode()).unwrap(), counters);

@@ -1,39 +1,43 @@
-//! What comes due in the sets: scheduled jobs and retries go into their queues, reservations
-//! expire, the dead are let go.
+//! The sets: scheduled, retries, dead and working. Entries are put in and taken out here, and what
+//! comes due is handled: scheduled jobs and retries go into their queues, reservations expire, and
+//! dead jobs are deleted.
 
 use faktory_wire::Timestamp;
 
-use super::keys::{self, Place, Slot};
+use super::edit::Edit;
+use super::index::Found;
+use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
-use super::{CHUNK, Edit, Machine, Now};
+use super::{CHUNK, Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
-/// The first entry of each place. It may be too early (what was first may have been taken out),
-/// never too late; from there on the store is read, because to pass over what was deleted before it
-/// costs time for each entry.
+/// For each set, a key before which the set has no entry: that of its first entry, or an earlier
+/// one where the first entry has been taken out. The store is read from this key on, because a read
+/// over deleted entries takes time for each of them.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    first: [Option<Slot>; 4],
+    first: [Option<EntryKey>; 4],
 }
 
 impl Timers {
-    const fn of(&mut self, place: Place) -> &mut Option<Slot> {
+    const fn of(&mut self, location: Location) -> &mut Option<EntryKey> {
         let [scheduled, retries, dead, working] = &mut self.first;
-        match place {
-            Place::Scheduled => scheduled,
-            Place::Retries => retries,
-            Place::Dead => dead,
-            Place::Working => working,
+        match location {
+            Location::Scheduled => scheduled,
+            Location::Retries => retries,
+            Location::Dead => dead,
+            Location::Working => working,
         }
     }
 
-    pub(super) fn note(&mut self, place: Place, slot: Slot) {
-        let first = self.of(place);
-        *first = Some(first.map_or(slot, |before| before.min(slot)));
+    fn note(&mut self, location: Location, key: EntryKey) {
+        let first = self.of(location);
+        *first = Some(first.map_or(key, |before| before.min(key)));
     }
 
+    /// The time before which nothing comes due.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.first.iter().flatten().map(|slot| slot.due).min()
+        self.first.iter().flatten().map(|key| key.due).min()
     }
 
     pub(super) const fn clear(&mut self) {
@@ -42,45 +46,81 @@ impl Timers {
 }
 
 impl Machine {
-    /// Finds the first entry of a place, from the one that was first on.
-    pub(super) fn find_first(&mut self, store: &dyn Store, place: Place) -> Result<(), StoreError> {
+    pub(super) fn put_into(
+        &mut self,
+        edit: &mut Edit,
+        location: Location,
+        key: EntryKey,
+        entry: &Entry,
+    ) {
+        edit.batch.put(Table::Sets, keys::set(location, key), entry.encode());
+        edit.batch.put(
+            Table::Index,
+            keys::index(location, &entry.id, key.number),
+            keys::due_value(key.due),
+        );
+        *self.counters.size(location) += 1;
+        self.timers.note(location, key);
+    }
+
+    pub(super) fn take_out(
+        &mut self,
+        edit: &mut Edit,
+        location: Location,
+        key: EntryKey,
+        entry: &Entry,
+    ) {
+        edit.batch.delete(Table::Sets, keys::set(location, key));
+        edit.batch.delete(Table::Index, keys::index(location, &entry.id, key.number));
+        let size = self.counters.size(location);
+        *size = size.saturating_sub(1);
+    }
+
+    /// Finds the first entry of a set, from the key on that was the first before.
+    pub(super) fn find_first(
+        &mut self,
+        store: &dyn Store,
+        location: Location,
+    ) -> Result<(), StoreError> {
         let from = self
             .timers
-            .of(place)
-            .map_or_else(|| keys::set_start(place), |slot| keys::set(place, slot));
-        let first = store.range(Table::Sets, &from, &keys::set_limit(place), 1)?;
-        *self.timers.of(place) = match first.first() {
-            Some((key, _)) => Some(keys::slot_of(key).ok_or(StoreError::Corrupt("set key"))?),
+            .of(location)
+            .map_or_else(|| keys::set_start(location), |key| keys::set(location, key));
+        let first = store.range(Table::Sets, &from, &keys::set_limit(location), 1)?;
+        *self.timers.of(location) = match first.first() {
+            Some((key, _)) => Some(keys::entry_key_of(key).ok_or(StoreError::Corrupt("set key"))?),
             None => None,
         };
         Ok(())
     }
 
-    /// Handles a bounded part of what is due; true where there may be more.
+    /// Handles a bounded part of the entries that are due; true where more may be due.
     pub(super) fn advance_sets(
         &mut self,
         store: &mut dyn Store,
         now: Now,
     ) -> Result<bool, StoreError> {
         let mut more = false;
-        for place in Place::ALL {
-            let Some(first) = self.timers.of(place).filter(|first| first.due <= now.wall) else {
+        for location in Location::ALL {
+            let Some(first) = self.timers.of(location).filter(|first| first.due <= now.wall) else {
                 continue;
             };
-            let due =
-                entries(store, &keys::set(place, first), &keys::set_end(place, now.wall), CHUNK)?;
+            let (from, to) = (keys::set(location, first), keys::set_end(location, now.wall));
+            let due = entries(store, &from, &to, CHUNK)?;
             let full = due.len() == CHUNK;
             if let Some((last, _)) = due.last() {
-                // What is put in meanwhile and lies before this is noted by `put_into`.
-                *self.timers.of(place) =
-                    Some(Slot { number: last.number.saturating_add(1), ..*last });
+                // An entry that is put in meanwhile, with an earlier key, is noted by `put_into`.
+                *self.timers.of(location) =
+                    Some(EntryKey { number: last.number.saturating_add(1), ..*last });
             }
-            match place {
-                Place::Scheduled | Place::Retries => self.promote(store, now, place, due)?,
-                Place::Dead => self.discard(store, place, due)?,
-                Place::Working => self.expire_reservations(store, now, due)?,
+            match location {
+                Location::Scheduled | Location::Retries => {
+                    self.promote(store, now, location, due)?
+                }
+                Location::Dead => self.discard(store, location, due)?,
+                Location::Working => self.expire_reservations(store, now, due)?,
             }
-            self.find_first(store, place)?;
+            self.find_first(store, location)?;
             more |= full;
         }
         Ok(more)
@@ -90,59 +130,62 @@ impl Machine {
         &mut self,
         store: &mut dyn Store,
         now: Now,
-        place: Place,
-        due: Vec<(Slot, Entry)>,
+        location: Location,
+        due: Vec<Found>,
     ) -> Result<(), StoreError> {
         let count = due.len() as u64;
-        match place {
-            Place::Scheduled => self.tasks.scheduled_enqueued += count,
-            Place::Retries | Place::Dead | Place::Working => self.tasks.retries_enqueued += count,
+        match location {
+            Location::Scheduled => self.tasks.scheduled_enqueued += count,
+            Location::Retries | Location::Dead | Location::Working => {
+                self.tasks.retries_enqueued += count;
+            }
         }
-        self.requeue(store, now, place, due)
+        self.requeue(store, now, location, due)
     }
 
-    /// From a set into the queues.
+    /// Moves jobs from a set to the end of their queues.
     pub(super) fn requeue(
         &mut self,
         store: &mut dyn Store,
         now: Now,
-        place: Place,
-        jobs: Vec<(Slot, Entry)>,
+        location: Location,
+        jobs: Vec<Found>,
     ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
-        for (slot, entry) in jobs {
-            self.take_out(&mut edit, place, slot, &entry);
+        for (key, entry) in jobs {
+            self.take_out(&mut edit, location, key, &entry);
             self.enqueue(store, &mut edit, now, entry)?;
         }
         self.commit_and_serve(store, now, edit)
     }
 
-    /// Out of a set and gone.
+    /// Deletes jobs of a set.
     pub(super) fn discard(
         &mut self,
         store: &mut dyn Store,
-        place: Place,
-        jobs: Vec<(Slot, Entry)>,
+        location: Location,
+        jobs: Vec<Found>,
     ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
-        for (slot, entry) in jobs {
-            self.take_out(&mut edit, place, slot, &entry);
+        for (key, entry) in jobs {
+            self.take_out(&mut edit, location, key, &entry);
             edit.batch.delete(Table::Bodies, keys::body(entry.job));
         }
         self.commit(store, edit)
     }
 }
 
-/// Entries of a set between two keys.
+/// Up to `limit` entries of a set between two keys.
 pub(super) fn entries(
     store: &dyn Store,
     from: &[u8],
     to: &[u8],
     limit: usize,
-) -> Result<Vec<(Slot, Entry)>, StoreError> {
+) -> Result<Vec<Found>, StoreError> {
     let pairs = store.range(Table::Sets, from, to, limit)?;
     let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
-        Ok((keys::slot_of(key).ok_or(StoreError::Corrupt("set key"))?, Entry::decode(value)?))
+        let key = keys::entry_key_of(key).ok_or(StoreError::Corrupt("set key"))?;
+        Ok((key, Entry::decode(value)?))
     };
     pairs.iter().map(read).collect()
 }

@@ -1,22 +1,23 @@
-//! FETCHes that found nothing and wait.
+//! The FETCHes that found no job and wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::ConnectionId;
 
-/// How long a FETCH waits; Faktory's clients count on it staying under 5 s.
+/// The time that a FETCH waits. Clients of Faktory rely on a wait under 5 s.
 const FETCH_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Waiter {
     pub(super) connection: ConnectionId,
-    /// In the order of the FETCH; empty for a worker that gets nothing.
+    /// The queues in the order of the FETCH; empty for a worker that gets no job.
     pub(super) queues: Vec<String>,
     deadline: Duration,
 }
 
-/// Who came first is served first; a ticket is the place in the line.
+/// All waiting FETCHes. The FETCH that has waited longest is served first; its ticket is the
+/// smallest.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     waiters: BTreeMap<u64, Waiter>,
@@ -48,8 +49,9 @@ impl Waiting {
         Some(waiter)
     }
 
-    /// This one gets nothing any more, but still waits its time out.
-    pub(super) fn silence(&mut self, ticket: u64) {
+    /// Takes the queues from a waiting FETCH. The FETCH gets no job, but waits until its time is
+    /// over.
+    pub(super) fn drop_queues(&mut self, ticket: u64) {
         let queues = self.waiters.get_mut(&ticket).map(|waiter| std::mem::take(&mut waiter.queues));
         for queue in queues.unwrap_or_default() {
             self.forget(&queue, ticket);
@@ -65,14 +67,14 @@ impl Waiting {
         }
     }
 
-    /// Who is next in line for this queue.
+    /// The FETCH that has waited longest for this queue.
     pub(super) fn first(&self, queue: &str) -> Option<(u64, ConnectionId)> {
         let ticket = *self.by_queue.get(queue)?.first()?;
         self.waiters.get(&ticket).map(|waiter| (ticket, waiter.connection))
     }
 
-    /// Takes out all whose time is up. All wait equally long, so tickets are in the order of
-    /// deadlines.
+    /// Takes out all FETCHes whose time is over. All wait equally long, so the order of tickets is
+    /// the order of deadlines.
     pub(super) fn expired(&mut self, now: Duration) -> Vec<Waiter> {
         let tickets: Vec<u64> = self
             .waiters

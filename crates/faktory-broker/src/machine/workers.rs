@@ -1,5 +1,5 @@
-//! Workers: connections with the same worker id, the state they were told, and when they last gave
-//! a sign of life.
+//! The workers: for each worker id, its connections, its state, and the time of its last
+//! heartbeat.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -9,9 +9,10 @@ use faktory_wire::{Beat, Reply, WorkerState};
 
 use super::{ConnectionId, Now};
 
-/// A worker silent for longer loses its connections.
+/// The longest time between two heartbeats. A worker that is silent for longer loses its
+/// connections.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How often that is looked at.
+/// The time between two checks for silent workers.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Workers {
         self.by_wid.len()
     }
 
-    /// A client without a worker id is never told to stop.
+    /// True where a client may get a job. A client without a worker id always may.
     pub(super) fn may_fetch(&self, wid: Option<&str>) -> bool {
         wid.and_then(|wid| self.by_wid.get(wid))
             .is_none_or(|worker| worker.state == WorkerState::Running)
@@ -73,7 +74,7 @@ impl Workers {
         worker.state.answer_body().map_or(Reply::OK, |body| Reply::Bulk(Bytes::from(body)))
     }
 
-    /// Workers that have been silent for too long, with their connections.
+    /// Takes out the workers that have been silent for too long, with their connections.
     pub(super) fn reap(&mut self, now: Now) -> Vec<(String, Vec<ConnectionId>)> {
         if now.monotonic < self.next_check {
             return Vec::new();

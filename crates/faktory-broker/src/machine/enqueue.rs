@@ -1,0 +1,72 @@
+//! The end of a queue: jobs are put there, and a queue is made where there is none.
+
+use faktory_wire::Job;
+
+use super::edit::Edit;
+use super::keys;
+use super::queues::{QUEUE_NAME_BYTES_MAX, may_be_queue};
+use super::records::Entry;
+use super::{Machine, Now};
+use crate::store::{Store, StoreError, Table};
+
+impl Machine {
+    /// The id of the queue with this name; the queue is made where there is none. The error is the
+    /// text that the server answers.
+    pub(super) fn queue_for(&mut self, name: &str) -> Result<u32, String> {
+        if let Some(id) = self.queues.id(name) {
+            return Ok(id);
+        }
+        if !may_be_queue(name) {
+            let shown: String = name.chars().take(100).collect();
+            return Err(format!(
+                "cannot get \"{shown}\" queue: names have at most {QUEUE_NAME_BYTES_MAX} bytes \
+                 here"
+            ));
+        }
+        match self.queues.full() {
+            Some(limit) => Err(format!(
+                "cannot get \"{name}\" queue: this server keeps at most {limit} queues"
+            )),
+            None => Ok(self.create_queue(name)),
+        }
+    }
+
+    pub(super) fn create_queue(&mut self, name: &str) -> u32 {
+        self.counters.next_queue += 1;
+        self.queues.create(self.counters.next_queue, name);
+        self.counters.next_queue
+    }
+
+    /// Puts an entry at the end of its queue, at the entry's position.
+    pub(super) fn append(&mut self, edit: &mut Edit, entry: Entry) {
+        edit.touch(entry.queue);
+        edit.batch.put(Table::Queued, keys::queued(entry.queue, entry.position), entry.encode());
+        if let Some(queue) = self.queues.get_mut(entry.queue) {
+            queue.append(entry.position, entry);
+        }
+    }
+
+    /// Puts a job that comes from a set at the end of its queue.
+    pub(super) fn enqueue(
+        &mut self,
+        store: &dyn Store,
+        edit: &mut Edit,
+        now: Now,
+        mut entry: Entry,
+    ) -> Result<(), StoreError> {
+        if self.queues.get(entry.queue).is_none() {
+            // The queue was removed in the meantime. The accepted job is kept: its queue is made
+            // again, by the name in the job's body.
+            let Some(json) = store.get(Table::Bodies, &keys::body(entry.job))? else {
+                return Ok(());
+            };
+            let job = Job::parse(&json).map_err(|_| StoreError::Corrupt("job"))?;
+            let name = job.queue_name();
+            entry.queue = self.queues.id(name).unwrap_or_else(|| self.create_queue(name));
+        }
+        entry.position = self.counters.number();
+        entry.enqueued_at = now.wall;
+        self.append(edit, entry);
+        Ok(())
+    }
+}

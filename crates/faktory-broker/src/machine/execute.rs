@@ -1,0 +1,92 @@
+//! The execution of commands: each verb is handed to its file, in the order of each connection.
+
+use faktory_wire::{Command, CommandError, Reply};
+
+use super::connections::State;
+use super::output::{Output, Reservation};
+use super::{ConnectionId, Machine, Now};
+use crate::store::{Store, StoreError};
+
+impl Machine {
+    /// Carries out commands until every connection waits for something.
+    pub(super) fn run(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
+        while let Some(connection) = self.runnable.pop_front() {
+            while let Some(request) = self.connections.next_request(connection) {
+                self.execute(store, now, connection, request)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        connection: ConnectionId,
+        request: Result<Command, CommandError>,
+    ) -> Result<(), StoreError> {
+        if self.shutting_down {
+            self.answer(connection, Reply::error("shutdown in progress"));
+            self.close(connection);
+            return Ok(());
+        }
+        let command = match request {
+            Ok(command) => command,
+            Err(error) => {
+                self.answer(connection, Reply::error(error));
+                return Ok(());
+            }
+        };
+        let reply = match command {
+            Command::End => {
+                self.close(connection);
+                return Ok(());
+            }
+            Command::Fetch(queues) => return self.fetch(store, now, connection, queues),
+            Command::Mutate(mutation) => {
+                return self.start_mutation(store, now, connection, mutation);
+            }
+            Command::Push(job) => self.push(store, now, *job)?,
+            Command::PushBulk(jobs) => self.push_bulk(store, now, jobs)?,
+            Command::Ack(jid) => self.ack(store, &jid)?,
+            Command::Fail(report) => self.fail(store, now, *report)?,
+            Command::Beat(beat) => self.workers.beat(&beat, now),
+            Command::Info => self.info(now),
+            Command::Flush => self.flush(store)?,
+            Command::Queue(command) => self.queue_command(store, now, command)?,
+        };
+        self.answer(connection, reply);
+        Ok(())
+    }
+
+    pub(super) fn answer(&mut self, connection: ConnectionId, reply: Reply) {
+        self.outputs.push(Output::Reply { connection, reply, reservation: None, after_sync: true });
+    }
+
+    /// Answers a FETCH, which does not wait for a sync.
+    pub(super) fn answer_fetch(
+        &mut self,
+        connection: ConnectionId,
+        reply: Reply,
+        reservation: Option<Reservation>,
+    ) {
+        self.outputs.push(Output::Reply { connection, reply, reservation, after_sync: false });
+    }
+
+    /// Ends a connection after its earlier replies. Its later commands are not carried out, and the
+    /// connection gets no job.
+    pub(super) fn close(&mut self, connection: ConnectionId) {
+        if let Some(State::Fetching(ticket)) = self.connections.state(connection) {
+            self.waiting.remove(ticket);
+        }
+        if self.connections.seal(connection) {
+            self.outputs.push(Output::Close { connection });
+        }
+    }
+
+    /// Lets a connection go on with its next command.
+    pub(super) fn unblock(&mut self, connection: ConnectionId) {
+        self.connections.set_state(connection, State::Idle);
+        self.runnable.push_back(connection);
+    }
+}

@@ -1,0 +1,75 @@
+//! The start of the machine: its state is read from the store, or begun in an empty store.
+
+use std::collections::VecDeque;
+
+use super::connections::Connections;
+use super::info::TaskCounts;
+use super::keys::{self, Location};
+use super::queues::{self, Queues};
+use super::records::Counters;
+use super::returned::Returned;
+use super::sets::Timers;
+use super::waiting::Waiting;
+use super::workers::Workers;
+use super::{Machine, flush};
+use crate::store::{Batch, Store, StoreError, Table};
+
+impl Machine {
+    /// Reads the state from a store, or begins it in an empty store. `seed` gives the jitter of
+    /// retries; `max_queues` bounds the queues that clients can create.
+    ///
+    /// # Errors
+    /// Where the store fails or holds another format.
+    pub fn open(store: &mut dyn Store, seed: u64, max_queues: usize) -> Result<Self, StoreError> {
+        check_format(store)?;
+        if store.get(Table::Meta, keys::FLUSHING_KEY)?.is_some() {
+            // A crash came between the steps of a FLUSH. The FLUSH is finished first.
+            flush::empty(store)?;
+        }
+        let counters = match store.get(Table::Meta, keys::COUNTERS_KEY)? {
+            Some(bytes) => Counters::decode(&bytes)?,
+            None => Counters::default(),
+        };
+        let mut machine = Self {
+            counters,
+            queues: Queues::load(store, max_queues)?,
+            connections: Connections::default(),
+            workers: Workers::default(),
+            waiting: Waiting::default(),
+            timers: Timers::default(),
+            mutations: VecDeque::new(),
+            returned: Returned::default(),
+            trash: queues::load_trash(store)?,
+            runnable: VecDeque::new(),
+            outputs: Vec::new(),
+            tasks: TaskCounts::default(),
+            random: fastrand::Rng::with_seed(seed),
+            used_memory_mb: 0,
+            shutting_down: false,
+            unsynced: false,
+        };
+        for location in Location::ALL {
+            machine.find_first(store, location)?;
+        }
+        Ok(machine)
+    }
+}
+
+/// Writes the version of the format into an empty store, and refuses a store of another version.
+fn check_format(store: &mut dyn Store) -> Result<(), StoreError> {
+    let expected = keys::FORMAT.to_be_bytes();
+    match store.get(Table::Meta, keys::FORMAT_KEY)? {
+        None => {
+            let mut batch = Batch::default();
+            batch.put(Table::Meta, keys::FORMAT_KEY, expected);
+            store.write(batch)?;
+            store.sync()
+        }
+        Some(found) if found == expected => Ok(()),
+        Some(found) => {
+            let found = <[u8; 4]>::try_from(found.as_slice())
+                .map_or_else(|_| "unknown".into(), |bytes| u32::from_be_bytes(bytes).to_string());
+            Err(StoreError::Format { found, expected: keys::FORMAT })
+        }
+    }
+}
