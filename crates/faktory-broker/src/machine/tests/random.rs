@@ -1,0 +1,153 @@
+//! Seeded random commands and crashes, against a simple account of where each job must be.
+
+use super::{B, World, check_tables, seconds};
+
+/// The account: ids of jobs by where they must be.
+struct Account {
+    seed: u64,
+    random: fastrand::Rng,
+    world: World,
+    waiting: Vec<String>,
+    reserved: Vec<String>,
+    scheduled: Vec<String>,
+    /// The number of runs that ended, by success or failure.
+    finished: u64,
+    /// Jobs that were fetched since the last sync: a crash undoes these fetches.
+    unsynced: Vec<String>,
+}
+
+impl Account {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            random: fastrand::Rng::with_seed(seed),
+            world: World::new(),
+            waiting: Vec::new(),
+            reserved: Vec::new(),
+            scheduled: Vec::new(),
+            finished: 0,
+            unsynced: Vec::new(),
+        }
+    }
+
+    /// Does one thing at random, where the account allows it.
+    fn step(&mut self, step: u32) {
+        match self.random.u8(0..14) {
+            0..=3 => self.push(step),
+            4..=6 if !self.waiting.is_empty() => self.fetch(),
+            7 if !self.reserved.is_empty() => self.ack(),
+            8 if !self.waiting.is_empty() => self.lose_a_connection(),
+            9 if !self.reserved.is_empty() => self.fail(),
+            10 => self.schedule(step),
+            11 if !self.scheduled.is_empty() => self.requeue(),
+            12 if self.random.u8(0..3) == 0 => self.crash(),
+            13 if self.random.u8(0..12) == 0 => self.remove_the_queue(),
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, step: u32) {
+        // Half of the seeds build queues that are far longer than what is kept in memory.
+        let most = if self.seed.is_multiple_of(2) { 1 } else { 40 };
+        for n in 0..self.random.usize(1..=most) {
+            let jid = format!("job-{}-{step:06}-{n}", self.seed);
+            self.world.push(&jid, r#","reserve_for":86400"#);
+            self.waiting.push(jid);
+        }
+        self.unsynced.clear();
+    }
+
+    fn fetch(&mut self) {
+        let jid = self.world.fetch().jid;
+        assert!(self.waiting.contains(&jid), "seed {}: {jid} was handed out twice", self.seed);
+        self.waiting.retain(|other| *other != jid);
+        self.unsynced.push(jid.clone());
+        self.reserved.push(jid);
+    }
+
+    fn ack(&mut self) {
+        let jid = self.reserved.swap_remove(self.random.usize(..self.reserved.len()));
+        self.world.ask(&format!(r#"ACK {{"jid":"{jid}"}}"#));
+        self.finished += 1;
+        self.unsynced.clear();
+    }
+
+    /// A client fetches some jobs and is gone before the replies arrive.
+    fn lose_a_connection(&mut self) {
+        for _ in 0..self.random.usize(1..=self.waiting.len().min(5)) {
+            self.world.send(B, "FETCH default");
+        }
+        let reservations = self.world.take_reservations();
+        self.world.disconnect(B, &reservations);
+        self.world.connect(B, None);
+        self.unsynced.clear();
+    }
+
+    fn fail(&mut self) {
+        let jid = self.reserved.swap_remove(self.random.usize(..self.reserved.len()));
+        self.world.ask(&format!(r#"FAIL {{"jid":"{jid}"}}"#));
+        // This time is longer than the wait of a job that failed a few times, and all steps together
+        // are shorter than a reservation.
+        self.world.advance_time(seconds(1500));
+        self.waiting.push(jid);
+        self.finished += 1;
+        self.unsynced.clear();
+    }
+
+    fn schedule(&mut self, step: u32) {
+        let jid = format!("job-{}-{step:06}-later", self.seed);
+        self.world.push(&jid, r#","reserve_for":86400,"at":"2100-01-01T00:00:00Z""#);
+        self.scheduled.push(jid);
+        self.unsynced.clear();
+    }
+
+    fn requeue(&mut self) {
+        let jid = self.scheduled.swap_remove(self.random.usize(..self.scheduled.len()));
+        let filter = format!(r#"{{"jids":["{jid}"]}}"#);
+        self.world
+            .ask(&format!(r#"MUTATE {{"cmd":"requeue","target":"scheduled","filter":{filter}}}"#));
+        self.waiting.push(jid);
+        self.unsynced.clear();
+    }
+
+    fn crash(&mut self) {
+        self.world.reopen();
+        self.reserved.retain(|jid| !self.unsynced.contains(jid));
+        self.waiting.append(&mut self.unsynced);
+    }
+
+    fn remove_the_queue(&mut self) {
+        self.world.ask("QUEUE REMOVE default");
+        self.world.advance_time(seconds(0));
+        self.waiting.clear();
+        self.unsynced.clear();
+    }
+
+    /// INFO and the tables of the store must agree with the account.
+    fn check(&mut self, context: &str) {
+        let info = self.world.info().faktory;
+        let account = (
+            self.waiting.len() as u64,
+            self.reserved.len() as u64,
+            self.scheduled.len() as u64,
+            self.finished,
+        );
+        assert_eq!(
+            (info.total_enqueued, info.sets.working, info.sets.scheduled, info.total_processed),
+            account,
+            "{context}"
+        );
+        check_tables(&self.world, context);
+    }
+}
+
+#[test]
+fn no_job_is_lost_or_doubled_whatever_happens() {
+    for seed in 0..25 {
+        let mut account = Account::new(seed);
+        for step in 0..300 {
+            account.step(step);
+            account.check(&format!("seed {seed} step {step}"));
+        }
+    }
+}
