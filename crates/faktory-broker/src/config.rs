@@ -1,4 +1,4 @@
-//! What a broker is started with.
+//! The configuration of a broker.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,29 +8,32 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::ServerConfig;
 
-/// Where a broker listens, where it stores, and what it allows.
+/// The configuration of a broker: its address, its data folder, and its limits.
 #[derive(Clone)]
 pub struct BrokerConfig {
     /// The address to listen on; port 0 picks a free one.
     pub bind: SocketAddr,
-    /// The folder of the store; made where it does not exist.
+    /// The folder of the store. The folder is made where it does not exist.
     pub data_dir: PathBuf,
-    /// The password that clients must know, where there is one.
+    /// The password that clients must know; `None` where no password is asked for.
     pub password: Option<String>,
-    /// How TLS is spoken; not at all where `None`.
+    /// The configuration of TLS; `None` where connections are plain.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Connections at a time; one more is told so and closed. Faktory's limit.
+    /// The most connections at a time. The client of one more gets an error and is disconnected.
+    /// The default is Faktory's.
     pub max_connections: usize,
-    /// Bytes in one command. A longer one is answered with an error and ends its connection.
+    /// The most bytes in one command. A longer command is answered with an error and ends its
+    /// connection.
     pub max_line_bytes: usize,
-    /// Distinct queues; a push to one more is refused.
+    /// The most queues. A push that needs one more is refused.
     pub max_queues: usize,
-    /// Time for a client to say who it is. Faktory's limit.
+    /// The longest time for the handshake, and for TLS before it. The default is Faktory's.
     pub handshake_timeout: Duration,
 }
 
 impl BrokerConfig {
-    /// A broker at this address with its store in this folder, without a password.
+    /// The configuration of a broker at this address with its store in this folder: without a
+    /// password, without TLS, with the default limits.
     #[must_use]
     pub const fn new(bind: SocketAddr, data_dir: PathBuf) -> Self {
         Self {

@@ -1,5 +1,5 @@
-//! The thread that owns machine and store. Commands that arrive while a sync is under way share the
-//! next one.
+//! The core: the thread that owns the machine and the store. Commands that arrive during a sync
+//! share the next sync.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -10,47 +10,49 @@ use tokio::sync::mpsc;
 use crate::machine::{ConnectionId, Machine, Now, Output, Reservation};
 use crate::store::{Store, StoreError};
 
-/// What connections tell the core.
+/// A message of a connection, or of the server, to the core.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A client said who it is. Its replies go to `replies`, which has room for as many as it may
-    /// have unanswered.
+    /// A client finished its handshake. Its replies go to `replies`, which has room for a reply to
+    /// each command that the client may have unanswered.
     Opened { connection: ConnectionId, hello: Box<Hello>, replies: mpsc::Sender<Outgoing> },
-    /// A line came in.
+    /// A connection read a line.
     Request { connection: ConnectionId, request: Result<Command, CommandError> },
-    /// The client sends nothing more.
+    /// A client sends nothing more.
     InputEnded { connection: ConnectionId },
-    /// The connection is gone, and these jobs never reached the client.
+    /// A connection has ended, and these jobs did not reach its client.
     Closed { connection: ConnectionId, undelivered: Vec<Reservation> },
-    /// The server ends.
+    /// The server stops.
     ShutDown,
 }
 
-/// What the core tells a connection.
+/// A message of the core to a connection.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// Send this.
+    /// Send a reply.
     Reply { reply: Reply, reservation: Option<Reservation> },
-    /// End when everything before has been sent.
+    /// End the connection when all earlier replies have been sent.
     Close,
 }
 
-/// Events handled between two syncs, at the most.
+/// The most events that share a sync.
 const GROUP_MAX: usize = 1024;
-/// How long they may take, or so many times the last sync if that is more. It bounds how long the
-/// first of them waits for its answer, and lets answers flow: a client far away sends on as they
-/// come, and would otherwise have all its jobs answered at once, and then none for a round trip.
-const GROUP_LASTS: Duration = Duration::from_millis(5);
-const GROUP_LASTS_SYNCS: u32 = 8;
-/// And no longer, however slow the disk is.
-const GROUP_LASTS_MAX: Duration = Duration::from_millis(100);
+/// The shortest time for which events are gathered while more events arrive. The bound on this time
+/// bounds the wait of the first event for its answer. It also lets answers flow steadily: a distant
+/// client sends its next commands when answers arrive, so one large group of answers would be
+/// followed by a pause of a round trip.
+const GROUP_TIME_MIN: Duration = Duration::from_millis(5);
+/// With slow syncs, events are gathered for this many times the duration of the last sync, …
+const GROUP_TIME_SYNCS: u32 = 8;
+/// … but never longer than this.
+const GROUP_TIME_MAX: Duration = Duration::from_millis(100);
 
-/// See [the module](self).
+/// The owner of the machine and the store.
 pub(crate) struct Core {
-    pub(crate) machine: Machine,
-    pub(crate) store: Box<dyn Store>,
-    pub(crate) events: flume::Receiver<Event>,
-    pub(crate) started: Instant,
+    machine: Machine,
+    store: Box<dyn Store>,
+    events: flume::Receiver<Event>,
+    started: Instant,
     connections: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
     last_sync: Duration,
 }
@@ -71,11 +73,12 @@ impl Core {
         }
     }
 
-    /// Runs until nobody can tell it anything any more. After a shutdown that is when the last
-    /// connection is gone, so that what could not be delivered still goes back.
+    /// Runs until the last sender of events is gone. After a shutdown the connections are the last
+    /// senders, so that their undelivered jobs still return to their queues.
     ///
     /// # Errors
-    /// Where the store fails. Nothing is answered after that: what reached the disk is not known.
+    /// Where the store fails. No command is answered after that, because it is unknown which
+    /// changes reached the disk.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let mut more = false;
         loop {
@@ -90,7 +93,7 @@ impl Core {
                 self.apply(event)?;
             }
             let ends =
-                began + (self.last_sync * GROUP_LASTS_SYNCS).clamp(GROUP_LASTS, GROUP_LASTS_MAX);
+                began + (self.last_sync * GROUP_TIME_SYNCS).clamp(GROUP_TIME_MIN, GROUP_TIME_MAX);
             for _ in 1..GROUP_MAX {
                 if Instant::now() >= ends {
                     break;
@@ -128,8 +131,8 @@ impl Core {
                 if !undelivered.is_empty() {
                     tracing::info!(
                         jobs = undelivered.len(),
-                        "a connection ended before its jobs were delivered; they are back in \
-                         front of their queues"
+                        "a connection ended before its jobs were delivered; the jobs have \
+                         returned to the front of their queues"
                     );
                 }
                 self.machine.disconnect(store, now, connection, &undelivered)?;
@@ -139,44 +142,55 @@ impl Core {
         Ok(())
     }
 
-    /// Sends what may go out before the sync, syncs where an answer promises it, and sends the
-    /// rest. A connection that has one answer waiting for the sync gets the later ones after it.
+    /// Sends the answers that need no sync, syncs where other answers need it, and sends the
+    /// others. Jobs in answers that can't be sent return to their queues, which can give more
+    /// answers.
     fn deliver(&mut self) -> Result<(), StoreError> {
         loop {
             let mut outputs = self.machine.take_outputs();
-            let mut lost = Vec::new();
+            let mut undeliverable = Vec::new();
             if self.machine.take_unsynced() {
-                let mut waiting: HashSet<ConnectionId> = HashSet::new();
-                let mut later = Vec::with_capacity(outputs.len());
-                for output in outputs {
-                    let (connection, must_wait) = match &output {
-                        Output::Reply { connection, after_sync, .. } => (*connection, *after_sync),
-                        Output::Close { connection } => (*connection, false),
-                    };
-                    if must_wait || waiting.contains(&connection) {
-                        waiting.insert(connection);
-                        later.push(output);
-                    } else {
-                        self.send(output, &mut lost);
-                    }
-                }
+                outputs = self.send_before_sync(outputs, &mut undeliverable);
                 let began = Instant::now();
                 self.store.sync()?;
                 self.last_sync = began.elapsed();
-                outputs = later;
             }
             for output in outputs {
-                self.send(output, &mut lost);
+                self.send(output, &mut undeliverable);
             }
-            if lost.is_empty() {
+            if undeliverable.is_empty() {
                 return Ok(());
             }
             let now = self.now();
-            self.machine.undeliverable(&mut *self.store, now, &lost)?;
+            self.machine.undeliverable(&mut *self.store, now, &undeliverable)?;
         }
     }
 
-    fn send(&self, output: Output, lost: &mut Vec<Reservation>) {
+    /// Sends the answers that need no sync, and gives the others back. An answer behind one that
+    /// waits for the sync waits too, since a connection's answers keep their order.
+    fn send_before_sync(
+        &self,
+        outputs: Vec<Output>,
+        undeliverable: &mut Vec<Reservation>,
+    ) -> Vec<Output> {
+        let mut waiting: HashSet<ConnectionId> = HashSet::new();
+        let mut after_sync = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let (connection, must_wait) = match &output {
+                Output::Reply { connection, after_sync, .. } => (*connection, *after_sync),
+                Output::Close { connection } => (*connection, false),
+            };
+            if must_wait || waiting.contains(&connection) {
+                waiting.insert(connection);
+                after_sync.push(output);
+            } else {
+                self.send(output, undeliverable);
+            }
+        }
+        after_sync
+    }
+
+    fn send(&self, output: Output, undeliverable: &mut Vec<Reservation>) {
         let (connection, outgoing) = match output {
             Output::Reply { connection, reply, reservation, .. } => {
                 (connection, Outgoing::Reply { reply, reservation })
@@ -184,20 +198,20 @@ impl Core {
             Output::Close { connection } => (connection, Outgoing::Close),
         };
         let unsent = match self.connections.get(&connection) {
-            // There is room for every answer that a connection may wait for; a full channel is one
-            // that nobody empties.
+            // The channel has room for every answer that the connection may wait for, so a full
+            // channel means that the connection has stopped to take answers.
             Some(replies) => {
                 replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner)
             }
             None => Some(outgoing),
         };
         if let Some(Outgoing::Reply { reservation: Some(reservation), .. }) = unsent {
-            lost.push(reservation);
+            undeliverable.push(reservation);
         }
     }
 }
 
-/// The process's resident memory, where the system tells it the way Linux does.
+/// The resident memory of the process in MB, as Linux tells it; 0 on other systems.
 fn resident_mb() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 =
@@ -210,10 +224,10 @@ mod tests {
     use super::*;
     use crate::store::{Batch, MemoryStore, Pair, Table};
 
-    /// A store whose syncs wait until they are let through.
+    /// A store whose syncs wait until the test lets them through.
     struct Gated {
         store: MemoryStore,
-        /// Told when a sync begins.
+        /// Gets a message when a sync begins.
         begun: flume::Sender<()>,
         gate: flume::Receiver<()>,
     }
@@ -283,15 +297,14 @@ mod tests {
         let (fetcher, mut to_fetcher) = open(&events, 2);
         say(&events, fetcher, "FETCH default");
         say(&events, pusher, r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#);
-        // The job is handed out while the sync waits; that it was taken is not promised before the
-        // sync is done.
+        // The job is handed out while the sync waits. The answer to the push waits for the sync.
         assert!(matches!(reply(&mut to_fetcher), Reply::Bulk(_)));
         syncs.recv().unwrap();
         assert!(to_pusher.try_recv().is_err());
         open_gate.send(()).unwrap();
         assert_eq!(reply(&mut to_pusher), Reply::OK);
 
-        // What comes while a sync is under way shares the next one: many answers, one more sync.
+        // Commands that arrive during a sync share the next sync: many answers, one more sync.
         say(&events, pusher, r#"ACK {"jid":"job-00000001"}"#);
         syncs.recv().unwrap();
         for number in 0..50 {
@@ -305,7 +318,7 @@ mod tests {
         open_gate.send(()).unwrap();
         assert_eq!(reply(&mut to_pusher), Reply::OK);
         syncs.recv().unwrap();
-        assert!(to_pusher.try_recv().is_err(), "the others wait for a sync of their own");
+        assert!(to_pusher.try_recv().is_err(), "the other answers wait for the next sync");
         open_gate.send(()).unwrap();
         for _ in 0..50 {
             assert_eq!(reply(&mut to_pusher), Reply::OK);

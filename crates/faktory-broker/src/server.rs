@@ -1,6 +1,8 @@
-//! The server: listens, owns the connections' tasks and the core's thread, and ends them in order.
+//! The server: listens, owns the tasks of connections and the thread of the core, and ends them in
+//! order.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,116 +17,98 @@ use crate::core::{Core, Event};
 use crate::machine::{ConnectionId, Machine};
 use crate::store::{FjallStore, StoreError};
 
-/// Events under way from connections to the core.
-const EVENTS: usize = 4096;
-/// Connections beyond the limit that are being told so, at a time; more are closed without a word.
+/// The most events under way from the connections to the core.
+const EVENTS_MAX: usize = 4096;
+/// The most connections beyond the limit that are being refused at a time. One more is closed
+/// without an answer.
 const REFUSALS_MAX: usize = 64;
-/// A client that vanished without a word is noticed after this and three probes.
+/// The wait after a failure to accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The idle time before the first TCP probe of a client, and the time between two probes. A client
+/// that is gone without a trace is noticed by these probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// Bytes that are not acknowledged for so long end a connection.
+/// The longest time that bytes may stay unacknowledged before their connection is ended.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long connections may take to send their last answers.
-const DRAIN: Duration = Duration::from_secs(6);
+/// The longest time that connections may take to send their last answers at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Why a broker can't start, or ended.
+/// The reason why a broker can't start, or why it ended.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The address can't be listened on.
+    /// The broker can't listen on the address.
     #[error("failed to listen on {address}: {source}")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The store can't be opened, or failed.
     #[error("data folder {1}: {0}")]
-    Store(#[source] StoreError, std::path::PathBuf),
-    /// A thread can't be started, or ended by itself.
+    Store(#[source] StoreError, PathBuf),
+    /// The thread of the core can't be started, or ended by itself.
     #[error("the broker's thread failed: {0}")]
     Thread(String),
 }
 
-/// A running work server.
+/// A running broker. It ends by [`Broker::stop`], which waits for the last answers.
 pub struct Broker {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
-    /// `None` once its end has been told.
+    /// The result of the core; `None` once [`Broker::failed`] has told its end.
     core: Option<oneshot::Receiver<Result<(), StoreError>>>,
-    data_dir: std::path::PathBuf,
+    data_dir: PathBuf,
 }
 
 impl Broker {
-    /// Opens the store, listens, and serves.
+    /// Opens the store, listens, and serves clients.
     ///
     /// # Errors
-    /// Where the store can't be opened or the address can't be listened on.
+    /// Where the store can't be opened, or the broker can't listen on the address.
     pub async fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
         let bind = |source| BrokerError::Bind { address: config.bind, source };
         let listener = TcpListener::bind(config.bind).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let data_dir = config.data_dir.clone();
-        let (events, received) = flume::bounded(EVENTS);
-        let (opened, is_open) = oneshot::channel();
-        let (done, core) = oneshot::channel();
-        let folder = data_dir.clone();
-        let max_queues = config.max_queues;
-        // A thread of its own: it blocks on the disk.
-        let thread = std::thread::Builder::new().name("broker-core".into()).spawn(move || {
-            let mut store = match FjallStore::open(&folder) {
-                Ok(store) => store,
-                Err(error) => return drop(opened.send(Err(error))),
-            };
-            match Machine::open(&mut store, fastrand::u64(..), max_queues) {
-                Ok(machine) => {
-                    let _ = opened.send(Ok(()));
-                    let _ = done.send(Core::new(machine, Box::new(store), received).run());
-                }
-                Err(error) => drop(opened.send(Err(error))),
-            }
-        });
-        thread.map_err(|error| BrokerError::Thread(error.to_string()))?;
-        let ended = || BrokerError::Thread("it ended while opening the store".into());
-        is_open
-            .await
-            .map_err(|_| ended())?
-            .map_err(|error| BrokerError::Store(error, data_dir.clone()))?;
+        let (events, received) = flume::bounded(EVENTS_MAX);
+        let core = start_core(data_dir.clone(), config.max_queues, received).await?;
         let (stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, Arc::new(config), events, stopping));
-        tracing::debug!(%address, data_dir = %data_dir.display(), "broker listens");
+        tracing::debug!(%address, data_dir = %data_dir.display(), "the broker listens");
         Ok(Self { address, stop, accepting, core: Some(core), data_dir })
     }
 
-    /// Where it listens.
+    /// The address on which the broker listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it stores.
+    /// The folder of the store.
     #[must_use]
-    pub fn data_dir(&self) -> &std::path::Path {
+    pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// Waits until the broker ends by itself, which it does only where its store fails. Cancel
-    /// safe.
+    /// Waits until the broker ends by itself, which happens only where the store fails. The future
+    /// may be dropped and asked for again.
     pub async fn failed(&mut self) -> BrokerError {
         let Some(core) = &mut self.core else { return std::future::pending().await };
         let ended = core.await;
         self.core = None;
         match ended {
             Ok(Err(error)) => BrokerError::Store(error, self.data_dir.clone()),
-            Ok(Ok(())) => BrokerError::Thread("it ended".into()),
-            Err(_) => BrokerError::Thread("it panicked".into()),
+            Ok(Ok(())) => BrokerError::Thread("the thread ended".into()),
+            Err(_) => BrokerError::Thread("the thread panicked".into()),
         }
     }
 
-    /// Ends in order: no new connections, what has been read is answered, every job is on disk.
+    /// Ends the broker in order: no more connections are accepted, commands that have been read are
+    /// answered, and every job is on disk.
     ///
     /// # Errors
-    /// Where the store failed and [`Broker::failed`] has not told it.
+    /// Where the store failed and [`Broker::failed`] has not told the failure.
     pub async fn stop(self) -> Result<(), BrokerError> {
         let _ = self.stop.send(true);
         let _ = self.accepting.await;
@@ -132,12 +116,44 @@ impl Broker {
         match core.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(BrokerError::Store(error, self.data_dir)),
-            Err(_) => Err(BrokerError::Thread("it panicked".into())),
+            Err(_) => Err(BrokerError::Thread("the thread panicked".into())),
         }
     }
 }
 
-/// Accepts until told to stop, then sees the connections off.
+/// Starts the core on a thread of its own, because the core blocks on the disk, and waits until the
+/// store is open. The receiver gets the result of the core when the core ends.
+async fn start_core(
+    data_dir: PathBuf,
+    max_queues: usize,
+    events: flume::Receiver<Event>,
+) -> Result<oneshot::Receiver<Result<(), StoreError>>, BrokerError> {
+    let (opened, is_open) = oneshot::channel();
+    let (done, core) = oneshot::channel();
+    let folder = data_dir.clone();
+    let thread = std::thread::Builder::new().name("broker-core".into()).spawn(move || {
+        let mut store = match FjallStore::open(&folder) {
+            Ok(store) => store,
+            Err(error) => return drop(opened.send(Err(error))),
+        };
+        match Machine::open(&mut store, fastrand::u64(..), max_queues) {
+            Ok(machine) => {
+                let _ = opened.send(Ok(()));
+                let _ = done.send(Core::new(machine, Box::new(store), events).run());
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        }
+    });
+    thread.map_err(|error| BrokerError::Thread(error.to_string()))?;
+    match is_open.await {
+        Ok(Ok(())) => Ok(core),
+        Ok(Err(error)) => Err(BrokerError::Store(error, data_dir)),
+        Err(_) => Err(BrokerError::Thread("the thread ended while it opened the store".into())),
+    }
+}
+
+/// Accepts connections until the broker is told to stop, and then waits for the end of the open
+/// ones.
 async fn accept(
     listener: TcpListener,
     config: Arc<BrokerConfig>,
@@ -157,36 +173,34 @@ async fn accept(
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of file descriptors, mostly: others have to go first.
+                // The usual reason is a lack of file descriptors: other connections must end first.
                 tracing::warn!(%error, "failed to accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         if let Err(error) = prepare(&stream) {
-            tracing::debug!(%error, "failed to prepare a connection");
+            tracing::debug!(%error, "failed to set the options of a new connection");
             continue;
         }
         last_id += 1;
-        let connection = Connection {
-            id: ConnectionId(last_id),
-            stream,
-            config: Arc::clone(&config),
-            core: core.clone(),
-        };
-        if connections.len() < config.max_connections {
+        let (config, core) = (Arc::clone(&config), core.clone());
+        let max_connections = config.max_connections;
+        let connection = Connection { id: ConnectionId(last_id), stream, config, core };
+        if connections.len() < max_connections {
             connections.spawn(connection.serve());
         } else if refusals.len() < REFUSALS_MAX {
-            refusals.spawn(connection.refuse(config.max_connections + 1));
+            refusals.spawn(connection.refuse(max_connections + 1));
         }
     }
     drop(listener);
     let _ = core.send_async(Event::ShutDown).await;
     drop(core);
-    let _ = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} })
-        .await;
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, all_ended).await;
 }
 
+/// Sets the options of a new connection.
 fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);

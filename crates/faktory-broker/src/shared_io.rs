@@ -1,5 +1,5 @@
-//! A socket's two directions through a shared reference, so that reading, writing and looking at
-//! the socket go on side by side on an undivided stream; plain, or below TLS.
+//! A socket that is read, written and inspected through a shared reference. The stream stays
+//! undivided, so that its state can be asked for while it is in use, also below TLS.
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
@@ -11,11 +11,12 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// One end of it. Where one reads and another writes, each direction has one user.
+/// A shared reference to a socket. At most one task reads and at most one task writes, so each
+/// direction has one waker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SharedIo<'a> {
     pub(crate) stream: &'a TcpStream,
-    /// Bytes that the system has taken.
+    /// The number of bytes that the system has accepted.
     pub(crate) written: &'a AtomicU64,
 }
 

@@ -1,5 +1,5 @@
-//! What the machine needs of a store: ordered keys, atomic batches that are visible at once, and a
-//! sync that makes everything before it durable.
+//! The store, as the machine needs it: ordered keys, atomic batches that are visible at once, and a
+//! sync that makes all earlier batches durable. The keys and values stand in `STORE.md`.
 
 mod fjall;
 mod memory;
@@ -7,26 +7,26 @@ mod memory;
 pub use self::fjall::FjallStore;
 pub use memory::MemoryStore;
 
-/// A part of the store with an order of its own.
+/// A table of the store: keys in an order of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Format, counters, queues.
+    /// The format version, the counters, and the queues.
     Meta,
-    /// Jobs as they were pushed, by their number.
+    /// The bodies of jobs, by job number.
     Bodies,
-    /// Waiting jobs, by queue and position.
+    /// The entries of waiting jobs, by queue and position.
     Queued,
-    /// Scheduled, retried, dead and reserved jobs, by due time.
+    /// The entries of scheduled, retried, dead and reserved jobs, by due time.
     Sets,
-    /// The entries of the sets, by job id.
+    /// The due times of the entries in the sets, by job id.
     Index,
 }
 
 impl Table {
-    /// Every table.
+    /// All tables.
     pub const ALL: [Self; 5] = [Self::Meta, Self::Bodies, Self::Queued, Self::Sets, Self::Index];
 
-    /// Its name on disk.
+    /// The name of the table on disk.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Table {
     }
 }
 
-/// One change in a batch.
+/// A change in a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Sets a key.
@@ -48,7 +48,7 @@ pub enum Change {
     Delete(Table, Vec<u8>),
 }
 
-/// Changes that happen all or not at all.
+/// Changes that are written together: after a crash, the store holds all of them or none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Batch {
     /// The changes, in order.
@@ -67,25 +67,25 @@ impl Batch {
     }
 }
 
-/// The store failed, or holds what this version does not understand. After a failed write or sync
-/// nothing more may be answered: what reached the disk is not known.
+/// The reason why a store failed or can't be read. After a failed write or sync no command may be
+/// answered, because it is unknown which changes reached the disk.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database reports a failure.
+    /// The database failed.
     #[error("the store failed: {0}")]
     Database(Box<dyn std::error::Error + Send + Sync>),
     /// Another process has the data folder open.
-    #[error("another process uses it")]
+    #[error("another process uses the folder")]
     InUse,
     /// The data folder can't be made.
-    #[error("it can't be made: {0}")]
+    #[error("the folder can't be made: {0}")]
     Folder(#[source] std::io::Error),
     /// The data folder was written in another format.
     #[error("the data folder has format {found}, this version reads format {expected}")]
     Format {
-        /// What stands there.
+        /// The version in the folder.
         found: String,
-        /// What this version writes.
+        /// The version that this program reads and writes.
         expected: u32,
     },
     /// A record can't be read.
@@ -93,10 +93,10 @@ pub enum StoreError {
     Corrupt(&'static str),
 }
 
-/// One key and its value.
+/// A key and its value.
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 
-/// Ordered keys with atomic batches.
+/// A store of ordered keys with atomic batches.
 pub trait Store: Send {
     /// The value of a key.
     ///
@@ -104,7 +104,7 @@ pub trait Store: Send {
     /// Where the store fails.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Up to `limit` pairs from `from` (included) to `to` (excluded), in order.
+    /// Up to `limit` pairs from `from` (included) to `to` (excluded), in the order of their keys.
     ///
     /// # Errors
     /// Where the store fails.
@@ -116,22 +116,23 @@ pub trait Store: Send {
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError>;
 
-    /// Applies a batch as a whole. It is visible at once, and durable after the next sync.
+    /// Applies a batch as a whole. The changes are visible at once, and durable after the next
+    /// sync.
     ///
     /// # Errors
-    /// Where the store fails; it is then of no more use.
+    /// Where the store fails; the store can't be used any more.
     fn write(&mut self, batch: Batch) -> Result<(), StoreError>;
 
-    /// Makes everything written so far durable.
+    /// Makes all earlier batches durable.
     ///
     /// # Errors
-    /// Where the store fails; it is then of no more use.
+    /// Where the store fails; the store can't be used any more.
     fn sync(&mut self) -> Result<(), StoreError>;
 
-    /// Removes everything from a table.
+    /// Removes all keys of a table.
     ///
     /// # Errors
-    /// Where the store fails; it is then of no more use.
+    /// Where the store fails; the store can't be used any more.
     fn clear(&mut self, table: Table) -> Result<(), StoreError>;
 }
 
@@ -160,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn both_stores_keep_the_same_promises() {
+    fn both_stores_pass_the_same_check() {
         check(&mut MemoryStore::default());
         let folder = tempfile::tempdir().unwrap();
         check(&mut FjallStore::open(folder.path()).unwrap());
     }
 
     #[test]
-    fn what_was_synced_is_there_when_opened_again() {
+    fn a_synced_batch_is_there_when_the_store_is_opened_again() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = FjallStore::open(folder.path()).unwrap();
         let mut batch = Batch::default();

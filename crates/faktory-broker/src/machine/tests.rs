@@ -1,5 +1,5 @@
-//! The machine without sockets, clocks or files: a test says what time it is. Here: the machine on a
-//! store in memory, as the tests drive it, and the check of all tables.
+//! The machine without sockets, clocks or files: a test says what time it is. Here: the machine on
+//! a store in memory, as the tests drive it, and the check of all tables.
 
 mod crashes;
 mod fetching;

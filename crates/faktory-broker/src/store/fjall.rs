@@ -1,5 +1,4 @@
-//! The store on disk: fjall, a log-structured merge tree with a journal. Chosen by measurement
-//! (ARCHITECTURE.md).
+//! The store on disk: fjall, a log-structured merge tree with a journal.
 
 use std::path::Path;
 
@@ -7,12 +6,13 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{Batch, Change, Pair, Store, StoreError, Table};
 
-/// Written out as a table from this size on. A sync waits behind what is being written out, so a
-/// large one is heard as a pause: after three million jobs, single posts had a 99th percentile of
-/// 929 ms with fjall's 64 MiB and of 294 ms with 8 MiB, at the same rate (measured).
+/// The size at which fjall writes a table in memory to disk. A sync waits while such a table is
+/// written, so a large table causes a pause. After three million jobs, the 99th percentile of
+/// single posts was 929 ms with fjall's default of 64 MiB and 294 ms with 8 MiB, at the same rate
+/// (measured).
 const MEMTABLE_BYTES: u64 = 8 << 20;
 
-/// The store on disk. One process at a time may have a folder open.
+/// The store on disk. Only one process at a time can open a folder.
 pub struct FjallStore {
     database: Database,
     meta: Keyspace,
@@ -32,7 +32,7 @@ impl From<fjall::Error> for StoreError {
 }
 
 impl FjallStore {
-    /// Opens the store in this folder, and makes it where there is none.
+    /// Opens the store in this folder. The store is made where there is none.
     ///
     /// # Errors
     /// Where the folder can't be used, or another process uses it.

@@ -6,8 +6,8 @@ use super::{Batch, Change, Pair, Store, StoreError, Table};
 
 type Tables = BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>;
 
-/// Keeps everything in ordered maps, and what was synced beside it: [`MemoryStore::crash`] forgets
-/// the rest.
+/// A store in ordered maps, with a copy of the state at the last sync. [`MemoryStore::crash`] goes
+/// back to the copy.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     tables: Tables,
@@ -15,7 +15,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Forgets everything that was not synced, as a machine does that loses its power.
+    /// Forgets all changes since the last sync, as in a loss of power.
     pub fn crash(&mut self) {
         self.tables = self.synced.clone();
     }
