@@ -39,7 +39,7 @@ pub(crate) struct Connection {
 enum Admission {
     /// The client's commands are carried out.
     Served,
-    /// The connection is one too many; it is the last of this number.
+    /// The client is told that there are so many connections, and is disconnected.
     TooMany(usize),
 }
 

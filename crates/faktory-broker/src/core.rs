@@ -38,9 +38,9 @@ pub(crate) enum Outgoing {
 /// The most events that share a sync.
 const GROUP_MAX: usize = 1024;
 /// The shortest time for which events are gathered while more events arrive. The bound on this time
-/// bounds the wait of the first event for its answer. It also lets answers flow steadily: a distant
-/// client sends its next commands when answers arrive, so one large group of answers would be
-/// followed by a pause of a round trip.
+/// bounds the wait of the first event for its answer. A short time also lets answers flow steadily:
+/// a distant client sends its next commands when answers arrive, so one large group of answers
+/// would be followed by a pause of a round trip.
 const GROUP_TIME_MIN: Duration = Duration::from_millis(5);
 /// With slow syncs, events are gathered for this many times the duration of the last sync, …
 const GROUP_TIME_SYNCS: u32 = 8;

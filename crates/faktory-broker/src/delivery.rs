@@ -13,7 +13,7 @@ use crate::shared_io::SharedIo;
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     io: SharedIo<'a>,
-    /// True without TLS, where a reply takes as many bytes on the socket as it has. With TLS, only
+    /// True without TLS, where the socket carries the bytes of a reply unchanged. With TLS, only
     /// the end of a group of replies is known, once the group has been written.
     is_plain: bool,
     /// For each job, the end of its reply in the stream of bytes; [`UNWRITTEN`] while the end is
@@ -21,8 +21,8 @@ pub(crate) struct Delivery<'a> {
     in_flight: VecDeque<(u64, Reservation)>,
 }
 
-/// With this many jobs in flight, those that have arrived are looked for. Each look is a system
-/// call.
+/// The number of jobs in flight from which the arrived ones are removed. Each removal is a system
+/// call, so a smaller number would cost more.
 const PRUNE_FROM: usize = 64;
 const UNWRITTEN: u64 = u64::MAX;
 

@@ -1,11 +1,11 @@
-//! What the work server does: commands and time go in, replies come out, and changes go through a
-//! [`Store`]. There are no sockets, no clocks, and no randomness but from a seed. Nothing in memory
-//! grows with the number of jobs: a queue keeps a short buffer of its next jobs, and everything
-//! else is read from the store when it is needed.
+//! The work server as a state machine: commands and time go in, replies come out, and changes go
+//! through a [`Store`]. There are no sockets, no clocks, and no randomness but from a seed. Nothing
+//! in memory grows with the number of jobs: a queue keeps a short buffer of its next jobs, and
+//! everything else is read from the store when it is needed.
 //!
 //! Here: the state, and the events of connections. A verb has its file (`push.rs`, `fetch.rs`,
-//! `finish.rs` for ACK and FAIL, `mutate.rs`, `queue_ops.rs`, `flush.rs`, `info.rs`); what happens
-//! by itself stands in `advance.rs`.
+//! `finish.rs` for ACK and FAIL, `mutate.rs`, `queue_command.rs`, `flush.rs`, `info.rs`); what
+//! happens by itself stands in `advance.rs`.
 
 mod advance;
 mod backoff;
@@ -24,7 +24,7 @@ mod mutate;
 mod open;
 mod output;
 mod push;
-mod queue_ops;
+mod queue_command;
 mod queues;
 mod records;
 mod returned;

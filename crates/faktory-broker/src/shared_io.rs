@@ -1,5 +1,5 @@
 //! A socket that is read, written and inspected through a shared reference. The stream stays
-//! undivided, so that its state can be asked for while it is in use, also below TLS.
+//! undivided, so that its state can be read while the stream is in use, also below TLS.
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;

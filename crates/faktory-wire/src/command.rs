@@ -39,7 +39,7 @@ pub enum Command {
     Queue(QueueCommand),
 }
 
-/// Why a line is no command. Its text is what the server answers after `-ERR`.
+/// The reason why a line is no command. The server answers this text after `-ERR`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CommandError(String);

@@ -37,7 +37,7 @@ impl Greeting {
         if greeting.iterations.unwrap_or(0) > ITERATIONS_MAX { Err(fault()) } else { Ok(greeting) }
     }
 
-    /// Appends the greeting as it goes over the wire.
+    /// Appends the greeting as a line.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"+HI ");
         out.extend(json(self));
@@ -93,7 +93,7 @@ impl Hello {
         serde_json::from_slice(json).map_err(|error| HelloError::Invalid(error.to_string()))
     }
 
-    /// Appends the line as it goes over the wire.
+    /// Appends HELLO as a line.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HELLO ");
         out.extend(json(self));

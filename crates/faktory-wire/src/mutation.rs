@@ -14,7 +14,7 @@ pub enum TargetSet {
 }
 
 impl TargetSet {
-    /// The word for it on the wire.
+    /// The word for the set on the wire.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ pub enum MutationKind {
 }
 
 impl MutationKind {
-    /// The word for it on the wire.
+    /// The word for the operation on the wire.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

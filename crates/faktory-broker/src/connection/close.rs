@@ -18,7 +18,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for a refused client to read the reason.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Closes a connection whose replies have all been written, and waits until they have arrived.
+/// Closes a connection whose replies have all been written, and waits until the replies have
+/// arrived.
 pub(super) async fn after_last_reply(
     reader: &mut (impl AsyncRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
@@ -43,7 +44,7 @@ pub(super) async fn after_last_reply(
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, arrive).await;
 }
 
-/// Sends a client the reason for which it is refused, and closes.
+/// Sends a client the reason of its refusal, and closes the connection.
 pub(super) async fn refuse(
     reader: &mut (impl AsyncRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),

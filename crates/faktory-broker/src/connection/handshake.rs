@@ -19,8 +19,8 @@ enum Failed {
     Refused(String),
 }
 
-/// What a client must compute from the password: a salt of this connection, and how often the hash
-/// is repeated.
+/// The challenge to a client that must know the password: the salt of this connection, and the
+/// number of hashes to compute.
 struct Challenge {
     iterations: u32,
     salt: String,

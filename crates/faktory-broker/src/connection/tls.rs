@@ -1,4 +1,4 @@
-//! TLS below a connection: how it is agreed on, and how its end is read.
+//! TLS below a connection: the agreement on TLS, and the end of a TLS stream.
 
 use std::io;
 use std::sync::Arc;

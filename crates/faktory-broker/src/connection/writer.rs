@@ -12,7 +12,7 @@ use crate::delivery::Delivery;
 /// Replies are gathered up to this size before they are written.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// How much of what the core said was written.
+/// How much of the core's output was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     /// Everything, up to the order to close.
@@ -28,7 +28,7 @@ enum Gathered {
     Last,
 }
 
-/// Replies that are written together, with the room that they give back to the window.
+/// Replies that are written together, with the permits that give their room back to the window.
 #[derive(Default)]
 struct Group {
     wire: Vec<u8>,

@@ -19,6 +19,7 @@ pub(super) enum State {
     Closed,
 }
 
+/// A connection, as the machine knows it.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) wid: Option<String>,
@@ -28,6 +29,7 @@ pub(super) struct Connection {
     input_ended: bool,
 }
 
+/// All open connections.
 #[derive(Debug, Default)]
 pub(super) struct Connections(HashMap<ConnectionId, Connection>);
 

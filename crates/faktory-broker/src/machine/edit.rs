@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Machine, Now, keys};
 use crate::store::{Batch, Store, StoreError, Table};
 
+/// Changes to the store, and the queues that the changes concern.
 #[derive(Default)]
 pub(super) struct Edit {
     pub(super) batch: Batch,

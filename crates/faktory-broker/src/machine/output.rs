@@ -1,4 +1,4 @@
-//! What the machine wants to be sent: replies, the jobs in them, and orders to close.
+//! The output of the machine: replies with the jobs in them, and orders to close a connection.
 
 use faktory_wire::Reply;
 
@@ -10,7 +10,7 @@ use super::keys::EntryKey;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reservation {
     pub(super) key: EntryKey,
-    /// The reply was under way when the connection ended: nobody knows whether it arrived.
+    /// The reply was under way when the connection ended: it is unknown whether the reply arrived.
     pub(super) may_have_arrived: bool,
 }
 

@@ -17,6 +17,7 @@ pub(super) fn may_be_queue(name: &str) -> bool {
     faktory_wire::is_queue_name(name) && name.len() <= QUEUE_NAME_BYTES_MAX
 }
 
+/// A queue, with its first jobs in memory.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) name: String,

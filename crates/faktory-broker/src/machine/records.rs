@@ -92,8 +92,8 @@ impl QueueRecord {
     }
 }
 
-/// The entry of a job: what changes about the job, and what is needed often. The entry moves with
-/// the job between its queue and the sets; the body stays where it is.
+/// The entry of a job: the data that changes, and the data that is needed often. The entry moves
+/// with the job between its queue and the sets; the body stays where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     /// The number of the job, by which its body is found.

@@ -8,6 +8,7 @@ use super::ConnectionId;
 /// The time that a FETCH waits. Clients of Faktory rely on a wait under 5 s.
 const FETCH_WAIT: Duration = Duration::from_secs(2);
 
+/// A FETCH that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Waiter {
     pub(super) connection: ConnectionId,
@@ -73,8 +74,8 @@ impl Waiting {
         self.waiters.get(&ticket).map(|waiter| (ticket, waiter.connection))
     }
 
-    /// Takes out all FETCHes whose time is over. All wait equally long, so the order of tickets is
-    /// the order of deadlines.
+    /// Takes out all FETCHes whose time is over. Each FETCH waits equally long, so the order of
+    /// tickets is the order of deadlines.
     pub(super) fn expired(&mut self, now: Duration) -> Vec<Waiter> {
         let tickets: Vec<u64> = self
             .waiters

@@ -15,6 +15,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The time between two checks for silent workers.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
 
+/// A worker: all connections with the same worker id.
 #[derive(Debug)]
 struct Worker {
     state: WorkerState,
@@ -22,6 +23,7 @@ struct Worker {
     last_beat: Duration,
 }
 
+/// All workers that have a connection.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
     by_wid: HashMap<String, Worker>,

@@ -1,16 +1,22 @@
-//! What every work server must do, beside the transcripts: on the broker, and on a Faktory where
-//! there is one.
+//! Behaviour that every work server must have, beside the dialogues. The tests run on the broker,
+//! and on a real Faktory where one is named.
 
 use faktory_wire::Reply;
 use testkit::{WorkServer, WorkServerKind};
 
+/// A PUSHB of one job. `more` is added to its members; the last of repeated members counts.
+fn pushb(jid: &str, more: &str) -> String {
+    let job = format!(r#""jid":"{jid}","jobtype":"t","args":[],"retry":1,"reserve_for":60"#);
+    format!("PUSHB [{{{job}{more}}}]")
+}
+
 #[tokio::test]
-async fn a_thousand_pipelined_pushes_come_out_in_order_once_each() {
+async fn a_thousand_pipelined_jobs_are_handed_out_once_each_and_in_order() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let mut client = server.client().await;
         for number in 0..1000 {
-            client.send(&format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":1,"reserve_for":60}}]"#)).await;
+            client.send(&pushb(&format!("job-{number:08}"), "")).await;
         }
         for _ in 0..1000 {
             assert_eq!(client.read().await, Some(Reply::Bulk("{}".into())));
@@ -31,19 +37,15 @@ async fn a_thousand_pipelined_pushes_come_out_in_order_once_each() {
 }
 
 #[tokio::test]
-async fn a_job_is_given_back_by_pushing_it_for_later_and_acknowledging_it() {
+async fn a_worker_requeues_a_job_by_a_scheduled_push_of_the_same_job_and_an_ack() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let mut client = server.client().await;
-        client.ask(r#"PUSHB [{"jid":"job-00000001","jobtype":"t","args":[1],"retry":0,"reserve_for":60}]"#).await;
+        client.ask(&pushb("job-00000001", r#","args":[1],"retry":0"#)).await;
         let job = client.fetch("default").await.unwrap();
         let at = faktory_wire::Timestamp::now().plus(std::time::Duration::from_secs(1));
-        client
-            .send(&format!(
-                r#"PUSHB [{{"jid":"job-00000001","jobtype":"t","args":{},"retry":0,"reserve_for":60,"at":"{at}"}}]"#,
-                job.args_json()
-            ))
-            .await;
+        let more = format!(r#","args":{},"retry":0,"at":"{at}""#, job.args_json());
+        client.send(&pushb("job-00000001", &more)).await;
         client.send(r#"ACK {"jid":"job-00000001"}"#).await;
         assert_eq!(
             (client.read().await, client.read().await),
@@ -51,7 +53,7 @@ async fn a_job_is_given_back_by_pushing_it_for_later_and_acknowledging_it() {
         );
         let sets = client.info().await.faktory.sets;
         assert_eq!((sets.scheduled, sets.working), (1, 0), "{kind:?}");
-        // Faktory looks every 5 s what is due; a FETCH waits for 2 s.
+        // Faktory moves due jobs every 5 s, and a FETCH waits for 2 s.
         let mut again = None;
         for _ in 0..5 {
             again = again.or(client.fetch("default").await);
@@ -76,7 +78,7 @@ async fn every_waiting_fetch_gets_its_own_job() {
         }
         let mut pusher = server.client().await;
         for number in 0..5 {
-            pusher.ask(&format!(r#"PUSHB [{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":1,"reserve_for":60}}]"#)).await;
+            pusher.ask(&pushb(&format!("job-{number:08}"), "")).await;
         }
         let mut seen = Vec::new();
         for mut client in fetchers {

@@ -1,5 +1,5 @@
-//! Jobs whose replies did not reach the client. Faktory reserves them for the dead; the broker does
-//! not.
+//! Jobs whose replies did not reach the client. Faktory keeps such jobs reserved for a client that
+//! is gone; the broker does not.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use testkit::{WorkServer, eventually};
 
 #[tokio::test]
 async fn a_job_sent_into_a_reset_connection_is_offered_again_at_once() {
-    resets(WorkServer::broker().await).await;
+    client_resets(WorkServer::broker().await).await;
 }
 
 #[tokio::test]
-async fn a_job_sent_into_a_reset_connection_by_tls_is_offered_again_at_once() {
-    resets(WorkServer::broker_with_tls().await).await;
+async fn a_job_sent_into_a_reset_tls_connection_is_offered_again_at_once() {
+    client_resets(WorkServer::broker_with_tls().await).await;
 }
 
-async fn resets(server: WorkServer) {
+async fn client_resets(server: WorkServer) {
     let mut pusher = server.client().await;
     let mut dying = server.client().await;
     dying.send("FETCH default").await;
-    // Many jobs, larger than what the socket buffers hold, to one who reads nothing and then
-    // resets.
+    // The client fetches more bytes than the buffers of the sockets hold, reads nothing, and resets
+    // its connection.
     let big = "x".repeat(1 << 20);
     for number in 0..12 {
         pusher
@@ -31,13 +31,16 @@ async fn resets(server: WorkServer) {
     }
     eventually("all jobs are fetched", Duration::from_secs(20), || {
         let mut watcher = Box::pin(server.client());
-        async move { (watcher.as_mut().await.info().await.faktory.sets.working == 12).then_some(()) }
+        async move {
+            let working = watcher.as_mut().await.info().await.faktory.sets.working;
+            (working == 12).then_some(())
+        }
     })
     .await;
     dying.reset();
-    // What had arrived in the dead client's buffers counts as delivered; what had not must come
-    // back, in order.
-    let back = eventually("jobs come back", Duration::from_secs(20), || {
+    // Jobs that had arrived in the client's buffers count as delivered. The others must return, in
+    // order.
+    let back = eventually("undelivered jobs have returned", Duration::from_secs(20), || {
         let mut watcher = Box::pin(server.client());
         async move {
             Some(watcher.as_mut().await.info().await.faktory.total_enqueued)
@@ -57,11 +60,11 @@ async fn resets(server: WorkServer) {
 #[tokio::test]
 async fn pipelined_fetches_of_a_closed_connection_are_not_executed() {
     for server in [WorkServer::broker().await, WorkServer::broker_with_tls().await] {
-        half_closes(server).await;
+        client_half_closes(server).await;
     }
 }
 
-async fn half_closes(server: WorkServer) {
+async fn client_half_closes(server: WorkServer) {
     let mut pusher = server.client().await;
     let mut closing = server.client().await;
     for _ in 0..20 {
@@ -77,13 +80,13 @@ async fn half_closes(server: WorkServer) {
 }
 
 #[tokio::test]
-async fn a_job_fetched_and_read_by_a_client_that_leaves_stays_reserved() {
+async fn a_job_stays_reserved_for_a_client_that_read_it_and_left() {
     for server in [WorkServer::broker().await, WorkServer::broker_with_tls().await] {
-        leaves(server).await;
+        client_leaves(server).await;
     }
 }
 
-async fn leaves(server: WorkServer) {
+async fn client_leaves(server: WorkServer) {
     let mut pusher = server.client().await;
     pusher.ask(r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#).await;
     let mut leaving = server.client().await;
@@ -91,7 +94,7 @@ async fn leaves(server: WorkServer) {
     drop(leaving);
     assert_eq!(pusher.fetch("default").await, None);
     assert_eq!(pusher.info().await.faktory.sets.working, 1);
-    // It ends as any reservation does: here by an ACK over another connection.
+    // The reservation ends as every other does: here by an ACK over another connection.
     assert_eq!(pusher.ask(r#"ACK {"jid":"job-00000001"}"#).await, Reply::OK);
     assert_eq!(pusher.info().await.faktory.sets.working, 0);
 }

@@ -1,5 +1,5 @@
-//! What was answered is there when the broker is opened again. That this holds when the process is
-//! killed is shown with the real process, in work-factory's tests.
+//! Answered commands are there after a restart of the broker. The tests of work-factory show the
+//! same for a process that is killed.
 
 use testkit::WorkServer;
 
@@ -31,7 +31,7 @@ async fn jobs_reservations_sets_and_counters_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn a_store_of_another_format_is_refused_by_name() {
+async fn a_store_of_another_format_is_refused_with_both_versions() {
     use faktory_broker::{Batch, Broker, BrokerConfig, FjallStore, Store, Table};
     let folder = tempfile::tempdir().unwrap();
     {

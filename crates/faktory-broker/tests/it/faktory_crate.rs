@@ -1,5 +1,5 @@
-//! The faktory crate's own client and worker do their whole job against the broker (and a Faktory,
-//! where there is one).
+//! The client and the worker of the faktory crate work with the broker, and with a real Faktory
+//! where one is named.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -22,14 +22,14 @@ fn job(kind: &str, queue: &str) -> Job {
     Job::builder(kind).queue(queue).args(vec![1]).build()
 }
 
-#[expect(deprecated, reason = "the crate knows the sizes of sets nowhere else")]
+#[expect(deprecated, reason = "the crate has no other way to the sizes of sets")]
 async fn scheduled(client: &mut Client) -> u64 {
     let tasks = serde_json::to_value(client.current_info().await.unwrap().data.tasks).unwrap();
     tasks.pointer("/Scheduled/size").unwrap().as_u64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_crates_client_pushes_asks_and_mutates() {
+async fn the_client_of_the_faktory_crate_pushes_asks_and_mutates() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start_with(kind, Some("secret")).await;
         let mut client = connect(&server).await;
@@ -59,7 +59,7 @@ async fn the_crates_client_pushes_asks_and_mutates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_crates_worker_runs_acknowledges_and_fails() {
+async fn the_worker_of_the_faktory_crate_acknowledges_and_fails_jobs() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let mut client = connect(&server).await;

@@ -1,4 +1,4 @@
-//! Everything from outside is bounded, and says so.
+//! The bounds on what clients may do. A client that reaches a bound is told so.
 
 use faktory_broker::{Broker, BrokerConfig};
 use faktory_wire::Reply;
@@ -12,21 +12,25 @@ async fn broker(change: impl FnOnce(&mut BrokerConfig)) -> (Broker, tempfile::Te
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_welcomed_and_then_told() {
+async fn a_connection_over_the_limit_is_told_so_after_its_handshake() {
     let (broker, _folder) = broker(|config| config.max_connections = 2).await;
     let _first = WireClient::connect(broker.address()).await;
     let second = WireClient::connect(broker.address()).await;
     let mut third = WireClient::connect(broker.address()).await;
     assert_eq!(third.read().await, Some(Reply::error("too many connections: 3")));
     assert_eq!(third.read().await, None);
-    // A place that becomes free is given to the next.
+    // A connection that ends makes room for the next.
     drop(second);
     let address = broker.address();
-    testkit::eventually("a place is free", std::time::Duration::from_secs(10), || async move {
-        let mut client = WireClient::connect(address).await;
-        client.send("FLUSH").await;
-        (client.read().await == Some(Reply::OK)).then_some(())
-    })
+    testkit::eventually(
+        "the next connection is served",
+        std::time::Duration::from_secs(10),
+        || async move {
+            let mut client = WireClient::connect(address).await;
+            client.send("FLUSH").await;
+            (client.read().await == Some(Reply::OK)).then_some(())
+        },
+    )
     .await;
 }
 
@@ -42,7 +46,7 @@ async fn a_line_over_the_limit_is_answered_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_is_left_after_two_seconds() {
+async fn a_client_without_a_hello_is_disconnected_after_two_seconds() {
     let (broker, _folder) = broker(|_| {}).await;
     let mut client = WireClient::open(broker.address()).await;
     assert!(matches!(client.read().await, Some(Reply::Simple(_))));
@@ -50,7 +54,7 @@ async fn a_client_that_says_nothing_is_left_after_two_seconds() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_and_never_reads_harms_nobody_else() {
+async fn a_client_that_never_reads_does_not_block_other_clients() {
     let (broker, _folder) = broker(|_| {}).await;
     let mut greedy = WireClient::connect(broker.address()).await;
     let flood = "INFO\r\n".repeat(20_000);

@@ -1,4 +1,5 @@
-//! The broker over real sockets; with `FAKTORY_BIN`, the same suites on a real Faktory.
+//! Tests of the broker over real sockets. Where `FAKTORY_BIN` names a Faktory, suites that hold for
+//! every work server run on it too.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod conformance;

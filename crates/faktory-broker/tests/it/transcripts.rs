@@ -1,11 +1,14 @@
-//! The recorded dialogues. Where they allow a difference, the broker's are exactly those listed
-//! here, and each stands in ARCHITECTURE.md with its reason.
+//! The recorded dialogues. Where a dialogue allows a difference, the differences of the broker are
+//! exactly those listed here, and each stands in DIFFERENCES.md with its reason.
+
+use std::collections::BTreeSet;
 
 use testkit::WorkServerKind;
 use testkit::transcript::{self, Difference};
 use tokio::task::JoinSet;
 
-/// Dialogue, line of the expectation, and what stands in the broker's reply.
+/// For each difference: the dialogue, the line of the expected reply, and a part of the broker's
+/// reply.
 const DIFFERENCES: &[(&str, usize, &str)] = &[
     ("02-hello-refused", 5, "-ERR expected HELLO"),
     ("02-hello-refused", 9, "-ERR expected HELLO"),
@@ -63,9 +66,15 @@ async fn every_transcript_passes_on_faktory_without_a_difference() {
 }
 
 #[test]
-fn every_difference_stands_in_the_architecture_with_its_reason() {
-    let architecture = include_str!("../../../../ARCHITECTURE.md");
-    for (file, ..) in DIFFERENCES {
-        assert!(architecture.contains(&format!("`{file}`")), "{file}");
+fn the_document_lists_exactly_the_dialogues_with_a_difference() {
+    let document = include_str!("../../DIFFERENCES.md");
+    let mut documented = BTreeSet::new();
+    for row in document.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [dialogue, difference, reason] = cells[..] else { panic!("three cells: {row}") };
+        assert!(!difference.is_empty() && !reason.is_empty(), "{row}");
+        documented.insert(dialogue.trim_matches('`'));
     }
+    let listed: BTreeSet<&str> = DIFFERENCES.iter().map(|(dialogue, ..)| *dialogue).collect();
+    assert_eq!(documented, listed);
 }

@@ -86,8 +86,8 @@ impl Account {
     fn fail(&mut self) {
         let jid = self.reserved.swap_remove(self.random.usize(..self.reserved.len()));
         self.world.ask(&format!(r#"FAIL {{"jid":"{jid}"}}"#));
-        // This time is longer than the wait of a job that failed a few times, and all steps together
-        // are shorter than a reservation.
+        // This time is longer than the wait of a job that failed a few times, and all steps
+        // together are shorter than a reservation.
         self.world.advance_time(seconds(1500));
         self.waiting.push(jid);
         self.finished += 1;

@@ -1,4 +1,5 @@
-//! QUEUE: queues are paused, resumed, removed, and their latency is told.
+//! QUEUE: queues are paused, resumed and removed, and their latency is told. The queues themselves
+//! are in `queues.rs`.
 
 use std::collections::BTreeMap;
 
