@@ -1,7 +1,7 @@
 //! An ack lane: a connection for ACKs and FAILs, and, on the first lane, for heartbeats. Reports
 //! that have come meanwhile go out in one write, and no report waits for others. A report that is
 //! not acknowledged is sent again on a new connection, as long as it may be sent. The sockets and
-//! timers are in this file; the reports are in the lane's ledger.
+//! timers are in this file and in `heartbeat.rs`; the reports are in the lane's ledger.
 
 mod heartbeat;
 mod ledger;
@@ -300,7 +300,7 @@ impl AckLane {
         awaited
     }
 
-    /// Sends reports, as far as they may still be sent; the future is of their answers.
+    /// Sends reports, as far as they may still be sent; the future resolves to their answers.
     async fn send<'a>(
         &mut self,
         connection: &'a Connection,

@@ -70,12 +70,12 @@ impl Flow {
         result
     }
 
-    /// Has the lanes send what may be sent: fewer reports are unsettled than before.
+    /// Wakes the lanes that may send more FETCHes.
     pub(crate) fn refill(&self) {
         self.note(|_, _| ());
     }
 
-    /// Has nothing more fetched.
+    /// Ends the fetching, for good.
     pub(crate) fn stop_fetching(&self) {
         self.prefetch().stop();
     }

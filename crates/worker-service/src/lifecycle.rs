@@ -42,9 +42,9 @@ impl Lifecycle {
         }
     }
 
-    /// Moves the state on, never back; true where the state has moved, so that nothing more is to
-    /// be fetched.
-    pub(crate) fn advance(&self, to: WorkerState) -> bool {
+    /// Moves the state on, never back. A caller for which nothing more is to be fetched stops the
+    /// fetches first.
+    pub(crate) fn advance(&self, to: WorkerState) {
         let moved = self.state.send_if_modified(|state| {
             let moves = to > *state;
             *state = (*state).max(to);
@@ -53,7 +53,6 @@ impl Lifecycle {
         if moved {
             tracing::info!(state = to.word().unwrap_or("running"), "worker state");
         }
-        moved
     }
 
     pub(crate) fn states(&self) -> watch::Receiver<WorkerState> {
@@ -164,15 +163,16 @@ mod tests {
     #[test]
     fn the_state_moves_on_and_never_back() {
         let lifecycle = lifecycle();
-        for (to, moves) in [
-            (WorkerState::Running, false),
-            (WorkerState::Quiet, true),
-            (WorkerState::Running, false),
-            (WorkerState::Quiet, false),
-            (WorkerState::Terminate, true),
-            (WorkerState::Quiet, false),
+        for (to, expected) in [
+            (WorkerState::Running, WorkerState::Running),
+            (WorkerState::Quiet, WorkerState::Quiet),
+            (WorkerState::Running, WorkerState::Quiet),
+            (WorkerState::Quiet, WorkerState::Quiet),
+            (WorkerState::Terminate, WorkerState::Terminate),
+            (WorkerState::Quiet, WorkerState::Terminate),
         ] {
-            assert_eq!(lifecycle.advance(to), moves, "{to:?}");
+            lifecycle.advance(to);
+            assert_eq!(*lifecycle.states().borrow(), expected, "{to:?}");
         }
         assert!(lifecycle.is_terminating());
     }

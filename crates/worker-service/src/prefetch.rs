@@ -207,7 +207,7 @@ impl Prefetch {
         }
     }
 
-    /// Runs that ended, a second: the maximum over a sliding window.
+    /// Runs that ended, a second: the maximum of the present period and the last one.
     pub(crate) fn rate(&self, now: Instant) -> f64 {
         self.rate.greatest(now)
     }

@@ -79,9 +79,11 @@ impl Heartbeat {
     fn obey(&self, reply: &Reply) -> Result<(), String> {
         match reply {
             Reply::Bulk(body) => {
-                if self.lifecycle.advance(WorkerState::from_answer_body(body)) {
+                let state = WorkerState::from_answer_body(body);
+                if state > WorkerState::Running {
                     self.flow.stop_fetching();
                 }
+                self.lifecycle.advance(state);
             }
             Reply::Error(text) => match ReportRefusal::of(text) {
                 ReportRefusal::WorkerUnknown => {

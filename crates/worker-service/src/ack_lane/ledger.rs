@@ -21,7 +21,7 @@ pub(super) struct Ledger {
 pub(super) struct Outgoing {
     pub(super) sent: Vec<SentReport>,
     pub(super) lines: Vec<Vec<u8>>,
-    /// Reports that may no longer be sent: they are in the ledger no more.
+    /// Reports that may no longer be sent, taken out of the ledger.
     pub(super) given_up: Vec<PendingReport>,
 }
 
@@ -85,7 +85,7 @@ impl Ledger {
     }
 
     /// Notes the answers to reports that went out together. `on_settled` gets each report that is
-    /// settled; it is in the ledger no more. Returns the numbers of the reports that are to be sent
+    /// settled, taken out of the ledger. Returns the numbers of the reports that are to be sent
     /// again.
     pub(super) fn settle(
         &mut self,

@@ -73,9 +73,9 @@ impl Prefetch {
         }
     }
 
-    /// How deep a lane may be now. A worker with deep lanes takes long to end, and nearby many
-    /// lanes are enough: there each lane is only as deep as the rate asks for over the way itself,
-    /// which a busy server does not lengthen.
+    /// How deep a lane may be now. A worker with deep lanes takes long to end. Near the work server
+    /// many shallow lanes are enough: there each lane is only as deep as the rate asks for over the
+    /// way itself, which a busy server does not lengthen.
     fn depth(&self, now: Instant) -> usize {
         let most = self.limits.depth;
         let way = match self.round_trip.way() {
@@ -84,7 +84,7 @@ impl Prefetch {
             None => Duration::ZERO,
         };
         let in_flight = ROUND_TRIPS * self.rate.greatest(now) * (way + REST).as_secs_f64();
-        // More lanes come before depth, but for lanes that the server does not grant.
+        // More lanes come before depth. Lanes that the server does not grant do not count.
         let more_to_come = self.lanes.iter().any(|lane| !lane.wanted);
         let lanes = self.lanes.iter().filter(|lane| lane.connected || more_to_come).count().max(1);
         ((in_flight / lanes as f64).ceil() as usize).max(NEAR_DEPTH).min(most)

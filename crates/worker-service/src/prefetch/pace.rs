@@ -5,9 +5,9 @@ use std::time::Duration;
 use faktory_link::Lately;
 use tokio::time::Instant;
 
-/// The window of the rate's maximum.
+/// The period of the rate's maximum: a value counts until the end of the next period.
 const RATE_COUNTS: Duration = Duration::from_secs(3);
-/// The window of the round trip's minimum.
+/// The period of the round trip's minimum: a value counts until the end of the next period.
 const ROUND_TRIP_COUNTS: Duration = Duration::from_secs(30);
 
 /// The rate of a worker: runs that ended, a second.
@@ -36,7 +36,7 @@ impl Rate {
         }
     }
 
-    /// The maximum over the window.
+    /// The maximum of the present period and the last one.
     pub(super) fn greatest(&self, now: Instant) -> f64 {
         self.best.greatest_at(now).unwrap_or(0.0)
     }

@@ -15,7 +15,7 @@ pub(super) enum EndAnswer {
     Refused,
     /// An error that does not tell whether the report was carried out.
     Unclear,
-    /// A reply that can't stand there.
+    /// A reply that does not fit the command.
     Odd,
     /// The report was sent, and no answer came.
     Lost,
@@ -53,7 +53,7 @@ pub(super) enum PushAnswer {
 pub(super) enum AckAnswer {
     Taken,
     Refused,
-    /// A reply that can't stand there.
+    /// A reply that does not fit the command.
     Odd,
     /// The ACK was sent, and no answer came.
     Lost,

@@ -27,7 +27,7 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// The end of a job that was not begun: other workers get the job as soon as may be.
+    /// The end of a job that was not begun: other workers get the job as soon as possible.
     pub(crate) const fn requeued(job: Box<Job>) -> Self {
         Self::Snooze(job, Duration::ZERO)
     }

@@ -119,7 +119,7 @@ impl PendingReport {
             Report::Requeue { remaining, .. } => match remaining {
                 Remaining::PushAndAck => is_reserved,
                 Remaining::InDoubt | Remaining::Nothing => false,
-                // Nobody but this worker has the job.
+                // The job is not in the work server any more, as far as this worker knows.
                 Remaining::Push => true,
                 Remaining::Ack { until } => now < *until,
             },

@@ -7,7 +7,8 @@ use tokio::sync::{Notify, mpsc};
 
 use super::pending_report::PendingReport;
 
-/// Reports in the queue of one ack lane at the most; a run waits while there are more.
+/// The length of the queue of one ack lane, in reports; a run that has ended waits while the queue
+/// is full.
 const QUEUE: usize = 1024;
 /// Where the first lane has this many more unanswered reports than another, the other takes the
 /// next: reports on one lane are written together, and a server works through each connection by

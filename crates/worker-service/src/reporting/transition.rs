@@ -79,7 +79,8 @@ pub(super) enum Remaining {
     /// The push and the ACK: both may have been carried out. Neither is sent again, since a second
     /// push would be a second job.
     InDoubt,
-    /// The push: the work server no longer keeps the job for this worker.
+    /// The push. The ACK was taken, or its fate is unknown and a second run is better than a lost
+    /// job.
     Push,
     /// The ACK: the work server has the copy. The ACK may be sent until the copy is due: then it
     /// could end another worker's run of the copy.
@@ -125,11 +126,10 @@ pub(super) const fn after_requeue(answered: Answered, known: Known) -> (Remainin
         }
         PushAndAck(Push::Refused, Ack::Refused) => refused(known, Remaining::PushAndAck, SendAgain),
         // The job may still be reserved: then the push alone would make two of one.
-        PushAndAck(Push::Refused, Ack::Lost | Ack::NotSent) if once => {
-            (Remaining::InDoubt, NextConnection)
-        }
-        PushAndAck(Push::Refused, Ack::Lost | Ack::NotSent) => {
-            refused(known, Remaining::Push, NextConnection)
+        PushAndAck(Push::Refused, Ack::Lost) if once => (Remaining::InDoubt, NextConnection),
+        PushAndAck(Push::Refused, Ack::Lost) => refused(known, Remaining::Push, NextConnection),
+        PushAndAck(Push::Refused, Ack::NotSent) => {
+            refused(known, Remaining::PushAndAck, NextConnection)
         }
 
         // The copy may be there: a job that may run twice is pushed once more rather than lost.

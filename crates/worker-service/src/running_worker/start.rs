@@ -180,10 +180,13 @@ impl Parts {
     }
 }
 
+/// The name of this machine, for people.
 fn hostname() -> String {
-    nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().trim().to_owned())
-        .ok()
+    #[cfg(unix)]
+    let name = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").ok();
+    name.map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "unknown".into())
 }

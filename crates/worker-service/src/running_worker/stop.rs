@@ -32,9 +32,9 @@ impl RunningWorker {
         let Some(requeue) = self.requeue.take() else { return };
         let times = Times::from_now(timeout.min(STOP_MAX));
         self.lifecycle.set_deadline(times.deadline);
-        if self.lifecycle.advance(WorkerState::Terminate) {
-            self.flow.stop_fetching();
-        }
+        // Before the state is logged: a log may be slow, and no FETCH is to go out meanwhile.
+        self.flow.stop_fetching();
+        self.lifecycle.advance(WorkerState::Terminate);
         self.lifecycle.shutdown().cancel();
         self.log_phase("taking in what is in flight", &times);
         while let Ok(Some(_)) = timeout_at(times.deadline, self.lanes.join_next()).await {}

@@ -77,8 +77,11 @@ fn worker_with_every_handler(config: WorkerConfig, seen: Arc<Mutex<Vec<String>>>
 }
 
 /// The failures in the retries say what went wrong, and where.
-fn each_retry_has_its_reason(retries: &HashMap<String, faktory_wire::Failure>) {
-    let failure = |job_type| retries.get(job_type).unwrap();
+fn each_retry_has_its_reason(
+    kind: WorkServerKind,
+    retries: &HashMap<String, faktory_wire::Failure>,
+) {
+    let failure = |job_type| retries.get(job_type).unwrap_or_else(|| panic!("{kind:?} {job_type}"));
     assert_eq!(failure("error").message, "no disk");
     assert_eq!(failure("panic").message, "handler panicked: deliberate");
     assert!(failure("panic").backtrace.first().unwrap().contains("running.rs"));
@@ -119,7 +122,7 @@ async fn every_kind_of_handler_runs_and_every_outcome_ends_where_it_should() {
         let dead = failures(&server, "dead").await;
         let hopeless = dead.get("hopeless").unwrap();
         assert_eq!((hopeless.errtype.as_str(), hopeless.message.as_str()), ("bad", "never"));
-        each_retry_has_its_reason(&failures(&server, "retries").await);
+        each_retry_has_its_reason(kind, &failures(&server, "retries").await);
     }
 }
 

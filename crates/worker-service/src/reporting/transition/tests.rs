@@ -22,6 +22,8 @@ fn the_end_of_a_run_is_settled_by_an_answer_and_sent_again_after_a_refusal() {
         (Useless, Answered, (sent, Verdict::Settled)),
         (Useless, Missing, (sent, Verdict::NextConnection)),
         (Odd, NotAsked, (sent, Verdict::Settled)),
+        (Odd, Answered, (sent, Verdict::Settled)),
+        (Odd, Missing, (sent, Verdict::NextConnection)),
         (Refused, NotAsked, (never, Verdict::SendAgain)),
         (Refused, Answered, (never, Verdict::SendAgain)),
         (Refused, Missing, (sent, Verdict::NextConnection)),
@@ -29,9 +31,11 @@ fn the_end_of_a_run_is_settled_by_an_answer_and_sent_again_after_a_refusal() {
         (Unclear, Answered, (sent, Verdict::SendAgain)),
         (Unclear, Missing, (sent, Verdict::NextConnection)),
         (Lost, NotAsked, (sent, Verdict::NextConnection)),
+        (Lost, Answered, (sent, Verdict::NextConnection)),
         (Lost, Missing, (sent, Verdict::NextConnection)),
         // The first time may have arrived all the same.
         (NotSent, NotAsked, (sent, Verdict::NextConnection)),
+        (NotSent, Answered, (sent, Verdict::NextConnection)),
         (NotSent, Missing, (sent, Verdict::NextConnection)),
     ] {
         assert_eq!(after_end(sent, end, kill), expected, "{end:?} {kill:?}");
@@ -68,11 +72,7 @@ fn a_requeued_job_is_neither_lost_nor_doubled_whatever_the_answers() {
             (Remaining::Push, NextConnection),
             Some((in_doubt, NextConnection)),
         ),
-        (
-            Both(Push::Refused, Ack::NotSent),
-            (Remaining::Push, NextConnection),
-            Some((in_doubt, NextConnection)),
-        ),
+        (Both(Push::Refused, Ack::NotSent), (Remaining::PushAndAck, NextConnection), None),
         // The work server may have the copy.
         (Both(Push::Unclear, Ack::Taken), (Remaining::Push, SendAgain), Some((nothing, Settled))),
         (Both(Push::Unclear, Ack::Refused), (in_doubt, NextConnection), None),
@@ -80,8 +80,18 @@ fn a_requeued_job_is_neither_lost_nor_doubled_whatever_the_answers() {
         (Both(Push::Unclear, Ack::Lost), (in_doubt, NextConnection), None),
         (Both(Push::Unclear, Ack::NotSent), (in_doubt, NextConnection), None),
         (Both(Push::Lost, Ack::Taken), (Remaining::Push, NextConnection), Some((nothing, Settled))),
+        (Both(Push::Lost, Ack::Refused), (in_doubt, NextConnection), None),
+        (Both(Push::Lost, Ack::Odd), (in_doubt, NextConnection), None),
         (Both(Push::Lost, Ack::Lost), (in_doubt, NextConnection), None),
         (Both(Push::Lost, Ack::NotSent), (in_doubt, NextConnection), None),
+        (
+            Both(Push::NotSent, Ack::Taken),
+            (Remaining::Push, NextConnection),
+            Some((nothing, Settled)),
+        ),
+        (Both(Push::NotSent, Ack::Refused), (in_doubt, NextConnection), None),
+        (Both(Push::NotSent, Ack::Odd), (in_doubt, NextConnection), None),
+        (Both(Push::NotSent, Ack::Lost), (in_doubt, NextConnection), None),
         (Both(Push::NotSent, Ack::NotSent), (Remaining::PushAndAck, NextConnection), None),
         // The ACK was taken earlier: only the push is missing.
         (Answered::Push(Push::Taken), (nothing, Settled), None),
@@ -106,7 +116,9 @@ fn a_requeued_job_is_neither_lost_nor_doubled_whatever_the_answers() {
 #[test]
 fn a_push_that_is_refused_for_ever_is_given_up_and_an_unclear_one_waits_for_a_connection() {
     let known = Known { is_only_once: false, is_last_push: true, ack_until: later(3) };
-    for ack in [AckAnswer::Taken, AckAnswer::Refused, AckAnswer::Odd, AckAnswer::Lost] {
+    for ack in
+        [AckAnswer::Taken, AckAnswer::Refused, AckAnswer::Odd, AckAnswer::Lost, AckAnswer::NotSent]
+    {
         let answered = Answered::PushAndAck(PushAnswer::Refused, ack);
         let given_up = (Remaining::Nothing, Verdict::PushGivenUp);
         assert_eq!(after_requeue(answered, known), given_up, "{ack:?}");
@@ -114,6 +126,16 @@ fn a_push_that_is_refused_for_ever_is_given_up_and_an_unclear_one_waits_for_a_co
     assert_eq!(
         after_requeue(Answered::Push(PushAnswer::Refused), known),
         (Remaining::Nothing, Verdict::PushGivenUp)
+    );
+    // Whether the job is still reserved is not known: it is left to its reservation.
+    let only_once = Known { is_only_once: true, ..known };
+    assert_eq!(
+        after_requeue(Answered::PushAndAck(PushAnswer::Refused, AckAnswer::Lost), only_once),
+        (Remaining::InDoubt, Verdict::NextConnection)
+    );
+    assert_eq!(
+        after_requeue(Answered::PushAndAck(PushAnswer::Unclear, AckAnswer::Taken), known),
+        (Remaining::Push, Verdict::NextConnection)
     );
     assert_eq!(
         after_requeue(Answered::Push(PushAnswer::Unclear), known),
