@@ -1,4 +1,6 @@
-//! From what became of each job to the answer. The rules stand in api.md, "The answer to a batch".
+//! From the outcome of each job to the answer. A batch is answered 202 where all its jobs are
+//! stored and 207 where some are; otherwise the gravest outcome decides: unknown, then not sent or
+//! refused for now, then refused.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::problem::{Code, Problem};
 
-/// The answer to one job.
+/// The answer to a request with one job.
 pub(crate) fn single(job_id: &str, outcome: &JobOutcome) -> Response {
     match problem_of(outcome) {
         None => (StatusCode::ACCEPTED, Json(json!({ "job_id": job_id }))).into_response(),
@@ -19,7 +21,7 @@ pub(crate) fn single(job_id: &str, outcome: &JobOutcome) -> Response {
     }
 }
 
-/// What a stream says about a job that is not stored; `None` where it is.
+/// The member `error` of a stream's result for a job that is not stored; `None` for a stored job.
 pub(crate) fn member(job_id: &str, outcome: &JobOutcome) -> Option<Value> {
     let (code, detail) = problem_of(outcome)?;
     let word = match outcome {
@@ -31,7 +33,7 @@ pub(crate) fn member(job_id: &str, outcome: &JobOutcome) -> Option<Value> {
     Some(Problem::new(code, detail).with("job_id", job_id).as_member(word))
 }
 
-/// The answer to a batch of which all is stored.
+/// The body of the answer to a batch whose jobs are all stored.
 #[derive(Serialize)]
 struct Stored<'a> {
     job_ids: &'a [String],
@@ -41,18 +43,18 @@ struct Stored<'a> {
 /// The answer to a batch.
 pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
     let (mut rejected, mut unknown, mut not_sent) = (Vec::new(), Vec::new(), Vec::new());
-    // The first of each kind of trouble speaks for its kind.
+    // The first problem of each kind speaks for its kind.
     let (mut first_rejected, mut first_unknown, mut first_not_stored) = (None, None, None);
     for (index, (job_id, outcome)) in job_ids.iter().zip(outcomes).enumerate() {
         let problem = problem_of(outcome);
         match outcome {
             JobOutcome::Stored => {}
             JobOutcome::Rejected(detail) => {
-                rejected.push(json!({ "index": index, "job_id": job_id, "code": Code::RefusedByWorkServer.as_str(), "detail": detail }));
+                rejected.push(rejected_member(index, job_id, Code::RefusedByWorkServer, detail));
                 first_rejected = first_rejected.or(problem);
             }
             JobOutcome::ServerRefuses(detail) => {
-                rejected.push(json!({ "index": index, "job_id": job_id, "code": Code::WorkServerRefusing.as_str(), "detail": detail }));
+                rejected.push(rejected_member(index, job_id, Code::WorkServerRefusing, detail));
                 first_not_stored = first_not_stored.or(problem);
             }
             JobOutcome::Unknown(_) => {
@@ -92,7 +94,11 @@ pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
     outcomes.iter().fold(problem, again_in).into_response()
 }
 
-/// Tells when it is worth trying again, where that is known.
+fn rejected_member(index: usize, job_id: &str, code: Code, detail: &str) -> Value {
+    json!({ "index": index, "job_id": job_id, "code": code.as_str(), "detail": detail })
+}
+
+/// Adds the pause before another attempt, where the circuit breaker tells one.
 const fn again_in(problem: Problem, outcome: &JobOutcome) -> Problem {
     match outcome {
         JobOutcome::NotSent(NotSent::CircuitOpen { again_in }, _) => problem.again_in(*again_in),
@@ -100,7 +106,7 @@ const fn again_in(problem: Problem, outcome: &JobOutcome) -> Problem {
     }
 }
 
-/// What is wrong with an outcome; `None` where nothing is.
+/// The code and the detail for an outcome; `None` for a stored job.
 fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
     let (code, detail) = match outcome {
         JobOutcome::Stored => return None,
@@ -113,7 +119,7 @@ fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
         }
         JobOutcome::NotSent(reason, detail) => {
             let code = match reason {
-                // Out of time before a connection was free is, for the caller, no connection.
+                // For the client, no free connection in time is the same as no connection.
                 NotSent::Unreachable | NotSent::TimedOut => Code::WorkServerUnreachable,
                 NotSent::Refused => Code::WorkServerRefusing,
                 NotSent::CircuitOpen { .. } => Code::CircuitOpen,

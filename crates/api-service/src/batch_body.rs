@@ -1,4 +1,4 @@
-//! The body of a batch, `{"jobs":[…]}`, read in one pass.
+//! The body of a batch, `{"jobs":[…]}`, parsed in one pass.
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use job_types::Element;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A batch as it was sent.
+/// A batch as it was sent, before its jobs are checked.
 #[derive(Debug, Default)]
 pub(crate) struct BatchBody<'a> {
-    /// `None` where there is no member `jobs`.
+    /// The member `jobs`; `None` where it is missing.
     pub(crate) jobs: Option<Jobs<'a>>,
-    /// `jobs` stands there more than once.
+    /// Whether the member `jobs` occurs more than once.
     pub(crate) repeated: bool,
-    /// Members that a batch does not have.
+    /// The names of members that a batch does not have, the first ten at most.
     pub(crate) unknown: Vec<String>,
-    /// The body is no object.
+    /// Whether the body is something else than an object.
     pub(crate) not_an_object: bool,
 }
 
-/// The member `jobs`.
+/// The value of the member `jobs`.
 #[derive(Debug)]
 pub(crate) enum Jobs<'a> {
-    /// An array of so many jobs; those beyond the limit are counted, not kept.
+    /// An array, and the number of its jobs; jobs beyond the limit are counted and not kept.
     Array(Vec<Element<'a>>, usize),
     /// Null.
     Null,
-    /// Anything else.
+    /// A value that is neither an array nor null.
     Other,
 }
 
 impl<'a> BatchBody<'a> {
-    /// Reads a batch, of which at most `limit` jobs are kept.
+    /// Parses a batch, and keeps at most `limit` of its jobs.
     pub(crate) fn read<D: Deserializer<'a>>(
         deserializer: D,
         limit: usize,
@@ -40,7 +40,7 @@ impl<'a> BatchBody<'a> {
     }
 }
 
-/// Everything that is not what is looked for.
+/// The visitor methods for values of every other type, which all give the same.
 macro_rules! anything_else {
     ($value:expr) => {
         fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {

@@ -1,6 +1,9 @@
-//! Taking in a request's body: announced as JSON, within its size, and not too slowly.
+//! Reads a request's body: announced as JSON, within its size, and not too slowly. A body that is
+//! refused before its end may be left as it is: the drain layer discards the rest.
 
-use axum::body::{Body, Bytes, HttpBody};
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
@@ -8,22 +11,34 @@ use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::budget::Share;
+use crate::budget::{Budget, Share};
 use crate::encoding::{Decoded, Encoding};
 use crate::problem::{Code, Problem};
-use crate::state::{State, shutting_down};
 
-/// What is still coming behind a refused body is read for so long, so that the client gets to see
-/// the answer.
-const DISCARD_TIME: std::time::Duration = std::time::Duration::from_secs(2);
-const DISCARD_BYTES: usize = 64 << 20;
-
-/// All bodies that are being read may take so much, or as much as the largest one.
-pub(crate) const BUDGET_BYTES: usize = 512 << 20;
-/// The first share of a body.
+/// The memory for all bodies that are being read together, in bytes; more where a single body may
+/// be larger.
+const BUDGET_BYTES: usize = 512 << 20;
+/// The first share of that memory for a body, in bytes.
 const FIRST_SHARE: usize = 64 << 10;
 
-/// A body as text, and its share of the memory that all bodies may take.
+/// The limits of bodies.
+#[derive(Debug)]
+pub(crate) struct BodyLimits {
+    /// The largest body, in bytes, after decoding.
+    pub(crate) max_bytes: usize,
+    /// The longest pause within a body.
+    pub(crate) idle_timeout: Duration,
+    /// The memory for all bodies that are being read.
+    pub(crate) budget: Budget,
+}
+
+impl BodyLimits {
+    pub(crate) fn new(max_bytes: usize, idle_timeout: Duration) -> Self {
+        Self { max_bytes, idle_timeout, budget: Budget::new(BUDGET_BYTES.max(max_bytes)) }
+    }
+}
+
+/// A body as text, and its share of the memory for bodies.
 pub(crate) struct Text {
     text: String,
     _share: Share,
@@ -35,69 +50,116 @@ impl Text {
     }
 }
 
-/// Takes the body in.
+/// Reads a body that must be announced as JSON. Not cancel safe: dropped, the body is lost.
 pub(crate) async fn read_json(
-    state: &State,
+    limits: &BodyLimits,
     request: Request,
     deadline: Instant,
 ) -> Result<Text, Problem> {
-    let checked = state
-        .check_serving()
-        .and_then(|()| check_headers(request.headers()))
-        .and_then(|()| Encoding::of(request.headers()));
-    let encoding = match checked {
-        Ok(encoding) => encoding,
-        Err(problem) => return Err(refuse(request, problem).await),
-    };
-    let limit = state.config.max_body_bytes;
-    let announced = request
-        .headers()
+    let headers = request.headers();
+    check_headers(headers)?;
+    let encoding = Encoding::of(headers)?;
+    let limit = limits.max_bytes;
+    let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
-        return Err(refuse(request, too_large(limit)).await);
+        return Err(too_large(limit));
     }
-    // How much an encoded body becomes is not known before.
+    // The decoded size of an encoded body is not known in advance.
     let announced = announced.filter(|_| encoding == Encoding::Identity);
     let size =
         announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_SHARE.min(limit));
-    let read = async {
-        // What is announced may never come, so it takes its share as it comes.
-        let Some(mut share) = state.body_budget.share(size.min(FIRST_SHARE)).await else {
-            return Err(refuse(request, no_room()).await);
-        };
-        let text = match encoding {
-            Encoding::Identity => {
-                collect(state, request, limit, size, &mut share, deadline).await?
-            }
-            Encoding::Gzip | Encoding::Zstd => {
-                collect_decoded(
-                    state,
-                    encoding.decode(request.into_body()),
-                    limit,
-                    &mut share,
-                    deadline,
-                )
-                .await?
-            }
-        };
-        Ok(Text { text: utf8(text)?, _share: share })
+    // The announced bytes may never come, so the share grows with the bytes that have come.
+    let Some(share) = limits.budget.share(size.min(FIRST_SHARE)).await else {
+        return Err(no_memory().closing());
     };
-    tokio::select! {
-        text = read => text,
-        () = state.time_is_up() => Err(shutting_down()),
+    let mut collected = Collected { bytes: BytesMut::new(), share, limit };
+    let body = request.into_body();
+    match encoding {
+        Encoding::Identity => {
+            collected.bytes.reserve(size.min(1 << 20));
+            collected.read(body, limits.idle_timeout, deadline).await?;
+        }
+        Encoding::Gzip | Encoding::Zstd => {
+            collected.read_decoded(encoding.decode(body), limits.idle_timeout, deadline).await?;
+        }
+    }
+    Ok(Text { text: utf8(collected.bytes)?, _share: collected.share })
+}
+
+/// The bytes of a body that have come so far.
+struct Collected {
+    bytes: BytesMut,
+    share: Share,
+    limit: usize,
+}
+
+impl Collected {
+    /// Reads a plain body to its end.
+    async fn read(
+        &mut self,
+        mut body: Body,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Result<(), Problem> {
+        loop {
+            let frame = match timeout_at(deadline.min(Instant::now() + idle), body.frame()).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(error))) => {
+                    let detail = format!("the body broke off: {error}");
+                    return Err(Problem::new(Code::MalformedJson, detail).closing_at_once());
+                }
+                Err(_) => return Err(too_slow(idle)),
+            };
+            if let Ok(data) = frame.into_data() {
+                if self.is_over_limit(data.len()) {
+                    return Err(too_large(self.limit));
+                }
+                self.append(&data).await?;
+            }
+        }
+    }
+
+    /// Reads an encoded body to its end.
+    async fn read_decoded(
+        &mut self,
+        mut body: Decoded,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Result<(), Problem> {
+        loop {
+            match timeout_at(deadline.min(Instant::now() + idle), body.next()).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(Ok(data))) if self.is_over_limit(data.len()) => {
+                    return Err(too_large(self.limit).closing_at_once());
+                }
+                Ok(Some(Ok(data))) => self.append(&data).await?,
+                Ok(Some(Err(error))) => {
+                    let detail = format!("the body can't be decoded: {error}");
+                    return Err(Problem::new(Code::MalformedEncoding, detail).closing_at_once());
+                }
+                Err(_) => return Err(too_slow(idle)),
+            }
+        }
+    }
+
+    fn is_over_limit(&self, more: usize) -> bool {
+        self.bytes.len() + more > self.limit
+    }
+
+    async fn append(&mut self, data: &[u8]) -> Result<(), Problem> {
+        if !self.share.grow_to(self.bytes.len() + data.len()).await {
+            return Err(no_memory().closing_at_once());
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(())
     }
 }
 
-fn no_room() -> Problem {
+fn no_memory() -> Problem {
     Problem::new(Code::Overloaded, "too many large bodies are being read; nothing was enqueued")
-        .closing()
-}
-
-/// Makes the share large enough for so many bytes more.
-async fn grow(share: &mut Share, collected: &BytesMut, more: usize) -> Result<(), Problem> {
-    let needed = collected.len() + more;
-    if share.grow_to(needed).await { Ok(()) } else { Err(no_room()) }
 }
 
 fn utf8(bytes: BytesMut) -> Result<String, Problem> {
@@ -113,6 +175,7 @@ fn utf8(bytes: BytesMut) -> Result<String, Problem> {
     })
 }
 
+/// Checks the headers of a stream of jobs.
 pub(crate) fn check_headers_of_stream(headers: &HeaderMap) -> Result<(), Problem> {
     refuse_idempotency_key(headers)?;
     if media_type_is(headers, &["application/x-ndjson", "application/ndjson", "application/jsonl"])
@@ -133,6 +196,7 @@ fn refuse_idempotency_key(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Checks the headers of a body that must be JSON.
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     refuse_idempotency_key(headers)?;
     if media_type_is(headers, &["application/json"]) {
@@ -143,8 +207,8 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
-/// True where the body is announced as one of these, in UTF-8.
-pub(crate) fn media_type_is(headers: &HeaderMap, accepted: &[&str]) -> bool {
+/// True where the body is announced as one of these media types, in UTF-8.
+fn media_type_is(headers: &HeaderMap, accepted: &[&str]) -> bool {
     let given =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (media_type, parameters) = given.split_once(';').unwrap_or((given, ""));
@@ -154,125 +218,22 @@ pub(crate) fn media_type_is(headers: &HeaderMap, accepted: &[&str]) -> bool {
     is_utf8 && accepted.iter().any(|accepted| media_type.trim().eq_ignore_ascii_case(accepted))
 }
 
-async fn collect_decoded(
-    state: &State,
-    mut body: Decoded,
-    limit: usize,
-    share: &mut Share,
-    deadline: Instant,
-) -> Result<BytesMut, Problem> {
-    let idle = state.config.body_idle_timeout;
-    let mut collected = BytesMut::new();
-    loop {
-        match timeout_at(deadline.min(Instant::now() + idle), body.next()).await {
-            Ok(None) => return Ok(collected),
-            Ok(Some(Ok(data))) if collected.len() + data.len() > limit => {
-                return Err(too_large(limit).closing());
-            }
-            Ok(Some(Ok(data))) => {
-                grow(share, &collected, data.len()).await?;
-                collected.extend_from_slice(&data);
-            }
-            Ok(Some(Err(error))) => {
-                return Err(Problem::new(
-                    Code::MalformedEncoding,
-                    format!("the body can't be decoded: {error}"),
-                )
-                .closing());
-            }
-            Err(_) => return Err(too_slow(idle)),
-        }
-    }
-}
-
-fn too_slow(idle: std::time::Duration) -> Problem {
+fn too_slow(idle: Duration) -> Problem {
     let idle = idle.as_secs();
     let detail = format!(
         "no byte of the body came for {idle} s, or it was not there before the time for the \
          request ran out"
     );
-    Problem::new(Code::BodyTooSlow, detail).closing()
+    Problem::new(Code::BodyTooSlow, detail).closing_at_once()
 }
 
-async fn collect(
-    state: &State,
-    request: Request,
-    limit: usize,
-    size: usize,
-    share: &mut Share,
-    deadline: Instant,
-) -> Result<BytesMut, Problem> {
-    let expects = expects_continue(request.headers());
-    let mut body = request.into_body();
-    let mut collected = BytesMut::with_capacity(size.min(1 << 20));
-    loop {
-        let idle = state.config.body_idle_timeout;
-        let frame = match timeout_at(deadline.min(Instant::now() + idle), body.frame()).await {
-            Ok(None) => return Ok(collected),
-            Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => {
-                return Err(Problem::new(
-                    Code::MalformedJson,
-                    format!("the body broke off: {error}"),
-                )
-                .closing());
-            }
-            Err(_) => return Err(too_slow(idle)),
-        };
-        if let Ok(data) = frame.into_data() {
-            if collected.len() + data.len() > limit {
-                let all_read = discard(body, expects).await;
-                return Err(if all_read { too_large(limit) } else { too_large(limit).closing() });
-            }
-            grow(share, &collected, data.len()).await?;
-            collected.extend_from_slice(&data);
-        }
-    }
-}
-
-/// Answers without having read the body: what is still coming is read and forgotten for a while,
-/// because a client whose sending fails never looks at the answer. One that asked first (`Expect:
-/// 100-continue`) sends nothing.
-pub(crate) async fn refuse(request: Request, problem: Problem) -> Problem {
-    let expects = expects_continue(request.headers());
-    let body = request.into_body();
-    if body.is_end_stream() {
-        return problem;
-    }
-    if discard(body, expects).await { problem } else { problem.closing() }
-}
-
-fn expects_continue(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::EXPECT)
-}
-
-/// Reads on and forgets; true where that came to the end of the body.
-async fn discard(mut body: Body, expects_continue: bool) -> bool {
-    if expects_continue {
-        return false;
-    }
-    let read = async {
-        let mut seen = 0;
-        loop {
-            match body.frame().await {
-                None => return true,
-                Some(Ok(frame)) => seen += frame.data_ref().map_or(0, Bytes::len),
-                Some(Err(_)) => return false,
-            }
-            if seen > DISCARD_BYTES {
-                return false;
-            }
-        }
-    };
-    tokio::time::timeout(DISCARD_TIME, read).await.unwrap_or(false)
-}
-
+/// The refusal of a body, or a line of a stream, above the limit.
 pub(crate) fn too_large(limit: usize) -> Problem {
     let detail = format!("the body may have {limit} bytes at the most (API_MAX_BODY_BYTES)");
     Problem::new(Code::BodyTooLarge, detail).with("limit", limit)
 }
 
-/// Where JSON text breaks off, for a person and for a program.
+/// The refusal of text that is not JSON, with the place of the first fault.
 pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     malformed_at(text.split(" at line ").next().unwrap_or_default(), error.line(), error.column())

@@ -1,4 +1,4 @@
-//! The memory that bodies may take while they are read, all together.
+//! The memory budget for all bodies that are being read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,22 +6,23 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// What a permit stands for, in bytes.
+/// The bytes that one permit of the semaphore stands for.
 const UNIT: usize = 1 << 10;
-/// A share is waited for so long: who holds one may be slow, and others are not to wait for that.
+/// The longest wait for a share: a slow body may hold its share long, and requests must not wait
+/// for slow clients.
 const WAIT: Duration = Duration::from_millis(100);
-/// How often it is looked for meanwhile. Who waits in a semaphore's queue takes all that comes
-/// back, and small shares would wait behind large ones.
+/// The pause between two attempts to get a share. Requests don't wait in the semaphore's queue:
+/// there, small shares would wait behind large ones.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What there is. Clones share it.
+/// The budget. Clones share one budget.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     units: u32,
 }
 
-/// A part of it, given back when dropped.
+/// A part of the budget, returned when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Budget,
@@ -31,15 +32,15 @@ pub(crate) struct Share {
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1);
-        Self { room: Arc::new(Semaphore::new(units as usize)), units }
+        Self { permits: Arc::new(Semaphore::new(units as usize)), units }
     }
 
-    /// Nobody can have more than there is.
+    /// The permits for so many bytes, at most all of the budget.
     fn units_for(&self, bytes: usize) -> u32 {
         u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units)
     }
 
-    /// A share, waited for a moment; `None` where others have too much. Cancel safe.
+    /// Waits a moment for a share; `None` where other bodies hold too much. Cancel safe.
     pub(crate) async fn share(&self, bytes: usize) -> Option<Share> {
         let give_up = Instant::now() + WAIT;
         loop {
@@ -53,9 +54,10 @@ impl Budget {
         }
     }
 
-    /// A share, if there is one now.
+    /// A share, if one is free now.
     pub(crate) fn try_share(&self, bytes: usize) -> Option<Share> {
-        let permit = Arc::clone(&self.room).try_acquire_many_owned(self.units_for(bytes)).ok()?;
+        let permit =
+            Arc::clone(&self.permits).try_acquire_many_owned(self.units_for(bytes)).ok()?;
         Some(Share { budget: self.clone(), permit })
     }
 }
@@ -66,7 +68,7 @@ impl Share {
         units.saturating_sub(self.permit.num_permits()) * UNIT
     }
 
-    /// Makes it large enough for so many bytes, if there is room; false where there is none now.
+    /// Enlarges the share to so many bytes; false where the budget has too little left now.
     pub(crate) fn try_grow_to(&mut self, bytes: usize) -> bool {
         let missing = self.missing_for(bytes);
         if missing == 0 {
@@ -75,7 +77,8 @@ impl Share {
         self.budget.try_share(missing).map(|more| self.permit.merge(more.permit)).is_some()
     }
 
-    /// The same, waiting for a moment; true where it has grown. Cancel safe.
+    /// Enlarges the share to so many bytes, and waits a moment for the budget where needed; false
+    /// where too little came back. Cancel safe.
     pub(crate) async fn grow_to(&mut self, bytes: usize) -> bool {
         let missing = self.missing_for(bytes);
         if missing == 0 {
@@ -90,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn shares_grow_as_long_as_there_is_room_and_come_back() {
+    async fn shares_grow_while_the_budget_lasts_and_return_to_it_when_dropped() {
         let budget = Budget::new(100 * UNIT);
         let mut one = budget.share(10 * UNIT).await.unwrap();
         assert!(one.grow_to(60 * UNIT).await && one.try_grow_to(50 * UNIT));
@@ -98,7 +101,7 @@ mod tests {
         let other = budget.try_share(40 * UNIT).unwrap();
         assert!(!one.grow_to(61 * UNIT).await && !one.try_grow_to(61 * UNIT));
         drop(other);
-        assert!(one.try_grow_to(1000 * UNIT), "nobody needs more than there is");
+        assert!(one.try_grow_to(1000 * UNIT), "a share is at most the whole budget");
         drop(one);
         assert!(budget.try_share(1000 * UNIT).is_some());
     }

@@ -1,5 +1,5 @@
-//! Bodies that arrive compressed. What comes out is counted by whoever reads it, so a small body
-//! can't become a large one unnoticed.
+//! Decoding of compressed bodies. The reader counts the decoded bytes, so that a small body can't
+//! become a large one unnoticed.
 
 use std::io;
 use std::pin::Pin;
@@ -13,13 +13,13 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::problem::{Code, Problem};
 
-/// A zstd frame may ask for so much memory to be decoded, as a power of two: 8 MiB, what RFC 9659
-/// allows for HTTP.
+/// The largest window of a zstd frame, as a power of two: 8 MiB, the bound of RFC 9659 for HTTP. A
+/// decoder needs that much memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// Read from a decoder at a time.
+/// The bytes read from a decoder at a time.
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// How a body is encoded.
+/// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -27,11 +27,11 @@ pub(crate) enum Encoding {
     Zstd,
 }
 
-/// A body as it comes, decoded.
+/// The decoded bytes of a body.
 pub(crate) type Decoded = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 impl Encoding {
-    /// What the header announces.
+    /// The encoding that the header `Content-Encoding` announces.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut announced = headers.get_all(header::CONTENT_ENCODING).iter();
         let (first, second) = (announced.next(), announced.next());
@@ -49,7 +49,7 @@ impl Encoding {
         }
     }
 
-    /// The body decoded. An error is a broken encoding or a broken connection.
+    /// Decodes a body. An error is a broken encoding or a broken connection.
     pub(crate) fn decode(self, body: Body) -> Decoded {
         let bytes = body.into_data_stream().map_err(io::Error::other);
         match self {

@@ -1,4 +1,4 @@
-//! A body's lines as they come, each within its size.
+//! The lines of a stream's body, each within the limit of its size.
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -9,35 +9,35 @@ use crate::encoding::Decoded;
 /// One line, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// Its text, without the line break.
+    /// The text of the line, without the line break.
     Text(u64, Bytes),
-    /// It has more bytes than allowed; what was too much is not kept.
+    /// The line has more bytes than allowed and was not kept.
     TooLong(u64),
-    /// There was no memory for it; it is not kept.
-    NoRoom(u64),
+    /// The memory budget had too little left for the line, which was not kept.
+    NoMemory(u64),
 }
 
-/// Why the rest of a line is read over.
+/// Why the rest of a line is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Skip {
     TooLong,
-    NoRoom,
+    NoMemory,
 }
 
-/// A line may have so many bytes without a share of the memory for bodies.
+/// The bytes that a line may have without a share of the memory for bodies.
 const FREE_BYTES: usize = 64 << 10;
 
-/// The lines of a body.
+/// A body, divided into lines.
 pub(crate) struct Lines {
     body: Decoded,
     buffer: BytesMut,
-    /// Bytes of the buffer in which no line break is.
+    /// The number of bytes at the begin of the buffer that hold no line break.
     searched: usize,
     limit: usize,
-    /// The current line is read over.
+    /// Why the current line is skipped; `None` where it is kept.
     skipping: Option<Skip>,
     budget: Budget,
-    /// What the current line has of it.
+    /// The current line's share of the budget.
     share: Option<Share>,
     number: u64,
     ended: bool,
@@ -58,12 +58,12 @@ impl Lines {
         }
     }
 
-    /// Waits for lines, and takes those that are there, up to `most`; empty at the end. Blank lines
-    /// count and are left out. Cancel safe.
+    /// Waits for a line, and returns the lines that have come, up to `most`; none at the end. Blank
+    /// lines have numbers and are left out. Cancel safe.
     ///
     /// # Errors
-    /// Where the body breaks off or can't be decoded. What came before has been handed out, but for
-    /// a last line without its end.
+    /// Where the body breaks off or can't be decoded. The whole lines before that place have been
+    /// returned.
     pub(crate) async fn next(&mut self, most: usize) -> std::io::Result<Vec<Line>> {
         loop {
             let lines = self.take(most);
@@ -75,14 +75,14 @@ impl Lines {
                 Some(Err(error)) => return Err(error),
                 None => {
                     self.ended = true;
-                    // A last line needs no line break.
+                    // The last line of a body may lack its line break.
                     self.buffer.extend_from_slice(b"\n");
                 }
             }
         }
     }
 
-    /// Whether the line whose beginning is in the buffer can't be kept.
+    /// Why the line whose beginning is in the buffer can't be kept; `None` where it can.
     fn why_skip(&mut self) -> Option<Skip> {
         if self.searched > self.limit {
             return Some(Skip::TooLong);
@@ -90,14 +90,14 @@ impl Lines {
         if self.searched <= FREE_BYTES {
             return None;
         }
-        let has_room = match &mut self.share {
+        let has_memory = match &mut self.share {
             Some(share) => share.try_grow_to(self.searched),
             None => {
                 self.share = self.budget.try_share(self.searched);
                 self.share.is_some()
             }
         };
-        (!has_room).then_some(Skip::NoRoom)
+        (!has_memory).then_some(Skip::NoMemory)
     }
 
     fn take(&mut self, most: usize) -> Vec<Line> {
@@ -123,7 +123,7 @@ impl Lines {
             if let Some(skip) = self.skipping.take().or(too_long) {
                 lines.push(match skip {
                     Skip::TooLong => Line::TooLong(self.number),
-                    Skip::NoRoom => Line::NoRoom(self.number),
+                    Skip::NoMemory => Line::NoMemory(self.number),
                 });
             } else if !line.iter().all(u8::is_ascii_whitespace) {
                 lines.push(Line::Text(self.number, line));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_come_whole_however_they_were_cut() {
+    async fn lines_are_whole_wherever_the_chunks_were_cut() {
         let expected = [text(1, "one"), text(3, "three\r"), text(4, "four")];
         assert_eq!(lines(&["one\n\nthree\r\nfour"], 100).await, expected);
         assert_eq!(lines(&["on", "e", "\n", "\nthree\r\n", "fo", "ur\n"], 100).await, expected);
@@ -169,15 +169,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_line_takes_its_share_of_the_memory_and_gives_it_back() {
+    async fn a_long_line_takes_a_share_of_the_budget_and_returns_it() {
         let (budget, half) = (Budget::new(256 << 10), "a".repeat(100 << 10));
-        let _others = budget.try_share(50 << 10).unwrap();
+        let _other = budget.try_share(50 << 10).unwrap();
         let chunks = [half.as_str(), &half, "\n", &half, &half, &half, "\n1\n", &half, &half, "\n"];
         let kept =
             lines_within(&chunks, 1 << 20, &budget).await.into_iter().map(|line| match line {
                 Line::Text(number, text) => (number, Some(text.len())),
                 Line::TooLong(_) => panic!("no line is longer than allowed"),
-                Line::NoRoom(number) => (number, None),
+                Line::NoMemory(number) => (number, None),
             });
         assert_eq!(
             kept.collect::<Vec<_>>(),
@@ -185,12 +185,12 @@ mod tests {
         );
         assert!(
             budget.try_share(206 << 10).is_some(),
-            "all that others do not have is there again"
+            "everything but the other share is free again"
         );
     }
 
     #[tokio::test]
-    async fn a_line_that_is_too_long_is_read_over() {
+    async fn a_line_that_is_too_long_is_skipped() {
         assert_eq!(
             lines(&["12345\n", "1234567", "8901", "2\n123456\n12"], 5).await,
             [text(1, "12345"), Line::TooLong(2), Line::TooLong(3), text(4, "12")]

@@ -1,11 +1,14 @@
-//! The distinct queue names that callers have used: bounded, because every name costs the work
+//! The distinct queue names that clients have used: bounded, because each name occupies the work
 //! server for ever.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use job_types::NewJob;
+use job_types::{FieldError, NewJob};
 
+use crate::problem::Problem;
+
+/// The names used so far.
 #[derive(Debug)]
 pub(crate) struct QueueNames {
     seen: Mutex<HashSet<String>>,
@@ -17,9 +20,34 @@ impl QueueNames {
         Self { seen: Mutex::default(), max }
     }
 
-    /// Takes the names of all these jobs in, or none; the indices of the jobs whose names are too
-    /// many.
-    pub(crate) fn admit(&self, jobs: &[NewJob]) -> Result<(), Vec<usize>> {
+    /// Admits the queue of the only job of a request.
+    pub(crate) fn admit_one(&self, job: &NewJob) -> Result<(), Problem> {
+        self.admit(std::slice::from_ref(job)).map_err(|_| self.problem(["/queue".into()]))
+    }
+
+    /// Admits the queues of all jobs of a batch, or none.
+    pub(crate) fn admit_batch(&self, jobs: &[NewJob]) -> Result<(), Problem> {
+        let pointer = |index: usize| format!("/jobs/{index}/queue");
+        self.admit(jobs).map_err(|indices| self.problem(indices.into_iter().map(pointer)))
+    }
+
+    fn problem(&self, pointers: impl IntoIterator<Item = String>) -> Problem {
+        let limit = self.max;
+        let detail = format!(
+            "the queue would be one more than the {limit} distinct ones that this service accepts \
+             (API_MAX_QUEUES)"
+        );
+        let fault = |pointer| FieldError {
+            pointer,
+            code: job_types::Code::TooManyQueues,
+            detail: detail.clone(),
+        };
+        Problem::of_faults(pointers.into_iter().map(fault).collect()).with("limit", limit)
+    }
+
+    /// Admits the queues of all jobs or none. An error holds the indices of the jobs whose queues
+    /// are above the limit.
+    fn admit(&self, jobs: &[NewJob]) -> Result<(), Vec<usize>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh: HashSet<&str> = HashSet::new();
         let mut too_many = Vec::new();
@@ -39,9 +67,5 @@ impl QueueNames {
         }
         seen.extend(fresh.into_iter().map(ToOwned::to_owned));
         Ok(())
-    }
-
-    pub(crate) const fn max(&self) -> usize {
-        self.max
     }
 }

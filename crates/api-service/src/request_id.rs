@@ -1,38 +1,33 @@
-//! Every request has an id: the caller's `x-request-id`, or one made here. It is in every answer
-//! and in the log.
+//! The id of a request: the caller's `x-request-id`, or an id made here. Every answer and every log
+//! line about a request carries its id. The layer that assigns ids is `layers/request_id.rs`.
 
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName};
 use uuid::Uuid;
 
-const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// A longer one from outside is replaced.
+/// The header that carries the id, in requests and in answers.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken from a caller; a longer one is replaced.
 const LENGTH_MAX: usize = 128;
 
 tokio::task_local! {
     static CURRENT: String;
 }
 
-/// The id of the request being handled.
+/// The id of the request that is being handled; empty outside of a request.
 pub(crate) fn current() -> String {
     CURRENT.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// The layer that gives each request its id.
-pub(crate) async fn layer(request: Request, next: Next) -> Response {
-    let given = request.headers().get(&HEADER).and_then(|value| value.to_str().ok());
-    let fits = |id: &&str| {
+/// Runs the handling of a request under this id.
+pub(crate) async fn with_id<F: Future>(id: String, handling: F) -> F::Output {
+    CURRENT.scope(id, handling).await
+}
+
+/// The id that the caller gave, where it is usable; otherwise a new id.
+pub(crate) fn given_or_new(headers: &HeaderMap) -> String {
+    let given = headers.get(&HEADER).and_then(|value| value.to_str().ok());
+    let is_usable = |id: &&str| {
         !id.is_empty() && id.len() <= LENGTH_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    let id = given.filter(fits).map_or_else(|| Uuid::now_v7().simple().to_string(), Into::into);
-    let header = HeaderValue::from_str(&id).ok();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = CURRENT.scope(id.clone(), next.run(request)).await;
-    if let Some(header) = header {
-        response.headers_mut().insert(HEADER, header);
-    }
-    tracing::debug!(%method, %path, status = response.status().as_u16(), request_id = %id, "request answered");
-    response
+    given.filter(is_usable).map_or_else(|| Uuid::now_v7().simple().to_string(), Into::into)
 }

@@ -1,22 +1,17 @@
-//! The API's own figures.
+//! The metrics that the API records: counters and histograms that are looked up once, and the
+//! gauges of the link. Their names are in `service-runtime`; `handlers/metrics.rs` serves them.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State as Extract};
-use axum::http::header;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use faktory_link::{BreakerState, CommandTimes, JobOutcome, Observer};
+use axum::http::StatusCode;
+use faktory_link::{BreakerState, CommandTimes, JobOutcome, LinkStatus, Observer};
 use job_types::Saving;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use service_runtime::metrics as names;
 
-use crate::problem::{Code, Problem};
-use crate::state::SharedState;
-
-/// Counters that are looked up once.
-pub(crate) struct Metrics {
+/// Counters and histograms, looked up once.
+pub(crate) struct Figures {
     accepted: Counter,
     refused: Counter,
     unknown: Counter,
@@ -28,19 +23,19 @@ pub(crate) struct Metrics {
     command_bytes: Counter,
     bytes_before: Counter,
     bytes_after: Counter,
-    /// By route and status, made when there is something to count.
+    /// By route and status, each made at its first request.
     requests: Vec<OnceLock<Histogram>>,
 }
 
-impl std::fmt::Debug for Metrics {
+impl std::fmt::Debug for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Metrics").finish_non_exhaustive()
+        f.debug_struct("Figures").finish_non_exhaustive()
     }
 }
 
-impl Metrics {
+impl Figures {
     pub(crate) fn new() -> Self {
-        // Somebody else's recorder is as good.
+        // Where the program has a recorder of its own, that one records.
         let _ = names::record_metrics();
         let jobs = |outcome| counter!(names::JOBS, "outcome" => outcome);
         let phase = |phase| histogram!(names::ENQUEUE, "phase" => phase);
@@ -60,6 +55,7 @@ impl Metrics {
         }
     }
 
+    /// Counts the bytes of args before and after their compression.
     pub(crate) fn compressed(&self, saved: Saving) {
         if saved.before > 0 {
             self.bytes_before.increment(saved.before as u64);
@@ -67,12 +63,13 @@ impl Metrics {
         }
     }
 
-    /// Jobs whose client has gone before their outcomes were known.
+    /// Counts jobs whose client has left before their outcomes were known.
     pub(crate) fn unheard(&self, unknown: usize, not_sent: usize) {
         self.unknown.increment(unknown as u64);
         self.not_sent.increment(not_sent as u64);
     }
 
+    /// Counts jobs by their outcomes.
     pub(crate) fn outcomes(&self, outcomes: &[JobOutcome]) {
         let (mut accepted, mut refused, mut unknown, mut not_sent) = (0, 0, 0, 0);
         for outcome in outcomes {
@@ -94,9 +91,25 @@ impl Metrics {
             }
         }
     }
+
+    /// Records the time that a request took, under the route that served it, if any.
+    pub(crate) fn request_answered(&self, route: Option<&str>, status: StatusCode, time: Duration) {
+        let route = route
+            .and_then(|path| ROUTES.iter().position(|route| *route == path))
+            .unwrap_or(ROUTES.len() - 1);
+        let status = match status.as_u16() / 100 {
+            2 => 0,
+            4 => 1,
+            5 => 2,
+            _ => 3,
+        };
+        if let Some(histogram) = self.requests.get(route * STATUSES.len() + status) {
+            histogram.get_or_init(|| request_histogram(route, status)).record(time);
+        }
+    }
 }
 
-impl Observer for Metrics {
+impl Observer for Figures {
     fn command_answered(&self, times: &CommandTimes) {
         self.waiting.record(times.waited);
         self.on_the_way.record(times.on_the_way);
@@ -106,7 +119,7 @@ impl Observer for Metrics {
     }
 }
 
-/// Routes under which requests are counted; what users write into a path is none.
+/// The routes under which requests are counted. Text that users write into a path is no label.
 const ROUTES: [&str; 8] = [
     "/jobs",
     "/jobs/batch",
@@ -119,30 +132,6 @@ const ROUTES: [&str; 8] = [
 ];
 const STATUSES: [&str; 4] = ["2xx", "4xx", "5xx", "other"];
 
-/// The layer that measures each request, under its route.
-pub(crate) async fn layer(
-    Extract(state): Extract<SharedState>,
-    path: Option<MatchedPath>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let begin = Instant::now();
-    let route = path
-        .and_then(|path| ROUTES.iter().position(|route| *route == path.as_str()))
-        .unwrap_or(ROUTES.len() - 1);
-    let response = next.run(request).await;
-    let status = match response.status().as_u16() / 100 {
-        2 => 0,
-        4 => 1,
-        5 => 2,
-        _ => 3,
-    };
-    if let Some(histogram) = state.metrics.requests.get(route * STATUSES.len() + status) {
-        histogram.get_or_init(|| request_histogram(route, status)).record(begin.elapsed());
-    }
-    response
-}
-
 fn request_histogram(route: usize, status: usize) -> Histogram {
     let (path, status) = (
         ROUTES.get(route).copied().unwrap_or("none"),
@@ -151,16 +140,8 @@ fn request_histogram(route: usize, status: usize) -> Histogram {
     histogram!(names::REQUEST, "path" => path, "status" => status)
 }
 
-/// `GET /metrics`: all figures, as Prometheus reads them.
-pub(crate) async fn scrape(Extract(state): Extract<SharedState>) -> Response {
-    let Some(handle) = names::record_metrics() else {
-        return Problem::new(
-            Code::NotFound,
-            "the program that this API runs in records the metrics itself",
-        )
-        .into_response();
-    };
-    let status = state.pusher.status();
+/// Sets the gauges that describe the link to the work server.
+pub(crate) fn record_link(status: &LinkStatus) {
     let seconds = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
     gauge!(names::ROUND_TRIP, "of" => "smoothed").set(seconds(status.round_trip));
     gauge!(names::ROUND_TRIP, "of" => "shortest").set(seconds(status.round_trip_min));
@@ -178,6 +159,4 @@ pub(crate) async fn scrape(Extract(state): Extract<SharedState>) -> Response {
             .set(f64::from(u8::from(state == status.breaker)));
     }
     counter!(names::BREAKER_OPENED).absolute(status.breaker_opened);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
-        .into_response()
 }

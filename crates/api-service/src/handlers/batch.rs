@@ -1,0 +1,70 @@
+//! `POST /jobs/batch`: many jobs a request; either all are valid, or none is sent.
+
+use axum::extract::{Request, State as Extract};
+use axum::response::Response;
+use faktory_wire::Timestamp;
+use job_types::{Element, FieldError};
+
+use super::push::push;
+use crate::batch_body::{BatchBody, Jobs};
+use crate::problem::{Code, Problem};
+use crate::state::SharedState;
+use crate::{answer, body};
+
+/// The handler.
+pub(crate) async fn batch(
+    Extract(state): Extract<SharedState>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let deadline = state.deadline(request.headers());
+    let text = state.read_json(request, deadline).await?;
+    let jobs = {
+        let mut json = serde_json::Deserializer::from_str(text.as_str());
+        let body = BatchBody::read(&mut json, state.config.max_batch_jobs)
+            .and_then(|body| json.end().map(|()| body));
+        let body = body.map_err(|error| body::malformed(&error))?;
+        let elements = elements(body, state.config.max_batch_jobs)?;
+        job_types::validate_batch(&elements, "/jobs", Timestamp::now())
+            .map_err(Problem::of_faults)?
+    };
+    drop(text);
+    state.queues.admit_batch(&jobs)?;
+    let (ids, outcomes) = push(&state, jobs, deadline).await;
+    Ok(answer::batch(&ids, &outcomes))
+}
+
+/// The jobs of a batch, where its shape and its size are right.
+fn elements(body: BatchBody<'_>, limit: usize) -> Result<Vec<Element<'_>>, Problem> {
+    use job_types::Code as Fault;
+    let shape = "a batch is an object with one member jobs, an array of jobs: {\"jobs\":[…]}";
+    let fault = |pointer: String, code| FieldError { pointer, code, detail: shape.into() };
+    let faults = |faults| Err(Problem::of_faults(faults));
+    if body.not_an_object {
+        return faults(vec![fault(String::new(), Fault::NotAnObject)]);
+    }
+    if !body.unknown.is_empty() {
+        let pointer = |name: &String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        return faults(
+            body.unknown.iter().map(|name| fault(pointer(name), Fault::UnknownField)).collect(),
+        );
+    }
+    let jobs = |code| faults(vec![fault("/jobs".into(), code)]);
+    if body.repeated {
+        return jobs(Fault::DuplicateField);
+    }
+    match body.jobs {
+        None => jobs(Fault::MissingField),
+        Some(Jobs::Null) => jobs(Fault::NullField),
+        Some(Jobs::Other) => jobs(Fault::InvalidValue),
+        Some(Jobs::Array(_, 0)) => {
+            Err(Problem::new(Code::EmptyBatch, "jobs is empty; a batch has at least one job"))
+        }
+        Some(Jobs::Array(_, count)) if count > limit => {
+            let detail = format!(
+                "the batch has {count} jobs; {limit} are accepted at the most (API_MAX_BATCH_JOBS)"
+            );
+            Err(Problem::new(Code::TooManyJobs, detail).with("limit", limit))
+        }
+        Some(Jobs::Array(elements, _)) => Ok(elements),
+    }
+}

@@ -1,0 +1,56 @@
+//! `POST /jobs` and `POST /jobs/{operation}`: one job a request.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State as Extract};
+use axum::response::Response;
+use faktory_wire::Timestamp;
+use job_types::{Element, Form};
+
+use super::push::push;
+use crate::problem::{Code, Problem};
+use crate::state::{SharedState, State};
+use crate::{answer, body};
+
+/// `POST /jobs`: a job with the members `operation`, or `jobtype` and `args`.
+pub(crate) async fn job(
+    Extract(state): Extract<SharedState>,
+    request: Request,
+) -> Result<Response, Problem> {
+    post(&state, request, Form::Members).await
+}
+
+/// `POST /jobs/{operation}`: a typed job, whose operation stands in the path.
+pub(crate) async fn operation(
+    Extract(state): Extract<SharedState>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Ok(Path(name)) = path else {
+        return Err(Problem::new(Code::NotFound, "the path is not valid UTF-8"));
+    };
+    let Some(definition) = job_types::find(&name) else {
+        let detail = format!(
+            "unknown operation; known are: {}; other jobs go to POST /jobs with jobtype and args",
+            job_types::operations()
+        );
+        return Err(Problem::new(Code::Field(job_types::Code::UnknownOperation), detail));
+    };
+    post(&state, request, Form::Operation(definition)).await
+}
+
+async fn post(state: &State, request: Request, form: Form) -> Result<Response, Problem> {
+    let deadline = state.deadline(request.headers());
+    let text = state.read_json(request, deadline).await?;
+    let job = {
+        let element: Element<'_> =
+            serde_json::from_str(text.as_str()).map_err(|error| body::malformed(&error))?;
+        job_types::validate_job(&element, form, Timestamp::now()).map_err(Problem::of_faults)?
+    };
+    drop(text);
+    state.queues.admit_one(&job)?;
+    let (ids, outcomes) = push(state, vec![job], deadline).await;
+    match (ids.first(), outcomes.first()) {
+        (Some(id), Some(outcome)) => Ok(answer::single(id, outcome)),
+        _ => Err(Problem::new(Code::InternalError, "the job has no outcome")),
+    }
+}

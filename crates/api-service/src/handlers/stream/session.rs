@@ -1,0 +1,268 @@
+//! A stream in progress: from lines to jobs, from outcomes to results.
+//!
+//! Lines that have come together are pushed together; results leave in whatever order they become
+//! known. The jobs without a result are bounded: above the bound no further line is read, and TCP
+//! holds the client back. A client that reads no results is held back likewise.
+
+use std::collections::{HashSet, VecDeque};
+
+use axum::body::Bytes;
+use faktory_link::{EncodedJob, JobOutcome, Room, Source};
+use faktory_wire::Timestamp;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use job_types::{Element, Form, NewJob};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+
+use super::Answer;
+use crate::handlers::push::encode;
+use crate::lines::{Line, Lines};
+use crate::problem::{Code, Problem};
+use crate::state::SharedState;
+use crate::{answer, body};
+
+/// The most lines that are pushed together.
+const GROUP_LINES: usize = 500;
+/// The most jobs of one stream that wait for their result: at a round trip of 100 ms, enough for
+/// 200,000 jobs a second.
+const PENDING_JOBS: usize = 20_000;
+/// The most bytes of jobs of one stream that wait for their result.
+const PENDING_BYTES: usize = 16 << 20;
+
+/// One stream in progress.
+pub(super) struct Session {
+    state: SharedState,
+    source: Source,
+    pushing: FuturesUnordered<BoxFuture<'static, Step>>,
+    /// Results that the client has not taken yet; while there are any, no line is read.
+    unsent: VecDeque<Bytes>,
+    /// The jobs without a result.
+    jobs: usize,
+    /// The jobs among them that wait for a place in the link's queue.
+    waiting: usize,
+    /// The bytes of the jobs without a result.
+    bytes: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The client has left before it got the results of these jobs.
+        self.state.figures.unheard(self.jobs.saturating_sub(self.waiting), self.waiting);
+    }
+}
+
+/// Jobs that are pushed together, with the numbers of their lines.
+struct Group {
+    numbers: Vec<u64>,
+    ids: Vec<String>,
+    bytes: usize,
+    deadline: Instant,
+}
+
+/// How far a group has come.
+enum Step {
+    /// The link has room for the group.
+    Admitted(Group, Vec<EncodedJob>, Room),
+    /// The link takes none of the group's jobs.
+    Refused(Group, JobOutcome),
+    /// The outcomes of the group's jobs are known.
+    Answered(Group, Vec<JobOutcome>),
+}
+
+impl Session {
+    pub(super) fn new(state: SharedState, permit: OwnedSemaphorePermit) -> Self {
+        let source = state.pusher.source();
+        Self {
+            state,
+            source,
+            pushing: FuturesUnordered::new(),
+            unsent: VecDeque::new(),
+            jobs: 0,
+            waiting: 0,
+            bytes: 0,
+            _permit: permit,
+        }
+    }
+
+    /// Works on the stream until all its lines are answered, or its client is gone.
+    pub(super) async fn run(mut self, mut lines: Lines, results: mpsc::Sender<Answer>) {
+        let state = SharedState::clone(&self.state);
+        let mut ended = false;
+        while !ended || !self.pushing.is_empty() || !self.unsent.is_empty() {
+            tokio::select! {
+                // Polled even while no line is read: room in the link is not kept for a client
+                // that reads no results.
+                Some(step) = self.pushing.next() => self.advance(step),
+                permit = results.reserve(), if !self.unsent.is_empty() => {
+                    let Ok(permit) = permit else {
+                        return tracing::debug!("the client of a stream is gone");
+                    };
+                    if let Some(lines) = self.unsent.pop_front() {
+                        permit.send(Answer::Lines(lines));
+                    }
+                }
+                () = results.closed() => return,
+                next = lines.next(GROUP_LINES), if !ended && self.may_read() => match next {
+                    Ok(lines) if lines.is_empty() => ended = true,
+                    Ok(lines) => self.take(lines),
+                    Err(error) => {
+                        ended = true;
+                        let detail = format!("the body broke off or can't be decoded: {error}");
+                        self.fail(Code::MalformedEncoding, detail);
+                    }
+                },
+                // Lines that were read get their results; no further line is read.
+                () = state.lifecycle.shutdown_begins(), if !ended => {
+                    ended = true;
+                    let detail = "this service is shutting down; lines without a result were not \
+                                  taken";
+                    self.fail(Code::ShuttingDown, detail.into());
+                }
+            }
+        }
+        // Fails only where the client is gone.
+        let _ = results.send(Answer::End).await;
+    }
+
+    /// Whether more lines may be read: the groups of the latest reading have room, the client takes
+    /// its results, and the jobs without a result are within their bounds.
+    fn may_read(&self) -> bool {
+        self.waiting == 0
+            && self.unsent.is_empty()
+            && self.jobs < PENDING_JOBS
+            && self.bytes < PENDING_BYTES
+    }
+
+    fn advance(&mut self, step: Step) {
+        match step {
+            Step::Admitted(group, jobs, room) => {
+                self.waiting -= group.numbers.len();
+                self.push(group, jobs, room);
+            }
+            Step::Refused(group, outcome) => {
+                self.waiting -= group.numbers.len();
+                self.answer(&group, &vec![outcome; group.numbers.len()]);
+            }
+            Step::Answered(group, outcomes) => self.answer(&group, &outcomes),
+        }
+    }
+
+    /// Checks lines, divides the valid jobs into groups that wait for room, and answers the lines
+    /// that are not valid.
+    fn take(&mut self, lines: Vec<Line>) {
+        let now = Timestamp::now();
+        let mut refused = String::new();
+        let mut groups: Vec<Vec<(u64, NewJob)>> = vec![Vec::with_capacity(lines.len())];
+        let mut ids = HashSet::with_capacity(lines.len());
+        for line in lines {
+            let (number, job) = self.check(&line, now);
+            match job {
+                Ok(job) => {
+                    // The work server's reply to a push names jobs by id, so each id may occur
+                    // only once in a group.
+                    if !ids.insert(job.id.as_str().to_owned()) {
+                        ids = HashSet::from([job.id.as_str().to_owned()]);
+                        groups.push(Vec::new());
+                    }
+                    if let Some(group) = groups.last_mut() {
+                        group.push((number, job));
+                    }
+                }
+                Err(problem) => {
+                    let error = problem.as_member("not_sent");
+                    refused.push_str(&json!({ "line": number, "error": error }).to_string());
+                    refused.push('\n');
+                }
+            }
+        }
+        self.send(refused);
+        groups.into_iter().filter(|group| !group.is_empty()).for_each(|group| self.admit(group));
+    }
+
+    /// The number of a line, and its job where it is valid.
+    fn check(&self, line: &Line, now: Timestamp) -> (u64, Result<NewJob, Problem>) {
+        match line {
+            Line::Text(number, text) => (*number, self.check_text(text, now)),
+            Line::TooLong(number) => (*number, Err(body::too_large(self.state.bodies.max_bytes))),
+            Line::NoMemory(number) => {
+                let detail = "too many large bodies are being read";
+                (*number, Err(Problem::new(Code::Overloaded, detail)))
+            }
+        }
+    }
+
+    fn check_text(&self, text: &[u8], now: Timestamp) -> Result<NewJob, Problem> {
+        let text = std::str::from_utf8(text)
+            .map_err(|_| Problem::new(Code::MalformedJson, "the line is not UTF-8"))?;
+        let element: Element<'_> =
+            serde_json::from_str(text).map_err(|error| body::malformed(&error))?;
+        let job =
+            job_types::validate_job(&element, Form::Members, now).map_err(Problem::of_faults)?;
+        self.state.queues.admit_one(&job)?;
+        Ok(job)
+    }
+
+    /// Has a group wait for room in the link.
+    fn admit(&mut self, group: Vec<(u64, NewJob)>) {
+        let (numbers, jobs): (Vec<u64>, Vec<NewJob>) = group.into_iter().unzip();
+        let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
+        let encoded = encode(&self.state, jobs);
+        let bytes = encoded.iter().map(|job| job.json.len() + 1).sum();
+        self.jobs += numbers.len();
+        self.waiting += numbers.len();
+        self.bytes += bytes;
+        let state = SharedState::clone(&self.state);
+        let group =
+            Group { numbers, ids, bytes, deadline: Instant::now() + state.config.request_timeout };
+        self.pushing.push(Box::pin(async move {
+            match state.pusher.room_in_turn(group.bytes, group.deadline).await {
+                Ok(room) => Step::Admitted(group, encoded, room),
+                Err(outcome) => Step::Refused(group, outcome),
+            }
+        }));
+    }
+
+    fn push(&self, group: Group, jobs: Vec<EncodedJob>, room: Room) {
+        let (state, source) = (SharedState::clone(&self.state), self.source);
+        self.pushing.push(Box::pin(async move {
+            let outcomes = state.pusher.push_in_turn(jobs, room, source, group.deadline).await;
+            Step::Answered(group, outcomes)
+        }));
+    }
+
+    /// Writes the results of a group.
+    fn answer(&mut self, group: &Group, outcomes: &[JobOutcome]) {
+        self.state.note(outcomes);
+        self.jobs -= group.numbers.len();
+        self.bytes -= group.bytes;
+        let mut text = String::with_capacity(group.numbers.len() * 64);
+        for ((number, id), outcome) in group.numbers.iter().zip(&group.ids).zip(outcomes) {
+            match answer::member(id, outcome) {
+                // An id needs no escape, because it has only [A-Za-z0-9_-].
+                None => text.push_str(&format!("{{\"line\":{number},\"job_id\":\"{id}\"}}")),
+                Some(error) => {
+                    text.push_str(&json!({ "line": number, "error": error }).to_string())
+                }
+            }
+            text.push('\n');
+        }
+        self.send(text);
+    }
+
+    /// Writes the result that belongs to no line: no further line is taken.
+    fn fail(&mut self, code: Code, detail: String) {
+        let problem = Problem::new(code, detail);
+        self.send(json!({ "error": problem.as_member("not_sent") }).to_string() + "\n");
+    }
+
+    /// Hands results over to the client as soon as it takes them.
+    fn send(&mut self, lines: String) {
+        if !lines.is_empty() {
+            self.unsent.push_back(lines.into());
+        }
+    }
+}
