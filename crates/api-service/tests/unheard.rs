@@ -1,5 +1,5 @@
-//! Jobs whose client leaves before it hears of them. In a process of its own, because the figures
-//! are the process's.
+//! Jobs whose client leaves before their outcomes are known. In a process of its own, because a
+//! process has one set of metrics.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 use std::time::Duration;
@@ -17,8 +17,8 @@ async fn scrape(api: &TestApi) -> String {
 }
 
 #[tokio::test]
-async fn jobs_whose_client_left_count_as_unknown() {
-    // Takes pushes of jobs and says nothing to them.
+async fn jobs_whose_client_left_are_counted_as_unknown() {
+    // The server reads pushes of jobs and gives no reply.
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         while let Some(line) = session.line().await {
@@ -42,29 +42,29 @@ async fn jobs_whose_client_left_count_as_unknown() {
             body.len()
         );
         stream.write_all((head + body).as_bytes()).await.unwrap();
-        eventually("the job is under way", Duration::from_secs(20), || async {
+        eventually("the job is in flight", Duration::from_secs(20), || async {
             (value(&api, IN_FLIGHT).await > 0.0).then_some(())
         })
         .await;
         let before = value(&api, UNKNOWN).await;
         drop(stream);
-        eventually("it counts", Duration::from_secs(20), || async {
+        eventually("the job is counted", Duration::from_secs(20), || async {
             (value(&api, UNKNOWN).await > before).then_some(())
         })
         .await;
-        // The connection on which it went gives up, and nothing is in flight any more.
-        eventually("it is over", Duration::from_secs(20), || async {
+        // The connection that carried the job gives up, and no job is in flight any more.
+        eventually("no job is in flight", Duration::from_secs(20), || async {
             (value(&api, IN_FLIGHT).await == 0.0).then_some(())
         })
         .await;
     }
-    assert!((value(&api, UNKNOWN).await - 2.0).abs() < f64::EPSILON, "each once");
+    assert!((value(&api, UNKNOWN).await - 2.0).abs() < f64::EPSILON, "each job once");
 }
 
 const UNKNOWN: &str = "work_factory_jobs_total{outcome=\"unknown\"}";
 const IN_FLIGHT: &str = "work_factory_jobs_in_flight";
 
-/// The value of one line; 0 where there is none yet.
+/// The value of a metric; 0 where it has none yet.
 async fn value(api: &TestApi, name: &str) -> f64 {
     let text = scrape(api).await;
     let found =

@@ -1,4 +1,4 @@
-//! Who is let in: attempts without a key, with a wrong one, with too small a scope, under another
+//! Access: requests without a key, with a wrong key, with a key without the scope, to another host
 //! name, from another origin.
 
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use testkit::{TestApi, WorkServer, eventually, http};
 
 const JOB: &str = r#"{"a":1,"b":2}"#;
 
-/// A file with one more key, whose secret is returned.
+/// Adds a key to a file, and returns its secret.
 fn add_key(file: &Path, name: &str, scopes: &[Scope]) -> String {
     let (secret, key) = Key::new(name, scopes.iter().copied()).unwrap();
     let there = std::fs::read_to_string(file).unwrap_or_default();
@@ -29,7 +29,7 @@ async fn with_keys(server: &WorkServer, file: &Path) -> TestApi {
     api
 }
 
-/// What is answered: status, code, and the header with which a key is asked for.
+/// The answer to a request: its status, its code, and its header `WWW-Authenticate`.
 async fn attempt(
     address: SocketAddr,
     method: Method,
@@ -47,7 +47,7 @@ async fn attempt(
 }
 
 #[tokio::test]
-async fn every_attempt_has_its_answer() {
+async fn a_request_is_answered_by_its_key_and_the_scope_of_its_route() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys");
     let post = format!("Bearer {}", add_key(&file, "poster", &[Scope::Post]));
@@ -77,9 +77,9 @@ async fn every_attempt_has_its_answer() {
             None,
             (401, "key_missing", none.to_owned()),
         ),
-        ("no key, figures", Method::GET, "/metrics", None, (401, "key_missing", none.to_owned())),
+        ("no key, metrics", Method::GET, "/metrics", None, (401, "key_missing", none.to_owned())),
         (
-            "no key by Basic",
+            "another scheme than Bearer",
             Method::POST,
             "/jobs/add",
             Some("Basic eDp5"),
@@ -93,14 +93,14 @@ async fn every_attempt_has_its_answer() {
             (401, "key_unknown", other.to_owned()),
         ),
         (
-            "too small a scope",
+            "a key without the scope",
             Method::POST,
             "/jobs/add",
             Some(&read),
             (403, "scope_missing", scope("post")),
         ),
         (
-            "too small a scope",
+            "a key without the scope",
             Method::GET,
             "/metrics",
             Some(&post),
@@ -117,7 +117,7 @@ async fn every_attempt_has_its_answer() {
         println!("{what:20} {path:12} {status} {code} {asks}");
         assert_eq!((status, code.as_str(), asks), expected, "{what}");
     }
-    // A page of another origin has no key, so neither its name nor its origin matters here.
+    // A page of another origin has no key, so with keys neither Host nor Origin matters.
     let answer = attempt(
         address,
         Method::POST,
@@ -129,7 +129,7 @@ async fn every_attempt_has_its_answer() {
 }
 
 #[tokio::test]
-async fn without_keys_pages_of_other_origins_and_other_names_are_refused() {
+async fn without_keys_other_origins_and_foreign_host_names_are_refused() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let address = api.address();
@@ -151,7 +151,7 @@ async fn without_keys_pages_of_other_origins_and_other_names_are_refused() {
             vec![("host", "localhost"), ("origin", "null")],
             (403, "origin_not_allowed"),
         ),
-        ("a name made to point here", vec![("host", "evil.example")], (403, "host_not_allowed")),
+        ("a foreign host name", vec![("host", "evil.example")], (403, "host_not_allowed")),
     ] {
         let (status, code, _) = attempt_as(address, "/jobs/add", &headers).await;
         println!("{what:28} {status} {code}");
@@ -161,7 +161,7 @@ async fn without_keys_pages_of_other_origins_and_other_names_are_refused() {
     assert_eq!((status, code.as_str()), (403, "host_not_allowed"));
 }
 
-/// The same with a `Host` of one's own.
+/// The answer to a request with these headers, `Host` included: its status, its code, its head.
 async fn attempt_as(
     address: SocketAddr,
     path: &str,
@@ -190,7 +190,7 @@ async fn attempt_as(
 }
 
 #[tokio::test]
-async fn keys_are_read_again_without_a_restart_and_a_faulty_file_changes_nothing() {
+async fn keys_are_reloaded_without_a_restart_and_a_faulty_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys");
     let first = format!("Bearer {}", add_key(&file, "first", &[Scope::Post]));
@@ -203,7 +203,7 @@ async fn keys_are_read_again_without_a_restart_and_a_faulty_file_changes_nothing
     let becomes = |key: &str, expected: u16| {
         let key = key.to_owned();
         async move {
-            eventually("the keys are read again", Duration::from_secs(10), || {
+            eventually("the keys are reloaded", Duration::from_secs(10), || {
                 let key = key.clone();
                 async move { (status(key).await == expected).then_some(()) }
             })
@@ -224,7 +224,7 @@ async fn keys_are_read_again_without_a_restart_and_a_faulty_file_changes_nothing
     becomes(&first, 401).await;
     assert_eq!(status(second.clone()).await, 202);
 
-    // Nobody is let in where every key was taken out.
+    // An empty file lets nobody in.
     std::fs::write(&file, "").unwrap();
     becomes(&second, 401).await;
 }

@@ -3,7 +3,7 @@
 use testkit::{TestProcess, WorkServer};
 
 #[tokio::test]
-async fn the_binary_runs_until_it_is_told_to_end() {
+async fn the_binary_runs_until_sigterm() {
     let server = WorkServer::broker().await;
     let url = format!("tcp://{}", server.address());
     let variables =
@@ -15,7 +15,7 @@ async fn the_binary_runs_until_it_is_told_to_end() {
 }
 
 #[tokio::test]
-async fn a_faulty_configuration_ends_with_64() {
+async fn a_faulty_configuration_gives_the_exit_code_64() {
     let mut process =
         TestProcess::start(env!("CARGO_BIN_EXE_api-service"), &[], &[("FAKTORY_URL", "nonsense")]);
     assert_eq!(process.exit_code().await, Some(64));

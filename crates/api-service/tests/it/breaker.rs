@@ -1,4 +1,5 @@
-//! A work server that fails again and again is left alone, and taken back by itself.
+//! The circuit breaker: a work server that fails repeatedly gets no jobs for a while, and jobs go
+//! there again without help once it works.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +10,8 @@ use serde_json::Value;
 use testkit::{Quirky, TestApi, eventually, http};
 
 #[tokio::test]
-async fn the_circuit_opens_says_so_and_closes_by_itself() {
-    // While broken, every connection ends at its first push of a job, and probes get no answer.
+async fn the_circuit_opens_is_shown_and_closes_without_help() {
+    // While broken, every connection ends at its first command, a probe's too.
     let broken = Arc::new(AtomicBool::new(false));
     let is_broken = Arc::clone(&broken);
     let server = Quirky::start(move |_, mut session| {
@@ -64,7 +65,7 @@ async fn the_circuit_opens_says_so_and_closes_by_itself() {
 }
 
 #[tokio::test]
-async fn retry_after_says_when_the_circuit_is_tried_again() {
+async fn retry_after_tells_when_the_circuit_is_tried_again() {
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         while let Some(line) = session.line().await {
@@ -96,7 +97,7 @@ async fn retry_after_says_when_the_circuit_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_without_a_sign_does_not_keep_the_circuit_open() {
+async fn connections_that_are_silently_dead_do_not_keep_the_circuit_open() {
     // The first sixteen connections answer until they are dead; later ones work.
     let dead = Arc::new(AtomicBool::new(false));
     let is_dead = Arc::clone(&dead);
@@ -128,11 +129,11 @@ async fn a_connection_that_died_without_a_sign_does_not_keep_the_circuit_open() 
     let address = api.address();
     let post =
         || async move { http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap() };
-    assert_eq!(post().await.status, 504, "nobody answers on that connection");
+    assert_eq!(post().await.status, 504, "the connection is dead");
     let ready =
         || async move { (http::get(address, "/ready").await.unwrap().status == 200).then_some(()) };
     eventually("the circuit closes over a new connection", Duration::from_secs(5), ready).await;
     for _ in 0..20 {
-        assert_eq!(post().await.status, 202, "none of the dead ones is used any more");
+        assert_eq!(post().await.status, 202, "no dead connection is used any more");
     }
 }

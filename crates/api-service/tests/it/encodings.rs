@@ -1,4 +1,4 @@
-//! Bodies that arrive compressed, and answers that leave so.
+//! Compressed bodies and compressed answers.
 
 use std::io::Write;
 
@@ -35,7 +35,7 @@ fn code(answer: &(u16, Value)) -> (u16, &str) {
 }
 
 #[tokio::test]
-async fn encoded_bodies_are_taken_within_the_decoded_size() {
+async fn compressed_bodies_are_accepted_up_to_a_decoded_size() {
     let server = WorkServer::broker().await;
     let mut config = ApiConfig::new(server.link());
     config.max_body_bytes = 100_000;
@@ -82,7 +82,7 @@ async fn encoded_bodies_are_taken_within_the_decoded_size() {
 }
 
 #[tokio::test]
-async fn a_frame_that_asks_for_much_memory_is_refused() {
+async fn a_zstd_frame_with_a_large_window_is_refused() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     // A window of 128 MiB, which a decoder would have to keep.
@@ -94,7 +94,7 @@ async fn a_frame_that_asks_for_much_memory_is_refused() {
 }
 
 #[tokio::test]
-async fn a_stream_may_be_encoded_too() {
+async fn a_stream_may_be_compressed() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let lines = "{\"operation\":\"add\",\"a\":1,\"b\":2}\n".repeat(1000);
@@ -108,7 +108,7 @@ async fn a_stream_may_be_encoded_too() {
 }
 
 #[tokio::test]
-async fn a_long_answer_is_compressed_where_that_is_asked_for() {
+async fn a_long_answer_is_compressed_where_the_client_accepts_it() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let batch =

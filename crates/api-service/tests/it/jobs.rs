@@ -1,11 +1,11 @@
-//! Good input: what comes back, and what lies in the work server.
+//! Good input: the answer, and the job that lies in the work server.
 
 use serde_json::{Value, json};
 use testkit::http::Client;
 use testkit::{TestApi, WorkServer, WorkServerKind};
 
 #[tokio::test]
-async fn a_typed_and_a_raw_job_arrive_as_they_were_meant() {
+async fn a_typed_and_a_raw_job_arrive_in_the_work_server_with_their_options() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let api = TestApi::start(server.link()).await;
@@ -32,7 +32,8 @@ async fn a_typed_and_a_raw_job_arrive_as_they_were_meant() {
         );
         assert_eq!(job.args.unwrap().get(), "[1,2.5]");
 
-        let raw = r#"{"jobtype":"mail","args":["x",{"k":[1]}],"job_id":"my-own-id_0123456789","custom":{"traceparent":"00-x"}}"#;
+        let raw = r#"{"jobtype":"mail","args":["x",{"k":[1]}],
+                "job_id":"my-own-id_0123456789","custom":{"traceparent":"00-x"}}"#;
         let answer = client.post("/jobs", raw).await.unwrap();
         assert_eq!(answer.body, json!({ "job_id": "my-own-id_0123456789" }), "{kind:?}");
         let job = wire.fetch("default").await.unwrap();
@@ -82,7 +83,7 @@ async fn a_batch_is_answered_with_its_ids_in_order() {
 }
 
 #[tokio::test]
-async fn a_request_id_is_taken_or_made_and_returned() {
+async fn a_request_id_is_taken_from_the_client_or_made_and_returned() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let mut client = Client::connect(api.address()).await.unwrap();

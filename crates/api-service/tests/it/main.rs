@@ -5,6 +5,7 @@ mod access;
 mod bad_input;
 mod binary;
 mod breaker;
+mod drain;
 mod encodings;
 mod jobs;
 mod limits;

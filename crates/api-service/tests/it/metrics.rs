@@ -1,4 +1,4 @@
-//! The API's own figures.
+//! The metrics of the API.
 
 use testkit::{TestApi, WorkServer, http};
 
@@ -12,7 +12,7 @@ async fn scrape(api: &TestApi) -> String {
 }
 
 #[tokio::test]
-async fn every_documented_metric_is_there_and_no_others() {
+async fn every_documented_metric_is_served_and_no_other() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let answer =
@@ -22,11 +22,11 @@ async fn every_documented_metric_is_there_and_no_others() {
     assert_eq!(answer.status, 202, "{}", answer.body);
     http::get(api.address(), "/a-path-of-somebody").await.unwrap();
     let text = scrape(&api).await;
-    // Each metric is announced by its whole name.
+    // A line `# TYPE` announces each metric by its full name.
     let announced = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let names: std::collections::HashSet<&str> =
         announced.filter(|name| name.starts_with("work_factory")).collect();
-    // Those of workers are shown by workers.
+    // Workers serve their own metrics.
     for metric in service_runtime::metrics::METRICS
         .iter()
         .filter(|metric| !metric.name.starts_with("work_factory_worker_"))
@@ -37,7 +37,7 @@ async fn every_documented_metric_is_there_and_no_others() {
         let known = service_runtime::metrics::METRICS.iter().any(|metric| metric.name == *name);
         assert!(known, "{name} is not documented");
     }
-    assert!(!text.contains("of-somebody"), "what users write is no label");
+    assert!(!text.contains("of-somebody"), "text of users is no label");
     let accepted = text
         .lines()
         .find(|line| line.starts_with("work_factory_jobs_total{outcome=\"accepted\"}"))

@@ -1,4 +1,4 @@
-//! What became of a job is told as it is: stored, refused, not sent, or unknown.
+//! The answer tells the true outcome of a job: stored, refused, not sent, or unknown.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use testkit::http::{Answer, post};
 use testkit::{Quirky, TestApi, eventually};
 
-/// An API on a scripted server that answers pushes of jobs with this text, and empty pushes well.
+/// An API with a scripted work server that answers pushes of jobs with this text (an empty one: not
+/// at all), and the empty pushes of probes with success.
 async fn api_with(reply: &'static str) -> (TestApi, Quirky) {
     let server = Quirky::start(move |_, mut session| async move {
         session.welcome().await;
@@ -26,7 +27,7 @@ async fn api_with(reply: &'static str) -> (TestApi, Quirky) {
     })
     .await;
     let mut config = ApiConfig::new(server.link());
-    // Short only where nothing else ends the request.
+    // Short only where nothing but the deadline ends the request.
     config.request_timeout = Duration::from_secs(if reply.is_empty() { 1 } else { 20 });
     let api = TestApi::start_with(config).await;
     api.ready().await;
@@ -38,10 +39,12 @@ fn code(answer: &Answer) -> (u16, &str) {
 }
 
 const JOB: &str = r#"{"a":1,"b":2,"job_id":"the-callers-own-id"}"#;
-const BATCH: &str = r#"{"jobs":[{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-0"},{"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-1"}]}"#;
+const BATCH: &str = r#"{"jobs":[
+    {"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-0"},
+    {"operation":"add","a":1,"b":2,"job_id":"job-of-a-batch-1"}]}"#;
 
 #[tokio::test]
-async fn each_outcome_has_its_status_and_names_the_job() {
+async fn each_outcome_has_its_status_and_its_answer_names_the_job() {
     for (reply, status, expected) in [
         ("-ERR MISCONF Redis can't save\r\n", 503, "work_server_refusing"),
         ("-ERR shutdown in progress\r\n", 503, "work_server_refusing"),
@@ -69,7 +72,12 @@ async fn a_batch_says_which_jobs_are_stored_and_which_are_not() {
         json!({
             "job_ids": ["job-of-a-batch-0", "job-of-a-batch-1"],
             "count": 1,
-            "rejected": [{ "index": 1, "job_id": "job-of-a-batch-1", "code": "refused_by_work_server", "detail": "jobs must have an args parameter" }],
+            "rejected": [{
+                "index": 1,
+                "job_id": "job-of-a-batch-1",
+                "code": "refused_by_work_server",
+                "detail": "jobs must have an args parameter",
+            }],
         })
     );
 
@@ -101,7 +109,7 @@ async fn without_a_work_server_nothing_is_sent_and_the_answer_says_so() {
 
 #[tokio::test]
 async fn a_request_ends_by_its_deadline_whatever_the_work_server_does() {
-    // It takes connections and never greets.
+    // The server accepts connections and never greets.
     let server = Quirky::start(|_, mut session| async move { session.silence().await }).await;
     let mut config =
         ApiConfig::new(LinkConfig { connect_timeout: Duration::from_secs(60), ..server.link() });

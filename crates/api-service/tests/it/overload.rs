@@ -1,4 +1,4 @@
-//! More than the work server can do: what is too much hears so, what was accepted is stored.
+//! More load than the work server can handle: surplus jobs are refused, accepted jobs are stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,11 +10,11 @@ use testkit::{Quirky, TestApi, http};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-/// Jobs a second that the server does, over all connections.
+/// The jobs a second that the server stores, over all connections.
 const PER_SECOND: usize = 500;
 
 #[tokio::test]
-async fn what_is_too_much_is_refused_and_what_is_accepted_is_stored() {
+async fn surplus_jobs_are_refused_and_accepted_jobs_are_stored() {
     let stored = Arc::new(AtomicUsize::new(0));
     let (counter, turn) = (Arc::clone(&stored), Arc::new(Mutex::new(())));
     let server = Quirky::start(move |_, mut session| {
@@ -75,6 +75,6 @@ async fn what_is_too_much_is_refused_and_what_is_accepted_is_stored() {
     assert_eq!(
         stored.load(Ordering::SeqCst),
         20 * accepted,
-        "what was refused was not sent, what was accepted arrived once"
+        "refused jobs were not sent, accepted jobs arrived once"
     );
 }

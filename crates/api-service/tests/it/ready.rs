@@ -1,4 +1,4 @@
-//! `/ready`: whether jobs would be taken.
+//! `/ready`: whether jobs would be stored.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn not_ready_before_the_first_success_and_ready_after_it() {
 
 #[tokio::test]
 async fn not_ready_while_the_latest_push_was_refused() {
-    // As a Faktory whose Redis can't save: an empty push works, a job is refused.
+    // Like a Faktory whose Redis can't save: an empty push succeeds, a job is refused.
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         while let Some(line) = session.line().await {

@@ -1,4 +1,4 @@
-//! The end: no request is left without an answer.
+//! The shutdown: every request gets an answer.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use testkit::{Quirky, TestApi, WorkServer, http};
 
 #[tokio::test]
-async fn a_request_in_flight_when_the_time_is_up_ends_as_unknown() {
+async fn a_request_in_flight_when_the_time_is_up_is_answered_as_unknown() {
     let (told, mut read) = tokio::sync::mpsc::channel(1);
     let server = Quirky::start(move |_, mut session| {
         let told = told.clone();
@@ -41,7 +41,7 @@ async fn a_request_in_flight_when_the_time_is_up_ends_as_unknown() {
 }
 
 #[tokio::test]
-async fn after_the_end_nobody_listens_and_idle_connections_are_closed() {
+async fn after_the_shutdown_the_port_and_idle_connections_are_closed() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let address = api.address();

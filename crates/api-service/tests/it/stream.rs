@@ -1,4 +1,4 @@
-//! Streams: one job a line in, one result a line out.
+//! Streams: one job a line in the request, one result a line in the answer.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use testkit::{Quirky, TestApi, WorkServer, WorkServerKind, eventually};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// A stream under way. HTTP/1.0, because its answer is the bare lines up to the end of the
+/// A stream in progress. HTTP/1.0, because its answer has no chunks: the lines end with the
 /// connection.
 struct Stream {
     stream: BufReader<TcpStream>,
@@ -74,7 +74,7 @@ async fn post(api: &TestApi, body: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_line_has_its_own_result_and_a_bad_one_harms_no_other() {
+async fn every_line_has_its_own_result_and_a_bad_line_harms_no_other() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let mut config = ApiConfig::new(server.link());
@@ -125,7 +125,7 @@ async fn every_line_has_its_own_result_and_a_bad_one_harms_no_other() {
 }
 
 #[tokio::test]
-async fn results_come_while_the_request_goes_on() {
+async fn results_arrive_before_the_request_has_ended() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let job = "{\"operation\":\"add\",\"a\":1,\"b\":2}\n";
@@ -145,7 +145,7 @@ async fn results_come_while_the_request_goes_on() {
 }
 
 #[tokio::test]
-async fn a_long_stream_is_stored_exactly_once() {
+async fn every_job_of_a_long_stream_is_stored_once() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let body: String = (0..30_000)
@@ -170,7 +170,7 @@ async fn a_long_stream_is_stored_exactly_once() {
 }
 
 #[tokio::test]
-async fn what_was_answered_before_a_cut_stands_and_the_service_goes_on() {
+async fn after_a_stream_was_cut_its_answered_jobs_are_stored_and_others_are_served() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let mut stream = Stream::begin(&api, 1_000_000).await;
@@ -186,8 +186,8 @@ async fn what_was_answered_before_a_cut_stands_and_the_service_goes_on() {
     );
 }
 
-/// Sends lines until nothing more is taken; returns how many whole lines were, and what of the last
-/// one is still to be sent.
+/// Sends lines until the API reads no more. Returns the number of lines, the last one included, and
+/// the part of the last line that is still to be sent.
 async fn send_until_held_back(stream: &mut Stream, line: &str, most: usize) -> (usize, String) {
     let chunk = line.repeat(100);
     let mut sent = 0;
@@ -208,8 +208,8 @@ async fn send_until_held_back(stream: &mut Stream, line: &str, most: usize) -> (
 }
 
 #[tokio::test]
-async fn a_stream_of_which_nothing_gets_done_is_held_back() {
-    // Answers nothing to pushes of jobs.
+async fn a_stream_whose_jobs_get_no_outcome_is_held_back() {
+    // The server gives no reply to pushes of jobs.
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         while let Some(line) = session.line().await {
@@ -228,21 +228,20 @@ async fn a_stream_of_which_nothing_gets_done_is_held_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_is_held_back_and_then_finds_every_result() {
+async fn a_client_that_reads_no_results_is_held_back_and_loses_none() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     api.ready().await;
     let mut stream = Stream::begin(&api, 1 << 30).await;
-    // Bad lines, whose results are larger than they are.
+    // Bad lines, whose results are longer than the lines.
     let (lines, rest) =
         send_until_held_back(&mut stream, "{\"operation\":\"add\",\"a\":1}\n", 100 << 20).await;
-    // Others are served meanwhile.
+    // Other clients are served meanwhile.
     assert_eq!(post(&api, "{\"operation\":\"add\",\"a\":1,\"b\":2}").await.len(), 1);
     let (read, mut write) = stream.stream.into_inner().into_split();
     let sending = tokio::spawn(async move {
         write.write_all(rest.as_bytes()).await.unwrap();
-        // The end of what is sent, though the length was to be another: the body broke off, which
-        // is said too.
+        // The body ends before its announced length: the last result tells that it broke off.
         write.shutdown().await.unwrap();
         write
     });
@@ -286,7 +285,7 @@ async fn a_stream_waits_while_the_circuit_is_open() {
     let post = || async {
         testkit::http::post(api.address(), "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap()
     };
-    // It stays open: probes fail too.
+    // The circuit stays open, because probes fail too.
     eventually("the circuit opens", Duration::from_secs(20), || async {
         (at(&post().await.body, "/code") == "circuit_open").then_some(())
     })
@@ -303,7 +302,7 @@ async fn a_stream_waits_while_the_circuit_is_open() {
 }
 
 #[tokio::test]
-async fn outcomes_are_told_as_they_are() {
+async fn the_result_of_a_line_tells_the_true_outcome() {
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         while let Some(line) = session.line().await {
@@ -335,7 +334,7 @@ async fn outcomes_are_told_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_shutdown_ends_a_stream_after_what_has_come() {
+async fn a_shutdown_ends_a_stream_after_the_lines_that_were_read() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let mut stream = Stream::begin(&api, 1_000_000).await;
@@ -350,7 +349,7 @@ async fn a_shutdown_ends_a_stream_after_what_has_come() {
 }
 
 #[tokio::test]
-async fn a_stream_must_be_announced_as_one() {
+async fn a_stream_must_be_announced_as_json_lines() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
     let answer = testkit::http::post(api.address(), "/jobs/stream", "{}").await.unwrap();

@@ -1,0 +1,70 @@
+//! Batches.
+
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    Row("/jobs/batch", r#"{"jobs":[]}"#, 422, "empty_batch", "-", "at least one"),
+    Row("/jobs/batch", "{}", 422, "missing_field", "/jobs", "an array of jobs"),
+    Row("/jobs/batch", r#"{"jobs":null}"#, 422, "null_field", "/jobs", "an array of jobs"),
+    Row("/jobs/batch", r#"{"jobs":{}}"#, 422, "invalid_value", "/jobs", "an array of jobs"),
+    Row("/jobs/batch", r#"{"jobs":[],"job":[]}"#, 422, "unknown_field", "/job", "an array of jobs"),
+    Row(
+        "/jobs/batch",
+        r#"{"jobs":[1],"jobs":[1]}"#,
+        422,
+        "duplicate_field",
+        "/jobs",
+        "an array of jobs",
+    ),
+    Row(
+        "/jobs/batch",
+        r#"[{"operation":"add","a":1,"b":2}]"#,
+        422,
+        "not_an_object",
+        "",
+        "an array of jobs",
+    ),
+    Row(
+        "/jobs/batch",
+        r#"{"jobs":[{"operation":"add","a":1,"b":2},7]}"#,
+        422,
+        "not_an_object",
+        "/jobs/1",
+        "not a number",
+    ),
+    Row(
+        "/jobs/batch",
+        r#"{"jobs":[{"operation":"add","a":1,"b":2},
+            {"operation":"add","a":1,"b":2,"queue":"a b"}]}"#,
+        422,
+        "invalid_queue",
+        "/jobs/1/queue",
+        "1 to 100",
+    ),
+    Row(
+        "/jobs/batch",
+        r#"{"jobs":[{"jobtype":"x","args":[],"retry":200},
+            {"jobtype":"x","args":[],"queue":""}]}"#,
+        422,
+        "invalid_job",
+        "/jobs/0/retry",
+        "2 faults",
+    ),
+    Row(
+        "/jobs/batch",
+        r#"{"jobs":[{"jobtype":"x","args":[],"job_id":"0123456789abcdef"},
+            {"jobtype":"x","args":[],"job_id":"0123456789abcdef"}]}"#,
+        422,
+        "duplicate_job_id",
+        "/jobs/1/job_id",
+        "ids must differ",
+    ),
+    Row(
+        "/jobs/batch",
+        r#"{"jobs":[1,2,3,4,5,6]}"#,
+        413,
+        "too_many_jobs",
+        "-",
+        "API_MAX_BATCH_JOBS",
+    ),
+];
