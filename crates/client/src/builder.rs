@@ -1,4 +1,4 @@
-//! The client and how it is made.
+//! The client and its configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,10 @@ pub struct Client {
     pub(crate) chunks_in_flight: usize,
 }
 
-/// Why there is no client.
+/// Why a client can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The address is none.
+    /// The address is not a URL of an API.
     #[error("the API's address {0:?} must look like http://host:port or https://host:port")]
     Address(String),
     /// The authorities' certificates can't be used.
@@ -38,7 +38,7 @@ pub enum BuildError {
     Http(#[from] reqwest::Error),
 }
 
-/// A client in the making.
+/// The configuration of a client.
 #[derive(Clone)]
 pub struct Builder {
     address: String,
@@ -62,7 +62,8 @@ impl Client {
         Self::builder(address).build()
     }
 
-    /// Starts to make a client of the API at this address, such as `http://127.0.0.1:3000`.
+    /// The default configuration of a client, for the API at this address, such as
+    /// `http://127.0.0.1:3000`.
     #[must_use]
     pub fn builder(address: &str) -> Builder {
         Builder {
@@ -90,52 +91,52 @@ impl std::fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// The key that the API asks for, where it has keys; it needs the scope `post`.
+    /// The key to present, where the API has keys; a key with the scope `post`.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// With `https://`: trusts these authorities (PEM) instead of the system's.
+    /// The authorities (PEM) to trust instead of the system's, for an address with `https://`.
     #[must_use]
     pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.authorities = Some(pem.into());
         self
     }
 
-    /// For the TCP connection; 10 s without.
+    /// The time for the TCP connection; 10 s by default.
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// For one request up to the end of its answer; 65 s without, a little more than the API's own
-    /// limit.
+    /// The time for one request up to the end of its answer; 65 s by default, a little more than
+    /// the API's own limit.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How often a request that certainly stored nothing is made at the most, the first time
-    /// included; 5 without.
+    /// The most attempts for a request that certainly stored nothing, the first one included; 5 by
+    /// default.
     #[must_use]
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = if attempts == 0 { 1 } else { attempts };
         self
     }
 
-    /// No further attempt begins so long after the first; 120 s without. A call has ended by then
-    /// and one [`Builder::timeout`] more.
+    /// The time after the first attempt from which no further one begins; 120 s by default. A call
+    /// ends within this time and one [`Builder::timeout`] more.
     #[must_use]
     pub const fn give_up_after(mut self, time: Duration) -> Self {
         self.give_up_after = time;
         self
     }
 
-    /// The most jobs in one request of a batch; 1,000 without. The API's own limit is
+    /// The most jobs in one request of a batch; 1,000 by default. The API's own limit is
     /// `API_MAX_BATCH_JOBS`.
     #[must_use]
     pub const fn chunk_jobs(mut self, jobs: usize) -> Self {
@@ -143,22 +144,23 @@ impl Builder {
         self
     }
 
-    /// The most bytes in one request of a batch, unless a single job is larger; 4 MiB without.
+    /// The most bytes in one request of a batch, unless a single job is larger; 4 MiB by
+    /// default.
     #[must_use]
     pub const fn chunk_bytes(mut self, bytes: usize) -> Self {
         self.chunk_bytes = bytes;
         self
     }
 
-    /// Requests of one batch under way at once; 4 without. With 1, jobs reach the API in their
-    /// order.
+    /// The most requests of one batch in flight at once; 4 by default. With 1, jobs reach the API
+    /// in their order.
     #[must_use]
     pub const fn chunks_in_flight(mut self, chunks: usize) -> Self {
         self.chunks_in_flight = if chunks == 0 { 1 } else { chunks };
         self
     }
 
-    /// The client.
+    /// Makes the client.
     ///
     /// # Errors
     /// Where the address is not `http://host:port` or `https://host:port`, or key or authorities
@@ -190,8 +192,8 @@ impl Builder {
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(60))
             .pool_max_idle_per_host(usize::MAX)
-            // Shorter than the API's own 10 s: a request on a connection that is just being closed
-            // would end as unknown.
+            // Shorter than the 10 s after which the API closes an idle connection: a request on a
+            // connection that is just being closed would end as unknown.
             .pool_idle_timeout(Duration::from_secs(5))
             // A redirect could send a job twice.
             .redirect(reqwest::redirect::Policy::none())
@@ -210,7 +212,7 @@ impl Builder {
     }
 }
 
-/// Who is trusted. Cryptography is ring's, chosen here and not for the whole process.
+/// The trusted authorities. The cryptography is ring's, chosen here and not for the whole process.
 fn tls(authorities: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
     let mut roots = RootCertStore::empty();
     match authorities {
@@ -226,7 +228,7 @@ fn tls(authorities: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
                     .map_err(|error| failed(&error))?;
             }
             if roots.is_empty() {
-                return Err(failed(&"there is none"));
+                return Err(failed(&"the file has no certificate"));
             }
         }
     }

@@ -1,12 +1,11 @@
-//! A job to be posted, as JSON in the making. What is allowed is the API's to say; this only writes
-//! it down.
+//! A job to post, as JSON. The API alone decides what is valid; its rules are not repeated here.
 
 use std::time::Duration;
 
 use job_types::{JobDefinition, RawJson};
 use serde::Serialize;
 
-/// A job to post. Whatever its members, the API has the last word: its rules are not repeated here.
+/// A job to post. A job with invalid members can be made; the API refuses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {
     /// The operation, where the job is typed.
@@ -16,7 +15,7 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    /// A job of job-types.
+    /// A typed job of `job-types`.
     #[must_use]
     pub fn typed<J: JobDefinition>(job: &J) -> Self {
         let mut new = Self { operation: Some(J::OPERATION), members: String::with_capacity(64) };
@@ -43,58 +42,59 @@ impl NewJob {
         Ok(new)
     }
 
-    /// The queue; `default` without.
+    /// The queue; the queue `default` where this is not called.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
         self.with("queue", &quoted(queue))
     }
 
-    /// An id of the caller's own. It names the job and does not make it unique: posted twice, it
-    /// runs twice.
+    /// An id of the caller's own. The id names the job and does not make it unique: a job that is
+    /// posted twice runs twice.
     #[must_use]
     pub fn id(self, job_id: &str) -> Self {
         self.with("job_id", &quoted(job_id))
     }
 
-    /// When it is due, RFC 3339.
+    /// The time from which the job is due, in RFC 3339.
     #[must_use]
     pub fn at(self, time: &str) -> Self {
         self.with("at", &quoted(time))
     }
 
-    /// How long from now it is due, to the millisecond.
+    /// The time from now until the job is due, to the millisecond.
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
         self.with("delay_ms", &delay.as_millis().to_string())
     }
 
-    /// How often it is tried again: 25 without; 0 never, −1 straight to the dead set.
+    /// How often the job is retried after a failure: 25 by default; 0 drops a failed job, −1 moves
+    /// it to the dead set at once.
     #[must_use]
     pub fn retry(self, retries: i32) -> Self {
         self.with("retry", &retries.to_string())
     }
 
-    /// For how long a fetch reserves it, in whole seconds.
+    /// How long a fetch reserves the job for its worker, in whole seconds.
     #[must_use]
     pub fn reserve_for(self, time: Duration) -> Self {
         self.with("reserve_for", &time.as_secs().to_string())
     }
 
-    /// Lines of a failure's backtrace to keep.
+    /// The lines of a failure's backtrace that the work server keeps.
     #[must_use]
     pub fn backtrace(self, lines: u32) -> Self {
         self.with("backtrace", &lines.to_string())
     }
 
-    /// The caller's own object.
+    /// An object of the caller's own, which travels with the job.
     ///
     /// # Errors
-    /// Where it can't be written as JSON.
+    /// Where `custom` can't be written as JSON.
     pub fn custom(self, custom: &(impl Serialize + ?Sized)) -> Result<Self, serde_json::Error> {
         Ok(self.with("custom", &serde_json::to_string(custom)?))
     }
 
-    /// Whether its args are stored compressed, whatever the API's `COMPRESS_MIN_BYTES` says.
+    /// Whether the job's args are stored compressed, whatever the API's `COMPRESS_MIN_BYTES` says.
     #[must_use]
     pub fn compress(self, compress: bool) -> Self {
         self.with("compress", &compress.to_string())
@@ -133,7 +133,7 @@ impl NewJob {
         out.push('}');
     }
 
-    /// Roughly its size in a batch, in bytes.
+    /// The job's size in a batch, roughly, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.members.len() + self.operation.map_or(0, |operation| operation.len() + 15) + 2
     }
@@ -159,10 +159,9 @@ mod tests {
         let mut batch = String::new();
         NewJob::typed(&add).in_batch(&mut batch);
         NewJob::raw("mail", &("ann", 2)).unwrap().custom(&[("k", 1)]).unwrap().in_batch(&mut batch);
-        assert_eq!(
-            batch,
-            r#"{"operation":"add","a":1,"b":0.5}{"jobtype":"mail","args":["ann",2],"custom":[["k",1]]}"#
-        );
+        let typed = r#"{"operation":"add","a":1,"b":0.5}"#;
+        let raw = r#"{"jobtype":"mail","args":["ann",2],"custom":[["k",1]]}"#;
+        assert_eq!(batch, format!("{typed}{raw}"));
         assert_eq!(NewJob::raw("mail", &["x"]).unwrap().path(), "jobs");
     }
 }

@@ -1,4 +1,4 @@
-//! What became of a job that was posted.
+//! The outcomes of posted jobs.
 
 use serde::Deserialize;
 
@@ -8,13 +8,13 @@ use serde::Deserialize;
 pub struct Problem {
     /// The HTTP status.
     pub status: u16,
-    /// What happened, as a word that stays the same.
+    /// What happened, as a word that stays the same from release to release.
     pub code: String,
-    /// For a person: what is wrong, and what is accepted.
+    /// A text for people: what is wrong, and what is accepted.
     pub detail: String,
-    /// Names the request in the API's log.
+    /// The id of the request in the API's log.
     pub request_id: String,
-    /// Which members are at fault.
+    /// The faulty members.
     pub errors: Vec<FieldFault>,
 }
 
@@ -22,49 +22,49 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct FieldFault {
-    /// Where, as a JSON pointer such as `/jobs/3/queue`.
+    /// The faulty member, as a JSON pointer such as `/jobs/3/queue`.
     pub pointer: String,
-    /// What, as a word that stays the same.
+    /// The kind of fault, as a word that stays the same from release to release.
     pub code: String,
-    /// For a person.
+    /// A text for people.
     pub detail: String,
 }
 
 /// Why a job was not stored, or may not be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
-    /// The API or the work server refuses this job: it is not stored, and sending it again would
-    /// not help.
+    /// The API or the work server refuses this job: the job is not stored, and sending it again
+    /// would not help.
     #[error("refused ({}): {}", .0.code, .0.detail)]
     Refused(Problem),
-    /// Certainly not stored, after all retries: the service could not be reached, or takes nothing
-    /// at present. Or, in a batch, another job of the same request is not valid.
+    /// The job is certainly not stored, after all attempts: the API could not be reached or takes
+    /// no jobs at present. Or, in a batch, another job of the same request is not valid.
     #[error("not stored: {0}")]
     NotStored(String),
-    /// It may be stored or not. Never sent again by the client.
+    /// The job may be stored or not. The client never sends such a job again.
     #[error("outcome unknown: {detail}")]
     Unknown {
         /// The job's id, where it is known.
         job_id: Option<String>,
-        /// What happened.
+        /// A text for people: what happened.
         detail: String,
     },
 }
 
-/// What became of one job of a batch.
+/// The outcome of one job of a batch or a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobOutcome {
-    /// The work server has it.
+    /// The work server has stored the job.
     Stored {
-        /// Its id.
+        /// The job's id.
         job_id: String,
     },
-    /// It is not, or may not be.
+    /// The job is not stored, or may not be.
     Failed(PostError),
 }
 
 impl JobOutcome {
-    /// Whether the work server has it.
+    /// Whether the work server has stored the job.
     #[must_use]
     pub const fn is_stored(&self) -> bool {
         matches!(self, Self::Stored { .. })

@@ -1,4 +1,4 @@
-//! One job.
+//! Posting one job.
 
 use std::time::Duration;
 
@@ -8,29 +8,30 @@ use crate::new_job::NewJob;
 use crate::outcome::PostError;
 use crate::retry::Patience;
 
-/// What one attempt to store a single job led to.
+/// The result of one attempt to store a single job.
 enum Attempt {
     Ended(Result<String, PostError>),
-    /// Certainly not stored, and worth another try.
+    /// The job is certainly not stored, and may be sent again.
     Again {
         detail: String,
+        /// The pause that the API asks for.
         after: Option<Duration>,
     },
 }
 
 impl Client {
-    /// Posts one job, and again while it is certainly not stored and attempts are left. Returns its
-    /// id once the work server has it.
+    /// Posts one job, and posts it again while it is certainly not stored and attempts are left.
+    /// Returns the job's id once the work server has stored the job.
     ///
     /// Not cancel safe: dropped, the outcome is not known.
     ///
     /// # Errors
-    /// [`PostError`] says whether the job is stored, as far as that is known.
+    /// [`PostError`] tells whether the job is stored, as far as that is known.
     pub async fn post(&self, job: &NewJob) -> Result<String, PostError> {
         let body = bytes::Bytes::from(job.alone());
         let mut patience = Patience::new(self.attempts, self.give_up_after);
         loop {
-            match understood(self.send(&job.path(), body.clone()).await) {
+            match understand(self.send(&job.path(), body.clone()).await) {
                 Attempt::Ended(result) => return result,
                 Attempt::Again { detail, after } => match patience.next_pause(after) {
                     Some(pause) => tokio::time::sleep(pause).await,
@@ -41,7 +42,7 @@ impl Client {
     }
 }
 
-fn understood(answer: Answer) -> Attempt {
+fn understand(answer: Answer) -> Attempt {
     match answer {
         Answer::NotSent(detail) => Attempt::Again { detail, after: None },
         Answer::Lost(detail) => Attempt::Ended(Err(PostError::Unknown { job_id: None, detail })),
@@ -54,7 +55,7 @@ fn understood(answer: Answer) -> Attempt {
         Answer::Document { retry_after, document, .. } if document.says_try_again() => {
             Attempt::Again { detail: document.problem.detail, after: retry_after }
         }
-        // 429 is no word of the API's: a gateway's, which leaves it open.
+        // The API never answers 429. A gateway does, and leaves the outcome unknown.
         Answer::Document { status: 400..=428 | 430..500, document, .. } => {
             Attempt::Ended(Err(PostError::Refused(document.problem)))
         }
@@ -65,7 +66,7 @@ fn understood(answer: Answer) -> Attempt {
     }
 }
 
-/// An answer that leaves open whether anything is stored.
+/// The detail of an answer that does not tell whether a job is stored.
 pub(crate) fn unclear(status: u16, detail: &str) -> String {
     format!("the answer was {status}: {detail}")
 }

@@ -1,13 +1,13 @@
-//! How long to wait between two attempts.
+//! The pauses between attempts, and their end.
 
 use std::time::{Duration, Instant};
 
-/// The first pause, doubled each time.
+/// The first pause; each further one is twice as long.
 const FIRST: Duration = Duration::from_millis(100);
-/// The longest of our own choosing.
+/// The longest pause, unless the API asks for more.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// How often and how long one call goes on.
+/// The bounds of one call: attempts and time.
 pub(crate) struct Patience {
     attempt: u32,
     attempts: u32,
@@ -19,8 +19,8 @@ impl Patience {
         Self { attempt: 1, attempts, ends: Instant::now() + give_up_after }
     }
 
-    /// The pause before the next attempt; `None` where there is to be none, or the server asks for
-    /// a longer pause than there is time.
+    /// The pause before the next attempt; `None` where no attempt is left, or the pause would
+    /// outlast the time.
     pub(crate) fn next_pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
         if self.attempt >= self.attempts {
             return None;
@@ -31,11 +31,11 @@ impl Patience {
     }
 }
 
-/// What the server asked for and up to a quarter more, never less; else exponential with full
-/// jitter over its upper half, so that many clients do not come back at once.
+/// A pause: the one that the API asked for and up to a quarter more, never less; otherwise an
+/// exponential one with jitter over its upper half, so that many clients do not return together.
 fn pause(attempt: u32, asked: Option<Duration>) -> Duration {
     let base = match asked {
-        // Hours are longer than anybody's patience here.
+        // Bounded, so that the product fits. A call gives up long before.
         Some(asked) => {
             return asked.min(Duration::from_secs(86_400)).mul_f64(1.0 + fastrand::f64() / 4.0);
         }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_a_bound_and_follow_the_server() {
+    fn pauses_grow_up_to_a_bound_and_follow_retry_after() {
         for attempt in 1..60 {
             let pause = pause(attempt, None);
             assert!(pause >= FIRST / 2 && pause <= LONGEST, "{pause:?}");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_ends_by_count_by_time_and_where_the_server_asks_for_more_than_there_is() {
+    fn attempts_end_by_their_number_by_time_and_where_retry_after_outlasts_the_time() {
         let mut patience = Patience::new(3, Duration::from_secs(60));
         assert!(patience.next_pause(None).is_some() && patience.next_pause(None).is_some());
         assert_eq!(patience.next_pause(None), None);

@@ -1,4 +1,4 @@
-//! Jobs as a stream: one request for as long as there are jobs.
+//! Posting jobs as a stream: one request for as long as there are jobs.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -9,16 +9,16 @@ use futures_util::{Stream, StreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 
-use crate::answer::{chain, says_try_again};
+use crate::answer::{chain, foreign, says_try_again};
 use crate::builder::Client;
 use crate::new_job::NewJob;
 use crate::outcome::{JobOutcome, PostError, Problem};
 
-/// A stream has no end of its own: a year.
+/// The time limit of a stream's request, a year: the request lasts as long as its jobs come.
 const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Jobs that are at hand are sent together, so many at the most.
+/// The most jobs that are sent in one piece of the body, where so many are at hand.
 const TOGETHER: usize = 500;
-/// One result takes less.
+/// The most bytes of a result.
 const LINE_MAX: usize = 4 << 20;
 
 /// The results of a stream, as they become known.
@@ -29,13 +29,13 @@ pub struct StreamResults {
     ready: VecDeque<StreamResult>,
 }
 
-/// What became of one job of a stream.
+/// The result of one job of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamResult {
-    /// Which job, counted from 0. `None` where the stream itself has ended early, and the outcome
-    /// says why; jobs without a result are unknown then.
+    /// The number of the job, counted from 0. `None` where the stream itself has ended early: then
+    /// the outcome tells why, and jobs without a result are unknown.
     pub index: Option<u64>,
-    /// What became of it.
+    /// The outcome of the job.
     pub outcome: JobOutcome,
 }
 
@@ -56,12 +56,11 @@ struct LineError {
 }
 
 impl Client {
-    /// Posts jobs as they come, in one request without a time limit. Results come in any order and
-    /// must be read meanwhile: where they are not, the API reads no further jobs. Nothing is sent
-    /// again.
+    /// Posts jobs as they come, in one request without a time limit. Results arrive in any order
+    /// and must be read meanwhile: otherwise the API reads no further jobs. No job is sent again.
     ///
     /// # Errors
-    /// Where the API can't be reached or refuses the request as a whole. Not cancel safe: dropped,
+    /// Where the API can't be reached, or refuses the request as a whole. Not cancel safe: dropped,
     /// the outcomes are not known.
     pub async fn post_stream<S>(&self, jobs: S) -> Result<StreamResults, PostError>
     where
@@ -94,8 +93,8 @@ impl Client {
         }
         let status = response.status().as_u16();
         let text = response.bytes().await.unwrap_or_default();
-        let unreadable = Problem { status, code: format!("http_{status}"), ..Problem::default() };
-        Err(PostError::Refused(serde_json::from_slice(&text).unwrap_or(unreadable)))
+        let problem = serde_json::from_slice(&text).unwrap_or_else(|_| foreign(status, &text));
+        Err(PostError::Refused(problem))
     }
 }
 
@@ -143,7 +142,7 @@ fn result(line: Line) -> StreamResult {
         }),
         (None, None) => JobOutcome::Failed(PostError::Unknown {
             job_id: None,
-            detail: "the result does not tell".into(),
+            detail: "the result of the job tells no outcome".into(),
         }),
     };
     StreamResult { index, outcome }

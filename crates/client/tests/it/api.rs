@@ -1,4 +1,4 @@
-//! Against the real API over the broker.
+//! The client against the real API and the broker.
 
 use std::collections::HashSet;
 
@@ -99,7 +99,7 @@ async fn many_tasks_share_a_client() {
 }
 
 #[tokio::test]
-async fn a_key_is_sent_where_there_is_one_and_its_lack_is_told() {
+async fn a_configured_key_is_sent_and_a_missing_or_wrong_key_is_told() {
     let server = WorkServer::broker().await;
     let (secret, key) = service_runtime::Key::new("ci", [service_runtime::Scope::Post]).unwrap();
     let keys = service_runtime::Keys::parse(&key.line()).unwrap();
@@ -128,7 +128,7 @@ async fn a_key_is_sent_where_there_is_one_and_its_lack_is_told() {
 }
 
 #[tokio::test]
-async fn an_api_that_speaks_tls_is_reached_where_it_is_vouched_for() {
+async fn an_api_with_tls_is_reached_where_a_trusted_authority_has_certified_it() {
     let server = WorkServer::broker().await;
     let (authority, stranger) = (testkit::Authority::new(), testkit::Authority::new());
     let (certificate, key) = authority.certify("api", &["127.0.0.1"]);

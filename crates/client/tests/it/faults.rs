@@ -1,4 +1,4 @@
-//! Against scripted HTTP servers: what is sent again, and what never is.
+//! The client against scripted HTTP servers: which jobs are sent again, and which never are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,8 +8,9 @@ use client::{Client, JobOutcome, NewJob, PostError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A server that gives these answers, one a request, then the last for ever; an empty one closes
-/// the connection after the request. Counts requests.
+/// A server that gives these answers, one to each request, and the last one to all further
+/// requests; an empty answer closes the connection. Returns a client of it, and the number of
+/// requests.
 async fn scripted(answers: Vec<String>) -> (Client, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::builder(&format!("http://{}", listener.local_addr().unwrap()))
@@ -64,7 +65,7 @@ fn job() -> NewJob {
 }
 
 #[tokio::test]
-async fn a_refusal_for_now_is_tried_again_and_no_longer_than_asked() {
+async fn a_temporary_refusal_is_retried_up_to_the_number_of_attempts() {
     let busy = answer(
         503,
         "retry-after: 0\r\n",
@@ -89,7 +90,7 @@ async fn an_unknown_outcome_is_never_sent_again() {
     );
     let broken = "HTTP/1.1 202 Accepted\r\ncontent-length: 100\r\n\r\n{".to_owned();
     let nonsense = answer(202, "", "<html>");
-    // Of a gateway, which may have passed the request on.
+    // Answers of a gateway, which may have passed the request on.
     let gateway = answer(503, "retry-after: 0\r\n", "<html>upstream reset</html>");
     let foreign = answer(503, "retry-after: 0\r\n", r#"{"error":"upstream reset"}"#);
     let limited = answer(429, "retry-after: 0\r\n", "slow down");
@@ -120,25 +121,29 @@ async fn an_unknown_outcome_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn of_a_batch_only_what_was_not_sent_is_sent_again() {
-    let some = r#"{"job_ids":["a","b","c","d"],"count":1,"rejected":[{"index":1,"job_id":"b","code":"refused_by_work_server","detail":"no"}],"unknown":[2],"not_sent":[3]}"#;
+async fn of_a_batch_only_jobs_that_were_not_sent_are_sent_again() {
+    let some = r#"{"job_ids":["a","b","c","d"],"count":1,
+        "rejected":[{"index":1,"job_id":"b","code":"refused_by_work_server","detail":"no"}],
+        "unknown":[2],"not_sent":[3]}"#;
     let (client, requests) =
         scripted(vec![answer(207, "", some), answer(202, "", r#"{"job_ids":["e"],"count":1}"#)])
             .await;
     let outcomes = client.post_batch(&[job(), job(), job(), job()]).await;
     assert_eq!(outcomes[0], JobOutcome::Stored { job_id: "a".into() });
-    assert!(
-        matches!(&outcomes[1], JobOutcome::Failed(PostError::Refused(problem)) if problem.detail == "no")
-    );
-    assert!(
-        matches!(&outcomes[2], JobOutcome::Failed(PostError::Unknown { job_id: Some(id), .. }) if id == "c")
-    );
+    let JobOutcome::Failed(PostError::Refused(problem)) = &outcomes[1] else {
+        unreachable!("{outcomes:?}")
+    };
+    assert_eq!(problem.detail, "no");
+    let JobOutcome::Failed(PostError::Unknown { job_id, .. }) = &outcomes[2] else {
+        unreachable!("{outcomes:?}")
+    };
+    assert_eq!(job_id.as_deref(), Some("c"));
     assert_eq!(outcomes[3], JobOutcome::Stored { job_id: "e".into() });
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
-async fn ids_in_an_answer_that_is_no_success_make_no_job_stored() {
+async fn job_ids_in_the_answer_of_a_failure_do_not_mean_stored() {
     let body = r#"{"status":500,"code":"odd","detail":"odd","job_ids":["a","b"]}"#;
     let (client, requests) = scripted(vec![answer(500, "", body)]).await;
     for outcome in client.post_batch(&[job(), job()]).await {
@@ -151,7 +156,7 @@ async fn ids_in_an_answer_that_is_no_success_make_no_job_stored() {
 }
 
 #[tokio::test]
-async fn without_a_server_nothing_was_sent() {
+async fn without_a_server_the_outcome_is_not_stored() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = Client::builder(&format!("http://{port}")).attempts(2).build().unwrap();
     assert!(matches!(client.post(&job()).await, Err(PostError::NotStored(_))));
@@ -172,7 +177,7 @@ async fn a_request_without_an_answer_ends_as_unknown() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused() {
+fn an_address_that_is_not_a_url_of_an_api_is_refused() {
     for address in ["127.0.0.1:3000", "ftp://x", "http://", "ftp://x", "nonsense"] {
         let error = Client::new(address).unwrap_err().to_string();
         assert!(error.contains("http://host:port"), "{error}");
