@@ -29,7 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("stored the raw job {}", client.post(&mail).await?);
 
     // The error tells whether the job is stored, as far as that is known.
-    match client.post(&mail.queue("no spaces")).await {
+    let invalid = NewJob::raw("send_mail", &["bob@example.org"])?.queue("no spaces");
+    match client.post(&invalid).await {
         Ok(job_id) => println!("stored the job {job_id}"),
         Err(PostError::Refused(problem)) => println!("refused: {}", problem.detail),
         Err(PostError::NotStored(why)) => println!("not stored: {why}"),

@@ -46,6 +46,33 @@ async fn attempt(
     (answer.status.as_u16(), code.to_owned(), asks.to_owned())
 }
 
+/// A request and its answer: a description, the path (posted to, but for paths that are read), the
+/// header `Authorization`, status, code, and the challenge after the realm (`-`: no challenge).
+type Attempt<'a> = (&'a str, &'a str, Option<&'a str>, u16, &'a str, &'a str);
+
+/// All attempts, with a key for each scope and a key that the API does not know.
+fn attempts<'a>(post: &'a str, read: &'a str, wrong: &'a str) -> Vec<Attempt<'a>> {
+    let basic = "Basic eDp5";
+    let invalid = r#", error="invalid_token""#;
+    let needs_post = r#", error="insufficient_scope", scope="post""#;
+    let needs_read = r#", error="insufficient_scope", scope="read""#;
+    vec![
+        ("no key", "/jobs/add", None, 401, "key_missing", ""),
+        ("no key, a batch", "/jobs/batch", None, 401, "key_missing", ""),
+        ("no key, a stream", "/jobs/stream", None, 401, "key_missing", ""),
+        ("no key, metrics", "/metrics", None, 401, "key_missing", ""),
+        ("another scheme than Bearer", "/jobs/add", Some(basic), 401, "key_missing", ""),
+        ("a wrong key", "/jobs/add", Some(wrong), 401, "key_unknown", invalid),
+        ("a key without the scope", "/jobs/add", Some(read), 403, "scope_missing", needs_post),
+        ("a key without the scope", "/metrics", Some(post), 403, "scope_missing", needs_read),
+        ("the right key", "/jobs/add", Some(post), 202, "", "-"),
+        ("the right key", "/metrics", Some(read), 200, "", "-"),
+        ("health needs no key", "/health", None, 200, "", "-"),
+        ("ready needs no key", "/ready", None, 200, "", "-"),
+        ("no such path", "/nothing", None, 404, "not_found", "-"),
+    ]
+}
+
 #[tokio::test]
 async fn a_request_is_answered_by_its_key_and_the_scope_of_its_route() {
     let folder = tempfile::tempdir().unwrap();
@@ -56,76 +83,23 @@ async fn a_request_is_answered_by_its_key_and_the_scope_of_its_route() {
     let server = WorkServer::broker().await;
     let api = with_keys(&server, &file).await;
     let address = api.address();
-    let (none, other) =
-        (r#"Bearer realm="work-factory""#, r#"Bearer realm="work-factory", error="invalid_token""#);
-    let scope = |scope: &str| {
-        format!(r#"Bearer realm="work-factory", error="insufficient_scope", scope="{scope}""#)
-    };
-    for (what, method, path, key, expected) in [
-        ("no key", Method::POST, "/jobs/add", None, (401, "key_missing", none.to_owned())),
-        (
-            "no key, a batch",
-            Method::POST,
-            "/jobs/batch",
-            None,
-            (401, "key_missing", none.to_owned()),
-        ),
-        (
-            "no key, a stream",
-            Method::POST,
-            "/jobs/stream",
-            None,
-            (401, "key_missing", none.to_owned()),
-        ),
-        ("no key, metrics", Method::GET, "/metrics", None, (401, "key_missing", none.to_owned())),
-        (
-            "another scheme than Bearer",
-            Method::POST,
-            "/jobs/add",
-            Some("Basic eDp5"),
-            (401, "key_missing", none.to_owned()),
-        ),
-        (
-            "a wrong key",
-            Method::POST,
-            "/jobs/add",
-            Some(wrong.as_str()),
-            (401, "key_unknown", other.to_owned()),
-        ),
-        (
-            "a key without the scope",
-            Method::POST,
-            "/jobs/add",
-            Some(&read),
-            (403, "scope_missing", scope("post")),
-        ),
-        (
-            "a key without the scope",
-            Method::GET,
-            "/metrics",
-            Some(&post),
-            (403, "scope_missing", scope("read")),
-        ),
-        ("the right key", Method::POST, "/jobs/add", Some(&post), (202, "", String::new())),
-        ("the right key", Method::GET, "/metrics", Some(&read), (200, "", String::new())),
-        ("health needs none", Method::GET, "/health", None, (200, "", String::new())),
-        ("ready needs none", Method::GET, "/ready", None, (200, "", String::new())),
-        ("no such path", Method::POST, "/nothing", None, (404, "not_found", String::new())),
-    ] {
+    for (what, path, key, status, code, challenge) in attempts(&post, &read, &wrong) {
+        let method = match path {
+            "/metrics" | "/health" | "/ready" => Method::GET,
+            _ => Method::POST,
+        };
         let headers: Vec<_> = key.map(|key| ("authorization", key)).into_iter().collect();
-        let (status, code, asks) = attempt(address, method, path, &headers).await;
-        println!("{what:20} {path:12} {status} {code} {asks}");
-        assert_eq!((status, code.as_str(), asks), expected, "{what}");
+        let answer = attempt(address, method, path, &headers).await;
+        println!("{what:28} {path:12} {answer:?}");
+        let asks = match challenge {
+            "-" => String::new(),
+            _ => format!(r#"Bearer realm="work-factory"{challenge}"#),
+        };
+        assert_eq!(answer, (status, code.to_owned(), asks), "{what}");
     }
     // A page of another origin has no key, so with keys neither Host nor Origin matters.
-    let answer = attempt(
-        address,
-        Method::POST,
-        "/jobs/add",
-        &[("origin", "http://evil.example"), ("authorization", &post)],
-    )
-    .await;
-    assert_eq!(answer.0, 202);
+    let headers = [("origin", "http://evil.example"), ("authorization", post.as_str())];
+    assert_eq!(attempt(address, Method::POST, "/jobs/add", &headers).await.0, 202);
 }
 
 #[tokio::test]

@@ -11,32 +11,33 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 /// The jobs a second that the server stores, over all connections.
-const PER_SECOND: usize = 500;
+const PER_SECOND: u32 = 500;
 
-#[tokio::test]
-async fn surplus_jobs_are_refused_and_accepted_jobs_are_stored() {
-    let stored = Arc::new(AtomicUsize::new(0));
-    let (counter, turn) = (Arc::clone(&stored), Arc::new(Mutex::new(())));
-    let server = Quirky::start(move |_, mut session| {
-        let (counter, turn) = (Arc::clone(&counter), Arc::clone(&turn));
+/// A work server that stores jobs one after another, and counts them.
+async fn slow_server(stored: Arc<AtomicUsize>) -> Quirky {
+    let turn = Arc::new(Mutex::new(()));
+    Quirky::start(move |_, mut session| {
+        let (stored, turn) = (Arc::clone(&stored), Arc::clone(&turn));
         async move {
             session.welcome().await;
             while let Some(line) = session.line().await {
-                let jobs = line.matches("\"jid\"").count();
+                let jobs = u32::try_from(line.matches("\"jid\"").count()).unwrap();
                 if jobs > 0 {
                     let _turn = turn.lock().await;
-                    tokio::time::sleep(
-                        Duration::from_secs(1) * u32::try_from(jobs).unwrap()
-                            / u32::try_from(PER_SECOND).unwrap(),
-                    )
-                    .await;
-                    counter.fetch_add(jobs, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_secs(1) * jobs / PER_SECOND).await;
+                    stored.fetch_add(jobs as usize, Ordering::SeqCst);
                 }
                 session.send("$2\r\n{}\r\n").await;
             }
         }
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn surplus_jobs_are_refused_and_accepted_jobs_are_stored() {
+    let stored = Arc::new(AtomicUsize::new(0));
+    let server = slow_server(Arc::clone(&stored)).await;
     let mut config = ApiConfig::new(server.link());
     config.link.read_timeout = Duration::from_secs(60);
     config.link.max_wait = Duration::from_millis(500);
