@@ -212,6 +212,23 @@ async fn where_the_end_of_a_refused_body_does_not_come_the_connection_is_closed(
 }
 
 #[tokio::test]
+async fn a_body_that_is_refused_in_its_middle_is_drained_too() {
+    let server = WorkServer::broker().await;
+    let api = api_without_keys(&server).await;
+    let mut connection = Connection::open(api.address()).await;
+    let refusal = refusal("POST /jobs", &[JSON], 413, "body_too_large");
+    connection.send(&format!("{}transfer-encoding: chunked\r\n\r\n", refusal.request)).await;
+    let chunk = format!("400\r\n{}\r\n", "a".repeat(1024));
+    connection.send(&chunk.repeat(4096)).await;
+    connection.send("0\r\n\r\n").await;
+    let answer = connection.answer().await;
+    answer.check(&refusal);
+    assert!(!answer.closes(), "{}", answer.head);
+    connection.send("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(connection.answer().await.head.starts_with("http/1.1 200 "));
+}
+
+#[tokio::test]
 async fn a_stream_above_their_number_is_drained_too() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;
