@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::lately::Lately;
+use crate::windowed_max::WindowedMax;
 
 /// For so long the best rate counts.
 const RATE_COUNTS: Duration = Duration::from_secs(3);
@@ -60,9 +60,9 @@ pub(crate) struct Estimate {
     in_flight: usize,
     answered: u64,
     /// Jobs a second.
-    rate: Lately,
+    rate: WindowedMax,
     /// Seconds, as its negative: the best is the shortest.
-    round_trip: Lately,
+    round_trip: WindowedMax,
     /// How long the way takes without the server's work, where that has been seen, in seconds.
     distance: Option<f64>,
     /// Smoothed over commands, in seconds.
@@ -72,7 +72,7 @@ pub(crate) struct Estimate {
     /// The rate over such a time in which more waited than could leave: what the server, or the
     /// way, really gives. The best of late, since a server that stops for a moment, or a lost
     /// packet, is no slow server.
-    service: Lately,
+    service: WindowedMax,
     /// When that was seen last.
     service_at: Option<Instant>,
 }
@@ -112,12 +112,12 @@ impl Default for Estimate {
         Self {
             in_flight: 0,
             answered: 0,
-            rate: Lately::new(RATE_COUNTS),
-            round_trip: Lately::new(ROUND_TRIP_COUNTS),
+            rate: WindowedMax::new(RATE_COUNTS),
+            round_trip: WindowedMax::new(ROUND_TRIP_COUNTS),
             distance: None,
             smoothed: None,
             busy: None,
-            service: Lately::new(SERVICE_BEST_OF),
+            service: WindowedMax::new(SERVICE_BEST_OF),
             service_at: None,
         }
     }
@@ -138,11 +138,11 @@ impl Estimate {
         self.over(sent);
         self.answered += sent.jobs as u64;
         let took = now.duration_since(sent.at).as_secs_f64().max(1e-6);
-        self.round_trip.note(-took, now);
+        self.round_trip.record(-took, now);
         self.smoothed =
             Some(self.smoothed.map_or(took, |smoothed| smoothed + (took - smoothed) / 8.0));
         let rate = (self.answered - sent.answered) as f64 / took;
-        self.rate.note(rate, now);
+        self.rate.record(rate, now);
         self.note_service(sent.held_back, now);
     }
 
@@ -160,7 +160,7 @@ impl Estimate {
             if busy.held_back {
                 growth.look(rate);
                 if growth.is_over() {
-                    self.service.note(rate, now);
+                    self.service.record(rate, now);
                     self.service_at = Some(now);
                 }
             }
@@ -172,7 +172,7 @@ impl Estimate {
     fn service(&self, now: Instant) -> Option<f64> {
         self.service_at
             .filter(|at| now.duration_since(*at) < SERVICE_COUNTS)
-            .and_then(|_| self.service.greatest())
+            .and_then(|_| self.service.max())
     }
 
     /// It will not be answered, or has not left after all.
@@ -202,7 +202,7 @@ impl Estimate {
 
     /// The shortest time of late from a command to its answer.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.greatest().map(|negative| Duration::from_secs_f64(-negative))
+        self.round_trip.max().map(|negative| Duration::from_secs_f64(-negative))
     }
 
     /// The same, smoothed over the commands as they came.
@@ -216,7 +216,7 @@ impl Estimate {
             let behind_server = rate * BEHIND_SERVER.as_secs_f64();
             behind_server.clamp(JOBS_MIN, JOBS_AT_FIRST)
         });
-        let by_rate = match (self.rate.greatest(), self.way_seconds()) {
+        let by_rate = match (self.rate.max(), self.way_seconds()) {
             (Some(rate), Some(way)) => ROUND_TRIPS * rate * (way + SLACK.as_secs_f64()),
             _ => 0.0,
         };
@@ -229,7 +229,7 @@ impl Estimate {
         let longest = self
             .distance
             .map_or(f64::INFINITY, |distance| 2.0 * distance + BEHIND_SERVER.as_secs_f64() / 4.0);
-        self.round_trip.greatest().map(|negative| (-negative).min(longest))
+        self.round_trip.max().map(|negative| (-negative).min(longest))
     }
 
     /// The same; zero while nothing is known.
@@ -285,7 +285,7 @@ mod tests {
         let distance = Duration::from_millis(100);
         let begin = Instant::now();
         drive(&mut estimate, begin, 100_000.0, distance, 3.0);
-        let rate = estimate.rate.greatest().unwrap();
+        let rate = estimate.rate.max().unwrap();
         assert!((90_000.0..120_000.0).contains(&rate), "{rate}");
         assert!(
             estimate.allowed(begin) > 10_000,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faktory_link::Lately;
+use faktory_link::WindowedMax;
 use tokio::time::Instant;
 
 /// The period of the rate's maximum: a value counts until the end of the next period.
@@ -13,14 +13,14 @@ const ROUND_TRIP_COUNTS: Duration = Duration::from_secs(30);
 /// The rate of a worker: runs that ended, a second.
 #[derive(Debug)]
 pub(super) struct Rate {
-    best: Lately,
+    best: WindowedMax,
     since: Option<Instant>,
     ended: u32,
 }
 
 impl Default for Rate {
     fn default() -> Self {
-        Self { best: Lately::new(RATE_COUNTS), since: None, ended: 0 }
+        Self { best: WindowedMax::new(RATE_COUNTS), since: None, ended: 0 }
     }
 }
 
@@ -31,14 +31,14 @@ impl Rate {
         self.ended += 1;
         let lasted = now.duration_since(since);
         if lasted >= over {
-            self.best.note_afresh(f64::from(self.ended) / lasted.as_secs_f64(), now);
+            self.best.record_expiring(f64::from(self.ended) / lasted.as_secs_f64(), now);
             (self.since, self.ended) = (Some(now), 0);
         }
     }
 
     /// The maximum of the present period and the last one.
     pub(super) fn greatest(&self, now: Instant) -> f64 {
-        self.best.greatest_at(now).unwrap_or(0.0)
+        self.best.max_at(now).unwrap_or(0.0)
     }
 }
 
@@ -46,7 +46,7 @@ impl Rate {
 #[derive(Debug)]
 pub(super) struct RoundTrip {
     /// The shortest round trip, as its negative.
-    shortest: Lately,
+    shortest: WindowedMax,
     smoothed: Option<f64>,
     /// The shortest handshake of the present connections.
     distance: Option<f64>,
@@ -54,7 +54,7 @@ pub(super) struct RoundTrip {
 
 impl Default for RoundTrip {
     fn default() -> Self {
-        Self { shortest: Lately::new(ROUND_TRIP_COUNTS), smoothed: None, distance: None }
+        Self { shortest: WindowedMax::new(ROUND_TRIP_COUNTS), smoothed: None, distance: None }
     }
 }
 
@@ -74,7 +74,7 @@ impl RoundTrip {
 
     /// Notes a round trip, in seconds.
     pub(super) fn note(&mut self, took: f64, now: Instant) {
-        self.shortest.note_afresh(-took, now);
+        self.shortest.record_expiring(-took, now);
         self.smoothed =
             Some(self.smoothed.map_or(took, |smoothed| smoothed + (took - smoothed) / 8.0));
     }
@@ -82,7 +82,7 @@ impl RoundTrip {
     /// The smoothed round trip, between the shortest and twice the shortest: what a busy server
     /// adds is no part of the way.
     pub(super) fn seconds(&self, now: Instant) -> Option<f64> {
-        let shortest = self.shortest.greatest_at(now).map(|negative| -negative).or(self.distance)?;
+        let shortest = self.shortest.max_at(now).map(|negative| -negative).or(self.distance)?;
         Some(self.smoothed.map_or(shortest, |smoothed| smoothed.clamp(shortest, 2.0 * shortest)))
     }
 }
