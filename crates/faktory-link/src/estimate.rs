@@ -135,7 +135,7 @@ impl Estimate {
 
     /// It was answered.
     pub(crate) fn answered(&mut self, sent: Sent, now: Instant) {
-        self.over(sent);
+        self.unanswered(sent);
         self.answered += sent.jobs as u64;
         let took = now.duration_since(sent.at).as_secs_f64().max(1e-6);
         self.round_trip.record(-took, now);
@@ -154,7 +154,7 @@ impl Estimate {
             return;
         };
         let lasted = now.duration_since(busy.since);
-        if lasted >= SERVICE_OVER.max(self.round_trip().unwrap_or_default()) {
+        if lasted >= SERVICE_OVER.max(self.min_round_trip().unwrap_or_default()) {
             let rate = (self.answered - busy.answered) as f64 / lasted.as_secs_f64();
             let mut growth = busy.growth;
             if busy.held_back {
@@ -176,7 +176,7 @@ impl Estimate {
     }
 
     /// It will not be answered, or has not left after all.
-    pub(crate) fn over(&mut self, sent: Sent) {
+    pub(crate) fn unanswered(&mut self, sent: Sent) {
         self.in_flight = self.in_flight.saturating_sub(sent.jobs);
         if self.in_flight == 0 {
             self.busy = None;
@@ -201,7 +201,7 @@ impl Estimate {
     }
 
     /// The shortest time of late from a command to its answer.
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
+    pub(crate) fn min_round_trip(&self) -> Option<Duration> {
         self.round_trip.max().map(|negative| Duration::from_secs_f64(-negative))
     }
 
@@ -216,7 +216,7 @@ impl Estimate {
             let behind_server = rate * BEHIND_SERVER.as_secs_f64();
             behind_server.clamp(JOBS_MIN, JOBS_AT_FIRST)
         });
-        let by_rate = match (self.rate.max(), self.way_seconds()) {
+        let by_rate = match (self.rate.max(), self.base_round_trip_seconds()) {
             (Some(rate), Some(way)) => ROUND_TRIPS * rate * (way + SLACK.as_secs_f64()),
             _ => 0.0,
         };
@@ -225,7 +225,7 @@ impl Estimate {
 
     /// The shortest round trip; a server that always has work waiting shows no short one any more,
     /// and then the distance bounds what is taken for one.
-    fn way_seconds(&self) -> Option<f64> {
+    fn base_round_trip_seconds(&self) -> Option<f64> {
         let longest = self
             .distance
             .map_or(f64::INFINITY, |distance| 2.0 * distance + BEHIND_SERVER.as_secs_f64() / 4.0);
@@ -233,8 +233,8 @@ impl Estimate {
     }
 
     /// The same; zero while nothing is known.
-    pub(crate) fn way(&self) -> Duration {
-        self.way_seconds().map_or(Duration::ZERO, Duration::from_secs_f64)
+    pub(crate) fn base_round_trip(&self) -> Duration {
+        self.base_round_trip_seconds().map_or(Duration::ZERO, Duration::from_secs_f64)
     }
 
     /// How long a job would wait that has so many ahead of it; zero while nothing is known.
@@ -275,7 +275,7 @@ mod tests {
             now = at;
             estimate.answered(sent, now);
         }
-        under_way.into_iter().for_each(|(_, sent)| estimate.over(sent));
+        under_way.into_iter().for_each(|(_, sent)| estimate.unanswered(sent));
         most
     }
 
@@ -323,7 +323,7 @@ mod tests {
             estimate.answered(sent, now + Duration::from_millis(100));
         }
         assert_eq!(estimate.allowed(begin + Duration::from_secs(100)), JOBS_AT_FIRST as usize);
-        assert_eq!(estimate.round_trip(), Some(Duration::from_millis(100)));
+        assert_eq!(estimate.min_round_trip(), Some(Duration::from_millis(100)));
     }
 
     #[test]

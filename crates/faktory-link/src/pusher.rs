@@ -1,74 +1,36 @@
-//! The pusher: takes jobs from many callers and tells each what became of his.
+//! The pusher: takes jobs from many callers and tells each caller the outcomes of its jobs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
+use tokio::sync::{TryAcquireError, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::breaker::BreakerState;
+use crate::chunk::{Chunk, Claim, divide};
 use crate::dispatch::Dispatcher;
+use crate::link_status::LinkStatus;
 use crate::outcome::{EncodedJob, JobOutcome, NotSent};
+use crate::permit::Permit;
 use crate::pool::LinkPool;
-use crate::push_batch::{Claim, Part};
-use crate::queue::{Queue, ROOM_BYTES, ROOM_IN_TURN_BYTES, Source, divide};
+use crate::queue::{FairnessKey, Queue};
 
-/// Pushes jobs. Cheap to share by reference; stopped by [`Pusher::close`].
+/// The pusher of jobs over one link. Cheap to share by reference; stopped by [`Pusher::close`].
 #[derive(Debug)]
 pub struct Pusher {
     queue: Arc<Queue>,
     pool: LinkPool,
     max_wait: Duration,
-    /// So many were given out.
-    sources: AtomicU64,
+    /// Fairness keys given out so far.
+    fairness_keys: AtomicU64,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Room for jobs that wait or are in flight.
-#[derive(Debug)]
-pub struct Room {
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Room {
-    pub(crate) const fn of(permit: OwnedSemaphorePermit) -> Self {
-        Self { _permit: permit }
-    }
-}
-
-const TOO_MUCH: &str = "too many jobs are waiting to be sent";
-
-/// How a link stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkStatus {
-    /// Jobs that wait to leave.
-    pub waiting: usize,
-    /// Jobs sent and not yet answered.
-    pub in_flight: usize,
-    /// Jobs that may be in flight.
-    pub allowed: usize,
-    /// From a command to its answer, smoothed; `None` before the first.
-    pub round_trip: Option<Duration>,
-    /// The shortest of late.
-    pub round_trip_min: Option<Duration>,
-    /// Connections there are.
-    pub connections: usize,
-    /// Connections that are not writing.
-    pub idle: usize,
-    /// Connections that there may be.
-    pub connections_max: usize,
-    /// How the breaker stands.
-    pub breaker: BreakerState,
-    /// How often the breaker has opened.
-    pub breaker_opened: u64,
-    /// Connections made so far.
-    pub connected: u64,
-}
+const TOO_MANY: &str = "too many jobs are waiting to be sent";
 
 impl Pusher {
-    /// Starts sending over this pool.
+    /// Starts a pusher over this pool.
     #[must_use]
     pub fn new(pool: LinkPool) -> Self {
         let queue = Arc::new(Queue::new());
@@ -77,120 +39,121 @@ impl Pusher {
             queue,
             max_wait: pool.max_wait(),
             pool,
-            sources: AtomicU64::new(0),
+            fairness_keys: AtomicU64::new(0),
             task: Mutex::new(Some(task)),
         }
     }
 
-    /// Pushes jobs and returns what became of each, in their order, by `deadline` at the latest:
-    /// what has not been sent by then will not be, and what has been sent without an answer is
-    /// unknown. Where too much waits already, or the circuit is open, nothing is sent and the
-    /// answer comes at once. No two jobs may have the same id.
+    /// Pushes jobs and returns the outcome of each, in their order, by `deadline` at the latest: a
+    /// job that has not been sent by then will not be, and a job that has been sent without an
+    /// answer is unknown. Where too many jobs wait already, or the circuit is open, nothing is sent
+    /// and the answer comes at once. No two jobs may have the same id.
     ///
-    /// Not cancel safe in one respect: dropped early, jobs that were not yet sent may still be.
+    /// Not cancel safe in one respect: where the future is dropped, jobs that were not yet sent may
+    /// still be.
     pub async fn push(&self, jobs: Vec<EncodedJob>, deadline: Instant) -> Vec<JobOutcome> {
         match self.admit(&jobs) {
-            Ok(room) => self.push_admitted(jobs, room, None, deadline).await,
+            Ok(permit) => self.push_admitted(jobs, permit, None, deadline).await,
             Err(outcome) => vec![outcome; jobs.len()],
         }
     }
 
-    /// For a caller who comes again and again: his jobs take turns with those of others as one.
+    /// A new fairness key, for a client with many requests: its jobs take turns with the jobs of
+    /// other clients as those of one.
     #[must_use]
-    pub fn source(&self) -> Source {
-        Source(self.sources.fetch_add(1, Ordering::Relaxed))
+    pub fn fairness_key(&self) -> FairnessKey {
+        FairnessKey(self.fairness_keys.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Waits for room for jobs of so many bytes, and while the circuit is open; for a caller who
-    /// can wait, and is then not refused for what others have waiting. Cancel safe.
+    /// Waits for a permit for jobs of so many bytes, and until the circuit is closed; for a client
+    /// that can wait, and is then not refused because of the jobs of others. Cancel safe.
     ///
     /// # Errors
-    /// Where there is none by the deadline, or the link ends: with what to say of every job.
-    pub async fn room_in_turn(&self, bytes: usize, deadline: Instant) -> Result<Room, JobOutcome> {
-        let size = u32::try_from(bytes).unwrap_or(ROOM_IN_TURN_BYTES).min(ROOM_IN_TURN_BYTES);
-        let turn = async {
+    /// Where there is no permit by the deadline, or the link ends: with the outcome of every job.
+    pub async fn acquire_permit(
+        &self,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Permit, JobOutcome> {
+        let acquired = async {
             loop {
                 self.pool.breaker().until_closed().await;
-                let room = Arc::clone(&self.queue.room_in_turn).acquire_many_owned(size).await;
-                // It may have opened meanwhile.
-                if self.pool.breaker().check(Instant::now()).is_ok() || room.is_err() {
-                    return room;
+                let permit = self.queue.budgets.acquire(bytes).await;
+                // The circuit may have opened meanwhile.
+                if self.pool.breaker().check(Instant::now()).is_ok() || permit.is_err() {
+                    return permit;
                 }
             }
         };
         tokio::select! {
-            room = turn => room.map(Room::of).map_err(|_| closed()),
-            () = self.queue.patience_ends(deadline) => match (self.queue.out_of_patience(), self.refused_by_breaker()) {
-                (JobOutcome::NotSent(NotSent::TimedOut, _), Some(refusal)) => Err(refusal),
-                (JobOutcome::NotSent(NotSent::TimedOut, _), None) => Err(JobOutcome::NotSent(NotSent::Overloaded, TOO_MUCH.into())),
-                (other, _) => Err(other),
-            },
+            permit = acquired => return permit.map_err(|_| closed()),
+            () = self.queue.until_deadline_or_abandoned(deadline) => {}
         }
+        Err(match (self.queue.not_sent_in_time(), self.refused_by_breaker()) {
+            (JobOutcome::NotSent(NotSent::TimedOut, _), Some(refusal)) => refusal,
+            (JobOutcome::NotSent(NotSent::TimedOut, _), None) => overloaded(TOO_MANY.into()),
+            (other, _) => other,
+        })
     }
 
-    /// As [`Pusher::push`], for jobs that have room already.
-    pub async fn push_in_turn(
+    /// Pushes jobs as [`Pusher::push`] does, with a permit that the caller already holds.
+    pub async fn push_with_permit(
         &self,
         jobs: Vec<EncodedJob>,
-        room: Room,
-        source: Source,
+        permit: Permit,
+        key: FairnessKey,
         deadline: Instant,
     ) -> Vec<JobOutcome> {
-        self.push_admitted(jobs, room, Some(source), deadline).await
+        self.push_admitted(jobs, permit, Some(key), deadline).await
     }
 
     async fn push_admitted(
         &self,
         jobs: Vec<EncodedJob>,
-        room: Room,
-        source: Option<Source>,
+        permit: Permit,
+        key: Option<FairnessKey>,
         deadline: Instant,
     ) -> Vec<JobOutcome> {
-        let (count, room) = (jobs.len(), Arc::new(room));
+        let (count, permit) = (jobs.len(), Arc::new(permit));
         let since = Instant::now();
         let mut waiting = Vec::new();
-        let parts = divide(jobs, self.queue.part_bytes()).into_iter().map(|(jobs, bytes)| {
+        let chunks = divide(jobs, self.queue.chunk_bytes()).into_iter().map(|(jobs, bytes)| {
             let (answer, answered) = oneshot::channel();
             let claim = Claim::default();
-            waiting.push(Waiting { count: jobs.len(), claim: claim.clone(), answered });
-            Part { jobs, bytes, claim, answer, since, _room: Arc::clone(&room) }
+            waiting.push(WaitingChunk { count: jobs.len(), claim: claim.clone(), answered });
+            Chunk { jobs, bytes, claim, answer, since, _permit: Arc::clone(&permit) }
         });
-        let parts = parts.collect();
-        drop(room);
-        if !self.queue.add(source, parts) {
+        let chunks = chunks.collect();
+        drop(permit);
+        if !self.queue.add(key, chunks) {
             return vec![closed(); count];
         }
         let mut outcomes = Vec::with_capacity(count);
-        for part in waiting {
-            outcomes.extend(part.outcomes(&self.queue, deadline).await);
+        for chunk in waiting {
+            outcomes.extend(chunk.outcomes(&self.queue, deadline).await);
         }
         outcomes
     }
 
-    /// Room for these jobs, or why there is none.
-    fn admit(&self, jobs: &[EncodedJob]) -> Result<Room, JobOutcome> {
+    /// Takes a permit for these jobs without waiting.
+    fn admit(&self, jobs: &[EncodedJob]) -> Result<Permit, JobOutcome> {
         if let Some(refusal) = self.refused_by_breaker() {
             return Err(refusal);
         }
         if let Some(wait) = self.queue.too_long(self.max_wait) {
-            let detail = format!(
-                "{TOO_MUCH}: the work server needs about {:.1} s for those that came before",
+            return Err(overloaded(format!(
+                "{TOO_MANY}: the work server needs about {:.1} s for those that came before",
                 wait.as_secs_f64()
-            );
-            return Err(JobOutcome::NotSent(NotSent::Overloaded, detail));
+            )));
         }
         let bytes: usize = jobs.iter().map(|job| job.json.len() + 1).sum();
-        let size = u32::try_from(bytes).unwrap_or(ROOM_BYTES).min(ROOM_BYTES);
-        Arc::clone(&self.queue.room).try_acquire_many_owned(size).map(Room::of).map_err(|error| {
-            match error {
-                TryAcquireError::NoPermits => {
-                    JobOutcome::NotSent(NotSent::Overloaded, TOO_MUCH.into())
-                }
-                TryAcquireError::Closed => closed(),
-            }
+        self.queue.budgets.try_acquire(bytes).map_err(|error| match error {
+            TryAcquireError::NoPermits => overloaded(TOO_MANY.into()),
+            TryAcquireError::Closed => closed(),
         })
     }
 
+    /// The outcome of new jobs while the circuit is open.
     fn refused_by_breaker(&self) -> Option<JobOutcome> {
         let again_in = self.pool.breaker().check(Instant::now()).err()?;
         let detail = if again_in.is_zero() {
@@ -204,17 +167,17 @@ impl Pusher {
         Some(JobOutcome::NotSent(NotSent::CircuitOpen { again_in }, detail))
     }
 
-    /// How the link stands.
+    /// The state of the link.
     #[must_use]
     pub fn status(&self) -> LinkStatus {
-        let standing = self.queue.standing();
+        let queue = self.queue.status();
         let breaker = self.pool.breaker();
         LinkStatus {
-            waiting: standing.waiting,
-            in_flight: standing.in_flight,
-            allowed: standing.allowed,
-            round_trip: standing.smoothed,
-            round_trip_min: standing.shortest,
+            waiting: queue.waiting,
+            in_flight: queue.in_flight,
+            allowed: queue.allowed,
+            round_trip: queue.smoothed,
+            round_trip_min: queue.shortest,
             connections: self.pool.size(),
             idle: self.pool.idle(),
             connections_max: self.pool.max_size(),
@@ -224,13 +187,13 @@ impl Pusher {
         }
     }
 
-    /// Ends every wait now: what has not been sent will not be, what has been sent without an
-    /// answer is unknown.
+    /// Ends every wait now: a job that has not been sent will not be, and a job that has been sent
+    /// without an answer is unknown.
     pub fn abandon(&self) {
         self.queue.abandoned.send_replace(true);
     }
 
-    /// Takes no more jobs, and waits until those taken are settled.
+    /// Takes no more jobs, and waits until all jobs that were taken are settled.
     pub async fn close(&self) {
         self.queue.close();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -252,25 +215,30 @@ fn closed() -> JobOutcome {
     JobOutcome::NotSent(NotSent::ShuttingDown, "the link is closed".into())
 }
 
-/// A part on its way, seen by its caller.
-struct Waiting {
+const fn overloaded(detail: String) -> JobOutcome {
+    JobOutcome::NotSent(NotSent::Overloaded, detail)
+}
+
+/// The caller's end of a chunk.
+struct WaitingChunk {
     count: usize,
     claim: Claim,
     answered: oneshot::Receiver<Vec<JobOutcome>>,
 }
 
-impl Waiting {
+impl WaitingChunk {
+    /// Waits for the outcomes of the chunk's jobs, until the deadline at the latest.
     async fn outcomes(self, queue: &Queue, deadline: Instant) -> Vec<JobOutcome> {
         let answered = tokio::select! {
-            // An answer that is there counts, however late it is looked at.
+            // An answer that has arrived counts, even where the deadline has passed too.
             biased;
             answered = self.answered => Some(answered),
-            () = queue.patience_ends(deadline) => None,
+            () = queue.until_deadline_or_abandoned(deadline) => None,
         };
         let outcome = match answered {
             Some(Ok(outcomes)) => return outcomes,
             Some(Err(_)) => JobOutcome::Unknown("the link was closed before an answer came".into()),
-            None if self.claim.give_up() => queue.out_of_patience(),
+            None if self.claim.try_cancel() => queue.not_sent_in_time(),
             None => JobOutcome::Unknown("sent, but no answer came in time".into()),
         };
         vec![outcome; self.count]

@@ -1,121 +1,126 @@
-//! Jobs that wait to leave. Callers take turns, so that one with very many does not hold up those
-//! with few.
+//! The queue of jobs that wait to be sent. Callers take turns, so that a caller with very many jobs
+//! does not delay callers with few.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::chunk::Chunk;
+use crate::codel::Codel;
 use crate::estimate::{Estimate, Sent};
-use crate::outcome::{EncodedJob, JobOutcome, NotSent};
-use crate::push_batch::{Part, PushBatch};
-use crate::standing_queue::StandingQueue;
+use crate::outcome::{JobOutcome, NotSent};
+use crate::permit::ByteBudgets;
+use crate::push_batch::PushBatch;
 
-/// A caller's jobs are divided into parts of up to so many jobs and bytes, which spread over
-/// connections: eight segments of 1,400 bytes, of the ten that a cold or idle connection sends in
-/// its first round trip.
-const PART_JOBS: usize = 250;
-const PART_BYTES: usize = 8 * 1400;
-/// The same while hardly anything is under way: `bbr` sends no more than its first ten segments at
-/// once and spaces out what comes later over a third of a round trip, so on a quiet link a batch is
-/// there sooner by several connections with a little each.
-const PART_BYTES_QUIET: usize = 3 * 1400;
-/// Jobs under way with which a link is quiet.
+/// Bytes of one chunk, so that a caller's jobs spread over connections: eight segments of 1,400
+/// bytes, of the ten that a cold or idle connection sends in its first round trip.
+const CHUNK_BYTES: usize = 8 * 1400;
+/// The same on a quiet link: `bbr` sends no more than its first ten segments at once and spaces out
+/// the rest over a third of a round trip, so on a quiet link a batch arrives sooner over several
+/// connections with a little each.
+const CHUNK_BYTES_QUIET: usize = 3 * 1400;
+/// Jobs in flight up to which a link is quiet.
 const QUIET_JOBS: usize = 200;
-/// A round trip from which on a part that waits for the next one costs more than a further command.
+/// A round trip from which on a chunk that waits for the next round trip costs more than a further
+/// command does.
 const FAR: Duration = Duration::from_millis(5);
-/// A command that follows another over a long way, with many under way, may be so much of a round
-/// trip behind it, so that others leave with it: ten thousand lone jobs a second are otherwise ten
-/// thousand packets, wake-ups and syncs, for the one percent less that each waits.
-const GATHERS_FOR: u32 = 100;
-/// Nothing is to gather for less than this: timers have a resolution of a millisecond.
-const GATHERS_AT_LEAST: Duration = Duration::from_micros(500);
-/// One command carries up to so many: the server has 5 s for it, and takes 20 to 30 ms for 1,000
-/// jobs (measured on Faktory).
+/// The divisor of the round trip that gives the pause between two small commands on a distant, busy
+/// link, so that more jobs leave in each: ten thousand lone jobs a second are otherwise ten
+/// thousand packets, wake-ups and syncs, and each job is only one percent sooner.
+const PAUSE_DIVISOR: u32 = 100;
+/// A shorter pause is none: timers have a resolution of a millisecond.
+const PAUSE_MIN: Duration = Duration::from_micros(500);
+/// Jobs in one command at the most: the server has 5 s for a command, and takes 20 to 30 ms for
+/// 1,000 jobs (measured on Faktory).
 const COMMAND_JOBS: usize = 1000;
+/// Bytes of one command at the most, unless a single chunk is larger.
 const COMMAND_BYTES: usize = 1 << 20;
-/// Jobs waiting or in flight, in bytes.
-pub(crate) const ROOM_BYTES: u32 = 64 << 20;
-/// The same of callers who wait for their turn; apart, so that they take nothing from the others.
-pub(crate) const ROOM_IN_TURN_BYTES: u32 = 32 << 20;
 
-/// What waits, and what is known of the link.
+/// The queue of one pusher, with the estimate of the link by which jobs leave.
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
-    /// Something was added or answered, or the queue was closed.
+    /// Notified when a chunk was added, a command ended, or the queue was closed.
     pub(crate) changed: Notify,
-    pub(crate) room: Arc<Semaphore>,
-    pub(crate) room_in_turn: Arc<Semaphore>,
-    /// True once nobody is to wait any longer.
+    /// The budgets of jobs that wait or are in flight.
+    pub(crate) budgets: ByteBudgets,
+    /// True once no caller is to wait any longer.
     pub(crate) abandoned: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Each caller's parts; the one at the front has the next turn.
+    /// The callers with chunks in the queue; the first has the next turn.
     callers: VecDeque<Caller>,
     jobs: usize,
     bytes: usize,
     closed: bool,
     /// When the last command left.
-    left: Option<Instant>,
-    /// Nobody need be told of what is added before this, while there is little.
-    gathers_until: Option<Instant>,
+    last_left: Option<Instant>,
+    /// End of the pause that the dispatcher makes now. Until then, added chunks do not wake the
+    /// dispatcher while they are few.
+    paused_until: Option<Instant>,
     estimate: Estimate,
-    standing: StandingQueue,
+    codel: Codel,
 }
 
 impl Inner {
     fn is_quiet_and_far(&self) -> bool {
         self.estimate.in_flight() <= QUIET_JOBS
-            && self.estimate.round_trip().is_none_or(|round_trip| round_trip >= FAR)
+            && self.estimate.min_round_trip().is_none_or(|round_trip| round_trip >= FAR)
     }
 
-    /// Until when what waits is to wait for more.
-    fn gathering(&self, now: Instant) -> Option<Instant> {
-        if self.bytes >= PART_BYTES_QUIET || self.estimate.in_flight() <= QUIET_JOBS {
+    /// The end of the pause after the last command, where a pause is due.
+    fn pause_until(&self, now: Instant) -> Option<Instant> {
+        if self.bytes >= CHUNK_BYTES_QUIET || self.estimate.in_flight() <= QUIET_JOBS {
             return None;
         }
-        let pause = self.estimate.round_trip()? / GATHERS_FOR;
-        let until = self.left? + pause;
-        (pause >= GATHERS_AT_LEAST && until > now).then_some(until)
+        let pause = self.estimate.min_round_trip()? / PAUSE_DIVISOR;
+        let until = self.last_left? + pause;
+        (pause >= PAUSE_MIN && until > now).then_some(until)
+    }
+
+    /// The wait for the reply to a job that has so many jobs ahead of it, beyond the round trip.
+    fn wait_behind(&self, jobs: usize, now: Instant) -> Duration {
+        self.estimate.wait_behind(jobs, now).saturating_sub(self.estimate.base_round_trip())
     }
 }
 
-/// Somebody whose parts wait.
+/// A caller with chunks in the queue.
 #[derive(Debug)]
 struct Caller {
-    /// Who it is, where he comes again and again: he has one turn all the same.
-    source: Option<Source>,
-    parts: VecDeque<Part>,
+    /// The key of a client with many requests: all its requests are one caller here.
+    key: Option<FairnessKey>,
+    chunks: VecDeque<Chunk>,
 }
 
-/// A caller who comes again and again, and whose jobs take turns with those of others as one.
+/// A fairness key: it marks all pushes of one client, such as a stream. Pushes with the same key
+/// share one turn, so that a client with many requests gets no more turns than another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source(pub(crate) u64);
+pub struct FairnessKey(pub(crate) u64);
 
-/// What the sender is to do.
+/// The next step of the dispatcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Nothing waits, and nothing more will come.
+    /// Ends: the queue is empty and closed.
     End,
-    /// Nothing waits, or as much as may is under way.
+    /// Waits for a change: the queue is empty, or as many jobs are in flight as may be.
     Wait,
-    /// What waits leaves then, or as soon as there is more of it.
-    Gather(Instant),
-    /// Something waits and may leave.
+    /// Pauses until then, or until more jobs wait.
+    Pause(Instant),
+    /// Sends a command.
     Send,
 }
 
-/// How a queue stands.
+/// The state of a queue and its link, for status figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Standing {
+pub(crate) struct QueueStatus {
     pub(crate) waiting: usize,
     pub(crate) in_flight: usize,
     pub(crate) allowed: usize,
@@ -128,19 +133,17 @@ impl Queue {
         Self {
             inner: Mutex::default(),
             changed: Notify::new(),
-            room: Arc::new(Semaphore::new(ROOM_BYTES as usize)),
-            room_in_turn: Arc::new(Semaphore::new(ROOM_IN_TURN_BYTES as usize)),
+            budgets: ByteBudgets::new(),
             abandoned: watch::Sender::new(false),
         }
     }
 
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves when nobody is to wait any longer: at the deadline, or when the pusher is
-    /// abandoned.
-    pub(crate) async fn patience_ends(&self, deadline: Instant) {
+    /// Resolves at the deadline, or when the pusher is abandoned.
+    pub(crate) async fn until_deadline_or_abandoned(&self, deadline: Instant) {
         let mut abandoned = self.abandoned.subscribe();
         tokio::select! {
             () = tokio::time::sleep_until(deadline) => {}
@@ -148,7 +151,9 @@ impl Queue {
         }
     }
 
-    pub(crate) fn out_of_patience(&self) -> JobOutcome {
+    /// The outcome of jobs that were still waiting at the deadline, or when the pusher was
+    /// abandoned.
+    pub(crate) fn not_sent_in_time(&self) -> JobOutcome {
         if *self.abandoned.borrow() {
             JobOutcome::NotSent(NotSent::ShuttingDown, "the service is shutting down".into())
         } else {
@@ -156,56 +161,52 @@ impl Queue {
         }
     }
 
-    /// How long a caller who comes now would wait for his first part to be answered, beyond the
-    /// round trip, where that is longer than he may.
+    /// The wait of a new caller for the reply to its first chunk, beyond the round trip, where that
+    /// wait is longer than a push is admitted with.
     pub(crate) fn too_long(&self, max_wait: Duration) -> Option<Duration> {
         let now = Instant::now();
         let mut inner = self.inner();
-        let beyond_way = |inner: &Inner, jobs| {
-            inner.estimate.wait_behind(jobs, now).saturating_sub(inner.estimate.way())
-        };
         let in_flight = inner.estimate.in_flight();
-        let mut wait = beyond_way(&inner, in_flight + inner.jobs);
+        let mut wait = inner.wait_behind(in_flight + inner.jobs, now);
         if wait > max_wait / 8 {
-            // The others each have one turn before his first.
+            // Every other caller has one turn before the first turn of a new caller.
             let in_turns: usize = inner
                 .callers
                 .iter()
-                .filter_map(|caller| caller.parts.front())
-                .map(|part| part.jobs.len())
+                .filter_map(|caller| caller.chunks.front())
+                .map(|chunk| chunk.jobs.len())
                 .sum();
-            wait = beyond_way(&inner, in_flight + in_turns);
+            wait = inner.wait_behind(in_flight + in_turns, now);
         }
-        (wait > inner.standing.limit(wait, max_wait, now)).then_some(wait)
+        (wait > inner.codel.limit(wait, max_wait, now)).then_some(wait)
     }
 
-    /// How large the parts of a caller who comes now are best, in bytes.
-    pub(crate) fn part_bytes(&self) -> usize {
+    /// The best size of a new caller's chunks, in bytes.
+    pub(crate) fn chunk_bytes(&self) -> usize {
         let inner = self.inner();
         if inner.callers.is_empty() && inner.is_quiet_and_far() {
-            PART_BYTES_QUIET
+            CHUNK_BYTES_QUIET
         } else {
-            PART_BYTES
+            CHUNK_BYTES
         }
     }
 
-    /// Takes a caller's parts; false where the queue is closed.
-    pub(crate) fn add(&self, source: Option<Source>, parts: VecDeque<Part>) -> bool {
+    /// Adds the chunks of a caller; false where the queue is closed.
+    pub(crate) fn add(&self, key: Option<FairnessKey>, chunks: VecDeque<Chunk>) -> bool {
         {
             let mut inner = self.inner();
             if inner.closed {
                 return false;
             }
-            inner.jobs += parts.iter().map(|part| part.jobs.len()).sum::<usize>();
-            inner.bytes += parts.iter().map(|part| part.bytes).sum::<usize>();
-            let known = source.and_then(|source| {
-                inner.callers.iter_mut().find(|caller| caller.source == Some(source))
-            });
+            inner.jobs += chunks.iter().map(|chunk| chunk.jobs.len()).sum::<usize>();
+            inner.bytes += chunks.iter().map(|chunk| chunk.bytes).sum::<usize>();
+            let known =
+                key.and_then(|key| inner.callers.iter_mut().find(|caller| caller.key == Some(key)));
             match known {
-                Some(caller) => caller.parts.extend(parts),
-                None => inner.callers.push_back(Caller { source, parts }),
+                Some(caller) => caller.chunks.extend(chunks),
+                None => inner.callers.push_back(Caller { key, chunks }),
             }
-            if inner.gathers_until.is_some() && inner.bytes < PART_BYTES_QUIET {
+            if inner.paused_until.is_some() && inner.bytes < CHUNK_BYTES_QUIET {
                 return true;
             }
         }
@@ -213,127 +214,114 @@ impl Queue {
         true
     }
 
+    /// Takes no more jobs. The dispatcher still sends the jobs in the queue.
     pub(crate) fn close(&self) {
         self.inner().closed = true;
-        self.room.close();
-        self.room_in_turn.close();
+        self.budgets.close();
         self.changed.notify_one();
     }
 
+    /// Decides the next step of the dispatcher.
     pub(crate) fn next(&self) -> Next {
         let now = Instant::now();
         let mut inner = self.inner();
-        inner.gathers_until = None;
+        inner.paused_until = None;
         if inner.callers.is_empty() {
             if inner.closed { Next::End } else { Next::Wait }
         } else if inner.estimate.in_flight() >= inner.estimate.allowed(now) {
             Next::Wait
-        } else if let Some(until) = inner.gathering(now) {
-            inner.gathers_until = Some(until);
-            Next::Gather(until)
+        } else if let Some(until) = inner.pause_until(now) {
+            inner.paused_until = Some(until);
+            Next::Pause(until)
         } else {
             Next::Send
         }
     }
 
-    /// Takes what goes into the next command, where so many more connections are idle: each is to
-    /// have its share of what waits and may leave. Parts whose callers have given up are left out;
-    /// the command may be empty.
-    pub(crate) fn gather(&self, idle: usize) -> (PushBatch, Sent) {
+    /// Takes the chunks of the next command out of the queue, while `idle` other connections are
+    /// idle: each connection is to have its share of the jobs that may leave. Chunks that their
+    /// callers have cancelled are left out; the command may be empty.
+    pub(crate) fn take_batch(&self, idle: usize) -> (PushBatch, Sent) {
         let mut batch = PushBatch::default();
         let now = Instant::now();
         let mut inner = self.inner();
         let allowed = inner.estimate.allowed(now).saturating_sub(inner.estimate.in_flight()).max(1);
         let jobs = allowed.min(COMMAND_JOBS);
-        // What one connection carries at once is not divided: more commands with less in each only
-        // cost processor time.
-        let at_once = if inner.is_quiet_and_far() { PART_BYTES_QUIET } else { PART_BYTES };
-        // Of what waits, only as much as may leave: a fresh connection would send the whole share
-        // of a giant batch over several round trips, while the others have nothing.
+        // A connection sends so many bytes at once. Smaller commands would only cost processor
+        // time.
+        let at_once = if inner.is_quiet_and_far() { CHUNK_BYTES_QUIET } else { CHUNK_BYTES };
+        // Only the bytes that may leave now are shared out: a fresh connection would send a share
+        // of the whole of a giant batch over several round trips, while the others have nothing.
         let leaves = (inner.bytes as u64 * allowed.min(inner.jobs) as u64
             / inner.jobs.max(1) as u64) as usize;
         let bytes = leaves.div_ceil(idle + 1).clamp(at_once, COMMAND_BYTES);
         while let Some(mut caller) = inner.callers.pop_front() {
             let fits =
-                caller.parts.front().is_none_or(|part| batch.has_room_for(part, jobs, bytes));
+                caller.chunks.front().is_none_or(|chunk| batch.has_room_for(chunk, jobs, bytes));
             if !fits {
                 inner.callers.push_front(caller);
                 break;
             }
-            if let Some(part) = caller.parts.pop_front() {
-                inner.jobs -= part.jobs.len();
-                inner.bytes -= part.bytes;
-                if part.claim.claim() {
-                    batch.add(part);
+            if let Some(chunk) = caller.chunks.pop_front() {
+                inner.jobs -= chunk.jobs.len();
+                inner.bytes -= chunk.bytes;
+                if chunk.claim.try_claim() {
+                    batch.add(chunk);
                 }
             }
-            if !caller.parts.is_empty() {
+            if !caller.chunks.is_empty() {
                 inner.callers.push_back(caller);
             }
         }
-        let held_back = !inner.callers.is_empty();
-        inner.left = Some(now);
-        let sent = inner.estimate.sent(batch.jobs, held_back, now);
+        let more_waits = !inner.callers.is_empty();
+        inner.last_left = Some(now);
+        let sent = inner.estimate.sent(batch.jobs, more_waits, now);
         (batch, sent)
     }
 
+    /// Notes that the server has answered a command.
     pub(crate) fn answered(&self, sent: Sent) {
         let mut inner = self.inner();
         inner.estimate.answered(sent, Instant::now());
-        self.tell_of_room(&inner);
+        self.wake_dispatcher(&inner);
     }
 
-    pub(crate) fn over(&self, sent: Sent) {
+    /// Notes that a command will get no reply, or has not left after all.
+    pub(crate) fn unanswered(&self, sent: Sent) {
         let mut inner = self.inner();
-        inner.estimate.over(sent);
-        self.tell_of_room(&inner);
+        inner.estimate.unanswered(sent);
+        self.wake_dispatcher(&inner);
     }
 
-    /// Less is under way, which matters only to what waits for that.
-    fn tell_of_room(&self, inner: &Inner) {
-        if !inner.callers.is_empty() && inner.gathers_until.is_none() {
+    /// Tells the dispatcher that fewer jobs are in flight, where jobs wait for that.
+    fn wake_dispatcher(&self, inner: &Inner) {
+        if !inner.callers.is_empty() && inner.paused_until.is_none() {
             self.changed.notify_one();
         }
     }
 
-    /// Takes everything that waits.
-    pub(crate) fn take_all(&self) -> Vec<Part> {
+    /// Takes every chunk out of the queue.
+    pub(crate) fn take_all(&self) -> Vec<Chunk> {
         let mut inner = self.inner();
         (inner.jobs, inner.bytes) = (0, 0);
-        inner.callers.drain(..).flat_map(|caller| caller.parts).collect()
+        inner.callers.drain(..).flat_map(|caller| caller.chunks).collect()
     }
 
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn status(&self) -> QueueStatus {
         let inner = self.inner();
         let estimate = &inner.estimate;
-        Standing {
+        QueueStatus {
             waiting: inner.jobs,
             in_flight: estimate.in_flight(),
             allowed: estimate.allowed(Instant::now()),
             smoothed: estimate.smoothed(),
-            shortest: estimate.round_trip(),
+            shortest: estimate.min_round_trip(),
         }
     }
 
-    /// Learns how long the way takes without the server's work, and says how long that is after all
-    /// that was learnt.
+    /// Takes in the network distance of the connection that a command was answered on, and returns
+    /// the distance as estimated over all commands.
     pub(crate) fn note_distance(&self, distance: Duration) -> Duration {
         self.inner().estimate.note_distance(distance)
     }
-}
-
-/// Divides jobs into parts of up to so many bytes, in their order.
-pub(crate) fn divide(jobs: Vec<EncodedJob>, bytes_max: usize) -> Vec<(Vec<EncodedJob>, usize)> {
-    let mut parts: Vec<(Vec<EncodedJob>, usize)> = Vec::new();
-    for job in jobs {
-        let size = job.json.len() + 1;
-        match parts.last_mut() {
-            Some((part, bytes)) if part.len() < PART_JOBS && *bytes + size <= bytes_max => {
-                part.push(job);
-                *bytes += size;
-            }
-            _ => parts.push((vec![job], size)),
-        }
-    }
-    parts
 }

@@ -7,7 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use axum::body::Bytes;
-use faktory_link::{EncodedJob, JobOutcome, Room, Source};
+use faktory_link::{EncodedJob, FairnessKey, JobOutcome, Permit};
 use faktory_wire::Timestamp;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -35,7 +35,7 @@ const PENDING_BYTES: usize = 16 << 20;
 /// One stream in progress.
 pub(super) struct Session {
     state: SharedState,
-    source: Source,
+    fairness_key: FairnessKey,
     pushing: FuturesUnordered<BoxFuture<'static, Step>>,
     /// Results that the client has not taken yet; while there are any, no line is read.
     unsent: VecDeque<Bytes>,
@@ -65,8 +65,8 @@ struct Group {
 
 /// How far a group has come.
 enum Step {
-    /// The link has room for the group.
-    Admitted(Group, Vec<EncodedJob>, Room),
+    /// The group has its permit from the link.
+    Admitted(Group, Vec<EncodedJob>, Permit),
     /// The link takes none of the group's jobs.
     Refused(Group, JobOutcome),
     /// The outcomes of the group's jobs are known.
@@ -75,10 +75,10 @@ enum Step {
 
 impl Session {
     pub(super) fn new(state: SharedState, permit: OwnedSemaphorePermit) -> Self {
-        let source = state.pusher.source();
+        let fairness_key = state.pusher.fairness_key();
         Self {
             state,
-            source,
+            fairness_key,
             pushing: FuturesUnordered::new(),
             unsent: VecDeque::new(),
             jobs: 0,
@@ -139,9 +139,9 @@ impl Session {
 
     fn advance(&mut self, step: Step) {
         match step {
-            Step::Admitted(group, jobs, room) => {
+            Step::Admitted(group, jobs, permit) => {
                 self.waiting -= group.numbers.len();
-                self.push(group, jobs, room);
+                self.push(group, jobs, permit);
             }
             Step::Refused(group, outcome) => {
                 self.waiting -= group.numbers.len();
@@ -219,17 +219,17 @@ impl Session {
         let group =
             Group { numbers, ids, bytes, deadline: Instant::now() + state.config.request_timeout };
         self.pushing.push(Box::pin(async move {
-            match state.pusher.room_in_turn(group.bytes, group.deadline).await {
-                Ok(room) => Step::Admitted(group, encoded, room),
+            match state.pusher.acquire_permit(group.bytes, group.deadline).await {
+                Ok(permit) => Step::Admitted(group, encoded, permit),
                 Err(outcome) => Step::Refused(group, outcome),
             }
         }));
     }
 
-    fn push(&self, group: Group, jobs: Vec<EncodedJob>, room: Room) {
-        let (state, source) = (SharedState::clone(&self.state), self.source);
+    fn push(&self, group: Group, jobs: Vec<EncodedJob>, permit: Permit) {
+        let (state, key) = (SharedState::clone(&self.state), self.fairness_key);
         self.pushing.push(Box::pin(async move {
-            let outcomes = state.pusher.push_in_turn(jobs, room, source, group.deadline).await;
+            let outcomes = state.pusher.push_with_permit(jobs, permit, key, group.deadline).await;
             Step::Answered(group, outcomes)
         }));
     }

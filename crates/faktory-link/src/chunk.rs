@@ -1,0 +1,107 @@
+//! Chunks: the jobs of a caller, divided so that the chunks spread over connections, and the claim
+//! that decides between sending a chunk and giving it up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::outcome::{EncodedJob, JobOutcome};
+use crate::permit::Permit;
+
+/// Jobs of one chunk at the most.
+const CHUNK_JOBS: usize = 250;
+
+/// The states of a claim. The caller cancels a chunk by `WAITING` -> `CANCELLED`, the sender claims
+/// it by `WAITING` -> `CLAIMED`; the first of the two wins.
+const WAITING: u8 = 0;
+const CLAIMED: u8 = 1;
+const CANCELLED: u8 = 2;
+
+/// The claim to a chunk, shared by the caller that waits for the answer and the task that sends.
+/// Either the chunk is sent, or the caller is told that it was not; never both.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claim(Arc<AtomicU8>);
+
+impl Claim {
+    /// Claims the chunk for the sender: false where the caller has cancelled the chunk.
+    pub(crate) fn try_claim(&self) -> bool {
+        self.0.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Acquire)
+            != Err(CANCELLED)
+    }
+
+    /// Cancels the chunk for the caller: true where the chunk was not sent and will not be.
+    pub(crate) fn try_cancel(&self) -> bool {
+        self.0.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Acquire)
+            != Err(CLAIMED)
+    }
+}
+
+/// A chunk: jobs of one caller that are never divided further.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) jobs: Vec<EncodedJob>,
+    pub(crate) bytes: usize,
+    pub(crate) claim: Claim,
+    pub(crate) answer: oneshot::Sender<Vec<JobOutcome>>,
+    /// When the chunk began to wait.
+    pub(crate) since: Instant,
+    /// The permit of the whole push, shared by its chunks.
+    pub(crate) _permit: Arc<Permit>,
+}
+
+impl Chunk {
+    /// Tells the caller that each job of the chunk has this outcome.
+    pub(crate) fn answer_all(self, outcome: &JobOutcome) {
+        let outcomes = vec![outcome.clone(); self.jobs.len()];
+        // An error means that the caller has gone.
+        let _ = self.answer.send(outcomes);
+    }
+}
+
+/// Divides jobs, in their order, into the jobs of chunks of up to so many bytes, each with its size
+/// in bytes.
+pub(crate) fn divide(jobs: Vec<EncodedJob>, bytes_max: usize) -> Vec<(Vec<EncodedJob>, usize)> {
+    let mut chunks: Vec<(Vec<EncodedJob>, usize)> = Vec::new();
+    for job in jobs {
+        let size = job.json.len() + 1;
+        match chunks.last_mut() {
+            Some((chunk, bytes)) if chunk.len() < CHUNK_JOBS && *bytes + size <= bytes_max => {
+                chunk.push(job);
+                *bytes += size;
+            }
+            _ => chunks.push((vec![job], size)),
+        }
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(size: usize) -> EncodedJob {
+        EncodedJob { jid: "j".into(), json: vec![b'x'; size] }
+    }
+
+    #[test]
+    fn jobs_are_divided_by_count_and_by_bytes_and_keep_their_order() {
+        let sizes =
+            |jobs| divide(jobs, 8 * 1400).iter().map(|(chunk, _)| chunk.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(vec![job(10); 600]), [250, 250, 100]);
+        assert_eq!(sizes(vec![job(5000); 5]), [2, 2, 1]);
+        assert_eq!(sizes(vec![job(10), job(1_000_000), job(10)]), [1, 1, 1]);
+        assert_eq!(sizes(vec![]), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn of_claim_and_cancel_only_the_first_succeeds() {
+        let claimed = Claim::default();
+        assert!(claimed.try_claim());
+        assert!(!claimed.clone().try_cancel());
+        let cancelled = Claim::default();
+        assert!(cancelled.try_cancel());
+        assert!(!cancelled.clone().try_claim());
+    }
+}

@@ -1,0 +1,70 @@
+//! The manager that deadpool asks for connections, and the store of connections that were made
+//! outside of the pool.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+
+use crate::config::LinkConfig;
+use crate::connection::Connection;
+use crate::error::LinkError;
+
+/// The manager of the pool's connections: makes them, and tells deadpool which are dead.
+#[derive(Debug)]
+pub struct Manager {
+    config: LinkConfig,
+    ready_made: Arc<ReadyMade>,
+}
+
+impl Manager {
+    pub(super) const fn new(config: LinkConfig, ready_made: Arc<ReadyMade>) -> Self {
+        Self { config, ready_made }
+    }
+}
+
+/// Connections that were made outside of the pool and go into it as new ones. Deadpool itself makes
+/// one connection at a time, which takes several round trips each.
+#[derive(Debug, Default)]
+pub(super) struct ReadyMade {
+    connections: Mutex<Vec<Connection>>,
+    /// Connections made so far, in the pool or outside.
+    connected: AtomicU64,
+}
+
+impl ReadyMade {
+    pub(super) fn connections(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn connected(&self) -> u64 {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection that was made.
+    pub(super) fn count(&self) {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = Connection;
+    type Error = LinkError;
+
+    async fn create(&self) -> Result<Connection, LinkError> {
+        let ready_made = self.ready_made.connections().pop();
+        if let Some(connection) = ready_made.filter(|connection| connection.ended().is_none()) {
+            return Ok(connection);
+        }
+        let connection = Connection::open(&self.config, None).await?;
+        self.ready_made.count();
+        Ok(connection)
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<LinkError> {
+        match connection.ended() {
+            None => Ok(()),
+            Some(cause) => Err(RecycleError::message(cause.to_string())),
+        }
+    }
+}
