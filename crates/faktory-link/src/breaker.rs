@@ -1,8 +1,8 @@
-//! The circuit breaker: after failures of the link one after another, nothing is tried for a while
-//! but one probe at a time.
+//! The circuit breaker: after several failures of the link one after another, no command is sent for
+//! a while except one probe at a time.
 //!
-//! Our own, because no widely used crate lets exactly one probe through and leaves the rest to be
-//! refused at once; it is a counter and a point in time.
+//! This breaker is our own, because no widely used crate lets exactly one probe through and refuses
+//! everything else at once. It needs little more than a counter and a point in time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,17 +12,17 @@ use tokio::time::Instant;
 
 use crate::error::LinkError;
 
-/// Connections whose loss is remembered; a pool has hardly more.
+/// Lost connections that are remembered; a pool has hardly more connections.
 const CAUSES_MAX: usize = 100;
 
-/// How a link is doing, as its breaker sees it.
+/// The state of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BreakerState {
-    /// Everything is tried.
+    /// The link works: every command is sent.
     Closed,
-    /// Nothing is tried.
+    /// The link has failed: no command is sent.
     Open,
-    /// A probe is under way.
+    /// A probe is in flight, and nothing else is sent.
     HalfOpen,
 }
 
@@ -38,14 +38,14 @@ impl BreakerState {
     }
 }
 
-/// The breaker of one link. Time comes in as an argument.
+/// The circuit breaker of one link. Time comes in as an argument.
 #[derive(Debug)]
 pub(crate) struct Breaker {
-    /// Failures one after another that open it; 0: it never opens.
+    /// Failures one after another that open the circuit; with 0 it never opens.
     failures_max: u32,
     open_for: Duration,
     inner: Mutex<Inner>,
-    /// It has opened, or closed.
+    /// Notified when the circuit has opened or closed.
     changes: Notify,
 }
 
@@ -53,10 +53,10 @@ pub(crate) struct Breaker {
 struct Inner {
     state: BreakerState,
     failures: u32,
-    /// What failed since the last success: the commands that one connection takes along are one
-    /// failure.
+    /// The causes of the failures since the last success. All commands that are lost with one
+    /// connection have the same cause, and count as one failure.
     causes: Vec<Arc<LinkError>>,
-    /// When the next probe may go.
+    /// The time from which on the next probe may be sent.
     probe_at: Instant,
     opened: u64,
 }
@@ -77,10 +77,10 @@ impl Breaker {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something may be tried.
+    /// Whether a command may be sent.
     ///
     /// # Errors
-    /// With the time until the next probe, where it is open.
+    /// With the time until the next probe, where the circuit is not closed.
     pub(crate) fn check(&self, now: Instant) -> Result<(), Duration> {
         let inner = self.inner();
         match inner.state {
@@ -91,8 +91,8 @@ impl Breaker {
         }
     }
 
-    /// True for one caller, when it is time to try whether the link works again; he must say how it
-    /// went.
+    /// True for one caller, when the next probe is due. That caller must send a probe and report
+    /// its result.
     pub(crate) fn may_probe(&self, now: Instant) -> bool {
         let mut inner = self.inner();
         if inner.state == BreakerState::Open && inner.probe_at <= now {
@@ -102,7 +102,7 @@ impl Breaker {
         false
     }
 
-    /// A command was answered, whatever the answer.
+    /// Reports that a command was answered, whatever the answer.
     pub(crate) fn succeeded(&self) {
         let mut inner = self.inner();
         inner.failures = 0;
@@ -115,7 +115,7 @@ impl Breaker {
         }
     }
 
-    /// No connection could be made, or one was lost.
+    /// Reports that no connection could be made, or that one was lost.
     pub(crate) fn failed(&self, cause: Option<&Arc<LinkError>>, now: Instant) {
         if self.failures_max == 0 {
             return;
@@ -125,7 +125,7 @@ impl Breaker {
             if inner.causes.iter().any(|known| Arc::ptr_eq(known, cause)) {
                 return;
             }
-            // Of more that failed in a row, the first are settled.
+            // The oldest cause is forgotten: no more commands fail for it.
             if inner.causes.len() >= CAUSES_MAX {
                 inner.causes.remove(0);
             }
@@ -148,23 +148,28 @@ impl Breaker {
         drop(inner);
         self.changes.notify_waiters();
         if is_new {
-            tracing::warn!(failures, probe_in = ?self.open_for, "the circuit is open: nothing is sent to the work server for now");
+            let probe_in = self.open_for;
+            tracing::warn!(
+                failures,
+                ?probe_in,
+                "the circuit is open: nothing is sent to the work server for now"
+            );
         }
     }
 
-    /// Resolves when it is open, at once where it is. Cancel safe.
+    /// Resolves when the circuit is not closed, at once where that is so. Cancel safe.
     pub(crate) async fn until_open(&self) {
         self.until(|state| state != BreakerState::Closed).await;
     }
 
-    /// Resolves when it is closed, at once where it is. Cancel safe.
+    /// Resolves when the circuit is closed, at once where that is so. Cancel safe.
     pub(crate) async fn until_closed(&self) {
         self.until(|state| state == BreakerState::Closed).await;
     }
 
     async fn until(&self, is_so: impl Fn(BreakerState) -> bool) {
         loop {
-            // Registered before it is looked at, so that none is missed.
+            // Registered before the state is looked at, so that no change is missed.
             let mut changes = std::pin::pin!(self.changes.notified());
             changes.as_mut().enable();
             if is_so(self.state()) {
@@ -178,7 +183,7 @@ impl Breaker {
         self.inner().state
     }
 
-    /// How often it has opened.
+    /// How often the circuit has opened.
     pub(crate) fn opened(&self) -> u64 {
         self.inner().opened
     }
@@ -189,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_lets_one_probe_through() {
+    fn the_circuit_opens_after_failures_in_a_row_and_one_probe_is_let_through() {
         let breaker = Breaker::new(3, Duration::from_secs(5));
         let mut now = Instant::now();
         breaker.failed(None, now);
@@ -197,22 +202,22 @@ mod tests {
         breaker.succeeded();
         breaker.failed(None, now);
         breaker.failed(None, now);
-        assert_eq!(breaker.check(now), Ok(()), "a success begins the count anew");
+        assert_eq!(breaker.check(now), Ok(()), "a success resets the count");
         breaker.failed(None, now);
         assert_eq!(
             (breaker.state(), breaker.check(now)),
             (BreakerState::Open, Err(Duration::from_secs(5)))
         );
-        assert!(!breaker.may_probe(now), "not yet");
+        assert!(!breaker.may_probe(now), "the probe is not due yet");
         now += Duration::from_secs(5);
-        assert!(breaker.check(now).is_err(), "only the probe may try");
+        assert!(breaker.check(now).is_err(), "only the probe may be sent");
         assert!(breaker.may_probe(now));
         assert!(!breaker.may_probe(now), "one at a time");
         breaker.failed(None, now);
         assert_eq!(
             breaker.check(now),
             Err(Duration::from_secs(5)),
-            "a failed probe opens it again"
+            "a failed probe opens the circuit again"
         );
         now += Duration::from_secs(5);
         assert!(breaker.may_probe(now));
@@ -224,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_takes_many_commands_along_is_one_failure() {
+    fn many_commands_lost_with_one_connection_count_as_one_failure() {
         let (breaker, now) = (Breaker::new(2, Duration::from_secs(5)), Instant::now());
         let cause = Arc::new(LinkError::ClosedHere);
         for _ in 0..100 {
@@ -240,14 +245,14 @@ mod tests {
         assert_eq!(
             breaker.state(),
             BreakerState::Closed,
-            "two are two, however their commands are told"
+            "two lost connections are two failures, in whatever order their commands fail"
         );
         breaker.failed(Some(&Arc::new(LinkError::ClosedHere)), now);
         assert_eq!(breaker.state(), BreakerState::Open);
     }
 
     #[test]
-    fn it_can_be_switched_off() {
+    fn with_a_limit_of_zero_failures_the_circuit_never_opens() {
         let (breaker, now) = (Breaker::new(0, Duration::from_secs(5)), Instant::now());
         for _ in 0..100 {
             breaker.failed(None, now);

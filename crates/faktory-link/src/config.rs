@@ -1,4 +1,4 @@
-//! What a link is made with.
+//! The configuration of a link.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,54 +7,86 @@ use std::time::Duration;
 use crate::observer::Observer;
 use crate::stream::Tls;
 
-/// Where the work server is, and how long and how much is waited for it.
+/// The configuration of a link: the address of the work server, deadlines and bounds.
 #[derive(Clone)]
 pub struct LinkConfig {
     /// Host name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// How TLS is spoken; not at all where `None`.
+    /// The settings of TLS; `None` where TLS is not used.
     pub tls: Option<Tls>,
     /// The password, where the server asks for one.
     pub password: Option<String>,
-    /// For each of: a free place in the pool, the TCP connection, the handshake.
+    /// Deadline of each of: a free connection of the pool, the TCP connection, the handshake.
     pub connect_timeout: Duration,
-    /// For a reply, from when it is the next one due.
+    /// Deadline of a reply, counted from the moment when no other reply is due before it.
     pub read_timeout: Duration,
-    /// For the system to take a command's bytes.
+    /// Deadline of the system for taking the bytes of a command.
     pub write_timeout: Duration,
     /// Silence after which the system probes the connection.
     pub keepalive_idle: Duration,
-    /// Time between two probes.
+    /// Time between two of these probes.
     pub keepalive_interval: Duration,
-    /// TCP congestion control of what is sent, such as `bbr`; the system's where `None`, or where
-    /// the system refuses it.
+    /// TCP congestion control for what this side sends, such as `bbr`; the system's own where
+    /// `None`, or where the system refuses the given one.
     pub congestion: Option<String>,
-    /// Failures of the link one after another that open the circuit; 0: it never opens.
-    /// [`LinkPool::probe`](crate::LinkPool::probe) closes it again, so whoever lets it open calls
-    /// that from time to time.
+    /// Failures of the link one after another that open the circuit; with 0 the circuit never
+    /// opens. Only [`LinkPool::probe`](crate::LinkPool::probe) closes an open circuit, so a
+    /// program that lets the circuit open calls it from time to time.
     pub breaker_failures: u32,
-    /// Time until a probe while the circuit is open.
+    /// Time between two probes while the circuit is open.
     pub breaker_open_for: Duration,
-    /// A push that would wait longer than this behind others is refused at once; where a queue
-    /// stands for more than a second, one that would wait longer than three eighths of it.
+    /// Longest wait of a push behind others; a push that would wait longer is refused at once.
+    /// Where waits have been longer than three eighths of this for a second, three eighths are the
+    /// bound until the queue has drained.
     pub max_wait: Duration,
-    /// Told what happens, for metrics.
+    /// The observer of the link, for metrics.
     pub observer: Option<Arc<dyn Observer>>,
-    /// Connections in the pool at the most.
+    /// Connections of the pool at the most.
     pub max_connections: usize,
     /// Bytes of one reply at the most.
     pub reply_limit: usize,
-    /// Commands unanswered on one connection at the most.
+    /// Commands in flight on one connection at the most.
     pub window_commands: u32,
-    /// Bytes of commands unanswered on one connection at the most; a larger single command goes
-    /// alone.
+    /// Bytes of commands in flight on one connection at the most; a single command that is larger
+    /// is sent alone.
     pub window_bytes: u32,
+    /// The names of settings for error texts and logs.
+    pub setting_names: SettingNames,
+}
+
+/// The names by which people know the link's settings, such as environment variables. Error texts
+/// and logs use these names, because the link itself does not know where its configuration comes
+/// from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettingNames {
+    /// The authorities in [`LinkConfig::tls`].
+    pub tls_authorities: &'static str,
+    /// The server's name in [`LinkConfig::tls`].
+    pub tls_server_name: &'static str,
+    /// The client certificate in [`LinkConfig::tls`].
+    pub tls_certificate: &'static str,
+    /// The key of the client certificate in [`LinkConfig::tls`].
+    pub tls_key: &'static str,
+    /// [`LinkConfig::congestion`].
+    pub congestion: &'static str,
+}
+
+impl Default for SettingNames {
+    fn default() -> Self {
+        Self {
+            tls_authorities: "FAKTORY_TLS_CA_FILE",
+            tls_server_name: "FAKTORY_TLS_SERVER_NAME",
+            tls_certificate: "FAKTORY_TLS_CERT_FILE",
+            tls_key: "FAKTORY_TLS_KEY_FILE",
+            congestion: "FAKTORY_TCP_CONGESTION",
+        }
+    }
 }
 
 impl LinkConfig {
-    /// The defaults of api.md, for a server at this address.
+    /// The default configuration, for a work server at this address.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
@@ -76,6 +108,7 @@ impl LinkConfig {
             reply_limit: 256 << 20,
             window_commands: 256,
             window_bytes: 8 << 20,
+            setting_names: SettingNames::default(),
         }
     }
 }
@@ -92,13 +125,13 @@ impl fmt::Debug for LinkConfig {
     }
 }
 
-/// Who a worker's connection says it is.
+/// The identity of a worker, told to the server by each of its connections.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WorkerIdentity {
     /// The worker's id, shared by all its connections.
     pub wid: String,
-    /// Its host.
+    /// The name of the worker's host.
     pub hostname: String,
-    /// Words about it.
+    /// Labels that are shown beside the worker.
     pub labels: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong on a link, and what that means for a command.
+//! The errors of a link, and what an error means for a command.
 
 use std::fmt;
 use std::io;
@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use faktory_wire::ProtocolError;
 
-/// What was being waited for.
+use crate::config::SettingNames;
+use crate::tls_fault::TlsFault;
+
+/// The phase of a wait: what was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// A free place in the pool.
+    /// A free connection of the pool.
     Pool,
     /// The server's address.
     Resolve,
@@ -20,7 +23,7 @@ pub enum Phase {
     Tls,
     /// Greeting and HELLO.
     Handshake,
-    /// The system taking a command's bytes.
+    /// The system's taking of a command's bytes.
     Write,
     /// A reply.
     Reply,
@@ -40,95 +43,114 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why a connection could not be made, or ended.
+/// The reason why a connection could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// A wait came to its end.
+    /// A wait has reached its deadline.
     #[error("{phase} timed out after {after:?}")]
     Timeout {
         /// What was waited for.
         phase: Phase,
-        /// For how long.
+        /// The length of the wait.
         after: Duration,
     },
     /// The system reports a failure.
-    #[error("{phase} failed: {source}{}", tls_advice(.source))]
+    #[error("{phase} failed: {source}")]
     Io {
         /// What was being done.
         phase: Phase,
         /// What the system says.
         source: io::Error,
     },
+    /// TLS failed, and a setting can cure that.
+    #[error("{phase} failed: {source} ({advice})")]
+    Tls {
+        /// What was being done.
+        phase: Phase,
+        /// What the TLS library says.
+        source: io::Error,
+        /// The fault.
+        fault: TlsFault,
+        /// The setting that cures the fault, in words.
+        advice: String,
+    },
     /// The server closed the connection.
     #[error("the work server closed the connection ({0})")]
     Closed(Phase),
-    /// The server closed a connection without TLS before it said anything: those that speak TLS do.
+    /// The server closed a connection without TLS before its greeting, as a server that expects TLS
+    /// does.
     #[error(
-        "the work server closed the connection before its greeting; one that speaks TLS is \
+        "the work server closed the connection before its greeting; a work server with TLS is \
          reached by tcp+tls://"
     )]
     NoGreeting,
-    /// The server said nothing at all on a connection without TLS: those that speak TLS wait for
-    /// the client's first word.
+    /// The server sent nothing on a connection without TLS, as a server that expects TLS does: it
+    /// waits for the client's first bytes.
     #[error(
-        "the work server has not greeted within {after:?}; one that speaks TLS is reached by \
+        "the work server sent no greeting within {after:?}; a work server with TLS is reached by \
          tcp+tls://"
     )]
     Silent {
-        /// How long it was waited for.
+        /// The length of the wait.
         after: Duration,
     },
-    /// What came on a connection without TLS is TLS.
+    /// The server sent bytes of TLS on a connection without TLS.
     #[error("the work server speaks TLS: it is reached by tcp+tls://")]
     SpeaksTls,
-    /// What came in answer to the beginning of TLS is not TLS.
-    #[error("what answered is not TLS: a work server without it is reached by tcp://")]
+    /// The server answered the beginning of TLS with something else.
+    #[error("the answer is not TLS: a work server without TLS is reached by tcp://")]
     SpeaksNoTls,
-    /// The server does not want this client, and says why.
+    /// The server refuses this client, with its reason.
     #[error("the work server refused the connection: {0}")]
     Refused(String),
     /// The server wants a password and none is configured.
     #[error("the work server asks for a password, and none is configured")]
     PasswordNeeded,
-    /// What came is not Faktory's protocol.
+    /// The server sent bytes that are not Faktory's protocol.
     #[error("broken protocol: {0}")]
     Protocol(#[from] ProtocolError),
-    /// What came is a reply, but none that can stand there.
+    /// The server sent a reply that is not possible at this point.
     #[error("unexpected reply: {0}")]
     Unexpected(String),
-    /// We closed the connection ourselves.
+    /// The connection was closed on this side.
     #[error("the connection was closed on this side")]
     ClosedHere,
 }
 
-/// What in the configuration has to do with a failure of TLS.
-fn tls_advice(source: &io::Error) -> &'static str {
-    use tokio_rustls::rustls::{AlertDescription as Alert, CertificateError as Fault, Error};
-    match source.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(Fault::UnknownIssuer)) => {
-            " (FAKTORY_TLS_CA_FILE says who may vouch for the work server)"
+impl LinkError {
+    /// The fault of TLS that a setting can cure, where the error is one.
+    #[must_use]
+    pub const fn tls_fault(&self) -> Option<TlsFault> {
+        match self {
+            Self::Tls { fault, .. } => Some(*fault),
+            _ => None,
         }
-        Some(Error::InvalidCertificate(
-            Fault::NotValidForName | Fault::NotValidForNameContext { .. },
-        )) => {
-            " (FAKTORY_TLS_SERVER_NAME says whose certificate is expected, where that is not the \
-             URL's host)"
+    }
+
+    /// The error with advice on the setting that cures it, where there is such a setting.
+    pub(crate) fn with_advice(self, names: &SettingNames) -> Self {
+        match self {
+            Self::Io { phase, source } => match TlsFault::of(&source) {
+                Some(fault) => Self::Tls { phase, source, fault, advice: fault.advice(names) },
+                None => Self::Io { phase, source },
+            },
+            other => other,
         }
-        Some(Error::AlertReceived(Alert::CertificateRequired)) => {
-            " (it asks for our certificate: FAKTORY_TLS_CERT_FILE and FAKTORY_TLS_KEY_FILE say \
-             which)"
-        }
-        _ => "",
+    }
+
+    /// The refusal that the text of a protocol error holds.
+    pub(crate) fn refused(text: &str) -> Self {
+        Self::Refused(text.strip_prefix("ERR ").unwrap_or(text).to_owned())
     }
 }
 
-/// A command without a reply.
+/// The loss of a command: no reply has come and none will.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{} ({cause})", if *.sent { "sent, but no reply came" } else { "not sent" })]
 pub struct Lost {
-    /// True where the whole command was handed to the system: the server may have carried it out.
-    /// Otherwise it has not, because it never saw the end of the line.
+    /// True where the system has taken the whole command, so that the server may have carried it
+    /// out. Otherwise the server has not, because it never saw the end of the line.
     pub sent: bool,
-    /// Why.
+    /// The reason.
     pub cause: Arc<LinkError>,
 }

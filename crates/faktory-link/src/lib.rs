@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backoff;
 mod breaker;
 mod chunk;
 mod codel;
@@ -19,10 +20,12 @@ mod pusher;
 mod queue;
 mod send;
 mod stream;
+mod tls_fault;
 mod windowed_max;
 
+pub use backoff::Backoff;
 pub use breaker::BreakerState;
-pub use config::{LinkConfig, WorkerIdentity};
+pub use config::{LinkConfig, SettingNames, WorkerIdentity};
 pub use connection::{Connection, Pending};
 pub use error::{LinkError, Lost, Phase};
 pub use link_status::LinkStatus;
@@ -33,4 +36,5 @@ pub use pool::{LinkPool, PoolFailure, Pooled};
 pub use pusher::Pusher;
 pub use queue::FairnessKey;
 pub use stream::Tls;
+pub use tls_fault::TlsFault;
 pub use windowed_max::WindowedMax;

@@ -1,25 +1,26 @@
-//! What a link tells about itself, for metrics.
+//! The observer of a link, for metrics.
 
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// Told what happens on a link. Called from its tasks, so it must neither block nor panic.
+/// An observer of the events on a link. The link's tasks call the observer, so an observer must
+/// neither block nor panic.
 pub trait Observer: Debug + Send + Sync {
-    /// A push was answered.
+    /// Called when the server has answered a push.
     fn command_answered(&self, times: &CommandTimes);
 }
 
-/// One push that was answered, and where its time went.
+/// The parts of the time that one answered push took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandTimes {
-    /// Jobs in it.
+    /// Jobs in the push.
     pub jobs: usize,
-    /// Its bytes on the wire.
+    /// Bytes of the push on the wire.
     pub bytes: usize,
-    /// From the first part's coming to when a connection was free for it.
+    /// From the arrival of the first job until a connection was free.
     pub waited: Duration,
-    /// On the way there and back: the shortest round trip of a TCP handshake of late, or less.
+    /// On the network, both ways: the recent minimum of the round trips of TCP's handshakes, or less.
     pub on_the_way: Duration,
-    /// The rest: written bit by bit over the round trips that its size takes, and in the server.
+    /// The rest: in the server, and in the further round trips that the size of the push takes.
     pub in_server: Duration,
 }

@@ -1,15 +1,15 @@
-//! What became of a job that was to be pushed.
+//! The outcome of pushing a job.
 
 use std::time::Duration;
 
 use faktory_wire::Job;
 
-/// A job as JSON on one line, ready to go into a push.
+/// A job as JSON on one line, ready for a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedJob {
-    /// Its id, by which the answer names it.
+    /// The job's id, by which the server's reply names the job.
     pub jid: String,
-    /// Its JSON, without a line break.
+    /// The job's JSON, without a line break.
     pub json: Vec<u8>,
 }
 
@@ -21,38 +21,38 @@ impl From<Job> for EncodedJob {
     }
 }
 
-/// Why nothing was sent.
+/// The reason why a job was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotSent {
     /// No connection could be made.
     Unreachable,
     /// The server refuses connections or the password.
     Refused,
-    /// The circuit is open: the link has failed several times in a row.
+    /// The circuit is open, because the link has failed several times in a row.
     CircuitOpen {
-        /// When it is tried again.
+        /// The time until the work server is tried again.
         again_in: Duration,
     },
-    /// Too much is waiting to be sent already.
+    /// Too many jobs are waiting to be sent.
     Overloaded,
-    /// The caller's time ran out first.
+    /// The caller's deadline passed first.
     TimedOut,
     /// The link is being closed.
     ShuttingDown,
 }
 
-/// What became of one job. "Unknown" is an outcome of its own: the job may be stored or not, and it
-/// is not sent again.
+/// The outcome of pushing one job. "Unknown" is an outcome of its own: such a job may be stored or
+/// not, and the link does not send it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobOutcome {
-    /// The work server has it.
+    /// The work server has stored the job.
     Stored,
-    /// The work server refuses this job, with its reason; it is not stored.
+    /// The work server refuses this job, with the server's reason; the job is not stored.
     Rejected(String),
-    /// The work server refuses all work at present, with its reason; it is not stored.
+    /// The work server refuses all jobs at present, with the server's reason; the job is not stored.
     ServerRefuses(String),
-    /// Sent, and no answer that tells; with what is known.
+    /// The job was sent, and no reply says whether it is stored; with the details that are known.
     Unknown(String),
-    /// Not sent, so certainly not stored; with what is known.
+    /// The job was not sent, so it is not stored; with the details that are known.
     NotSent(NotSent, String),
 }

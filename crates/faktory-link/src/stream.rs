@@ -1,4 +1,4 @@
-//! A connection's bytes, plain or by TLS.
+//! The stream of a connection's bytes, plain or by TLS.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,12 +11,12 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// How TLS is spoken to the work server.
+/// The settings of TLS with the work server.
 #[derive(Clone)]
 pub struct Tls {
-    /// Whom we trust, and who we say we are.
+    /// The trusted authorities, and the client certificate.
     pub config: Arc<ClientConfig>,
-    /// The name that the server's certificate must be for.
+    /// The name for which the server's certificate must be.
     pub server_name: ServerName<'static>,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// The two kinds of connection.
+/// A stream of one of the two kinds.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_link::{Connection, LinkConfig, Lost};
+use faktory_link::{Backoff, Connection, LinkConfig, Lost};
 use faktory_wire::Reply;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -20,7 +20,6 @@ use tokio::time::Instant;
 
 use self::heartbeat::{BeatEvent, Heartbeat};
 use self::ledger::{Ledger, SentReport};
-use crate::backoff::Backoff;
 use crate::flow::Flow;
 use crate::lifecycle::Lifecycle;
 use crate::reporting::{DoneUnacked, FirstLane, PendingReport, ReportQueues, SEND_AGAIN_AFTER};
@@ -129,7 +128,7 @@ impl AckLane {
             self.give_up_expired();
             self.hand_over().await;
             self.log_once(&mut logged, why);
-            let pause = tokio::time::sleep(backoff.next());
+            let pause = tokio::time::sleep(backoff.next_pause());
             if self.meanwhile(pause).await.is_none() {
                 return;
             }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faktory_link::{Connection, LinkConfig, Lost, Pending};
+use faktory_link::{Backoff, Connection, LinkConfig, Lost, Pending};
 use faktory_wire::Reply;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
 use crate::flow::Flow;
 use crate::lifecycle::Lifecycle;
 use crate::prefetch::Prefetch;
@@ -86,7 +85,7 @@ impl FetchLane {
                 }
                 Err(error) => error.to_string(),
             };
-            let pause = backoff.next();
+            let pause = backoff.next_pause();
             tracing::debug!(%why, ?pause, lane = self.number, "failed to fetch");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -182,7 +181,7 @@ impl FetchLane {
                 match self.take_in_one(reply, sent, prefetch, now) {
                     Ok(body) => bodies.extend(body),
                     Err(why) => {
-                        prefetch.was_refused(self.number, now + backoff.next());
+                        prefetch.was_refused(self.number, now + backoff.next_pause());
                         trouble = Some(why);
                     }
                 }

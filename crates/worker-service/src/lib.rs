@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod ack_lane;
-mod backoff;
 mod buffer;
 mod builder;
 mod builtin;

@@ -1,4 +1,4 @@
-//! The task behind a connection: writes what comes, reads replies, and ends it.
+//! The driver, the task of a connection: writes commands, reads replies, and ends the connection.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::{Item, Line, Shared, Waiter};
+use super::state::{Line, State, Waiter, Write};
 use crate::config::LinkConfig;
 use crate::connect::Dialled;
 use crate::error::{LinkError, Phase};
 use crate::stream::Stream;
 
-/// Commands are put together up to this size before they are written.
+/// Bytes up to which commands are collected for one write to the system.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// The task behind a connection.
+/// The driver of one connection.
 pub(super) struct Driver {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<State>,
     pub(super) config: LinkConfig,
 }
 
 impl Driver {
-    pub(super) async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Item>) {
+    pub(super) async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Write>) {
         let Dialled { stream, rest, .. } = dialled;
         match stream {
             Stream::Plain(mut stream) => {
@@ -45,7 +45,7 @@ impl Driver {
         reader: impl AsyncRead + Unpin,
         mut writer: impl AsyncWrite + Unpin,
         rest: BytesMut,
-        queue: mpsc::Receiver<Item>,
+        queue: mpsc::Receiver<Write>,
     ) {
         let mut writing = std::pin::pin!(self.write(&mut writer, queue));
         let mut reading = std::pin::pin!(self.read(reader, rest));
@@ -53,34 +53,36 @@ impl Driver {
             cause = &mut writing => cause,
             cause = &mut reading => cause,
             // The cause is known already.
-            () = self.shared.given_up.notified() => LinkError::ClosedHere,
+            () = self.state.given_up.notified() => LinkError::ClosedHere,
         };
-        // While the queue is still held: who is dropped with it finds the cause.
-        self.shared.end(cause);
+        // The queue of writes still exists here, so a caller whose write is dropped with it finds
+        // the cause.
+        self.state.end(cause);
     }
 
-    /// Writes until the connection fails; after the last sender has gone, until all is answered.
+    /// Writes until the connection fails; after the last sender has gone, until every command is
+    /// answered.
     async fn write(
         &self,
         stream: &mut (impl AsyncWrite + Unpin),
-        mut queue: mpsc::Receiver<Item>,
+        mut queue: mpsc::Receiver<Write>,
     ) -> LinkError {
         let mut wire = Vec::new();
         let mut finished: VecDeque<(u64, oneshot::Sender<()>)> = VecDeque::new();
         let mut end = 0;
         while let Some(first) = queue.recv().await {
             let mut next = Some(first);
-            while let Some(item) = next {
-                for Line { bytes, reply, window } in item.lines {
+            while let Some(write) = next {
+                for Line { bytes, reply, window } in write.lines {
                     wire.extend_from_slice(&bytes);
                     end += bytes.len() as u64;
                     let waiter = Waiter { reply, end, since: Instant::now(), _window: window };
-                    self.shared.in_flight().waiters.push_back(waiter);
+                    self.state.in_flight().waiters.push_back(waiter);
                 }
-                finished.push_back((end, item.written));
+                finished.push_back((end, write.written));
                 next = if wire.len() < WRITE_BYTES { queue.try_recv().ok() } else { None };
             }
-            self.shared.sent.notify_one();
+            self.state.sent.notify_one();
             if let Err(cause) = self.write_all(stream, &wire, &mut finished).await {
                 return cause;
             }
@@ -104,9 +106,9 @@ impl Driver {
                 Ok(count) => count,
                 Err(cause) => {
                     if self.config.tls.is_some() {
-                        // One write by TLS is several to the system, of which the first may have
-                        // gone out.
-                        self.shared.in_flight().written += wire.len() as u64;
+                        // A write by TLS is several writes to the system, and the first of these may
+                        // have succeeded.
+                        self.state.in_flight().written += wire.len() as u64;
                     }
                     return Err(cause);
                 }
@@ -118,9 +120,9 @@ impl Driver {
                 });
             }
             wire = wire.get(count..).unwrap_or_default();
-            // What TLS keeps back may have gone out, so it counts.
+            // Bytes that TLS keeps back count too, because they may have left already.
             let written = {
-                let mut in_flight = self.shared.in_flight();
+                let mut in_flight = self.state.in_flight();
                 in_flight.written += count as u64;
                 in_flight.written
             };
@@ -145,18 +147,18 @@ impl Driver {
         }
     }
 
-    /// Nothing more is to be sent: waits for the last replies, then says END. The reader's
-    /// deadlines bound it.
+    /// Waits for the last replies, then says END, once no further command is to be sent. The
+    /// reader's deadlines bound the wait.
     async fn drain(&self, stream: &mut (impl AsyncWrite + Unpin)) -> LinkError {
         loop {
-            let idle = self.shared.idle.notified();
-            if self.shared.in_flight().waiters.is_empty() {
+            let idle = self.state.idle.notified();
+            if self.state.in_flight().waiters.is_empty() {
                 break;
             }
             idle.await;
         }
         if self.write_all(stream, &Command::End.to_line(), &mut VecDeque::new()).await.is_ok() {
-            // By TLS the other side is told that this is the end, and no accident.
+            // TLS tells the other side that the end is intended.
             let _ = self.within(self.config.write_timeout, stream.shutdown()).await;
         }
         LinkError::ClosedHere
@@ -166,7 +168,7 @@ impl Driver {
     async fn read(&self, mut stream: impl AsyncRead + Unpin, mut buffer: BytesMut) -> LinkError {
         let mut decoder = ReplyDecoder::new(self.config.reply_limit);
         let limit = self.config.read_timeout;
-        // Set anew only where it goes off too early: deadlines only ever move on.
+        // The timer is set anew only where it fires too early: deadlines only ever move on.
         let mut alarm = std::pin::pin!(tokio::time::sleep(limit));
         loop {
             loop {
@@ -183,13 +185,13 @@ impl Driver {
             if buffer.capacity() - buffer.len() < 4 << 10 {
                 buffer.reserve(16 << 10);
             }
-            let due = self.shared.in_flight().waiters.front().map(|waiter| waiter.since + limit);
-            // Reading by poll, not by readiness: a read that did not fill the buffer needs no
-            // second one to learn that there is no more.
+            let due = self.state.in_flight().waiters.front().map(|waiter| waiter.since + limit);
+            // Reading by poll, not by readiness: a read that did not fill the buffer needs no second
+            // read to learn that there are no more bytes.
             let read = tokio::select! {
                 read = stream.read_buf(&mut buffer) => read,
-                // Something was sent where nothing was in flight: there is a deadline now.
-                () = self.shared.sent.notified(), if due.is_none() => continue,
+                // A command was sent while none was in flight: there is a deadline now.
+                () = self.state.sent.notified(), if due.is_none() => continue,
                 () = &mut alarm, if due.is_some() => match due {
                     Some(due) if due > Instant::now() => {
                         alarm.as_mut().reset(due);
@@ -206,27 +208,26 @@ impl Driver {
         }
     }
 
-    /// Hands a reply to the oldest waiter.
+    /// Hands a reply to the oldest waiter. A reply without a waiter breaks the protocol.
     fn deliver(&self, reply: Reply) -> Result<(), LinkError> {
-        let mut in_flight = self.shared.in_flight();
+        let mut in_flight = self.state.in_flight();
         match in_flight.waiters.pop_front() {
             Some(waiter) => {
-                // The next one's time starts now: the server carries out one command after another.
+                // The next reply's deadline is counted from now, because the server carries out one
+                // command after another.
                 if let Some(next) = in_flight.waiters.front_mut() {
                     next.since = Instant::now();
                 }
                 if in_flight.waiters.is_empty() {
-                    self.shared.idle.notify_one();
+                    self.state.idle.notify_one();
                 }
                 drop(in_flight);
                 let _ = waiter.reply.send(Ok(reply));
                 Ok(())
             }
-            // Faktory tells a client that it is one too many after it has welcomed it.
+            // Faktory refuses a client beyond its limit of clients only after the welcome.
             None => Err(match reply {
-                Reply::Error(text) => {
-                    LinkError::Refused(text.strip_prefix("ERR ").map_or(text.clone(), Into::into))
-                }
+                Reply::Error(text) => LinkError::refused(&text),
                 other => LinkError::Unexpected(format!("{other:?} to no command")),
             }),
         }

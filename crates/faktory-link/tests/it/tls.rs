@@ -1,4 +1,4 @@
-//! A work server that speaks TLS: who is trusted, who is not, and what is told.
+//! A work server with TLS: which certificates are trusted, and what the errors say.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faktory_broker::{Broker, BrokerConfig};
-use faktory_link::{Connection, EncodedJob, JobOutcome, LinkConfig, LinkPool, Pusher, Tls};
+use faktory_link::{
+    Connection, EncodedJob, JobOutcome, LinkConfig, LinkError, LinkPool, Pusher, Tls, TlsFault,
+};
 use faktory_wire::{Command, Reply};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -24,7 +26,7 @@ async fn commands_are_pipelined_and_jobs_arrive() {
         assert_eq!(pending.await.unwrap(), Reply::Bulk(Bytes::from_static(b"{}")));
     }
     connection.close().await;
-    // Larger than a record of TLS and what the system takes at once.
+    // Larger than a record of TLS and than what the system takes at once.
     let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
     let large = "x".repeat(100_000);
     let jobs = (500..600).map(|number| {
@@ -44,55 +46,63 @@ fn push(number: u32) -> Vec<u8> {
         .into_bytes()
 }
 
-/// What is told where a connection can't be made.
-async fn failure(link: LinkConfig) -> String {
-    Connection::open(&link, None).await.unwrap_err().to_string()
+/// The error of a connection that cannot be made.
+async fn failure(link: LinkConfig) -> LinkError {
+    Connection::open(&link, None).await.unwrap_err()
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_vouched_for_is_left_and_the_reason_told() {
+async fn a_certificate_that_is_not_trusted_is_refused_and_the_error_names_the_setting() {
     let server = WorkServer::broker_with_tls().await;
     let link = server.link();
     let stranger = Authority::new().link_tls("127.0.0.1");
     let unknown = failure(LinkConfig { tls: Some(stranger), ..link.clone() }).await;
+    assert_eq!(unknown.tls_fault(), Some(TlsFault::UnknownAuthority));
+    let text = unknown.to_string();
     assert!(
-        unknown.starts_with("TLS failed: ")
-            && unknown.contains("UnknownIssuer (FAKTORY_TLS_CA_FILE says"),
-        "{unknown}"
+        text.starts_with("TLS failed: ")
+            && text.contains("UnknownIssuer (FAKTORY_TLS_CA_FILE says"),
+        "{text}"
     );
-    let tls = link.tls.clone().unwrap();
-    let name = failure(LinkConfig {
-        tls: Some(Tls { server_name: "elsewhere.example".try_into().unwrap(), ..tls }),
-        ..link.clone()
-    })
-    .await;
+    let elsewhere =
+        Tls { server_name: "elsewhere.example".try_into().unwrap(), ..link.tls.clone().unwrap() };
+    let name = failure(LinkConfig { tls: Some(elsewhere), ..link }).await;
+    assert_eq!(name.tls_fault(), Some(TlsFault::WrongName));
+    let text = name.to_string();
     assert!(
-        name.contains("elsewhere.example") && name.contains("(FAKTORY_TLS_SERVER_NAME says"),
-        "{name}"
+        text.contains("elsewhere.example") && text.contains("(FAKTORY_TLS_SERVER_NAME says"),
+        "{text}"
     );
-    // Plain to a port that speaks TLS, and the other way round, end soon and say something.
-    let soon = Duration::from_secs(1);
-    let plain = failure(LinkConfig { tls: None, connect_timeout: soon, ..link.clone() }).await;
-    assert!(plain.contains("it is reached by tcp+tls://"), "{plain}");
-    // A password waits for the greeting, and the server for the client's word.
-    let password = Some("secret".into());
-    for patience in [soon, soon * 4] {
-        let silent = failure(LinkConfig {
-            tls: None,
-            password: password.clone(),
-            connect_timeout: patience,
-            ..link.clone()
-        })
-        .await;
-        assert!(silent.contains("one that speaks TLS is reached by tcp+tls://"), "{silent}");
-    }
-    let server = WorkServer::broker().await;
-    let other = failure(LinkConfig { tls: link.tls, connect_timeout: soon, ..server.link() }).await;
-    assert!(other.contains("it is reached by tcp://"), "{other}");
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_a_certificate_is_shown_ours() {
+async fn tls_on_one_side_only_ends_soon_and_the_error_names_the_right_url() {
+    let server = WorkServer::broker_with_tls().await;
+    let link = server.link();
+    let soon = Duration::from_secs(1);
+    let plain = failure(LinkConfig { tls: None, connect_timeout: soon, ..link.clone() }).await;
+    assert!(plain.to_string().contains("it is reached by tcp+tls://"), "{plain}");
+    // With a password, the client waits for the greeting, and the server for the client's bytes.
+    for connect_timeout in [soon, soon * 4] {
+        let password = Some("secret".into());
+        let silent =
+            failure(LinkConfig { tls: None, password, connect_timeout, ..link.clone() }).await;
+        assert!(
+            silent.to_string().contains("a work server with TLS is reached by tcp+tls://"),
+            "{silent}"
+        );
+    }
+    let server = WorkServer::broker().await;
+    let other = failure(LinkConfig { tls: link.tls, connect_timeout: soon, ..server.link() }).await;
+    assert!(
+        other.to_string().contains("a work server without TLS is reached by tcp://"),
+        "{other}"
+    );
+    assert_eq!(other.tls_fault(), None);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_gets_the_clients() {
     let (servers, clients) = (Authority::new(), Authority::new());
     let (certificate, key) = servers.certify("server", &["127.0.0.1"]);
     let chain =
@@ -132,10 +142,10 @@ async fn a_server_that_asks_for_a_certificate_is_shown_ours() {
         Connection::open(&LinkConfig { tls: tls(with), ..link.clone() }, None).await.unwrap();
     assert!(connection.ask(&Command::Info).await.is_ok());
     let without = failure(LinkConfig { tls: tls(builder.with_no_client_auth()), ..link }).await;
-    assert!(
-        without.contains("CertificateRequired (it asks for our certificate: FAKTORY_TLS_CERT_FILE"),
-        "{without}"
-    );
+    assert_eq!(without.tls_fault(), Some(TlsFault::ClientCertificateWanted));
+    let expected = "CertificateRequired (the work server asks for a client certificate: \
+                    FAKTORY_TLS_CERT_FILE and FAKTORY_TLS_KEY_FILE say which)";
+    assert!(without.to_string().contains(expected), "{without}");
     drop(connection);
     broker.stop().await.unwrap();
 }

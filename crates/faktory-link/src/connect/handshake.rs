@@ -1,0 +1,148 @@
+//! The handshake of Faktory's protocol: greeting and HELLO, and an optional probe in the same
+//! write.
+
+use std::io::ErrorKind;
+
+use bytes::BytesMut;
+use faktory_wire::{Command, Greeting, Hello, Reply, ReplyDecoder, password_hash};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::config::{LinkConfig, WorkerIdentity};
+use crate::error::{LinkError, Phase};
+use crate::stream::Stream;
+
+/// Bytes of one reply during the handshake at the most; a greeting has less than a hundred.
+const REPLY_MAX: usize = 16 << 10;
+
+/// The handshake over one stream.
+pub(super) struct Handshake<'a> {
+    pub(super) config: &'a LinkConfig,
+    pub(super) identity: Option<&'a WorkerIdentity>,
+    /// Whether the server is also to answer an empty push (`PUSHB []`), sent together with HELLO.
+    pub(super) probe: bool,
+}
+
+impl Handshake<'_> {
+    /// Carries out the handshake. Sets `heard` once the server has sent anything. Returns the
+    /// stream, and the bytes that came after the handshake.
+    pub(super) async fn run(
+        &self,
+        mut stream: Stream,
+        heard: &mut bool,
+    ) -> Result<(Stream, BytesMut), LinkError> {
+        let mut hello = hello(self.identity);
+        let password = self.config.password.as_deref();
+        // Without a password nothing in the greeting is needed: HELLO goes ahead of the greeting,
+        // which saves a round trip.
+        if password.is_none() {
+            self.send(&mut stream, &hello).await?;
+        }
+        let mut replies = Replies {
+            decoder: ReplyDecoder::new(REPLY_MAX),
+            buffer: BytesMut::with_capacity(4 << 10),
+        };
+        let greeting =
+            replies.next(&mut stream).await.map_err(|error| replies.or_tls(error, &stream));
+        *heard = true;
+        let greeting = match greeting? {
+            Reply::Simple(text) => {
+                Greeting::parse(&text).map_err(|error| LinkError::Unexpected(error.to_string()))?
+            }
+            Reply::Error(text) => return Err(LinkError::refused(&text)),
+            other => return Err(LinkError::Unexpected(format!("{other:?}"))),
+        };
+        match (greeting.salt, password) {
+            (Some(_), None) => return Err(LinkError::PasswordNeeded),
+            (Some(salt), Some(password)) => {
+                let iterations = greeting.iterations.unwrap_or(1);
+                hello.pwdhash = Some(hash(password.to_owned(), salt, iterations).await?);
+                self.send(&mut stream, &hello).await?;
+            }
+            (None, Some(_)) => self.send(&mut stream, &hello).await?,
+            (None, None) => {}
+        }
+        match replies.next(&mut stream).await? {
+            Reply::Simple(_) => {}
+            Reply::Error(text) => return Err(LinkError::refused(&text)),
+            other => return Err(LinkError::Unexpected(format!("{other:?}"))),
+        }
+        if self.probe {
+            match replies.next(&mut stream).await? {
+                Reply::Bulk(_) => {}
+                Reply::Error(text) => return Err(LinkError::refused(&text)),
+                other => return Err(LinkError::Unexpected(format!("{other:?} to an empty push"))),
+            }
+        }
+        Ok((stream, replies.buffer))
+    }
+
+    /// Sends HELLO, and the probe with it.
+    async fn send(&self, stream: &mut Stream, hello: &Hello) -> Result<(), LinkError> {
+        let mut lines = Vec::new();
+        hello.encode(&mut lines);
+        if self.probe {
+            lines.extend(Command::PushBulk(Vec::new()).to_line());
+        }
+        stream.write_all(&lines).await.map_err(failed)?;
+        // TLS may keep bytes back until then.
+        stream.flush().await.map_err(failed)
+    }
+}
+
+fn failed(source: std::io::Error) -> LinkError {
+    LinkError::Io { phase: Phase::Handshake, source }
+}
+
+/// Hashes the password. That takes milliseconds, so it does not run on a thread that serves others.
+async fn hash(password: String, salt: String, iterations: u32) -> Result<String, LinkError> {
+    tokio::task::spawn_blocking(move || password_hash(&password, &salt, iterations))
+        .await
+        .map_err(|error| LinkError::Unexpected(error.to_string()))
+}
+
+fn hello(identity: Option<&WorkerIdentity>) -> Hello {
+    let mut hello = Hello { v: 2, ..Hello::default() };
+    if let Some(identity) = identity {
+        hello.wid = Some(identity.wid.clone());
+        hello.hostname = Some(identity.hostname.clone());
+        hello.pid = Some(std::process::id().into());
+        hello.labels = Some(identity.labels.clone());
+    }
+    hello
+}
+
+/// The server's replies during the handshake.
+struct Replies {
+    decoder: ReplyDecoder,
+    buffer: BytesMut,
+}
+
+impl Replies {
+    async fn next(&mut self, stream: &mut Stream) -> Result<Reply, LinkError> {
+        loop {
+            if let Some(reply) = self.decoder.decode(&mut self.buffer)? {
+                return Ok(reply);
+            }
+            if stream.read_buf(&mut self.buffer).await.map_err(failed)? == 0 {
+                return Err(LinkError::Closed(Phase::Handshake));
+            }
+        }
+    }
+
+    /// The error that says so where a server with TLS was reached without TLS. Such a server sends
+    /// an alert, or closes the connection.
+    fn or_tls(&self, error: LinkError, stream: &Stream) -> LinkError {
+        /// The first byte of an alert and of a handshake (RFC 8446, 5.1).
+        const RECORDS: [u8; 2] = [21, 22];
+        let is_closed = match &error {
+            LinkError::Closed(_) => true,
+            LinkError::Io { source, .. } => source.kind() == ErrorKind::ConnectionReset,
+            _ => false,
+        };
+        match (stream, self.buffer.first()) {
+            (Stream::Plain(_), Some(first)) if RECORDS.contains(first) => LinkError::SpeaksTls,
+            (Stream::Plain(_), None) if is_closed => LinkError::NoGreeting,
+            _ => error,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The faults of TLS that a setting can cure: what they are, and which setting it is.
+
+use std::io;
+
+use tokio_rustls::rustls::{AlertDescription as Alert, CertificateError, Error};
+
+use crate::config::SettingNames;
+
+/// A fault of TLS that a setting can cure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsFault {
+    /// No trusted authority has issued the server's certificate.
+    UnknownAuthority,
+    /// The server's certificate is for another name.
+    WrongName,
+    /// The server asks for a certificate of the client.
+    ClientCertificateWanted,
+}
+
+impl TlsFault {
+    /// The fault behind an error of the system; `None` for any other error.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref::<Error>()? {
+            Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                Some(Self::UnknownAuthority)
+            }
+            Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => Some(Self::WrongName),
+            Error::AlertReceived(Alert::CertificateRequired) => Some(Self::ClientCertificateWanted),
+            _ => None,
+        }
+    }
+
+    /// The advice for a person: the setting that cures the fault.
+    pub(crate) fn advice(self, names: &SettingNames) -> String {
+        match self {
+            Self::UnknownAuthority => {
+                format!("{} says which authorities are trusted", names.tls_authorities)
+            }
+            Self::WrongName => format!(
+                "{} says for which name the certificate must be, where that is not the URL's host",
+                names.tls_server_name
+            ),
+            Self::ClientCertificateWanted => format!(
+                "the work server asks for a client certificate: {} and {} say which",
+                names.tls_certificate, names.tls_key
+            ),
+        }
+    }
+}
