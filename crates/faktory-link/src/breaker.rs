@@ -1,5 +1,5 @@
-//! The circuit breaker: after several failures of the link one after another, no command is sent for
-//! a while except one probe at a time.
+//! The circuit breaker: after several failures of the link one after another, no command is sent
+//! for a while except one probe at a time.
 //!
 //! This breaker is our own, because no widely used crate lets exactly one probe through and refuses
 //! everything else at once. It needs little more than a counter and a point in time.

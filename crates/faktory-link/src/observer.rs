@@ -19,7 +19,8 @@ pub struct CommandTimes {
     pub bytes: usize,
     /// From the arrival of the first job until a connection was free.
     pub waited: Duration,
-    /// On the network, both ways: the recent minimum of the round trips of TCP's handshakes, or less.
+    /// On the network, both ways: the shortest round trip of a TCP handshake (which slowly gives
+    /// way to longer ones), or less.
     pub on_the_way: Duration,
     /// The rest: in the server, and in the further round trips that the size of the push takes.
     pub in_server: Duration,

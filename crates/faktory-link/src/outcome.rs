@@ -49,7 +49,8 @@ pub enum JobOutcome {
     Stored,
     /// The work server refuses this job, with the server's reason; the job is not stored.
     Rejected(String),
-    /// The work server refuses all jobs at present, with the server's reason; the job is not stored.
+    /// The work server refuses all jobs at present, with the server's reason; the job is not
+    /// stored.
     ServerRefuses(String),
     /// The job was sent, and no reply says whether it is stored; with the details that are known.
     Unknown(String),

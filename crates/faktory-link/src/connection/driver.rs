@@ -106,8 +106,8 @@ impl Driver {
                 Ok(count) => count,
                 Err(cause) => {
                     if self.config.tls.is_some() {
-                        // A write by TLS is several writes to the system, and the first of these may
-                        // have succeeded.
+                        // A write by TLS is several writes to the system, and the first of
+                        // these may have succeeded.
                         self.state.in_flight().written += wire.len() as u64;
                     }
                     return Err(cause);
@@ -186,8 +186,8 @@ impl Driver {
                 buffer.reserve(16 << 10);
             }
             let due = self.state.in_flight().waiters.front().map(|waiter| waiter.since + limit);
-            // Reading by poll, not by readiness: a read that did not fill the buffer needs no second
-            // read to learn that there are no more bytes.
+            // Reading by poll, not by readiness: a read that did not fill the buffer needs no
+            // second read to learn that there are no more bytes.
             let read = tokio::select! {
                 read = stream.read_buf(&mut buffer) => read,
                 // A command was sent while none was in flight: there is a deadline now.

@@ -1,4 +1,4 @@
-//! The link against the broker, and a Faktory where there is one.
+//! The link against the broker, and against a Faktory where one is configured.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn job(number: usize) -> EncodedJob {
 }
 
 #[tokio::test]
-async fn many_callers_at_once_are_all_stored_exactly_once() {
+async fn jobs_of_many_callers_are_each_stored_exactly_once() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
@@ -35,7 +35,7 @@ async fn a_large_batch_keeps_the_order_of_its_outcomes() {
         let server = WorkServer::start(kind).await;
         let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
         let mut jobs: Vec<EncodedJob> = (0..3000).map(job).collect();
-        // Two that the server refuses, far apart.
+        // Two jobs that the server refuses, far apart.
         for index in [7, 2500] {
             let refused = jobs.get_mut(index).unwrap();
             refused.json =
@@ -82,7 +82,7 @@ async fn after_a_burst_every_connection_is_back_in_the_pool() {
     let pusher = Pusher::new(pool.clone());
     let deadline = Instant::now() + Duration::from_secs(60);
     for round in 0..20 {
-        // Large enough for many commands, each of which waits for a connection.
+        // Enough jobs for many commands, each of which waits for a connection.
         let pushes = (0..30).map(|caller| {
             pusher
                 .push((0..250).map(|n| job(round * 10_000 + caller * 300 + n)).collect(), deadline)
@@ -90,7 +90,7 @@ async fn after_a_burst_every_connection_is_back_in_the_pool() {
         for outcomes in join_all(pushes).await {
             assert!(outcomes.iter().all(|outcome| *outcome == JobOutcome::Stored));
         }
-        // All at once: none is kept by a pusher that has nothing to send.
+        // A pusher with nothing to send keeps no connection.
         assert_eq!(pool.warm_up(2).await, 2, "round {round}");
     }
 }

@@ -3,5 +3,7 @@
 
 mod broker;
 mod pipelining;
+mod push;
 mod quirks;
+mod replies;
 mod tls;

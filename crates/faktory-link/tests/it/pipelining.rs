@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 #[tokio::test]
-async fn a_hundred_commands_are_on_the_way_before_the_first_reply() {
-    // Withholds every reply until it has read 100 separate commands, then answers each with its own
-    // id.
+async fn a_hundred_commands_are_sent_before_the_first_reply() {
+    // The server withholds every reply until it has read 100 separate commands, then answers each
+    // with its own id.
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         let mut ids = Vec::new();
@@ -48,7 +48,7 @@ async fn a_full_window_pushes_back_and_opens_with_the_replies() {
     let read = Arc::new(AtomicUsize::new(0));
     let replies = Arc::new(Semaphore::new(0));
     let (count, allowed) = (Arc::clone(&read), Arc::clone(&replies));
-    // Reads what comes, and answers only when it is allowed to.
+    // The server reads every command, and answers only when the test allows a reply.
     let server = Quirky::start(move |_, mut session| {
         let (count, allowed) = (Arc::clone(&count), Arc::clone(&allowed));
         async move {
@@ -84,7 +84,7 @@ async fn a_full_window_pushes_back_and_opens_with_the_replies() {
             (read.load(Ordering::SeqCst) == expected).then_some(())
         })
         .await;
-        // Were there no window, all twelve would be there by now.
+        // Without a window, all twelve commands would have arrived by now.
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(read.load(Ordering::SeqCst), expected);
         replies.add_permits(2);
@@ -94,7 +94,7 @@ async fn a_full_window_pushes_back_and_opens_with_the_replies() {
 }
 
 #[tokio::test]
-async fn lines_that_belong_together_never_wait_for_each_other() {
+async fn callers_that_send_several_lines_together_never_block_each_other() {
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         session.take_everything().await;
@@ -102,7 +102,7 @@ async fn lines_that_belong_together_never_wait_for_each_other() {
     .await;
     let config = LinkConfig { window_commands: 4, window_bytes: 1000, ..server.link() };
     let connection = Arc::new(Connection::open(&config, None).await.unwrap());
-    // More bytes than the window has, and several callers who each need most of it.
+    // More bytes than the window has, and several callers that each need most of the window.
     let line = || Command::Ack("x".repeat(700)).to_line();
     let mut sending = JoinSet::new();
     for _ in 0..8 {
@@ -118,7 +118,7 @@ async fn lines_that_belong_together_never_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_reply_that_nobody_waits_for_any_more_goes_to_nobody_else() {
+async fn the_reply_to_a_dropped_command_goes_to_no_other_caller() {
     let server = Quirky::start(|_, mut session| async move {
         session.welcome().await;
         while let Some(line) = session.line().await {
