@@ -14,44 +14,45 @@ use faktory_wire::{Job, RawJson};
 use serde_json::value::RawValue;
 use zstd::bulk::Compressor;
 
-/// Args are compressed up to this size, and no more is ever unpacked: what a frame that promises
-/// less holds beyond it is not looked at.
+/// The largest args that are compressed or unpacked. The size that `wf` promises bounds the
+/// unpacking too, so that a frame with more than that is never unpacked in full.
 pub const UNPACKED_BYTES_MAX: usize = 64 << 20;
 
 const ENCODING: &str = "zstd-base64";
-/// zstd's own default: from 3 to 19, the corpus shrinks by another 1 to 5 % of its size only, at
-/// many times the processor time.
+/// The compression level, zstd's own default: with 19 instead of 3, the corpus shrinks by only
+/// another 1 to 5 % of its size, at many times the processor time.
 const LEVEL: i32 = 3;
-/// Memory that a frame may ask for, as a power of two: 8 MiB, as RFC 9659 has it for HTTP.
+/// The memory that a frame may ask for, as a power of two: 8 MiB, the bound of RFC 9659 for HTTP.
 const WINDOW_LOG_MAX: u32 = 23;
 
-/// Args and custom of one job in compressed form.
+/// The args and custom of one job in compressed form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compressed {
-    /// The args, packed.
+    /// The compressed args.
     pub args: RawJson,
-    /// The caller's object, with ours.
+    /// The client's own object, with the member `wf`.
     pub custom: RawJson,
 }
 
-/// Why a job's args can't be unpacked.
+/// The reason why a job's args cannot be unpacked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnpackError {
-    /// Another version may know this form.
+    /// The form is not known here; another version may know it.
     #[error("{0}")]
     Unknown(String),
-    /// The form is known, and what is in it is broken, or too large.
+    /// The form is known, and the args in it are broken or too large.
     #[error("{0}")]
     Broken(String),
 }
 
-/// Compresses args; `custom` is the caller's own object, without a member `wf`. `None` where that
-/// would save nothing, or where they are larger than [`UNPACKED_BYTES_MAX`].
+/// Compresses args; `custom` is the client's own object, without a member `wf`. `None` where
+/// compression would save nothing, or the args are larger than [`UNPACKED_BYTES_MAX`].
 #[must_use]
 pub fn compress(args: &RawJson, custom: Option<&RawJson>) -> Option<Compressed> {
     thread_local! {
-        // Its tables take a megabyte, and are made once for each thread.
-        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL).ok());
+        // The tables of a compressor take a megabyte, and are made once for each thread.
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> =
+            RefCell::new(Compressor::new(LEVEL).ok());
     }
     let json = args.get();
     if json.len() > UNPACKED_BYTES_MAX {
@@ -65,7 +66,7 @@ pub fn compress(args: &RawJson, custom: Option<&RawJson>) -> Option<Compressed> 
         Some(members) if members.trim_start() != "}" => format!("{{{wf},{members}"),
         _ => format!("{{{wf}}}"),
     };
-    // Before the string is made: most of what is too small to save anything ends here.
+    // The size is known before the string is made: most args that are too small end here.
     let after = frame.len().div_ceil(3) * 4
         + "[\"\"]".len()
         + custom.len()
@@ -76,14 +77,14 @@ pub fn compress(args: &RawJson, custom: Option<&RawJson>) -> Option<Compressed> 
     })
 }
 
-/// Puts a job's args back as they were posted, and takes `wf` out of its `custom`; a job without
-/// `wf` stays as it is.
+/// Unpacks a job's args, and takes `wf` out of the job's `custom`. A job without `wf` is left as it
+/// is.
 ///
 /// # Errors
-/// Where `wf` is of a form that is not known here, or its args are broken or too large; the job is
-/// left as it was.
+/// Where `wf` has a form that is not known here, or the args are broken or too large. The job is
+/// then left as it was.
 pub fn unpack(job: &mut Job) -> Result<(), UnpackError> {
-    // Only `wf` is read: what else a caller keeps in custom need not make sense to us.
+    // Only `wf` is read: the other members of custom are the client's own.
     let Some(custom) = &job.custom else { return Ok(()) };
     let Ok(mut members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(custom.get()) else {
         return Ok(());
@@ -98,7 +99,7 @@ pub fn unpack(job: &mut Job) -> Result<(), UnpackError> {
     Ok(())
 }
 
-/// The size that the envelope promises; `None` where it says of no encoding.
+/// The size of the args that `wf` promises; `None` where `wf` names no encoding.
 fn promised(wf: &RawValue) -> Result<Option<usize>, UnpackError> {
     let unknown = |what: String| UnpackError::Unknown(format!("this worker does not know {what}"));
     let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(wf.get()) else {
@@ -140,21 +141,20 @@ fn promised(wf: &RawValue) -> Result<Option<usize>, UnpackError> {
     }
 }
 
-/// Unpacks args of exactly so many bytes; the error reads after "the compressed args".
+/// Unpacks args of exactly so many bytes. The error continues the words "the compressed args".
 fn unpacked(args: &str, bytes: usize) -> Result<RawJson, String> {
     if bytes > UNPACKED_BYTES_MAX {
-        return Err(format!(
-            "would have {bytes} bytes; {UNPACKED_BYTES_MAX} are accepted at the most"
-        ));
+        return Err(format!("would have {bytes} bytes; at most {UNPACKED_BYTES_MAX} are accepted"));
     }
     let [text] =
         serde_json::from_str::<[&str; 1]>(args).map_err(|_| "are not one string".to_owned())?;
     let frame = BASE64.decode(text).map_err(|error| format!("are not base64: {error}"))?;
-    let broken = |error: std::io::Error| format!("are no zstd frame: {error}");
+    let broken = |error: std::io::Error| format!("are not a zstd frame: {error}");
     let mut decoder =
         zstd::stream::read::Decoder::with_buffer(frame.as_slice()).map_err(broken)?.single_frame();
     decoder.window_log_max(WINDOW_LOG_MAX).map_err(broken)?;
-    // Memory grows with what is really there, and one byte more than promised is enough to know.
+    // Memory grows with the bytes that really come, and the first byte beyond the promised size
+    // ends the unpacking.
     let mut json = Vec::new();
     decoder.take(bytes as u64 + 1).read_to_end(&mut json).map_err(broken)?;
     if json.len() != bytes {
@@ -163,7 +163,7 @@ fn unpacked(args: &str, bytes: usize) -> Result<RawJson, String> {
     }
     let json = String::from_utf8(json).map_err(|_| "are not UTF-8".to_owned())?;
     let json = RawJson::parse(&json).map_err(|error| format!("are {error}"))?;
-    if json.get().starts_with('[') { Ok(json) } else { Err("are no JSON array".into()) }
+    if json.get().starts_with('[') { Ok(json) } else { Err("are not a JSON array".into()) }
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_unpacked_the_same_beside_the_callers_own_custom() {
+    fn compressed_args_are_unpacked_unchanged_beside_the_clients_own_custom() {
         let args = format!("[{}1.0]", "9007199254740993,\"\\ud800\",".repeat(100));
         for own in [None, Some("{}"), Some(r#"{"a":1,"traceparent":"x"}"#)] {
             let custom = own.map(|own| RawJson::parse(own).unwrap());
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_become_smaller_is_left_alone() {
+    fn args_that_would_not_become_smaller_are_not_compressed() {
         assert_eq!(compress(&RawJson::parse("[1,2]").unwrap(), None), None);
         assert_eq!(
             compress(&RawJson::parse(&format!("[\"{}\"]", BASE64.encode([7; 30]))).unwrap(), None),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_without_an_encoding_changes_nothing() {
+    fn a_job_without_an_encoding_stays_as_it_is() {
         for custom in ["{}", r#"{"k":1}"#, r#"{"wf":{"v":1},"x":1e999}"#] {
             let mut job = job("[1]", custom);
             let before = job.clone();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_that_is_not_known_is_told() {
+    fn an_unknown_form_is_an_error_that_names_what_is_unknown() {
         let many = format!(
             "{{{}\"wf\":{{\"v\":2}}}}",
             (0..300).map(|number| format!("\"m{number}\":1,")).collect::<String>()
@@ -249,12 +249,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_by_its_size_and_not_unpacked_beyond_what_it_promises() {
+    fn a_compression_bomb_is_not_unpacked_beyond_its_promised_size() {
         let zeros = vec![b' '; UNPACKED_BYTES_MAX + 1];
         assert!(error(packed(&zeros, 1000)).contains("have more bytes instead of the 1000"));
         assert!(
-            error(packed(&zeros, UNPACKED_BYTES_MAX + 1))
-                .contains("67108864 are accepted at the most")
+            error(packed(&zeros, UNPACKED_BYTES_MAX + 1)).contains("at most 67108864 are accepted")
         );
         assert!(error(packed(b"[1]", 10)).contains("have 3 bytes instead of the 10"));
         // A frame that asks for 128 MiB of memory.
@@ -264,20 +263,20 @@ mod tests {
         let frame = BASE64.encode(encoder.finish().unwrap());
         let job =
             job(&format!("[\"{frame}\"]"), r#"{"wf":{"v":1,"encoding":"zstd-base64","bytes":3}}"#);
-        assert!(error(job).contains("no zstd frame"));
+        assert!(error(job).contains("not a zstd frame"));
     }
 
     #[test]
-    fn what_is_broken_is_told() {
+    fn broken_args_are_an_error_that_names_the_fault() {
         let wf = r#"{"wf":{"v":1,"encoding":"zstd-base64","bytes":3}}"#;
         for (job, expected) in [
             (job("[1]", wf), "are not one string"),
             (job(r#"["a","b"]"#, wf), "are not one string"),
             (job(r#"["?"]"#, wf), "are not base64"),
-            (job(r#"["YWJj"]"#, wf), "are no zstd frame"),
-            (job(r#"[""]"#, wf), "are no zstd frame"),
+            (job(r#"["YWJj"]"#, wf), "are not a zstd frame"),
+            (job(r#"[""]"#, wf), "are not a zstd frame"),
             (packed(b"[1,", 3), "not valid JSON"),
-            (packed(b"{} ", 3), "are no JSON array"),
+            (packed(b"{} ", 3), "are not a JSON array"),
             (packed(b"\xff\xff\xff", 3), "are not UTF-8"),
             (job("[1]", r#"{"wf":{"v":1,"encoding":"zstd-base64"}}"#), "custom.wf.bytes"),
             (

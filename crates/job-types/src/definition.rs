@@ -1,4 +1,4 @@
-//! What makes a typed job: its name, its members, how they become args, and its pure run.
+//! The definition of a typed job: its name, its members, how members become args, and its pure run.
 
 use faktory_wire::RawJson;
 use serde_json::value::RawValue;
@@ -10,13 +10,13 @@ use crate::run_error::RunError;
 
 /// A type that a member of a typed job can have.
 pub trait Argument: Sized {
-    /// What is accepted, for people: reads after "must be".
+    /// The accepted values, for people; the text continues the words "must be".
     const ACCEPTS: &'static str;
 
-    /// Reads JSON text; `None` where it is something else.
+    /// Reads a value from JSON text; `None` where the text is not such a value.
     fn from_json(json: &str) -> Option<Self>;
 
-    /// Appends JSON text.
+    /// Appends the value as JSON text.
     fn write_json(&self, out: &mut Vec<u8>);
 }
 
@@ -31,7 +31,7 @@ macro_rules! argument {
 
             fn write_json(&self, out: &mut Vec<u8>) {
                 let begin = out.len();
-                // Of these types every value can be written.
+                // Every value of these types can be written.
                 if serde_json::to_writer(&mut *out, self).is_err() {
                     out.truncate(begin);
                     out.extend_from_slice(b"null");
@@ -49,12 +49,12 @@ argument! {
     u64: "a whole number of 0 or more that fits 64 bits",
 }
 
-/// One member of a typed job, as declared.
+/// A member of a typed job, as declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemberInfo {
-    /// Its name.
+    /// The member's name.
     pub name: &'static str,
-    /// What it accepts.
+    /// The accepted values, for people.
     pub accepts: &'static str,
 }
 
@@ -65,21 +65,22 @@ pub trait JobDefinition: Sized {
     /// The members, in the order in which they become args.
     const MEMBERS: &'static [MemberInfo];
 
-    /// Takes the members out of what was posted; `None` where one has a fault, which `values`
-    /// keeps.
+    /// Takes the members out of the posted ones; `None` where a member has a fault, which `values`
+    /// then holds.
     fn from_members(values: &mut MemberValues<'_>) -> Option<Self>;
 
     /// Reads positional args.
     ///
     /// # Errors
-    /// For good, where they are not what the job takes.
+    /// For good, where the job does not take these args.
     fn from_args(args: &str) -> Result<Self, RunError>;
 
     /// The args, in the declared order.
     fn to_args(&self) -> RawJson;
 }
 
-/// What a typed job does. Pure: whatever it needs from outside belongs into a worker's own handler.
+/// The run of a typed job. A run is a pure function: a job that needs more than its args belongs in
+/// a handler of a worker's own.
 pub trait RunJob: JobDefinition {
     /// Runs the job and returns its result, for the worker's log.
     ///
@@ -88,7 +89,7 @@ pub trait RunJob: JobDefinition {
     fn run(self) -> Result<String, RunError>;
 }
 
-/// A typed job without its Rust type, as it stands in the registry.
+/// The definition of a typed job without its Rust type, for the registry.
 #[derive(Clone, Copy)]
 pub struct Definition {
     operation: &'static str,
@@ -121,10 +122,10 @@ impl Definition {
         self.members
     }
 
-    /// Runs the job with args as they came over the wire.
+    /// Runs the job with args in their wire form.
     ///
     /// # Errors
-    /// Retryable, or for good: args that the job does not take are.
+    /// Retryable, or for good; args that the job does not take fail for good.
     pub fn run(&self, args: &str) -> Result<String, RunError> {
         (self.run)(args)
     }
@@ -143,7 +144,7 @@ impl std::fmt::Debug for Definition {
     }
 }
 
-/// The members of a posted job that are its own, and the faults found in them.
+/// The members of a posted job that are not options, and the faults found in them.
 #[derive(Debug, Default)]
 pub struct MemberValues<'a> {
     pub(crate) values: Vec<(&'a str, &'a RawValue)>,
@@ -151,8 +152,8 @@ pub struct MemberValues<'a> {
 }
 
 impl MemberValues<'_> {
-    /// Takes a member out; `None`, with the fault noted, where it is missing or not what it must
-    /// be.
+    /// Takes the value of a member; `None` where the member is missing or its value is not
+    /// accepted, which is then among the faults.
     pub fn take<T: Argument>(&mut self, name: &str) -> Option<T> {
         let Some(position) = self.values.iter().position(|(member, _)| *member == name) else {
             let detail = format!("{name} is missing; it must be {}", T::ACCEPTS);
@@ -169,10 +170,10 @@ impl MemberValues<'_> {
     }
 }
 
-/// Cuts positional args into as many values as the job has members.
+/// Divides positional args into as many values as the job has members.
 ///
 /// # Errors
-/// For good, where they are no array or another number.
+/// For good, where the args are not an array, or not as many.
 pub fn positional<const N: usize>(args: &str) -> Result<[&RawValue; N], RunError> {
     let values: Vec<&RawValue> = serde_json::from_str(args)
         .map_err(|_| RunError::for_good("invalid_args", "args are not an array"))?;
@@ -182,10 +183,10 @@ pub fn positional<const N: usize>(args: &str) -> Result<[&RawValue; N], RunError
         .map_err(|_| RunError::for_good("invalid_args", format!("expected {N} args, got {count}")))
 }
 
-/// Appends one positional arg as JSON text.
+/// A function that appends one positional arg as JSON text.
 pub type WriteArg<'a> = &'a dyn Fn(&mut Vec<u8>);
 
-/// Puts positional args together.
+/// The positional args that these functions write.
 #[must_use]
 pub fn args_of(writers: &[WriteArg<'_>]) -> RawJson {
     let mut json = Vec::with_capacity(2 + 16 * writers.len());
@@ -200,12 +201,17 @@ pub fn args_of(writers: &[WriteArg<'_>]) -> RawJson {
     RawJson::from_checked(String::from_utf8(json).unwrap_or_else(|_| "[]".into()))
 }
 
-/// Makes a typed job of its members: a struct, and how it is read from what was posted and from the
-/// wire. Each member's type is an [`Argument`](crate::Argument). See the crate's page for an
-/// example.
+/// Defines a typed job by its members: the struct, and how it is read from a posted job and from
+/// the wire form. The type of each member must be an [`Argument`](crate::Argument). See the crate's
+/// page for an example.
 #[macro_export]
 macro_rules! define_job {
-    ($(#[$doc:meta])* $vis:vis struct $name:ident = $operation:literal { $($(#[$member_doc:meta])* $member:ident: $type:ty),+ $(,)? }) => {
+    (
+        $(#[$doc:meta])*
+        $vis:vis struct $name:ident = $operation:literal {
+            $($(#[$member_doc:meta])* $member:ident: $type:ty),+ $(,)?
+        }
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
         $vis struct $name {
@@ -219,11 +225,14 @@ macro_rules! define_job {
         impl $crate::JobDefinition for $name {
             const OPERATION: &'static str = $operation;
             const MEMBERS: &'static [$crate::MemberInfo] = &[
-                $($crate::MemberInfo { name: stringify!($member), accepts: <$type as $crate::Argument>::ACCEPTS },)+
+                $($crate::MemberInfo {
+                    name: stringify!($member),
+                    accepts: <$type as $crate::Argument>::ACCEPTS,
+                },)+
             ];
 
             fn from_members(values: &mut $crate::MemberValues<'_>) -> Option<Self> {
-                // All are taken before any is used, so that every fault is found.
+                // All members are taken before any is used, so that every fault is found.
                 $(let $member = values.take(stringify!($member));)+
                 Some(Self { $($member: $member?,)+ })
             }
@@ -231,10 +240,12 @@ macro_rules! define_job {
             fn from_args(args: &str) -> Result<Self, $crate::RunError> {
                 let [$($member),+] = $crate::positional(args)?;
                 $(
-                    let $member = <$type as $crate::Argument>::from_json($member.get()).ok_or_else(|| {
-                        let accepts = <$type as $crate::Argument>::ACCEPTS;
-                        $crate::RunError::for_good("invalid_args", format!(concat!(stringify!($member), " must be {}"), accepts))
-                    })?;
+                    let $member = <$type as $crate::Argument>::from_json($member.get())
+                        .ok_or_else(|| {
+                            let accepts = <$type as $crate::Argument>::ACCEPTS;
+                            let message = format!("{} must be {accepts}", stringify!($member));
+                            $crate::RunError::for_good("invalid_args", message)
+                        })?;
                 )+
                 Ok(Self { $($member,)+ })
             }

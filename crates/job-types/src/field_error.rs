@@ -1,19 +1,19 @@
-//! One fault in a job, as told to a person and to a program.
+//! The faults of a posted job, for people and for programs.
 
 use std::fmt;
 
-/// What is wrong, as a word that stays the same.
+/// The kind of a fault, as a stable word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// The job is no JSON object.
+    /// The job is not a JSON object.
     NotAnObject,
-    /// A member that no job, or not this job, has.
+    /// A member that this job, or any job, does not have.
     UnknownField,
-    /// A member that stands twice.
+    /// A member that appears twice.
     DuplicateField,
     /// A member that is null.
     NullField,
-    /// A member that must be there.
+    /// A required member that is missing.
     MissingField,
     /// A member of another JSON type, or outside its range.
     InvalidValue,
@@ -27,7 +27,7 @@ pub enum Code {
     InvalidJobId,
     /// The same id twice in one batch.
     DuplicateJobId,
-    /// A time that is none, or too far away.
+    /// A time that is not valid, or too late.
     InvalidAt,
     /// A number that Faktory would change.
     NumberNotExact,
@@ -35,14 +35,14 @@ pub enum Code {
     TooDeep,
     /// Half of a surrogate pair in a string.
     LoneSurrogate,
-    /// A member of `custom` that is ours.
+    /// A member of `custom` that is reserved for Work Factory.
     ReservedField,
-    /// A queue that would be one too many for the service.
+    /// A queue beyond the number of queues that the service accepts.
     TooManyQueues,
 }
 
 impl Code {
-    /// The word.
+    /// The word, as answers show it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -73,14 +73,14 @@ impl fmt::Display for Code {
     }
 }
 
-/// One fault: where, what, and what would be accepted.
+/// One fault of a posted job: where it is, its kind, and what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// JSON pointer (RFC 6901) to the member.
+    /// The JSON pointer (RFC 6901) to the member.
     pub pointer: String,
-    /// What is wrong.
+    /// The kind of the fault.
     pub code: Code,
-    /// For a person: what is wrong and what is accepted.
+    /// The detail for a person: what is wrong and what is accepted.
     pub detail: String,
 }
 
@@ -100,7 +100,7 @@ impl FieldError {
     }
 }
 
-/// The pointer to a member, escaped; a name can be long, a pointer need not.
+/// The escaped pointer to a member. A long name is cut, because a pointer need not be long.
 fn pointer_to(member: &str) -> String {
     let shown: String = member.chars().take(100).collect();
     format!("/{}", shown.replace('~', "~0").replace('/', "~1"))

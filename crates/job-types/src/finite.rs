@@ -1,4 +1,4 @@
-//! A number that is one: finite, and written as short as it can be.
+//! Finite numbers, written as short as possible.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Finite(f64);
 
-/// Below this every whole number is exact (2^53).
+/// Up to this number (2^53) every whole number is exact.
 const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
 impl Finite {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_a_person_would() {
+    fn numbers_are_written_in_their_shortest_form() {
         for (value, text) in [
             (3.0, "3"),
             (-0.0, "-0.0"),

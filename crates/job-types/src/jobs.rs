@@ -1,5 +1,5 @@
-//! The typed jobs, one file each, and their registry: a new one is its file in `jobs/` and one line
-//! here.
+//! The typed jobs, one file each, and their registry. A new typed job is a file in `jobs/` and one
+//! line here.
 
 use crate::definition::Definition;
 use crate::finite::Finite;
@@ -25,11 +25,14 @@ jobs! {
     divide::Divide,
 }
 
-/// A result that is no finite number can't become one by trying again.
+/// The text of a result. A result that is not a finite number fails the job for good, because
+/// another run would have the same result.
 fn finite(result: f64) -> Result<String, RunError> {
     match Finite::new(result) {
         Some(result) => Ok(result.to_string()),
-        None if result.is_nan() => Err(RunError::for_good("undefined", "the result is no number")),
+        None if result.is_nan() => {
+            Err(RunError::for_good("undefined", "the result is not a number"))
+        }
         None => Err(RunError::for_good(
             "overflow",
             "the result is too large for a 64-bit floating-point number",
@@ -46,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn each_operation_computes() {
+    fn each_operation_computes_its_result() {
         assert_eq!(run("add", "[1,2]").unwrap(), "3");
         assert_eq!(run("subtract", "[1,2.5]").unwrap(), "-1.5");
         assert_eq!(run("multiply", "[3, 4]").unwrap(), "12");
@@ -54,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_work_fails_for_good() {
+    fn jobs_that_can_never_succeed_fail_for_good() {
         for (operation, args, errtype) in [
             ("divide", "[1,0]", "division_by_zero"),
             ("divide", "[1,-0.0]", "division_by_zero"),

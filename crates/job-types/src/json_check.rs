@@ -1,15 +1,16 @@
-//! What raw JSON must be to survive the way through Faktory: its numbers exact, its nesting
-//! bounded, its strings whole; and white space outside strings is removed on the way.
+//! The check of raw JSON for what Faktory would change or refuse: numbers must be exact, nesting
+//! bounded, and strings without half a surrogate pair. The check also removes white space outside
+//! of strings.
 
 use std::borrow::Cow;
 
 use crate::field_error::{Code, FieldError};
 
-/// Arrays and objects inside each other, the outermost counted.
+/// Levels of arrays and objects inside each other, the outermost included.
 pub const NESTING_MAX: usize = 64;
 
-/// Checks JSON text that is known to be valid, and returns it without white space between its
-/// tokens: itself, where there is none. `member` is where it stands.
+/// Checks JSON text that is known to be valid, and returns the text without white space between its
+/// tokens; borrowed where there is none. `member` is the member that holds the text.
 pub(crate) fn check<'a>(json: &'a str, member: &str) -> Result<Cow<'a, str>, FieldError> {
     let mut scan = Scan { json, at: 0, depth: 0, kept: String::new(), kept_to: 0, member };
     scan.run()?;
@@ -24,7 +25,7 @@ struct Scan<'a, 'm> {
     json: &'a str,
     at: usize,
     depth: usize,
-    /// The text up to `kept_to`, without its white space.
+    /// The text before `kept_to`, without its white space.
     kept: String,
     kept_to: usize,
     member: &'m str,
@@ -35,7 +36,7 @@ impl<'a> Scan<'a, '_> {
         self.json.as_bytes().get(self.at).copied()
     }
 
-    /// Moves to `end` and returns what was passed over.
+    /// Moves to `end` and returns the text in between.
     fn take_to(&mut self, end: usize) -> &'a str {
         let token = self.json.get(self.at..end).unwrap_or_default();
         self.at = end.max(self.at + 1);
@@ -86,7 +87,7 @@ impl<'a> Scan<'a, '_> {
         self.take_to(self.at + length);
     }
 
-    /// Keeps the text up to here.
+    /// Keeps the text before the current position.
     fn keep(&mut self) {
         self.kept.push_str(self.json.get(self.kept_to..self.at).unwrap_or_default());
         self.kept_to = self.at;
@@ -109,7 +110,8 @@ impl<'a> Scan<'a, '_> {
         Ok(())
     }
 
-    /// From the backslash of `\uXXXX`, to what follows it or the pair that it begins.
+    /// Given the position of the backslash of `\uXXXX`, returns the position after the escape, or
+    /// after the surrogate pair that the escape begins.
     fn unicode_escape(&self, at: usize) -> Result<usize, FieldError> {
         let unit = |at: usize| {
             let digits = self.json.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -118,8 +120,8 @@ impl<'a> Scan<'a, '_> {
         let lone = || {
             self.fault(
                 Code::LoneSurrogate,
-                "a string holds half of a surrogate pair (\\ud800 to \\udfff alone), which is no \
-                 character"
+                "a string holds half of a surrogate pair (one of \\ud800 to \\udfff alone), which \
+                 is not a character"
                     .into(),
             )
         };
@@ -143,8 +145,8 @@ impl<'a> Scan<'a, '_> {
         if !survives_float64(token) {
             let shown: String = token.chars().take(40).collect();
             let detail = format!(
-                "{shown} does not fit a 64-bit floating-point number, which is what Faktory makes \
-                 of it; send it as a string"
+                "{shown} is not exact as a 64-bit floating-point number, into which Faktory turns \
+                 every number; send it as a string"
             );
             return self.fault(Code::NumberNotExact, detail);
         }
@@ -152,7 +154,8 @@ impl<'a> Scan<'a, '_> {
     }
 }
 
-/// Decimals may be rounded, but must stay in range; integers must be exact.
+/// Whether a number survives as a 64-bit float. A decimal may be rounded, but must stay in range;
+/// an integer must be exact.
 fn survives_float64(token: &str) -> bool {
     let Some(value) = token.parse::<f64>().ok().filter(|value| value.is_finite()) else {
         return false;
@@ -178,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn white_space_goes_and_all_else_stays() {
+    fn white_space_is_removed_and_everything_else_stays() {
         let json = " [ 1.10 , \"a \\n b\" ,\r\n { \"k\" : [ true , null ] } , -0.0, 1E5 ] ";
         assert_eq!(check(json, "args").unwrap(), r#"[1.10,"a \n b",{"k":[true,null]},-0.0,1E5]"#);
     }
 
     #[test]
-    fn integers_pass_where_a_float64_holds_them() {
+    fn integers_are_accepted_where_a_float64_holds_them_exactly() {
         for exact in [
             "9007199254740992",
             "-9007199254740992",
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn surrogates_come_in_pairs() {
+    fn surrogates_are_accepted_in_pairs_only() {
         assert!(check(r#"["\ud83d\ude00","\\ud800","\u00e9"]"#, "args").is_ok());
         for lone in [
             r#"["\ud800"]"#,

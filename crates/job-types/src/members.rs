@@ -1,5 +1,5 @@
-//! A job as it was posted: the members of an object in their order, repeated ones included, values
-//! unread.
+//! The members of a posted job, in their order and with repeated ones, while their values are still
+//! raw JSON.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 #[derive(Debug, Default)]
 pub struct Members<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// More were sent than are kept.
+    /// True where the object has more members than are kept.
     pub(crate) too_many: bool,
 }
 
-/// Members kept of one object: no job has so many.
+/// Members kept of one object; no valid job has so many.
 pub(crate) const MEMBERS_MAX: usize = 200;
-/// Members from which on repeated ones are found by hashing.
+/// Number of members from which on repeated ones are found by hashing.
 const HASHED_FROM: usize = 16;
 
 impl<'a> Members<'a> {
@@ -28,9 +28,9 @@ impl<'a> Members<'a> {
         self.members.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
-    /// The same, and whether the name has stood there before.
+    /// Names and values in their order, and whether the name has appeared before.
     pub(crate) fn iter_noting_repeated(&self) -> impl Iterator<Item = (&str, &'a RawValue, bool)> {
-        // Of few, looking at each is sooner done than hashing them.
+        // With few members, comparing all names is faster than hashing.
         let mut seen = (self.members.len() > HASHED_FROM).then(HashSet::new);
         self.iter().enumerate().map(move |(index, (name, value))| {
             let is_repeated = match &mut seen {
@@ -42,12 +42,12 @@ impl<'a> Members<'a> {
     }
 }
 
-/// One element of a batch.
+/// An element of a batch, or a single job, before any rule is applied.
 #[derive(Debug)]
 pub enum Element<'a> {
     /// An object.
     Object(Members<'a>),
-    /// Anything else, by its kind.
+    /// Any other JSON value, with the name of its kind.
     Other(&'static str),
 }
 
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for ElementVisitor {
     }
 }
 
-/// A member's name, borrowed where it needs no unescaping.
+/// The name of a member, borrowed where it has no escapes.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {

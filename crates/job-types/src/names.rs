@@ -1,4 +1,4 @@
-//! Names that were checked on the way in.
+//! Names of queues, jobs and job types. Each type holds checked names only.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -37,29 +37,30 @@ macro_rules! name {
 }
 
 name! {
-    /// A queue: `[A-Za-z0-9._-]{1,100}`.
+    /// The name of a queue: `[A-Za-z0-9._-]{1,100}`.
     QueueName
 }
 name! {
-    /// A job's id: `[A-Za-z0-9_-]{16,64}`.
+    /// The id of a job: `[A-Za-z0-9_-]{16,64}`.
     JobId
 }
 name! {
-    /// What to run: 1 to 200 characters, none of them a control character.
+    /// The type of a job, which says what to run: 1 to 200 characters, none of them a control
+    /// character.
     JobType
 }
 
 impl QueueName {
-    /// Checks a queue name; `member` is where it stands.
+    /// Checks a queue name; `member` is the member that holds the name.
     ///
     /// # Errors
-    /// With what is accepted.
+    /// With a detail that says what is accepted.
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
         let fits = (1..=100).contains(&text.len())
             && text
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-        let detail = "a queue name has 1 to 100 characters out of A-Z a-z 0-9 . _ -";
+        let detail = "a queue name must have 1 to 100 characters, each one of A-Z a-z 0-9 . _ -";
         if fits {
             Ok(Self(text.into()))
         } else {
@@ -75,15 +76,15 @@ impl Default for QueueName {
 }
 
 impl JobId {
-    /// Checks an id; `member` is where it stands.
+    /// Checks a job id; `member` is the member that holds the id.
     ///
     /// # Errors
-    /// With what is accepted.
+    /// With a detail that says what is accepted.
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
         let fits = (16..=64).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        let detail =
-            "a job id has 16 to 64 characters out of A-Z a-z 0-9 _ -; leave it out and one is made";
+        let detail = "a job id must have 16 to 64 characters, each one of A-Z a-z 0-9 _ -; \
+                      without job_id an id is generated";
         if fits {
             Ok(Self(text.into()))
         } else {
@@ -91,7 +92,7 @@ impl JobId {
         }
     }
 
-    /// A new one: `UUIDv7` (RFC 9562), 32 hex digits; `now` is its time, the rest is random.
+    /// A new id: a `UUIDv7` (RFC 9562) of 32 hex digits, with `now` as its time and random bits.
     #[must_use]
     pub fn generate(now: Timestamp) -> Self {
         let milliseconds = u64::try_from(now.micros() / 1000).unwrap_or_default();
@@ -107,13 +108,13 @@ impl JobId {
 }
 
 impl JobType {
-    /// Checks a job type; `member` is where it stands.
+    /// Checks a job type; `member` is the member that holds the type.
     ///
     /// # Errors
-    /// With what is accepted.
+    /// With a detail that says what is accepted.
     pub fn parse(text: String, member: &str) -> Result<Self, FieldError> {
         let fits = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        let detail = "a job type has 1 to 200 characters, none of them a control character";
+        let detail = "a job type must have 1 to 200 characters, none of them a control character";
         if fits {
             Ok(Self(text.into()))
         } else {

@@ -1,36 +1,36 @@
-//! A job that passed every rule of the API.
+//! A new job: a posted job that passed every rule of the API.
 
 use faktory_wire::{Job, RawJson, Timestamp};
 
 use crate::compressed;
 use crate::names::{JobId, JobType, QueueName};
 
-/// A job fit for the work server.
+/// A new job, fit for the work server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {
-    /// Its id, the caller's or made.
+    /// The job's id, chosen by the client or generated.
     pub id: JobId,
-    /// What to run.
+    /// The type of the job, which says what to run.
     pub job_type: JobType,
-    /// A JSON array without white space between its tokens.
+    /// The args: a JSON array without white space between its tokens.
     pub args: RawJson,
-    /// Where it waits.
+    /// The queue in which the job waits.
     pub queue: QueueName,
-    /// When it is due; `None` at once.
+    /// When the job is due; `None` for at once.
     pub at: Option<Timestamp>,
-    /// How often it is tried again, −1 to 100.
+    /// How often a failed job is tried again, −1 to 100.
     pub retry: i64,
-    /// Seconds for which a fetch reserves it.
+    /// Seconds for which a fetch reserves the job.
     pub reserve_for: i64,
-    /// Lines of backtrace kept, where asked for.
+    /// Lines of backtrace that the work server keeps, where the client asked for that.
     pub backtrace: Option<i64>,
-    /// The caller's own object.
+    /// The client's own object.
     pub custom: Option<RawJson>,
-    /// Whether its args are to be compressed, where the caller said.
+    /// Whether the args are to be compressed, where the client chose.
     pub compress: Option<bool>,
 }
 
-/// What compression made of a job's args and custom.
+/// The size of a job's args and custom before and after compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Saving {
     /// Bytes before.
@@ -40,8 +40,9 @@ pub struct Saving {
 }
 
 impl NewJob {
-    /// Compresses the args where the caller asked for it, or did not say and they have `from` bytes
-    /// or more, and where that saves anything; `None` where they stay as they are.
+    /// Compresses the args where that saves anything, and the client asked for compression or,
+    /// where the client did not choose, the args have `from` bytes or more. `None` where the args
+    /// stay as they are.
     pub fn compress_args(&mut self, from: Option<usize>) -> Option<Saving> {
         if !self.compress.unwrap_or_else(|| from.is_some_and(|from| self.args.get().len() >= from))
         {
@@ -56,9 +57,9 @@ impl NewJob {
         Some(Saving { before, after: size(self) })
     }
 
-    /// The job as it goes over the wire. `retry` and `reserve_for` always stand there, because a
-    /// server's defaults differ and Faktory's can be changed by others; what the server fills in
-    /// anyway does not.
+    /// The job in its wire form. `retry` and `reserve_for` are always sent, because the defaults of
+    /// servers differ and those of Faktory can be changed by other clients. Members that every
+    /// server fills in the same way are not sent.
     #[must_use]
     pub fn into_wire(self) -> Job {
         Job {

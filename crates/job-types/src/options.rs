@@ -1,4 +1,4 @@
-//! The options that every posted job may carry, whatever it runs.
+//! The options that every posted job may have, whatever the job runs.
 
 use std::time::Duration;
 
@@ -25,20 +25,20 @@ const OPTIONS: [&str; 9] = [
     "compress",
 ];
 
-/// 9999-12-31T23:59:59.999999Z: the last moment that RFC 3339, and Faktory, can write.
+/// 9999-12-31T23:59:59.999999Z: the last moment that RFC 3339, and Faktory, can express.
 const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
-/// True for a member that is an option and no job's own.
+/// True for the name of an option, which no job may use for a member of its own.
 pub(crate) fn is_option(name: &str) -> bool {
     OPTIONS.contains(&name)
 }
 
-/// The names of the options, for people.
+/// The names of the options, as text for error details.
 pub(crate) fn names() -> String {
     OPTIONS.join(", ")
 }
 
-/// The options of one job, read.
+/// The options of one job.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) queue: QueueName,
@@ -71,7 +71,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Takes one option in. `now` is what a delay counts from.
+    /// Reads one option. A delay counts from `now`.
     pub(crate) fn read(
         &mut self,
         name: &str,
@@ -108,7 +108,7 @@ impl Options {
         Ok(())
     }
 
-    /// What can only be seen of all options together.
+    /// Checks the rules between several options.
     pub(crate) fn check_together(&self) -> Result<(), FieldError> {
         if self.has_at && self.has_delay {
             return Err(FieldError::at(
@@ -121,7 +121,7 @@ impl Options {
     }
 }
 
-/// A JSON string, unescaped.
+/// The text of a JSON string.
 pub(crate) fn string(name: &str, raw: &RawValue) -> Result<String, FieldError> {
     if !raw.get().starts_with('"') {
         return Err(FieldError::at(name, Code::InvalidValue, format!("{name} must be a string")));
@@ -151,8 +151,8 @@ fn at(name: &str, raw: &RawValue) -> Result<Timestamp, FieldError> {
     Timestamp::parse(&string(name, raw)?).map_err(|_| FieldError::at(name, Code::InvalidAt, detail))
 }
 
-/// `None` where the time has come already: the job then carries no `at`, so that a server whose
-/// clock is behind does not wait.
+/// The time at which a job is due; `None` where that time has passed. Such a job is sent without
+/// `at`, so that a server whose clock is behind does not wait.
 fn due(time: Timestamp, now: Timestamp, name: &str) -> Result<Option<Timestamp>, FieldError> {
     if time > LATEST {
         return Err(FieldError::at(
@@ -173,7 +173,7 @@ fn custom(name: &str, raw: &RawValue) -> Result<Option<RawJson>, FieldError> {
         return Err(FieldError::at(
             "custom",
             Code::ReservedField,
-            "the member wf of custom is Work Factory's own",
+            "the member wf of custom is reserved for Work Factory",
         )
         .inside_member("wf"));
     }

@@ -1,6 +1,6 @@
-//! How a job ends when it does not end well.
+//! The error of a run that failed.
 
-/// Why a run failed, and whether another run could go better.
+/// The error of a run that failed, with whether another run may succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}: {message}")]
 pub struct RunError {
@@ -10,19 +10,19 @@ pub struct RunError {
 }
 
 impl RunError {
-    /// Another run may go better: the work server tries again.
+    /// An error after which another run may succeed: the work server tries the job again.
     #[must_use]
     pub fn retryable(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self { for_good: false, kind: kind.into(), message: message.into() }
     }
 
-    /// No run will ever go better: the job goes to the dead set at once.
+    /// An error after which no run will succeed: the job goes to the dead set at once.
     #[must_use]
     pub fn for_good(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self { for_good: true, kind: kind.into(), message: message.into() }
     }
 
-    /// True where trying again is of no use.
+    /// True where no other run will succeed.
     #[must_use]
     pub const fn is_for_good(&self) -> bool {
         self.for_good

@@ -1,5 +1,5 @@
-//! What compression saves of the payloads in `corpus/`, base64 and the envelope included. The table
-//! is printed with `--nocapture`.
+//! The savings of compression for the payloads in `corpus/`, with base64 and `custom.wf` counted.
+//! The table is printed with `--nocapture`.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
@@ -8,7 +8,7 @@ use job_types::compress;
 
 const KINDS: [&str; 4] = ["orders", "events", "documents", "log-lines"];
 const SIZES: [&str; 4] = ["100B", "1KB", "10KB", "100KB"];
-/// What the string, its brackets and the envelope take beside the frame.
+/// Bytes of the string's quotes, its brackets and `custom.wf`.
 const AROUND: usize = 66;
 
 fn payloads(kind: &str, size: &str) -> Vec<String> {
@@ -24,7 +24,7 @@ fn saved(before: usize, after: usize) -> f64 {
     100.0 * (1.0 - after as f64 / before as f64)
 }
 
-/// As the API stores them: what would grow stays as it is.
+/// The size of payloads as the API stores them: args that would grow stay as they are.
 fn as_stored(payloads: &[String]) -> usize {
     let size = |args: &String| {
         let raw = RawJson::parse(args).unwrap();
@@ -35,7 +35,8 @@ fn as_stored(payloads: &[String]) -> usize {
     payloads.iter().map(size).sum()
 }
 
-/// A trial: a dictionary made from one half, used on the other.
+/// The savings, in percent, with a dictionary made from one half of the payloads and used on the
+/// other.
 fn with_dictionary(payloads: &[String]) -> Option<f64> {
     let (history, new) = payloads.split_at(payloads.len() / 2);
     let dictionary = zstd::dict::from_samples(history, 16 << 10).ok()?;
@@ -49,7 +50,7 @@ fn with_dictionary(payloads: &[String]) -> Option<f64> {
 }
 
 #[test]
-fn what_each_kind_and_size_saves() {
+fn payloads_of_each_kind_and_size_save_what_is_expected() {
     println!("| payload | mean size | saved | with a dictionary of its own history |");
     println!("|---|---|---|---|");
     for kind in KINDS {
@@ -67,7 +68,7 @@ fn what_each_kind_and_size_saves() {
                 ("events", "10KB") => 60.0,
                 _ => 0.0,
             };
-            assert!(saved >= least, "{kind} of {size} save {saved:.1} % only");
+            assert!(saved >= least, "{kind} of {size} save only {saved:.1} %");
         }
     }
 }

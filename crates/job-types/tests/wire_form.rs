@@ -1,5 +1,5 @@
-//! The wire form of jobs, fixed by the files in `golden/`: what is posted, and below it what goes
-//! to the work server.
+//! The wire form of jobs, fixed by the files in `golden/`: each has a posted job, and below it the
+//! job that is sent to the work server.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -26,7 +26,7 @@ fn golden_files() -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn posted_jobs_take_the_golden_form() {
+fn posted_jobs_have_the_golden_wire_form() {
     for (name, posted, wire) in golden_files() {
         let element: Element<'_> = serde_json::from_str(&posted).unwrap();
         let job = validate_job(&element, Form::Members, NOW)
@@ -38,7 +38,7 @@ fn posted_jobs_take_the_golden_form() {
 }
 
 #[test]
-fn the_work_server_takes_every_golden_form() {
+fn every_golden_wire_form_is_valid_for_the_work_server() {
     for (name, _, wire) in golden_files() {
         let job = Job::parse(wire.as_bytes()).unwrap();
         job.check().unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -46,7 +46,7 @@ fn the_work_server_takes_every_golden_form() {
 }
 
 #[test]
-fn every_operation_has_a_golden_form() {
+fn every_operation_has_a_golden_file() {
     let names: Vec<String> = golden_files().into_iter().map(|(name, ..)| name).collect();
     for definition in REGISTRY {
         assert!(
