@@ -60,8 +60,8 @@ impl Chunk {
     }
 }
 
-/// Divides jobs, in their order, into the jobs of chunks of up to so many bytes, each with its size
-/// in bytes.
+/// Divides jobs, in their order, into the jobs of chunks of up to `bytes_max` bytes. Each result is
+/// the jobs of one chunk and their size in bytes.
 pub(crate) fn divide(jobs: Vec<EncodedJob>, bytes_max: usize) -> Vec<(Vec<EncodedJob>, usize)> {
     let mut chunks: Vec<(Vec<EncodedJob>, usize)> = Vec::new();
     for job in jobs {

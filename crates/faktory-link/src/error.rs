@@ -10,7 +10,7 @@ use faktory_wire::ProtocolError;
 use crate::config::SettingNames;
 use crate::tls_fault::TlsFault;
 
-/// The phase of a wait: what was waited for.
+/// The phase of making or using a connection, as timeouts and failures name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// A free connection of the pool.

@@ -5,7 +5,7 @@
 //! Queue 14/5, 2016), with jobs for bytes and answers for acknowledgements. Each command notes how
 //! many jobs had been answered when it left, so that its own answer gives one sample of the rate.
 //! The maximum of the rate and the minimum of the round trip, each over a sliding window, bound
-//! what is in flight.
+//! the jobs in flight.
 
 mod service_rate;
 
@@ -79,7 +79,7 @@ impl Default for Estimate {
 }
 
 impl Estimate {
-    /// Takes in that a command with so many jobs leaves, and whether more jobs wait than may leave.
+    /// Takes in that a command with `jobs` jobs leaves, and whether more jobs wait than may leave.
     pub(crate) fn sent(&mut self, jobs: usize, more_waits: bool, now: Instant) -> Sent {
         self.in_flight += jobs;
         self.service_rate.sent(more_waits);
@@ -171,7 +171,7 @@ impl Estimate {
         self.base_round_trip_seconds().map_or(Duration::ZERO, Duration::from_secs_f64)
     }
 
-    /// The wait of a job that has so many jobs ahead of it; zero while nothing is known.
+    /// The wait of a job with `jobs` jobs ahead of it; zero while nothing is known.
     pub(crate) fn wait_behind(&self, jobs: usize, now: Instant) -> Duration {
         self.service_rate.at(now).map_or(Duration::ZERO, |rate| {
             Duration::from_secs_f64((jobs as f64 / rate.max(1.0)).min(1e6))
@@ -183,8 +183,8 @@ impl Estimate {
 mod tests {
     use super::*;
 
-    /// Has a server at this distance carry out so many jobs a second, one command after another,
-    /// while further jobs always wait. Returns the largest number of jobs in flight.
+    /// Simulates a server at this distance that carries out `per_second` jobs, one command after
+    /// another, while further jobs always wait. Returns the largest number of jobs in flight.
     fn drive(
         estimate: &mut Estimate,
         begin: Instant,

@@ -33,7 +33,7 @@ impl ByteBudgets {
         }
     }
 
-    /// Takes a permit for jobs of so many bytes without waiting. Jobs larger than the whole budget
+    /// Takes a permit for jobs of `bytes` bytes without waiting. Jobs larger than the whole budget
     /// need the whole budget.
     pub(crate) fn try_acquire(&self, bytes: usize) -> Result<Permit, TryAcquireError> {
         let size = u32::try_from(bytes).unwrap_or(IMMEDIATE_BYTES).min(IMMEDIATE_BYTES);
@@ -41,7 +41,7 @@ impl ByteBudgets {
         Ok(Permit { _permit: permit })
     }
 
-    /// Waits for a permit for jobs of so many bytes; callers are served in the order in which they
+    /// Waits for a permit for jobs of `bytes` bytes; callers are served in the order in which they
     /// came. Cancel safe.
     pub(crate) async fn acquire(&self, bytes: usize) -> Result<Permit, AcquireError> {
         let size = u32::try_from(bytes).unwrap_or(IN_TURN_BYTES).min(IN_TURN_BYTES);

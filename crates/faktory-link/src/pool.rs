@@ -85,7 +85,7 @@ impl LinkPool {
         })
     }
 
-    /// Opens connections ahead of need, several at once, until so many exist; fewer where the
+    /// Opens connections ahead of need, several at once, until `connections` exist; fewer where the
     /// server accepts no more. Existing connections stay free for other callers meanwhile. Returns
     /// the number of connections. Cancel safe: where the future is dropped, connections that are
     /// not yet open are given up.

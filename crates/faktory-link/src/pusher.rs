@@ -58,14 +58,14 @@ impl Pusher {
         }
     }
 
-    /// A new fairness key, for a client with many requests: its jobs take turns with the jobs of
-    /// other clients as those of one.
+    /// A new fairness key, for a client with many requests: all jobs of that client together share
+    /// the turns of one caller.
     #[must_use]
     pub fn fairness_key(&self) -> FairnessKey {
         FairnessKey(self.fairness_keys.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Waits for a permit for jobs of so many bytes, and until the circuit is closed; for a client
+    /// Waits for a permit for jobs of `bytes` bytes, and until the circuit is closed; for a client
     /// that can wait, and is then not refused because of the jobs of others. Cancel safe.
     ///
     /// # Errors

@@ -86,7 +86,7 @@ impl Inner {
         (pause >= PAUSE_MIN && until > now).then_some(until)
     }
 
-    /// The wait for the reply to a job that has so many jobs ahead of it, beyond the round trip.
+    /// The wait for the reply to a job with `jobs` jobs ahead of it, beyond the round trip.
     fn wait_behind(&self, jobs: usize, now: Instant) -> Duration {
         self.estimate.wait_behind(jobs, now).saturating_sub(self.estimate.base_round_trip())
     }
@@ -247,7 +247,7 @@ impl Queue {
         let mut inner = self.inner();
         let allowed = inner.estimate.allowed(now).saturating_sub(inner.estimate.in_flight()).max(1);
         let jobs = allowed.min(COMMAND_JOBS);
-        // A connection sends so many bytes at once. Smaller commands would only cost processor
+        // The bytes that a connection sends at once. Smaller commands would only cost processor
         // time.
         let at_once = if inner.is_quiet_and_far() { CHUNK_BYTES_QUIET } else { CHUNK_BYTES };
         // Only the bytes that may leave now are shared out: a fresh connection would send a share

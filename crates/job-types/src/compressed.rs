@@ -141,7 +141,7 @@ fn promised(wf: &RawValue) -> Result<Option<usize>, UnpackError> {
     }
 }
 
-/// Unpacks args of exactly so many bytes. The error continues the words "the compressed args".
+/// Unpacks args of exactly `bytes` bytes. The error continues the words "the compressed args".
 fn unpacked(args: &str, bytes: usize) -> Result<RawJson, String> {
     if bytes > UNPACKED_BYTES_MAX {
         return Err(format!("would have {bytes} bytes; at most {UNPACKED_BYTES_MAX} are accepted"));

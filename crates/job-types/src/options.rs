@@ -173,7 +173,7 @@ fn custom(name: &str, raw: &RawValue) -> Result<Option<RawJson>, FieldError> {
         return Err(FieldError::at(
             "custom",
             Code::ReservedField,
-            "the member wf of custom is reserved for Work Factory",
+            "the member wf of custom is Work Factory's own",
         )
         .inside_member("wf"));
     }

@@ -32,8 +32,8 @@ impl Handshake<'_> {
     ) -> Result<(Stream, BytesMut), LinkError> {
         let mut hello = hello(self.identity);
         let password = self.config.password.as_deref();
-        // Without a password nothing in the greeting is needed: HELLO goes ahead of the greeting,
-        // which saves a round trip.
+        // Without a password nothing in the greeting is needed: HELLO is sent before the greeting
+        // has come, which saves a round trip.
         if password.is_none() {
             self.send(&mut stream, &hello).await?;
         }

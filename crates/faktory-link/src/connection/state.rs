@@ -28,7 +28,7 @@ pub(super) struct Line {
     pub(super) window: Option<WindowPermit>,
 }
 
-/// A permit of the window, in commands and in bytes. The window bounds what is in flight.
+/// A permit of the window, in commands and in bytes. The window bounds the commands in flight.
 pub(super) type WindowPermit = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// The shared state of one connection.

@@ -14,8 +14,8 @@ const MEASURED_OVER: Duration = Duration::from_millis(250);
 /// Period of the window of measurements. Their maximum counts, because a server that stops for a
 /// moment, or a lost packet, is no slow server.
 const WINDOW_PERIOD: Duration = Duration::from_millis(2500);
-/// The rate still grows, as at a start while the congestion windows open, where a measurement is so
-/// many times the best one before.
+/// The rate still grows, as at a start while the congestion windows open, where a measurement is at
+/// least so many times the best measurement before.
 const GROWS_BY: f64 = 1.25;
 /// Measurements without growth after which the rate is the server's own. This and the factor are
 /// the figures by which BBR knows that the pipe is full.
@@ -66,7 +66,7 @@ impl Growth {
 
 /// The answer to a command, as the service rate sees it.
 pub(super) struct Answer {
-    /// Jobs answered in all, with those of this command.
+    /// Jobs answered in all, with the jobs of this command.
     pub(super) answered: u64,
     /// Whether further jobs are in flight.
     pub(super) more_in_flight: bool,
@@ -128,7 +128,7 @@ impl ServiceRate {
 mod tests {
     use super::*;
 
-    /// The service rate after measurements of so many jobs each, with a busy link or without.
+    /// The service rate after measurements of these numbers of jobs, with more jobs waiting or not.
     fn after(jobs: &[u64], more_waited: bool) -> Option<f64> {
         let (mut service_rate, mut now) = (ServiceRate::new(), Instant::now());
         let mut answered = 0;

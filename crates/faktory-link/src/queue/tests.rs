@@ -91,8 +91,8 @@ fn no_more_jobs_are_in_flight_than_the_estimate_allows() {
     assert_eq!((queue.status().in_flight, queue.next()), (0, Next::Send));
 }
 
-/// A queue whose first command was answered after this round trip, and that has so many jobs in
-/// flight for the rest of the test.
+/// Has the first command of a queue answered after this round trip, and sends `in_flight` jobs that
+/// are not answered during the test.
 async fn far_and_busy(queue: &Queue, round_trip: Duration, in_flight: usize) {
     queue.add(None, chunks(queue, "first", 1, 1));
     let (_, first) = queue.take_batch(0);
