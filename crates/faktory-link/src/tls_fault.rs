@@ -49,3 +49,55 @@ impl TlsFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::error::{LinkError, Phase};
+
+    use super::*;
+
+    const NAMES: SettingNames = SettingNames {
+        tls_authorities: "CA",
+        tls_server_name: "NAME",
+        tls_certificate: "CERT",
+        tls_key: "KEY",
+        congestion: "CONGESTION",
+    };
+
+    fn advised(error: Error) -> LinkError {
+        let source = io::Error::new(io::ErrorKind::InvalidData, error);
+        LinkError::Io { phase: Phase::Tls, source }.with_advice(&NAMES)
+    }
+
+    #[test]
+    fn each_fault_is_told_by_type_and_by_the_name_of_the_setting() {
+        for (error, fault, text) in [
+            (
+                Error::InvalidCertificate(CertificateError::UnknownIssuer),
+                TlsFault::UnknownAuthority,
+                "(CA says which authorities are trusted)",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::NotValidForName),
+                TlsFault::WrongName,
+                "(NAME says for which name the certificate must be",
+            ),
+            (
+                Error::AlertReceived(Alert::CertificateRequired),
+                TlsFault::ClientCertificateWanted,
+                "CERT and KEY say which)",
+            ),
+        ] {
+            let error = advised(error);
+            assert_eq!(error.tls_fault(), Some(fault));
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_no_setting_cures_has_no_advice() {
+        let error = advised(Error::DecryptError);
+        assert!(matches!(error, LinkError::Io { .. }), "{error}");
+        assert_eq!(error.tls_fault(), None);
+    }
+}
