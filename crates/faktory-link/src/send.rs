@@ -73,18 +73,7 @@ impl Sender {
             match answered {
                 Ok(reply) => {
                     self.pool.breaker().succeeded();
-                    let distance = self.queue.note_distance(distance);
-                    if let Some(observer) = self.pool.observer() {
-                        let took = left.elapsed();
-                        let on_the_way = took.min(distance);
-                        observer.command_answered(&CommandTimes {
-                            jobs: batch.jobs,
-                            bytes: line.len(),
-                            waited: longest_wait(&batch, left),
-                            on_the_way,
-                            in_server: took - on_the_way,
-                        });
-                    }
+                    self.observe(&batch, line.len(), left, self.queue.note_distance(distance));
                     return (batch.settle(&reply), true);
                 }
                 Err(lost) => {
@@ -100,6 +89,20 @@ impl Sender {
         }
         batch.answer_all(&last_failure);
         (AfterReply::Done, false)
+    }
+
+    /// Tells the observer the times of a command that was answered just now.
+    fn observe(&self, batch: &PushBatch, bytes: usize, left: Instant, distance: Duration) {
+        let Some(observer) = self.pool.observer() else { return };
+        let took = left.elapsed();
+        let on_the_way = took.min(distance);
+        observer.command_answered(&CommandTimes {
+            jobs: batch.jobs,
+            bytes,
+            waited: longest_wait(batch, left),
+            on_the_way,
+            in_server: took - on_the_way,
+        });
     }
 }
 
