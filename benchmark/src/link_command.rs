@@ -11,6 +11,7 @@ use clap::Args;
 use link_emulator::{Direction, Link, LinkConfig, Settings, Verdict};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::terminal;
 use crate::values::{parse_duration, parse_rate, parse_share};
 
 /// What `benchmark link` takes.
@@ -128,13 +129,16 @@ fn say(link: &Link) {
             counters.packets, counters.lost, counters.queue_full
         )
     };
-    crate::say(&format!(
+    terminal::say(&format!(
         "link: near to far {}; far to near {}",
         direction(Direction::NearToFar),
         direction(Direction::FarToNear)
     ));
     if let Verdict::Void(reasons) = link.verdict() {
-        crate::say(&format!("link: what was measured meanwhile is VOID: {}", reasons.join("; ")));
+        terminal::say(&format!(
+            "link: what was measured meanwhile is VOID: {}",
+            reasons.join("; ")
+        ));
     }
 }
 

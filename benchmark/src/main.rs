@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arguments;
+mod chaos;
 mod distance;
 mod gate;
 mod link_command;
@@ -15,14 +16,15 @@ mod run_command;
 mod runner;
 mod scenario;
 mod stack;
+mod terminal;
 mod values;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use arguments::{Arguments, Task};
+use terminal::say;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -47,15 +49,4 @@ fn main() -> ExitCode {
         say(&format!("benchmark: {error:#}"));
         ExitCode::FAILURE
     })
-}
-
-/// A line on standard error.
-#[expect(clippy::print_stderr, reason = "a command's own messages")]
-fn say(text: &str) {
-    eprintln!("{text}");
-}
-
-/// Text on standard output; a reader that has gone wants no more of it.
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -13,11 +13,13 @@ const PERCENTILES: [f64; 12] =
 #[derive(Debug, Clone)]
 pub(crate) struct Latencies(Option<Histogram<u64>>);
 
-impl Latencies {
-    pub(crate) fn new() -> Self {
+impl Default for Latencies {
+    fn default() -> Self {
         Self(Histogram::new_with_bounds(1, MAX_US, 3).ok())
     }
+}
 
+impl Latencies {
     pub(crate) fn record(&mut self, us: u64) {
         if let Some(histogram) = &mut self.0 {
             histogram.saturating_record(us);
@@ -120,8 +122,8 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_what_was_recorded() {
-        let mut latencies = Latencies::new();
-        let mut others = Latencies::new();
+        let mut latencies = Latencies::default();
+        let mut others = Latencies::default();
         (1..=500).for_each(|us| latencies.record(us * 1000));
         (501..=1000).for_each(|us| others.record(us * 1000));
         latencies.add(&others);
@@ -132,8 +134,8 @@ mod tests {
         {
             assert!(value.abs_diff(expected) < expected / 500, "{value} {expected}");
         }
-        assert_eq!(Latencies::new().summary(), Latency::default());
-        let mut few = Latencies::new();
+        assert_eq!(Latencies::default().summary(), Latency::default());
+        let mut few = Latencies::default();
         (1..=10).for_each(|us| few.record(us));
         let percentiles: Vec<f64> =
             few.summary().distribution.iter().map(|(percentile, _)| *percentile).collect();

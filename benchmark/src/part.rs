@@ -7,9 +7,11 @@
 
 pub(crate) mod api;
 pub(crate) mod attendant;
+mod baseline;
 mod brake;
 mod channel;
 pub(crate) mod clock;
+mod job;
 pub(crate) mod load;
 pub(crate) mod order;
 mod poster;

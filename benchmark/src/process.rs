@@ -32,15 +32,7 @@ pub(crate) struct Part {
 impl Part {
     /// Starts a part on one side.
     pub(crate) fn start(distance: &Distance, side: Side, order: &Order) -> anyhow::Result<Self> {
-        let name = match order {
-            Order::Brake(_) => "brake",
-            Order::Broker(_) => "broker",
-            Order::Faktory(_) => "Faktory",
-            Order::Api(_) => "api",
-            Order::Load(_) => "load",
-            Order::Worker(_) => "worker",
-            Order::Attendant(_) => "attendant",
-        };
+        let name = order.name();
         let mut command =
             Command::new(std::env::current_exe().context("failed to find this program")?);
         command.arg("part").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

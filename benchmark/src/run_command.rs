@@ -18,7 +18,7 @@ use crate::report::{Report, compare as comparison, page as pages, readme as read
 use crate::runner::{self, Plan};
 use crate::scenario::{self, Parameters};
 use crate::stack::ServerKind;
-use crate::{print, say};
+use crate::terminal::{print, say};
 
 /// The networks of the tour.
 const TOUR_NETWORKS: [&str; 4] = ["none", "lan", "wan", "wireless"];
@@ -134,14 +134,10 @@ fn plan(arguments: &RunArguments) -> anyhow::Result<Plan> {
     Ok(Plan { kind, networks, scenarios, vias, parameters, congestion, proxy_because, pick: None })
 }
 
-fn via(way: &str) -> anyhow::Result<Via> {
-    match way {
-        "http" => Ok(Via::Http),
-        "link" => Ok(Via::Link),
-        "worker" => Ok(Via::Worker),
-        "crate" => Ok(Via::Crate),
-        other => bail!("--via: there is no way {other:?}; there are http, link, worker and crate"),
-    }
+fn via(name: &str) -> anyhow::Result<Via> {
+    Via::named(name).with_context(|| {
+        format!("--via: there is no way {name:?}; there are http, link, worker and crate")
+    })
 }
 
 fn server_kind(arguments: &RunArguments) -> anyhow::Result<ServerKind> {

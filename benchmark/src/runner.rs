@@ -20,8 +20,6 @@ use crate::report::{Figure, MeasuredNetwork, Report, Run};
 use crate::scenario::{Kind, Pace, Parameters, Scenario};
 use crate::stack::{ServerKind, Stack};
 
-pub(crate) use endings::Chaos;
-
 /// An API is started and ready within so long, without the distance.
 const API_STARTS: Duration = Duration::from_millis(500);
 /// How often a void run is measured again.

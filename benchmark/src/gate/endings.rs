@@ -1,12 +1,14 @@
-//! The gate of endings: workers are told to end under load and when their queue has run dry, and
-//! come and go at random.
+//! The gate of endings: workers are told to end under load and after their queue has run dry, start
+//! and end at random, and lose their link.
 
 use std::time::Duration;
 
-use super::Check;
+use super::check::Check;
+use super::figures::{Figures, ratio};
+use crate::chaos::Chaos;
 use crate::network;
 use crate::part::order::Via;
-use crate::report::{Report, Run};
+use crate::report::Report;
 use crate::runner::Plan;
 use crate::scenario::{Focus, Kind, Scenario};
 
@@ -18,15 +20,15 @@ const DRY: &str = "ends-when-dry";
 const CHAOS: &str = "chaos";
 const CUTS: [(&str, u64); 3] = [("cut-5s", 5), ("cut-30s", 30), ("cut-5min", 300)];
 
-/// A cut is noticed, and a connection made anew, within so many seconds after its end: what TCP
-/// sends again may come later than that.
+/// The longest time from the end of a cut until jobs run as before, in seconds: the worker notices
+/// the dead connections and makes new ones. TCP's own retransmissions may come later than that.
 const RESUMED_WITHIN: f64 = 15.0;
-/// Places of a worker that comes and goes: a kill cuts no more runs short.
+/// The concurrency of each worker in the chaos: a kill cuts at most this many runs short.
 const CHAOS_CONCURRENCY: usize = 2;
-/// What a killed worker had at the most: its places, and as many jobs again that had ended and were
-/// not acknowledged, or had not begun.
+/// The most jobs that a killed worker held: those in its slots, and as many again that had ended
+/// without a confirmed ACK or had not begun.
 const HELD_AT_MOST: f64 = 2.0 * CHAOS_CONCURRENCY as f64;
-/// A worker's time to end, in seconds.
+/// The shutdown timeout of the workers, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
 
 fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
@@ -37,19 +39,26 @@ fn is_wanted(network: &str, scenario: &str, via: Via) -> bool {
 }
 
 pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
-    let wan = network::named(&["wan".into()])?.remove(0);
-    let wireless = network::named(&["wireless".into()])?.remove(0);
     plan.networks = vec![
-        wan.with_connections(WAN, 50).with_shutdown_timeout(SHUTDOWN_SECONDS),
-        wireless.with_connections(WIRELESS, 10).with_shutdown_timeout(SHUTDOWN_SECONDS),
+        network::wan().with_connections(WAN, 50).with_shutdown_timeout(SHUTDOWN_SECONDS),
+        network::wireless().with_connections(WIRELESS, 10).with_shutdown_timeout(SHUTDOWN_SECONDS),
     ];
+    plan.scenarios = scenarios();
+    // Each measurement repeats its case many times.
+    plan.parameters.repetitions = 1;
+    plan.pick = Some(is_wanted);
+    plan.vias = Vec::new();
+    Ok(())
+}
+
+fn scenarios() -> Vec<Scenario> {
     let scenario = |name: &str, title: &str, kind| Scenario {
         name: name.into(),
         title: title.into(),
         kind,
         focus: Focus::Duration,
     };
-    plan.scenarios = vec![
+    let mut scenarios = vec![
         scenario(
             LOADED,
             "a worker is told to end under full load; 50 times",
@@ -71,47 +80,28 @@ pub(super) fn prepare(plan: &mut Plan) -> anyhow::Result<()> {
             },
         ),
     ];
-    plan.scenarios.extend(CUTS.iter().map(|(name, seconds)| {
+    scenarios.extend(CUTS.iter().map(|(name, seconds)| {
         let (takes, lasts) = (Duration::from_millis(10), Duration::from_secs(*seconds));
         let title = format!(
             "the link is cut for {seconds} s under a worker with concurrency 20 and jobs of 10 ms"
         );
-        Scenario {
-            name: (*name).into(),
-            title,
-            kind: Kind::Cut { concurrency: 20, takes, lasts },
-            focus: Focus::Duration,
-        }
+        scenario(name, &title, Kind::Cut { concurrency: 20, takes, lasts })
     }));
-    // Each is many in itself.
-    plan.parameters.repetitions = 1;
-    plan.pick = Some(is_wanted);
-    plan.vias = Vec::new();
-    Ok(())
+    scenarios
 }
 
-/// That nothing is lost, doubled or retried is a failure of the run itself.
+/// The checks of a report. A job that is lost, doubled or retried needs no check: it fails its run.
 pub(super) fn checks(report: &Report) -> Vec<Check> {
-    let run = |network: &str, scenario: &str| -> Option<&Run> {
-        let figure = report.figure(network, scenario, Via::Worker)?;
-        figure.runs.iter().find(|run| run.is_sound())
+    let run = |network: &str, scenario: &str| {
+        Figures(report).runs((network, scenario, Via::Worker)).next()
     };
     let longest = |scenario: &str| run(WAN, scenario).map(|run| run.latency.max_us as f64 / 1e6);
-    let chaos = |of: fn(&crate::runner::Chaos) -> u64| {
-        run(WIRELESS, CHAOS).and_then(|run| run.chaos.as_ref()).map(|chaos| of(chaos) as f64)
-    };
-    let each_kill = |of: fn(&crate::runner::Chaos) -> u64| {
-        chaos(of).zip(chaos(|chaos| chaos.killed)).map(|(jobs, kills)| jobs / kills)
-    };
     let mut checks: Vec<Check> = CUTS
         .iter()
         .map(|(scenario, seconds)| {
             let resumed = run(WAN, scenario).and_then(|run| run.timeline.as_ref()?.resumed_seconds);
-            Check::at_most(
-                &format!("a cut of {seconds} s: until jobs run as before, s"),
-                resumed,
-                RESUMED_WITHIN,
-            )
+            let what = format!("a cut of {seconds} s: until jobs run as before, s");
+            Check::at_most(&what, resumed, RESUMED_WITHIN)
         })
         .collect();
     checks.extend([
@@ -125,8 +115,17 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
             longest(DRY),
             SHUTDOWN_SECONDS as f64,
         ),
-        Check::at_least("chaos: workers killed", chaos(|chaos| chaos.killed), 100.0),
-        Check::at_least("chaos: jobs", chaos(|chaos| chaos.jobs), 50_000.0),
+    ]);
+    checks.extend(chaos_checks(run(WIRELESS, CHAOS).and_then(|run| run.chaos.as_ref())));
+    checks
+}
+
+fn chaos_checks(chaos: Option<&Chaos>) -> [Check; 5] {
+    let count = |of: fn(&Chaos) -> u64| chaos.map(|chaos| of(chaos) as f64);
+    let each_kill = |of| ratio(count(of), count(|chaos| chaos.killed));
+    [
+        Check::at_least("chaos: workers killed", count(|chaos| chaos.killed), 100.0),
+        Check::at_least("chaos: jobs", count(|chaos| chaos.jobs), 50_000.0),
         Check::at_most(
             "chaos: runs that a kill cut short, for each kill",
             each_kill(|chaos| chaos.cut_short),
@@ -142,6 +141,5 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
             each_kill(|chaos| chaos.lost_once_only),
             HELD_AT_MOST,
         ),
-    ]);
-    checks
+    ]
 }

@@ -1,25 +1,25 @@
-//! The attendant: on the work server's side, it fills queues, and counts what arrived.
+//! The attendant: a client beside the work server that fills queues and counts arrived jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use faktory_link::{Connection, EncodedJob, JobOutcome, LinkPool, Pusher};
-use faktory_wire::{Command, Info, Job, QueueCommand, RawJson, Reply};
+use faktory_link::{Connection, JobOutcome, LinkPool, Pusher};
+use faktory_wire::{Command, Info, Job, QueueCommand, Reply};
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use super::Channel;
+use super::job::{self, ASKS_FOR_WAIT};
 use super::order::{Attend, AttendantOrder, Attended, Event, Server, Sets, Trickle};
-use super::poster::TIMED;
 use super::seen::{Seen, number_of};
 
-/// Connections that fetch at once.
+/// The number of connections that drain a queue at once.
 const LANES: usize = 8;
-/// Jobs in one push.
+/// The number of jobs in one push.
 const FILL: u64 = 5000;
-/// The longest for one push.
+/// The longest time for one push.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(order: AttendantOrder, mut channel: Channel) -> anyhow::Result<()> {
@@ -27,44 +27,43 @@ pub(crate) async fn run(order: AttendantOrder, mut channel: Channel) -> anyhow::
         .await
         .context("failed to reach the work server")?;
     Channel::say(&Event::Ready(None));
-    while let Some(question) = channel.next::<Attend>().await {
-        let answer = match question {
-            Attend::Fill { queue, count, takes } => {
-                fill(&order.server, &queue, count, &takes).await?
-            }
-            Attend::Trickle(order) => trickle(&connection, &order).await?,
-            Attend::Drain { queue } => drain(&order.server, &connection, &queue).await?,
-            Attend::Size { queue } => Attended::Size(size(&connection, &queue).await?),
-            Attend::SizeOfAll => {
-                Attended::Size(info(&connection).await?.faktory.queues.values().sum())
-            }
-            Attend::Pause { queue } => {
-                manage(&connection, QueueCommand::Pause(vec![queue])).await?
-            }
-            Attend::Remove { queue } => {
-                manage(&connection, QueueCommand::Remove(vec![queue])).await?
-            }
-            Attend::Flush => done(connection.ask(&Command::Flush).await?)?,
-            Attend::Working => Attended::Size(info(&connection).await?.faktory.sets.working),
-            Attend::Sets => {
-                let info = info(&connection).await?.faktory;
-                let (sets, failures) = (info.sets, info.total_failures);
-                let (working, retries, dead, scheduled) =
-                    (sets.working, sets.retries, sets.dead, sets.scheduled);
-                Attended::Sets(Sets { working, retries, dead, scheduled, failures })
-            }
-            Attend::Version => {
-                let server = info(&connection).await?.server;
-                Attended::Version(format!(
-                    "{} {}",
-                    server.description.trim(),
-                    server.faktory_version
-                ))
-            }
-        };
+    while let Some(task) = channel.next::<Attend>().await {
+        let answer = attend(&order.server, &connection, task).await?;
         Channel::say(&Event::Attended(answer));
     }
     Ok(())
+}
+
+async fn attend(
+    server: &Server,
+    connection: &Connection,
+    task: Attend,
+) -> anyhow::Result<Attended> {
+    match task {
+        Attend::Fill { queue, count, takes } => fill(server, &queue, count, &takes).await,
+        Attend::Trickle(order) => trickle(connection, &order).await,
+        Attend::Drain { queue } => drain(server, connection, &queue).await,
+        Attend::Size { queue } => Ok(Attended::Size(size(connection, &queue).await?)),
+        Attend::SizeOfAll => {
+            Ok(Attended::Size(info(connection).await?.faktory.queues.values().sum()))
+        }
+        Attend::Pause { queue } => manage(connection, QueueCommand::Pause(vec![queue])).await,
+        Attend::Remove { queue } => manage(connection, QueueCommand::Remove(vec![queue])).await,
+        Attend::Flush => done(connection.ask(&Command::Flush).await?),
+        Attend::Working => Ok(Attended::Size(info(connection).await?.faktory.sets.working)),
+        Attend::Sets => {
+            let info = info(connection).await?.faktory;
+            let (sets, failures) = (info.sets, info.total_failures);
+            let (working, retries, dead, scheduled) =
+                (sets.working, sets.retries, sets.dead, sets.scheduled);
+            Ok(Attended::Sets(Sets { working, retries, dead, scheduled, failures }))
+        }
+        Attend::Version => {
+            let server = info(connection).await?.server;
+            let name = server.description.trim();
+            Ok(Attended::Version(format!("{name} {}", server.faktory_version)))
+        }
+    }
 }
 
 async fn info(connection: &Connection) -> anyhow::Result<Info> {
@@ -105,9 +104,8 @@ async fn fill(
         let end = (next + FILL).min(count);
         let jobs = (next..end)
             .map(|number| {
-                let takes =
-                    takes.get(number as usize % takes.len().max(1)).copied().unwrap_or_default();
-                timed_job(queue, number, 0, takes)
+                let takes = in_turn(takes, number).unwrap_or_default();
+                job::timed(queue, number, 0, takes)
             })
             .collect();
         let outcomes = pusher.push(jobs, Instant::now() + PUSH_TIMEOUT).await;
@@ -120,25 +118,17 @@ async fn fill(
     Ok(Attended::Done)
 }
 
-/// A job's time of posting that asks its worker how long it waited in its queue.
-pub(crate) const ASKS_FOR_WAIT: u64 = 1;
-
-/// A reservation as short as there is.
+/// The shortest reservation that a work server accepts, in seconds.
 const SHORT_RESERVATION: i64 = 60;
 
 async fn trickle(connection: &Connection, order: &Trickle) -> anyhow::Result<Attended> {
     for number in 0..order.count {
         tokio::time::sleep(order.apart.mul_f64(0.5 + fastrand::f64())).await;
-        let takes = order
-            .takes
-            .get(number as usize % order.takes.len().max(1))
-            .copied()
-            .unwrap_or_default();
-        let retry = order.retries.get(number as usize % order.retries.len().max(1)).copied();
-        let args = format!("[{},{ASKS_FOR_WAIT},{}]", order.first + number, takes.as_micros());
-        let job = timed(
+        let takes = in_turn(&order.takes, number).unwrap_or_default();
+        let retry = in_turn(&order.retries, number);
+        let job = job::timed_with(
             &order.queue,
-            args,
+            (order.first + number, ASKS_FOR_WAIT, takes),
             retry.unwrap_or(faktory_wire::DEFAULT_RETRY),
             SHORT_RESERVATION,
         );
@@ -152,38 +142,12 @@ async fn trickle(connection: &Connection, order: &Trickle) -> anyhow::Result<Att
     Ok(Attended::Done)
 }
 
-/// A job for the benchmark's own workers.
-pub(crate) fn timed_job(queue: &str, number: u64, posted_us: u64, takes: Duration) -> EncodedJob {
-    let args = format!("[{number},{posted_us},{}]", takes.as_micros());
-    job(TIMED, queue, args)
+/// The value for a job's number, where the values are used in turn.
+fn in_turn<T: Copy>(values: &[T], number: u64) -> Option<T> {
+    values.get(number as usize % values.len().max(1)).copied()
 }
 
-/// A job as our own link sends it.
-pub(crate) fn job(job_type: &str, queue: &str, args: String) -> EncodedJob {
-    EncodedJob::from(plain(job_type, queue, args))
-}
-
-fn timed(queue: &str, args: String, retry: i64, reserve_for: i64) -> EncodedJob {
-    EncodedJob::from(Job {
-        retry: Some(retry),
-        reserve_for: Some(reserve_for),
-        ..plain(TIMED, queue, args)
-    })
-}
-
-fn plain(job_type: &str, queue: &str, args: String) -> Job {
-    Job {
-        jid: format!("{:032x}", fastrand::u128(..)),
-        jobtype: job_type.into(),
-        args: Some(RawJson::from_checked(args)),
-        queue: (queue != faktory_wire::DEFAULT_QUEUE).then(|| queue.into()),
-        retry: Some(faktory_wire::DEFAULT_RETRY),
-        reserve_for: Some(faktory_wire::DEFAULT_RESERVE_FOR),
-        ..Job::default()
-    }
-}
-
-/// Fetches just what is there: a FETCH too many would wait for 2 s.
+/// Fetches no more jobs than the queue has: one FETCH too many would block for 2 s.
 async fn drain(server: &Server, connection: &Connection, queue: &str) -> anyhow::Result<Attended> {
     let mut seen = Seen::default();
     loop {

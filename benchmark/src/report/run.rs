@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
+use crate::chaos::Chaos;
 use crate::distance::Watched;
 use crate::measure::Latency;
 use crate::part::order::Refused;
-use crate::runner::Chaos;
 
 /// A single measurement of a figure.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

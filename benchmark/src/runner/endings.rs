@@ -1,14 +1,14 @@
 //! Workers end, in order or not, and nothing is lost by it.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::watch::note_link;
 use super::working::launch_worker;
+use crate::chaos::Chaos;
 use crate::measure::Latencies;
 use crate::part::order::{Attend, Handlers, Trickle, Via};
-use crate::part::run_log::{RunLog, Times};
+use crate::part::run_log::RunLog;
 use crate::process::Part;
 use crate::report::{Counts, Run};
 use crate::stack::{Stack, ready};
@@ -49,7 +49,7 @@ pub(super) fn endings(
     let folder = tempfile::tempdir()?;
     stack.distance.watch();
     let mut run = Run::default();
-    let mut latencies = Latencies::new();
+    let mut latencies = Latencies::default();
     let begun = Instant::now();
     for number in 0..times {
         let log = folder.path().join(number.to_string());
@@ -177,55 +177,11 @@ pub(super) fn chaos(
     };
     let mut run =
         Run { jobs: jobs.len() as u64, seconds: begun.elapsed().as_secs_f64(), ..Run::default() };
-    run.chaos = Some(judge(&jobs, count, may_be_lost, &mut run.failures));
-    run.chaos = run.chaos.map(|chaos| Chaos { killed, ended, ..chaos });
+    let (chaos, failures) = Chaos::of(&jobs, count, may_be_lost);
+    run.chaos = Some(Chaos { killed, ended, ..chaos });
+    run.failures.extend(failures);
     note_link(stack, &mut run);
     drop((running, leaving));
     stack.clear_away(queue)?;
     Ok(run)
-}
-
-/// What became of the jobs of a chaos run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Chaos {
-    /// Workers that were killed.
-    pub(crate) killed: u64,
-    /// Workers that were told to end.
-    pub(crate) ended: u64,
-    pub(crate) jobs: u64,
-    /// Runs beyond the first of jobs that may be retried: of these, the first was ended by a kill,
-    /// or its ACK was lost with a killed worker.
-    pub(crate) second_runs: u64,
-    /// Of these, the run before had not ended.
-    pub(crate) cut_short: u64,
-    /// Jobs that may not be retried and were not run, or not to the end: killed workers had them.
-    pub(crate) lost_once_only: u64,
-}
-
-fn judge(
-    jobs: &HashMap<u64, Times>,
-    count: u64,
-    may_be_lost: impl Fn(u64) -> bool,
-    failures: &mut Vec<String>,
-) -> Chaos {
-    let mut chaos = Chaos { jobs: count, ..Chaos::default() };
-    let (mut never, mut twice) = (0, 0);
-    for number in 0..count {
-        let times = jobs.get(&number).copied().unwrap_or_default();
-        if may_be_lost(number) {
-            twice += u64::from(times.begun > 1);
-            chaos.lost_once_only += u64::from(times.ended == 0);
-        } else {
-            never += u64::from(times.ended == 0);
-            chaos.second_runs += u64::from(times.begun.saturating_sub(1));
-            chaos.cut_short += u64::from(times.begun - times.ended);
-        }
-    }
-    if never > 0 {
-        failures.push(format!("{never} jobs were never run to the end"));
-    }
-    if twice > 0 {
-        failures.push(format!("{twice} jobs that may not be retried were run twice"));
-    }
-    chaos
 }

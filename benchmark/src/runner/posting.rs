@@ -245,7 +245,7 @@ pub(super) fn after_ready(
 ) -> anyhow::Result<Run> {
     stack.distance.watch();
     let mut all = LoadReport::default();
-    let mut latencies = Latencies::new();
+    let mut latencies = Latencies::default();
     let mut ready_us = Vec::new();
     for _ in 0..times {
         ready_us.push(stack.restart_api()?.as_micros() as f64);
