@@ -1,11 +1,10 @@
-//! Workers end, in order or not, and nothing is lost by it.
+//! The scenario in which workers are told to end: under full load, or after the queue has run dry.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::watch::note_link;
-use super::working::launch_worker;
-use crate::chaos::Chaos;
+use super::worker;
 use crate::measure::Latencies;
 use crate::part::order::{Attend, Handlers, Trickle, Via};
 use crate::part::run_log::RunLog;
@@ -13,32 +12,21 @@ use crate::process::Part;
 use crate::report::{Counts, Run};
 use crate::stack::{Stack, ready};
 
-/// A worker has come up to its full rate by then.
+/// The time in which a worker reaches its full rate.
 const UP_TO_SPEED: Duration = Duration::from_millis(1500);
-/// More than it runs until then.
+/// More jobs than a worker runs in that time.
 const PILE: u64 = 20_000;
-/// Enough for the queue to run dry at full rate.
+/// Enough jobs for the queue to run dry at full rate.
 const SMALL_PILE: u64 = 5000;
-/// What goes on coming when it is dry.
+/// The jobs that still come after the queue has run dry.
 const TRICKLE: u64 = 200;
 const TRICKLE_APART: Duration = Duration::from_millis(50);
-/// How long after the queue has run dry the worker is to end.
+/// From the moment at which the queue has run dry until the worker is told to end.
 const DRY_FOR: Duration = Duration::from_secs(1);
-/// A process takes a little to be gone.
+/// The time that a process needs to be gone, beyond its shutdown timeout.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Jobs that come a second while workers come and go.
-const FLOW: f64 = 200.0;
-/// What is left when they have gone is run by then: a reservation of 60 s, the look for those that
-/// ran out, a backoff, and that a few times.
-const DRAINED_WITHIN: Duration = Duration::from_secs(900);
-
-fn start(stack: &Stack, queue: &str, concurrency: usize, log: &Path) -> anyhow::Result<Part> {
-    launch_worker(stack, Via::Worker, queue, concurrency, Some(log), Handlers::Sleep)
-}
-
-/// So many times a worker is told to end: under full load, or a second after its queue ran dry
-/// while a few jobs still come. The latency is from the signal to its end.
+/// A worker is told to end, several times. The latency is from the signal to its end.
 pub(super) fn endings(
     stack: &mut Stack,
     queue: &str,
@@ -54,61 +42,23 @@ pub(super) fn endings(
     for number in 0..times {
         let log = folder.path().join(number.to_string());
         let failures_before = stack.sets()?.failures;
-        let mut count = if dry { SMALL_PILE } else { PILE };
-        stack.attend(&Attend::Fill { queue: queue.into(), count, takes: Vec::new() })?;
-        let mut worker = start(stack, queue, concurrency, &log)?;
-        ready(&worker)?;
-        if dry {
-            while stack.queue_size(queue)? > 0 {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            let (takes, retries) = (Vec::new(), Vec::new());
-            let trickle = Trickle {
-                queue: queue.into(),
-                first: count,
-                count: TRICKLE,
-                apart: TRICKLE_APART,
-                takes,
-                retries,
-            };
-            stack.begin_to_attend(&Attend::Trickle(trickle))?;
-            count += TRICKLE;
-            std::thread::sleep(DRY_FOR);
+        let (mut worker, count) = if dry {
+            until_dry(stack, queue, concurrency, &log)?
         } else {
-            std::thread::sleep(UP_TO_SPEED);
-        }
+            until_at_speed(stack, queue, concurrency, &log)?
+        };
         let told = Instant::now();
         worker.terminate()?;
         if !worker.ended_within(stack.shutdown_timeout + GRACE) {
+            let elapsed = told.elapsed();
             run.failures
-                .push(format!("ending {number}: it had not ended after {:?}", told.elapsed()));
+                .push(format!("ending {number}: the worker had not ended after {elapsed:?}"));
         }
         latencies.record(u64::try_from(told.elapsed().as_micros())?);
         if dry {
             stack.attended(TRICKLE_APART * 3 * u32::try_from(TRICKLE)?)?;
         }
-        let (sets, left, jobs) = (stack.sets()?, stack.queue_size(queue)?, RunLog::read(&log)?);
-        let distinct = jobs.len() as u64;
-        let runs: u64 = jobs.values().map(|times| u64::from(times.begun)).sum();
-        let mut wrong = |what: &str, found: u64| {
-            if found > 0 {
-                run.failures.push(format!("ending {number}: {found} {what}"));
-            }
-        };
-        wrong("jobs stayed reserved", sets.working);
-        wrong("jobs are to be retried", sets.retries);
-        wrong("jobs are dead", sets.dead);
-        wrong("failures were counted", sets.failures - failures_before);
-        wrong("jobs were lost", count.saturating_sub(distinct + left + sets.scheduled));
-        wrong("jobs were doubled", (distinct + left + sets.scheduled).saturating_sub(count));
-        wrong("jobs were run twice", runs - distinct);
-        run.jobs += distinct;
-        run.counts = Counts {
-            stored: run.counts.stored + count,
-            arrived: run.counts.arrived + runs + left + sets.scheduled,
-            ..run.counts
-        };
-        run.given_back = Some(run.given_back.unwrap_or(0) + sets.scheduled);
+        note_ending(stack, queue, &mut run, &Ending { number, log, count, failures_before })?;
         stack.clear_away(queue)?;
     }
     run.seconds = begun.elapsed().as_secs_f64();
@@ -117,71 +67,93 @@ pub(super) fn endings(
     Ok(run)
 }
 
-/// Workers come and go at random, some in order and some killed, while jobs come; every fourth job
-/// may not be retried.
-pub(super) fn chaos(
+fn start(stack: &Stack, queue: &str, concurrency: usize, log: &Path) -> anyhow::Result<Part> {
+    let worker =
+        worker::launch(stack, Via::Worker, queue, concurrency, Some(log), Handlers::Sleep)?;
+    ready(&worker)?;
+    Ok(worker)
+}
+
+/// A worker at its full rate, and the number of jobs that were posted for it.
+fn until_at_speed(
     stack: &mut Stack,
     queue: &str,
-    workers: usize,
     concurrency: usize,
-    lasts: Duration,
-) -> anyhow::Result<Run> {
-    let folder = tempfile::tempdir()?;
-    let log = folder.path().join("runs");
-    stack.distance.watch();
-    let takes: Vec<Duration> = [10, 50, 100, 200].map(Duration::from_millis).to_vec();
-    // By thirteen, so that each time meets each number of retries.
-    let retries: Vec<i64> = (0..13).map(|number| if number % 4 == 3 { 0 } else { 25 }).collect();
-    let may_be_lost =
-        |number: u64| retries.get(number as usize % retries.len()).is_some_and(|retry| *retry == 0);
-    let count = (FLOW * lasts.as_secs_f64()) as u64;
-    let apart = Duration::from_secs_f64(1.0 / FLOW);
-    let trickle =
-        Trickle { queue: queue.into(), first: 0, count, apart, takes, retries: retries.clone() };
-    let begun = Instant::now();
-    stack.begin_to_attend(&Attend::Trickle(trickle))?;
-    let (mut running, mut leaving): (Vec<Part>, Vec<Part>) = (Vec::new(), Vec::new());
-    let (mut killed, mut ended) = (0, 0);
-    while begun.elapsed() < lasts {
-        if running.len() < workers && (running.is_empty() || fastrand::bool()) {
-            running.push(start(stack, queue, concurrency, &log)?);
-        } else {
-            let worker = running.swap_remove(fastrand::usize(..running.len()));
-            if fastrand::bool() {
-                killed += 1;
-                worker.kill();
-            } else {
-                ended += 1;
-                worker.terminate()?;
-                leaving.push(worker);
-            }
-        }
-        leaving.retain_mut(|worker| !worker.has_ended());
-        std::thread::sleep(Duration::from_millis(fastrand::u64(50..400)));
+    log: &Path,
+) -> anyhow::Result<(Part, u64)> {
+    stack.attend(&Attend::Fill { queue: queue.into(), count: PILE, takes: Vec::new() })?;
+    let worker = start(stack, queue, concurrency, log)?;
+    std::thread::sleep(UP_TO_SPEED);
+    Ok((worker, PILE))
+}
+
+/// A worker whose queue has run dry a second ago while a few jobs still come, and the number of
+/// jobs that are posted for it.
+fn until_dry(
+    stack: &mut Stack,
+    queue: &str,
+    concurrency: usize,
+    log: &Path,
+) -> anyhow::Result<(Part, u64)> {
+    stack.attend(&Attend::Fill { queue: queue.into(), count: SMALL_PILE, takes: Vec::new() })?;
+    let worker = start(stack, queue, concurrency, log)?;
+    while stack.queue_size(queue)? > 0 {
+        std::thread::sleep(Duration::from_millis(20));
     }
-    stack.attended(lasts + Duration::from_secs(600))?;
-    // Two that stay run what is left.
-    let _steady =
-        [start(stack, queue, concurrency, &log)?, start(stack, queue, concurrency, &log)?];
-    for worker in &running {
-        worker.terminate()?;
-    }
-    let give_up = Instant::now() + DRAINED_WITHIN;
-    let jobs = loop {
-        let (jobs, sets) = (RunLog::read(&log)?, stack.sets()?);
-        let waiting = stack.queue_size(queue)? + sets.working + sets.retries + sets.scheduled;
-        if waiting == 0 || Instant::now() > give_up {
-            break jobs;
+    stack.begin_to_attend(&Attend::Trickle(Trickle {
+        queue: queue.into(),
+        first: SMALL_PILE,
+        count: TRICKLE,
+        apart: TRICKLE_APART,
+        takes: Vec::new(),
+        retries: Vec::new(),
+    }))?;
+    std::thread::sleep(DRY_FOR);
+    Ok((worker, SMALL_PILE + TRICKLE))
+}
+
+/// One ending, as it is judged.
+struct Ending {
+    number: usize,
+    log: std::path::PathBuf,
+    /// The number of posted jobs.
+    count: u64,
+    /// The server's count of failures before the worker's start.
+    failures_before: u64,
+}
+
+/// Every job must have run exactly once, be left in the queue, or be requeued (scheduled); nothing
+/// else may be left.
+fn note_ending(
+    stack: &mut Stack,
+    queue: &str,
+    run: &mut Run,
+    ending: &Ending,
+) -> anyhow::Result<()> {
+    let Ending { number, log, count, failures_before } = ending;
+    let (sets, left, jobs) = (stack.sets()?, stack.queue_size(queue)?, RunLog::read(log)?);
+    let distinct = jobs.len() as u64;
+    let runs: u64 = jobs.values().map(|times| u64::from(times.begun)).sum();
+    let found = distinct + left + sets.scheduled;
+    for (what, wrong) in [
+        ("jobs stayed reserved", sets.working),
+        ("jobs are to be retried", sets.retries),
+        ("jobs are dead", sets.dead),
+        ("failures were counted", sets.failures - failures_before),
+        ("jobs were lost", count.saturating_sub(found)),
+        ("jobs were doubled", found.saturating_sub(*count)),
+        ("jobs were run twice", runs - distinct),
+    ] {
+        if wrong > 0 {
+            run.failures.push(format!("ending {number}: {wrong} {what}"));
         }
-        std::thread::sleep(Duration::from_secs(1));
+    }
+    run.jobs += distinct;
+    run.counts = Counts {
+        stored: run.counts.stored + count,
+        arrived: run.counts.arrived + runs + left + sets.scheduled,
+        ..run.counts
     };
-    let mut run =
-        Run { jobs: jobs.len() as u64, seconds: begun.elapsed().as_secs_f64(), ..Run::default() };
-    let (chaos, failures) = Chaos::of(&jobs, count, may_be_lost);
-    run.chaos = Some(Chaos { killed, ended, ..chaos });
-    run.failures.extend(failures);
-    note_link(stack, &mut run);
-    drop((running, leaving));
-    stack.clear_away(queue)?;
-    Ok(run)
+    run.given_back = Some(run.given_back.unwrap_or(0) + sets.scheduled);
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! What processes and the emulator did while something was measured.
+//! The resources that processes used during a measurement, and whether the emulator was sound.
 
 use link_emulator::Verdict;
 
@@ -7,14 +7,15 @@ use crate::processor::Usage;
 use crate::report::Run;
 use crate::stack::Stack;
 
-/// What was used between the beginning and the end of what counts.
+/// The use of resources from the beginning of the measured time on.
 pub(super) struct Watch {
     processes: Vec<(&'static str, u32)>,
     before: Usage,
 }
 
 impl Watch {
-    /// The API counts only where the jobs go through it; otherwise it is idle beside them.
+    /// Begins to watch the stack's processes and `more`. The API counts only where the jobs go
+    /// through it; otherwise it is idle.
     pub(super) fn begin(stack: &Stack, via: Via, more: &[(&'static str, u32)]) -> Self {
         let mut processes = stack.processes();
         processes.retain(|(name, _)| *name != "api" || via == Via::Http);
@@ -23,17 +24,18 @@ impl Watch {
         Self { processes, before }
     }
 
+    /// The use at the end of the measured time.
     pub(super) fn end(&self) -> Usage {
         Usage::now(&self.processes)
     }
 
-    /// By how much a process's memory at its largest was more than at the beginning, in bytes.
+    /// The increase of a process's memory, from the beginning to its largest size, in bytes.
     pub(super) fn grew(&self, after: &Usage, process: &str) -> Option<f64> {
         let (before, peak) = (*self.before.resident.get(process)?, *after.peak.get(process)?);
         Some(peak.saturating_sub(before) as f64)
     }
 
-    /// Fills in what a run used.
+    /// Notes the use in a run.
     pub(super) fn note(&self, after: &Usage, run: &mut Run) {
         for (name, ns) in &after.processor_ns {
             let used = ns.saturating_sub(self.before.processor_ns.get(name).copied().unwrap_or(0));
@@ -46,7 +48,7 @@ impl Watch {
     }
 }
 
-/// Fills in whether the emulator was sound.
+/// Notes the link's counters in a run, and whether the emulator was sound.
 pub(super) fn note_link(stack: &Stack, run: &mut Run) {
     run.link = stack.distance.watched();
     if let Some(watched) = &run.link
