@@ -1,69 +1,53 @@
-//! What is measured: a work server on the far side, an API and an attendant, with the distance in
-//! between. Or what runs already.
+//! The stack under measurement: a work server and an attendant on the far side, an API on the near
+//! side, and the distance between the two sides. A stack can also stand on servers that run
+//! already.
+
+mod attendant;
+mod kind;
+mod start;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
-use crate::distance::{Congestion, Distance, Means, Side};
+use crate::distance::{Congestion, Distance, Means};
 use crate::network::Network;
-use crate::part::clock::now_us;
-use crate::part::order::{
-    ApiOrder, Attend, AttendantOrder, Attended, BrakeOrder, BrokerOrder, Event, FaktoryOrder,
-    Order, Server, Sets,
-};
+use crate::part::order::{Attend, Attended, Event, Server, Sets};
 use crate::process::Part;
 use crate::processor::Usage;
+use attendant::Attendant;
 
-/// The longest that a process takes to be ready.
-pub(crate) const READY_WITHIN: Duration = Duration::from_secs(60);
-/// The longest that an attendant takes for one task.
-const ATTEND_WITHIN: Duration = Duration::from_secs(180);
-/// The longest that acknowledgements of a worker that has run everything may take.
+pub(crate) use kind::ServerKind;
+pub(crate) use start::{READY_WITHIN, ready};
+
+/// The longest time for the acknowledgements of a worker that has run all its jobs.
 const ACKS_WITHIN: Duration = Duration::from_secs(15);
-/// The longest that a server is waited for to be idle.
+/// The longest wait for an idle server.
 const IDLE_WITHIN: Duration = Duration::from_secs(15);
-/// So many looks in a row find a server idle that is: one may fall into a pause.
+/// The number of looks in a row that must find a server idle: one look may fall into a pause.
 const IDLE_LOOKS: usize = 10;
-/// How often it is looked at.
+/// The time between two looks.
 const LOOK: Duration = Duration::from_millis(30);
-
-/// Which work server.
-#[derive(Debug, Clone)]
-pub(crate) enum ServerKind {
-    /// The embedded broker.
-    Broker,
-    /// A real Faktory, started from this program file.
-    Faktory(PathBuf),
-    /// What runs already.
-    Given {
-        /// The API's address, where there is one.
-        api: Option<String>,
-        /// The work server.
-        server: Server,
-    },
-}
 
 /// A running stack.
 pub(crate) struct Stack {
-    /// As the near side reaches it.
+    /// The work server as the near side reaches it.
     pub(crate) server: Server,
-    /// The API's address on the near side.
+    /// The API's URL on the near side.
     pub(crate) api: Option<String>,
+    /// The work server's name and version.
     pub(crate) version: String,
     pub(crate) round_trip: Option<Duration>,
-    /// Connections to the work server, ours and the baseline's.
+    /// The number of connections to the work server, ours and the baseline's.
     pub(crate) connections: usize,
-    /// What a worker has to end.
+    /// The time that a worker gets to end.
     pub(crate) shutdown_timeout: Duration,
-    /// The product's variables that API and worker are started with.
+    /// The product's variables with which API and worker are started.
     pub(crate) variables: BTreeMap<String, String>,
-    // In the order in which they are to end.
+    // The processes, in the order in which they are to end.
     api_process: Option<Part>,
-    attendant: Part,
+    attendant: Attendant,
     brake: Option<Part>,
     work_server: Option<Part>,
     pub(crate) distance: Distance,
@@ -85,54 +69,19 @@ impl Stack {
                 Distance::make(network, congestion, seed, proxy_because)?
             }
         };
-        // Before the first connection: a NAT knows only those that it saw begin.
+        // Before the first connection: a NAT knows only the flows that it saw begin.
         distance.forget_idle_flows(network.forgets_after_seconds.map(Duration::from_secs_f64));
-        let order = match kind {
-            ServerKind::Broker => Some(Order::Broker(BrokerOrder { bind: distance.far_bind()? })),
-            ServerKind::Faktory(program) => Some(Order::Faktory(FaktoryOrder {
-                bind: distance.far_bind()?,
-                program: program.clone(),
-            })),
-            ServerKind::Given { .. } => None,
-        };
-        let (work_server, far) = match (order, kind) {
-            (_, ServerKind::Given { server, .. }) => (None, resolve(server)?),
-            (Some(order), _) => start_server(&distance, &order)
-                .map(|(process, address)| (Some(process), address))?,
-            (None, _) => bail!("no work server was ordered"),
-        };
-        let brake = network
-            .server_jobs_per_second
-            .map(|rate| start_brake(&distance, far, rate))
-            .transpose()?;
-        // Where the near side meets it.
-        let front = brake.as_ref().map_or(far, |(_, address)| *address);
-        let brake = brake.map(|(process, _)| process);
-        let server = match kind {
-            ServerKind::Given { server, .. } => server.clone(),
-            ServerKind::Broker | ServerKind::Faktory(_) => {
-                Server::at(distance.seen_from_near(front)?)
-            }
-        };
-        let near = resolve(&server)?;
-        let far_server =
-            if matches!(kind, ServerKind::Given { .. }) { server.clone() } else { Server::at(far) };
-        let mut attendant = Part::start(
-            &distance,
-            Side::Far,
-            &Order::Attendant(AttendantOrder { server: far_server }),
-        )?;
-        ready(&attendant)?;
-        let version = match ask(&mut attendant, &Attend::Version)? {
-            Attended::Version(version) => version,
-            other => bail!("the attendant answered {other:?}"),
-        };
+        let work_server = start::work_server(kind, &mut distance, network)?;
+        let server = work_server.from_near;
+        let near = start::resolve(&server)?;
+        let mut attendant = Attendant::start(&distance, work_server.from_far)?;
+        let version = attendant.version()?;
         let variables = variables(network, connections);
         let (api_process, api) = match kind {
             ServerKind::Given { api, .. } => (None, api.clone()),
             ServerKind::Broker | ServerKind::Faktory(_) => {
-                let (process, address) = start_api(&distance, &server, &variables)?;
-                (Some(process), Some(address))
+                let (process, url) = start::api(&distance, &server, &variables)?;
+                (Some(process), Some(url))
             }
         };
         let round_trip = distance.round_trip(near);
@@ -149,21 +98,21 @@ impl Stack {
             connections,
             api_process,
             attendant,
-            brake,
-            work_server,
+            brake: work_server.brake,
+            work_server: work_server.process,
         })
     }
 
-    /// Starts the API anew, and returns how long after its start it was ready: what the first
-    /// requests meet is what counts then.
+    /// Starts the API anew, and returns the time from its start until it was ready. A measurement
+    /// can then begin with the first requests of a fresh API.
     pub(crate) fn restart_api(&mut self) -> anyhow::Result<Duration> {
         anyhow::ensure!(
             self.api_process.is_some(),
             "an API that is not the benchmark's own can't be started anew"
         );
         self.api_process = None;
-        let (process, address) = start_api(&self.distance, &self.server, &self.variables)?;
-        self.api = Some(address);
+        let (process, url) = start::api(&self.distance, &self.server, &self.variables)?;
+        self.api = Some(url);
         let ready = match process.next(READY_WITHIN)? {
             Event::Serves { after_us } => Duration::from_micros(after_us),
             other => return process.unexpected(&other),
@@ -172,7 +121,7 @@ impl Stack {
         Ok(ready)
     }
 
-    /// Ends the work server: what posts meets a closed port.
+    /// Ends the work server: clients meet a closed port.
     pub(crate) fn stop_work_server(&mut self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.work_server.is_some(),
@@ -182,9 +131,9 @@ impl Stack {
         Ok(())
     }
 
-    /// Its own processes, by their names in reports.
+    /// The stack's processes whose use is measured, by their names in reports.
     pub(crate) fn processes(&self) -> Vec<(&'static str, u32)> {
-        // Of this program, next to nothing but the relay runs meanwhile.
+        // Of this program, little more than the emulator's relay runs during a measurement.
         let mut processes = vec![("emulator", std::process::id())];
         if let Some(api) = &self.api_process {
             processes.push(("api", api.id()));
@@ -195,14 +144,14 @@ impl Stack {
         processes
     }
 
-    /// Has the attendant do something.
+    /// Has the attendant do a task.
     pub(crate) fn attend(&mut self, task: &Attend) -> anyhow::Result<Attended> {
-        ask(&mut self.attendant, task)
+        self.attendant.attend(task)
     }
 
-    /// Removes a measurement's queue with all that is left in it. A server of the benchmark's own
-    /// is emptied whole instead, at once: deleting millions of jobs one by one would burden the
-    /// next measurement.
+    /// Removes a measurement's queue with the jobs that are left in it. A server of the benchmark's
+    /// own is flushed instead: deleting millions of jobs one by one would burden the next
+    /// measurement.
     pub(crate) fn clear_away(&mut self, queue: &str) -> anyhow::Result<()> {
         let task = if self.work_server.is_some() {
             Attend::Flush
@@ -212,47 +161,35 @@ impl Stack {
         self.attend(&task).map(drop)
     }
 
-    /// What is in the work server's sets.
+    /// The sizes of the work server's sets, and its count of failures.
     pub(crate) fn sets(&mut self) -> anyhow::Result<Sets> {
-        match self.attend(&Attend::Sets)? {
-            Attended::Sets(sets) => Ok(sets),
-            other => bail!("the attendant answered {other:?}"),
-        }
+        self.attendant.sets()
     }
 
-    /// Has the attendant begin something that takes long; [`Stack::attended`] waits for its end.
+    /// Has the attendant begin a long task; [`Stack::attended`] waits for its end.
     pub(crate) fn begin_to_attend(&mut self, task: &Attend) -> anyhow::Result<()> {
-        self.attendant.tell(task)
+        self.attendant.begin(task)
     }
 
-    /// Waits until the attendant has done what it began.
-    pub(crate) fn attended(&mut self, within: Duration) -> anyhow::Result<()> {
-        match self.attendant.next(within)? {
-            Event::Attended(Attended::Done) => Ok(()),
-            other => self.attendant.unexpected(&other),
-        }
+    /// Waits until the attendant has done the task that it began.
+    pub(crate) fn attended(&self, within: Duration) -> anyhow::Result<()> {
+        self.attendant.done(within)
     }
 
-    /// How many jobs are in a queue.
+    /// The number of jobs in a queue.
     pub(crate) fn queue_size(&mut self, queue: &str) -> anyhow::Result<u64> {
-        match self.attend(&Attend::Size { queue: queue.into() })? {
-            Attended::Size(size) => Ok(size),
-            other => bail!("the attendant answered {other:?}"),
-        }
+        self.attendant.size(&Attend::Size { queue: queue.into() })
     }
 
-    /// How many jobs of this stack are fetched and not acknowledged, once acknowledgements had the
-    /// time to come; 0 where others work too.
+    /// The number of this stack's jobs that are fetched and not acknowledged, after a wait for
+    /// outstanding acknowledgements; 0 on a server on which others work too.
     pub(crate) fn unacknowledged(&mut self) -> anyhow::Result<u64> {
         if self.work_server.is_none() {
             return Ok(0);
         }
         let give_up = Instant::now() + ACKS_WITHIN;
         loop {
-            let working = match self.attend(&Attend::Working)? {
-                Attended::Size(working) => working,
-                other => bail!("the attendant answered {other:?}"),
-            };
+            let working = self.attendant.size(&Attend::Working)?;
             if working == 0 || Instant::now() > give_up {
                 return Ok(working);
             }
@@ -260,7 +197,7 @@ impl Stack {
         }
     }
 
-    /// Waits until the work server has nothing left to do of what was before.
+    /// Waits until the work server has finished its work for earlier measurements.
     pub(crate) fn wait_until_idle(&self) {
         let Some(server) = &self.work_server else { return };
         let used = || {
@@ -277,8 +214,8 @@ impl Stack {
         }
     }
 
-    /// Ends a worker whose queue is paused or empty. One of the benchmark's own stack is not waited
-    /// for: it would wait for FETCHes of which nothing comes.
+    /// Ends a worker whose queue is paused or empty. A worker of the benchmark's own stack is
+    /// killed: in an orderly end it would wait for FETCHes that bring no job.
     pub(crate) fn end_worker(&self, worker: Part) {
         match &self.work_server {
             None => drop(worker),
@@ -286,68 +223,16 @@ impl Stack {
         }
     }
 
+    /// How the distance is made.
     pub(crate) fn means(&self, proxy_because: Option<&str>) -> Means {
         self.distance.means(proxy_because)
     }
 }
 
-fn ask(attendant: &mut Part, task: &Attend) -> anyhow::Result<Attended> {
-    attendant.tell(task)?;
-    match attendant.next(ATTEND_WITHIN)? {
-        Event::Attended(answer) => Ok(answer),
-        other => attendant.unexpected(&other),
-    }
-}
-
-/// Waits until a part is ready; servers say where they listen.
-pub(crate) fn ready(part: &Part) -> anyhow::Result<Option<SocketAddr>> {
-    match part.next(READY_WITHIN)? {
-        Event::Ready(address) => Ok(address),
-        other => part.unexpected(&other),
-    }
-}
-
-fn resolve(server: &Server) -> anyhow::Result<SocketAddr> {
-    let mut addresses = (server.host.as_str(), server.port)
-        .to_socket_addrs()
-        .with_context(|| format!("failed to resolve {server:?}"))?;
-    addresses.next().with_context(|| format!("{server:?} has no address"))
-}
-
-/// What API and worker are started with; what the network says comes last.
+/// The variables with which API and worker are started; the network's variables come last.
 fn variables(network: &Network, connections: usize) -> BTreeMap<String, String> {
     let mut variables =
         BTreeMap::from([("FAKTORY_MAX_CONNECTIONS".to_owned(), connections.to_string())]);
     variables.extend(network.variables.clone());
     variables
-}
-
-fn start_api(
-    distance: &Distance,
-    server: &Server,
-    variables: &BTreeMap<String, String>,
-) -> anyhow::Result<(Part, String)> {
-    let mut variables = variables.clone();
-    variables.insert("BIND_ADDR".into(), "127.0.0.1:0".into());
-    let order = ApiOrder { server: server.clone(), variables, began_us: now_us() };
-    let process = Part::start(distance, Side::Near, &Order::Api(order))?;
-    let address = ready(&process)?.context("the API did not say where it listens")?;
-    Ok((process, format!("http://{address}")))
-}
-
-/// Starts what holds a work server back, on the far side, and says where it listens there.
-fn start_brake(
-    distance: &Distance,
-    server: SocketAddr,
-    jobs_per_second: f64,
-) -> anyhow::Result<(Part, SocketAddr)> {
-    let order = BrakeOrder { bind: SocketAddr::new(server.ip(), 0), server, jobs_per_second };
-    start_server(distance, &Order::Brake(order))
-}
-
-/// Starts a server on the far side, and says where it listens there.
-fn start_server(distance: &Distance, order: &Order) -> anyhow::Result<(Part, SocketAddr)> {
-    let process = Part::start(distance, Side::Far, order)?;
-    let address = ready(&process)?.context("the work server did not say where it listens")?;
-    Ok((process, address))
 }
