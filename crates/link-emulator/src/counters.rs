@@ -1,4 +1,4 @@
-//! What the relay did, and whether a measurement taken meanwhile counts.
+//! Counters of the relays, and the verdict whether a measurement counts.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Lateness is recorded from a microsecond to a minute, to two digits.
+/// The longest recorded lateness, in microseconds: a minute.
 const LATENESS_MAX_US: u64 = 60_000_000;
 
 /// One direction's counters since the link started, or since [`crate::Link::reset_counters`].
@@ -17,55 +17,56 @@ pub struct DirectionCounters {
     pub packets: u64,
     /// Bytes of IP packets delivered.
     pub bytes: u64,
-    /// Lost by chance, as asked.
+    /// Packets lost by chance, as the settings say.
     pub lost: u64,
-    /// Dropped because the queue before a limited rate was full, as asked.
+    /// Packets dropped because the queue of a limited rate was full, as the settings say.
     pub queue_full: u64,
-    /// Dropped while the link was cut, as asked.
+    /// Packets dropped because the link was cut.
     pub cut: u64,
-    /// Dropped because a NAT would have forgotten their flow, as asked.
+    /// Packets dropped because the emulated NAT had forgotten their flow.
     pub forgotten: u64,
-    /// Dropped by the emulator or by its devices, which nobody asked for.
+    /// Packets dropped by a fault of the emulator or of its devices.
     pub dropped_unasked: u64,
-    /// Delivered later than [`Tolerance::late_after`] beyond their time.
+    /// Packets delivered later than [`Tolerance::late_after`] after their due time.
     pub late: u64,
-    /// The median of how late packets were, in microseconds.
+    /// The median of the packets' lateness, in microseconds.
     pub late_p50_us: u64,
-    /// The 99th percentile of the same.
+    /// The 99th percentile of the lateness, in microseconds.
     pub late_p99_us: u64,
-    /// The latest.
+    /// The largest lateness, in microseconds.
     pub late_max_us: u64,
 }
 
-/// From when on the emulator's own faults make a measurement void.
+/// The faults of the emulator itself that a measurement can bear; with more, the measurement is
+/// void.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tolerance {
-    /// A packet is late when it is delivered so long after its time.
+    /// A packet is late when it is delivered later than this after its due time.
     pub late_after: Duration,
-    /// The share of late packets that is borne.
+    /// The largest share of late packets.
     pub late_share: f64,
 }
 
 impl Default for Tolerance {
-    /// 1 ms, and 1 % of the packets. A two-core machine with real-time priority is several times
-    /// better, except where both cores are busy and no delay is added: there trains of packets
-    /// queue for the relay for 0.3 to 0.8 ms.
+    /// 1 ms, and 1 % of the packets. With real-time priority, a two-core machine is several times
+    /// better, except where both cores are busy and no delay is added: there, rows of packets
+    /// wait 0.3 to 0.8 ms for the relay.
     fn default() -> Self {
         Self { late_after: Duration::from_millis(1), late_share: 0.01 }
     }
 }
 
-/// Whether the emulator did what was asked of it, and nothing else.
+/// The verdict whether the emulator did exactly what its settings say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It did.
+    /// The emulator was sound.
     Sound,
-    /// It did not, for these reasons: nothing measured meanwhile counts.
+    /// The emulator had faults, for these reasons: a measurement of this time does not count.
     Void(Vec<String>),
 }
 
-/// Counters that a relay thread writes and others read.
+/// Counters that the thread of a relay writes and other threads read.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) packets: AtomicU64,
@@ -158,7 +159,7 @@ impl Live {
     }
 }
 
-/// What the counters of both directions say.
+/// The verdict from the counters of both directions.
 pub(crate) fn verdict(counters: &[DirectionCounters], tolerance: &Tolerance) -> Verdict {
     let mut reasons = Vec::new();
     let sum = |of: fn(&DirectionCounters) -> u64| counters.iter().map(of).sum::<u64>();
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_with_unasked_drops_or_late_packets_is_void() {
+    fn dropped_packets_and_many_late_packets_make_a_measurement_void() {
         let tolerance = Tolerance::default();
         let live = Live::new();
         for _ in 0..1000 {
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(
             verdict(&[live.read()], &tolerance),
             Verdict::Sound,
-            "1 % late is borne, what was asked for is no fault"
+            "1 % late packets are within the tolerance, and a configured loss is no fault"
         );
         live.delivered(100, Duration::from_millis(5), &tolerance);
         let Verdict::Void(reasons) = verdict(&[live.read()], &tolerance) else { panic!() };

@@ -7,13 +7,14 @@ use tun_rs::{DeviceBuilder, SyncDevice};
 
 use crate::namespace::{Namespace, ip};
 
-/// The devices' name; each namespace has one.
+/// The name of the device in each namespace.
 const NAME: &str = "wf0";
-/// Packets that the kernel keeps for the relay. The default of 500 overflows silently under load.
+/// The length of the device's queue, in packets. The default of 500 overflows silently under load.
 const QUEUE: &str = "20000";
-/// An Ethernet's.
+/// The MTU of Ethernet.
 const MTU: u16 = 1500;
 
+/// Makes the device of one end.
 pub(crate) fn open(namespace: &Namespace, address: Ipv4Addr) -> io::Result<SyncDevice> {
     namespace.run(|| {
         let device = DeviceBuilder::new()
@@ -23,18 +24,18 @@ pub(crate) fn open(namespace: &Namespace, address: Ipv4Addr) -> io::Result<SyncD
             .enable(false)
             .build_sync()?;
         device.set_nonblocking(true)?;
-        // Without an address of IPv6 the kernel does not ask for routers: what the link counts is
-        // what the user sends. A kernel without IPv6 refuses, and does not ask either.
+        // Without an IPv6 address the kernel does not ask for routers, so the link counts only the
+        // user's packets. A kernel without IPv6 refuses this command, and does not ask either.
         let _ = ip(&["link", "set", NAME, "addrgenmode", "none"]);
-        // Not by the ioctl of netdevice(7), which the root of a user namespace may not use.
+        // By `ip`: root of a user namespace may not use the ioctl of netdevice(7).
         ip(&["link", "set", NAME, "txqueuelen", QUEUE])?;
         device.enabled(true)?;
         Ok(device)
     })?
 }
 
-/// Has TCP use this congestion control for what goes through the device. A route may name one that
-/// a namespace may not have as its default: that needs the host's leave
+/// Chooses TCP's congestion control for connections through the device. The choice is made by a
+/// route: as a namespace's default, some congestion controls need the host's permission
 /// (`net.ipv4.tcp_allowed_congestion_control`).
 pub(crate) fn choose_congestion(
     namespace: &Namespace,
@@ -58,14 +59,14 @@ pub(crate) fn choose_congestion(
     })?
 }
 
-/// Packets that the device itself has dropped since it was made, in either direction.
+/// The number of packets that the device itself has dropped in both directions since its creation.
 pub(crate) fn drops(namespace: &Namespace) -> io::Result<u64> {
     let table = namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
-    parse_drops(&table).ok_or_else(|| io::Error::other("/proc/net/dev does not tell of the device"))
+    parse_drops(&table).ok_or_else(|| io::Error::other("/proc/net/dev does not list the device"))
 }
 
-/// proc(5), `/proc/net/dev`: received bytes, packets, errs, drop, fifo, frame, compressed,
-/// multicast; then sent.
+/// Adds up the faults in `/proc/net/dev`. The columns of proc(5) are received bytes, packets, errs,
+/// drop, fifo, frame, compressed, multicast, and then the same for sent packets.
 fn parse_drops(table: &str) -> Option<u64> {
     let line = table.lines().find_map(|line| line.trim().strip_prefix(NAME)?.strip_prefix(':'))?;
     let numbers: Vec<u64> =
@@ -76,7 +77,7 @@ fn parse_drops(table: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn drops_and_errors_of_both_directions_count() {
+    fn dropped_packets_and_errors_of_both_directions_are_added_up() {
         let table = "Inter-|   Receive\n face |bytes\n    lo: 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9\n   \
                      wf0: 1 1 2 3 4 0 0 0 5 5 6 7 8 0 0 0\n";
         assert_eq!(super::parse_drops(table), Some(2 + 3 + 4 + 6 + 7 + 8));

@@ -1,11 +1,11 @@
-//! What a NAT remembers: which flows are alive. A flow that was idle too long is forgotten, and its
-//! packets vanish.
+//! The memory of a NAT: the flows that are alive. The NAT forgets a flow that was idle too long,
+//! and drops the packets of unknown flows.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-/// Both ends of a flow in an order that is the same for both directions, and the protocol.
+/// A flow: both ends, in an order that is the same for both directions, and the protocol.
 type Flow = ((Ipv4Addr, u16), (Ipv4Addr, u16), u8);
 
 const TCP: u8 = 6;
@@ -20,26 +20,27 @@ pub(crate) struct Flows {
     last_seen: HashMap<Flow, Instant>,
 }
 
+/// The part of a packet that a NAT looks at.
 struct Packet {
     flow: Flow,
-    /// Whether a NAT would begin to remember the flow with it.
+    /// Whether the packet begins a flow.
     opens: bool,
 }
 
-/// Flows remembered at the most; a NAT's memory is bounded too.
+/// The most flows in memory; the memory of a real NAT is bounded too.
 const FLOWS_MAX: usize = 65_536;
 
 impl Flows {
-    /// From now on, forgets flows that were idle for so long; `None` forgets nothing.
+    /// Forgets, from now on, flows that were idle for this time; `None` forgets no flow.
     pub(crate) fn forget_idle(&mut self, idle: Option<Duration>) {
         self.idle = idle;
         self.last_seen.clear();
     }
 
-    /// Whether a packet passes. Only the inside, which is the near side, begins flows.
+    /// Whether a packet passes. Only packets from the inside, which is the near side, begin flows.
     pub(crate) fn pass(&mut self, packet: &[u8], now: Instant, is_from_inside: bool) -> bool {
         let Some(idle) = self.idle else { return true };
-        // What is neither TCP nor UDP is no flow of ours.
+        // Packets of other protocols than TCP and UDP pass.
         let Some(packet) = parse(packet) else { return true };
         let known = self
             .last_seen
@@ -57,7 +58,8 @@ impl Flows {
     }
 }
 
-/// IPv4 (RFC 791) and the first bytes of TCP (RFC 9293) and UDP, which agree on the ports' place.
+/// Parses IPv4 (RFC 791) and the first bytes of TCP (RFC 9293) or UDP, which both begin with the
+/// ports.
 fn parse(packet: &[u8]) -> Option<Packet> {
     let first = *packet.first()?;
     if first >> 4 != 4 {
@@ -98,17 +100,17 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut flows = Flows::default();
-        assert!(flows.pass(&tcp(1, 2, ACK), at(0), true), "no NAT, no memory");
+        assert!(flows.pass(&tcp(1, 2, ACK), at(0), true), "without a NAT, all packets pass");
         flows.forget_idle(Some(Duration::from_secs(10)));
-        assert!(!flows.pass(&tcp(1, 2, ACK), at(0), true), "a flow that it never saw begin");
+        assert!(!flows.pass(&tcp(1, 2, ACK), at(0), true), "the NAT has not seen this flow begin");
         assert!(flows.pass(&tcp(1, 2, SYN), at(0), true));
         assert!(flows.pass(&tcp(2, 1, SYN | ACK), at(1), false));
         assert!(flows.pass(&tcp(1, 2, ACK), at(10), true));
         assert!(flows.pass(&tcp(2, 1, ACK), at(19), false));
         assert!(!flows.pass(&tcp(1, 2, ACK), at(29), true), "ten seconds of silence");
         assert!(!flows.pass(&tcp(2, 1, ACK), at(30), false));
-        assert!(!flows.pass(&tcp(2, 1, SYN), at(31), false), "nobody gets in from outside");
+        assert!(!flows.pass(&tcp(2, 1, SYN), at(31), false), "the outside begins no flow");
         assert!(flows.pass(&tcp(1, 2, SYN), at(31), true));
-        assert!(flows.pass(&[0x60; 40], at(31), true), "IPv6 is none of its business");
+        assert!(flows.pass(&[0x60; 40], at(31), true), "IPv6 passes");
     }
 }

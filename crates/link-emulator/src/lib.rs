@@ -5,6 +5,10 @@ mod settings;
 mod shaper;
 
 #[cfg(target_os = "linux")]
+mod config;
+#[cfg(target_os = "linux")]
+mod congestion;
+#[cfg(target_os = "linux")]
 mod counters;
 #[cfg(target_os = "linux")]
 mod device;
@@ -23,9 +27,13 @@ pub use proxy::DelayProxy;
 pub use settings::{Direction, Settings};
 
 #[cfg(target_os = "linux")]
+pub use config::{LinkConfig, LinkError};
+#[cfg(target_os = "linux")]
+pub use congestion::CongestionControl;
+#[cfg(target_os = "linux")]
 pub use counters::{DirectionCounters, Tolerance, Verdict};
 #[cfg(target_os = "linux")]
-pub use link::{CongestionControl, Link, LinkConfig, LinkError};
+pub use link::Link;
 #[cfg(target_os = "linux")]
 pub use namespace::Namespace;
 #[cfg(target_os = "linux")]

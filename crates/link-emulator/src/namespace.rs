@@ -1,4 +1,4 @@
-//! A network namespace without a name.
+//! A network namespace without a name, and commands in it.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// A network namespace. It is gone with the last process, thread, socket and descriptor in it.
+/// A network namespace. The kernel removes a namespace with the last process, thread, socket and
+/// descriptor in it.
 pub struct Namespace {
     descriptor: File,
     tasks: Option<mpsc::Sender<Task>>,
@@ -18,15 +19,15 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes one, with its loopback device up.
+    /// Makes a namespace with its loopback device up.
     ///
     /// # Errors
     /// Where the system does not allow it.
     pub fn new() -> io::Result<Self> {
         let (tasks, received) = mpsc::channel::<Task>();
         let (made, is_made) = mpsc::channel();
-        // This thread is the parent of all commands in the namespace, so it lives as long as the
-        // namespace is held: a parent-death signal is sent when the parent's thread ends.
+        // This thread is the parent of all commands in the namespace, and lives as long as this
+        // value: the kernel sends the parent-death signal when the parent's thread ends.
         let thread = std::thread::Builder::new().name("namespace".into()).spawn(move || {
             let descriptor = unshare(CloneFlags::CLONE_NEWNET)
                 .map_err(io::Error::from)
@@ -44,8 +45,8 @@ impl Namespace {
         Ok(Self { descriptor, tasks: Some(tasks), thread: Some(thread) })
     }
 
-    /// Moves the calling thread into the namespace, for good. What it opens from now on belongs
-    /// there; threads that it starts do too.
+    /// Moves the calling thread into the namespace, for good. Sockets that the thread opens and
+    /// threads that it starts from now on belong to the namespace.
     ///
     /// # Errors
     /// Where the system does not allow it.
@@ -53,7 +54,7 @@ impl Namespace {
         Ok(setns(&self.descriptor, CloneFlags::CLONE_NEWNET)?)
     }
 
-    /// Runs a function in the namespace, on a thread of its own, and waits for it.
+    /// Runs a function in the namespace on a new thread, and waits for its end.
     ///
     /// # Errors
     /// Where the system does not let a thread in, or the function panics.

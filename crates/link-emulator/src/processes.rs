@@ -1,4 +1,4 @@
-//! Processes that leave nothing behind, and rights without root.
+//! Processes that end with their parent, and the right to make namespaces without root.
 
 use std::io;
 
@@ -7,9 +7,9 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Uid, getgid, getppid, getuid};
 
-/// Asks the kernel to send this process SIGTERM when its parent has ended, however it ended. It
-/// stays so over `exec`. To be called first thing by a child; `parent` is the id of the process
-/// that started it.
+/// Asks the kernel to send SIGTERM to this process when its parent has ended, in whatever way. The
+/// request survives `exec`. A child calls this function first of all; `parent` is the process id of
+/// its parent.
 ///
 /// # Errors
 /// Where the kernel refuses, or the parent has ended already.
@@ -21,8 +21,8 @@ pub fn die_with_parent(parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Where this process is not root: makes it root in a user namespace of its own, so that it may
-/// make network namespaces. To be called while the process has one thread.
+/// Makes this process root in a user namespace of its own, unless it is root already. The process
+/// may then make network namespaces. The process must have only one thread.
 ///
 /// # Errors
 /// Where the system does not allow user namespaces.
@@ -32,8 +32,7 @@ pub fn enter_user_namespace() -> io::Result<()> {
     }
     let (user, group) = (getuid(), getgid());
     unshare(CloneFlags::CLONE_NEWUSER)?;
-    // user_namespaces(7): without privileges, groups may be mapped only after setgroups is given
-    // up.
+    // user_namespaces(7): without privileges, groups can be mapped only after setgroups is denied.
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
     std::fs::write("/proc/self/gid_map", format!("0 {group} 1"))

@@ -1,8 +1,8 @@
-//! A delaying TCP proxy, for where there are no namespaces.
+//! A delaying TCP proxy, for machines without network namespaces.
 //!
-//! It delays bytes, not packets: the connections on both sides of it are local, so slow start, loss
-//! and the kernel's retransmissions are not felt. The first bytes to the far side wait a round trip
-//! more, as for a handshake.
+//! The proxy delays bytes, not packets. Its connections on both sides are local, so they show no
+//! slow start, no loss and no retransmissions. The first bytes to the far side wait for one more
+//! round trip, as for a handshake.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,12 +17,13 @@ use tokio::time::Instant;
 
 use crate::settings::Settings;
 
-/// Bytes read at once.
+/// The most bytes of one read.
 const CHUNK: usize = 64 << 10;
-/// Chunks under way in one direction of a connection at the most.
-const UNDER_WAY: usize = 1024;
+/// The most chunks in flight in one direction of a connection.
+const IN_FLIGHT: usize = 1024;
 
-/// A TCP port that leads to another, from afar. Dropped, it and its connections end.
+/// A TCP port that leads to another port with a delay. When the proxy is dropped, its connections
+/// end too.
 #[derive(Debug)]
 pub struct DelayProxy {
     address: SocketAddr,
@@ -30,11 +31,11 @@ pub struct DelayProxy {
 }
 
 impl DelayProxy {
-    /// Listens on a free loopback port and delays what passes to and from `target`. Of the
-    /// settings, delay, jitter and rate count; loss can't be emulated above TCP.
+    /// Listens on a free loopback port, and delays the bytes to and from `target`. Of the settings,
+    /// only delay, jitter and rate are used; loss can't be emulated above TCP.
     ///
     /// # Errors
-    /// Where no port can be had.
+    /// Where no port is free.
     pub async fn start(target: SocketAddr, there: Settings, back: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -42,7 +43,7 @@ impl DelayProxy {
         Ok(Self { address, task })
     }
 
-    /// Where it listens.
+    /// The address at which the proxy listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -63,7 +64,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, there: Settings, back
                 Ok((stream, _)) => {
                     connections.spawn(carry(stream, target, there, back));
                 }
-                // Out of descriptors, say: they come back when a connection ends.
+                // Too few descriptors, for example: descriptors are free when a connection ends.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -81,20 +82,19 @@ async fn carry(near: TcpStream, target: SocketAddr, there: Settings, back: Setti
     let handshake = opened + there.delay + back.delay;
     tokio::join!(
         direction(near_read, far_write, there, handshake + there.delay),
-        // The far side's first bytes leave when its half of the handshake has come.
+        // The far side's first bytes leave when the handshake has reached the far side.
         direction(far_read, near_write, back, opened + there.delay + back.delay),
     );
 }
 
-/// Carries bytes until the end of the input or the first fault; nothing is written before
-/// `earliest`.
+/// Carries bytes until the end of the input or the first error; writes nothing before `earliest`.
 async fn direction(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     settings: Settings,
     earliest: Instant,
 ) {
-    let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
+    let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
     let read = async move {
         let mut wire_free = Instant::now();
         loop {

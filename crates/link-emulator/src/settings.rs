@@ -1,10 +1,10 @@
-//! What one direction of a link does to packets.
+//! The settings of one direction of a link.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Which way packets go.
+/// The direction of packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -14,25 +14,24 @@ pub enum Direction {
     FarToNear,
 }
 
-/// What one direction does to packets. The default does nothing to them.
+/// The treatment of packets in one direction. The default leaves packets as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Added to every packet. A round trip takes both directions' delays.
+    /// The delay of every packet. A round trip takes the delays of both directions.
     #[serde(rename = "delay_ms", with = "milliseconds")]
     pub delay: Duration,
-    /// Up to so much more, evenly distributed.
+    /// The most additional delay, evenly distributed from zero.
     #[serde(rename = "jitter_ms", with = "milliseconds")]
     pub jitter: Duration,
-    /// Whether packets may overtake each other because of jitter; as a rule networks keep the
-    /// order.
+    /// Whether packets may overtake each other because of jitter; most networks keep the order.
     pub reorder: bool,
-    /// The share of packets lost, 0 to 1, each by itself.
+    /// The share of lost packets, 0 to 1; each loss is independent of the others.
     pub loss: f64,
-    /// Bits per second of IP packets, where limited.
+    /// The most bits of IP packets a second; `None` for no limit.
     #[serde(rename = "rate_bits_per_second")]
     pub rate: Option<u64>,
-    /// Packets that wait for their turn at that rate at the most; those beyond are dropped, as a
-    /// router's queue does.
+    /// The most packets that wait for their turn at the limited rate. A packet beyond is dropped,
+    /// as a full router's queue does.
     #[serde(rename = "queue_packets")]
     pub queue: usize,
 }
@@ -50,7 +49,7 @@ impl Default for Settings {
     }
 }
 
-/// Durations in documents: milliseconds, with fractions.
+/// Durations as milliseconds with fractions.
 mod milliseconds {
     use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! When a packet arrives, if it does: pure, with time and chance handed in.
+//! The fate of each packet: its time of arrival, or its loss. Pure: time and chance are arguments.
 //!
 //! A packet first waits for its turn on the wire (rate and queue), then travels (delay and jitter).
-//! Loss is decided at the end of the wire, so that lost packets take their share of the rate.
+//! Loss is decided at the end of the wire, so that lost packets use their share of the rate.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,46 +10,47 @@ use fastrand::Rng;
 
 use crate::settings::Settings;
 
-/// What becomes of a packet.
+/// The fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It arrives then.
+    /// The packet arrives at this time.
     Arrives(Instant),
-    /// Chance took it.
+    /// The packet is lost by chance.
     Lost,
-    /// The queue was full.
+    /// The packet is dropped because the queue is full.
     QueueFull,
 }
 
+/// The shaper of one direction.
 pub(crate) struct Shaper {
     settings: Settings,
     rng: Rng,
-    /// When each packet that is waiting or on the wire has left it.
+    /// The times at which the waiting packets, and the packet on the wire, have left the wire.
     leaving: VecDeque<Instant>,
     last_arrival: Option<Instant>,
     wave: Wave,
 }
 
-/// Jitter that keeps the order: a delay that changes with time, not with each packet. Drawn for
-/// each packet and kept in order, the delay would be the largest of the latest draws, and so depend
-/// on how many packets there are.
+/// Jitter that keeps the order: a delay that changes with time, not with each packet. With a random
+/// delay for each packet, the kept order would turn the delay into the largest of the latest random
+/// delays, which grows with the number of packets.
 ///
-/// It goes in straight lines between random heights, one every two jitters' time, so that it never
-/// falls faster than time passes.
+/// The delay follows straight lines between random heights. Each line lasts twice the jitter, so
+/// the delay never falls faster than time passes.
 #[derive(Default)]
 struct Wave {
-    /// When the line began, its beginning and its end.
+    /// The current line: the time of its beginning, and the heights of its beginning and end.
     line: Option<(Instant, f64, f64)>,
 }
 
 impl Wave {
-    /// Between 0 and 1.
+    /// The height at a time, between 0 and 1.
     fn share(&mut self, at: Instant, jitter: Duration, rng: &mut Rng) -> f64 {
         let lasts = jitter * 2;
         let (mut began, mut from, mut to) = self.line.unwrap_or_else(|| (at, rng.f64(), rng.f64()));
         let passed = at.saturating_duration_since(began);
         if passed >= lasts * 2 {
-            // Nobody looked for longer than a line: begin anew.
+            // No packet came for longer than a line: begin anew.
             (began, from, to) = (at, rng.f64(), rng.f64());
         } else if passed >= lasts {
             (began, from, to) = (began + lasts, to, rng.f64());
@@ -71,11 +72,12 @@ impl Shaper {
         }
     }
 
-    /// From the next packet on.
+    /// Changes the settings from the next packet on.
     pub(crate) const fn set(&mut self, settings: Settings) {
         self.settings = settings;
     }
 
+    /// The fate of a packet that is taken now.
     pub(crate) fn fate(&mut self, now: Instant, bytes: usize) -> Fate {
         while self.leaving.front().is_some_and(|left| *left <= now) {
             self.leaving.pop_front();
@@ -120,7 +122,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn delay_is_added_and_nothing_else() {
+    fn a_delay_is_added_to_every_packet_and_nothing_else_changes() {
         let now = Instant::now();
         let mut shaper = shaper(Settings { delay: 50 * MS, ..Settings::default() });
         for step in 0..100 {
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_spaces_packets_and_its_queue_is_bounded() {
+    fn a_limited_rate_spaces_packets_and_its_queue_is_bounded() {
         let now = Instant::now();
         // 1,000 bytes take a millisecond.
         let mut shaper =
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_keeps_the_order_unless_told_otherwise() {
+    fn jitter_keeps_the_order_unless_reordering_is_on() {
         let now = Instant::now();
         let arrivals = |reorder| {
             let mut shaper = shaper(Settings {
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_takes_its_share() {
+    fn the_configured_share_of_packets_is_lost() {
         let now = Instant::now();
         let mut shaper = shaper(Settings { loss: 0.01, ..Settings::default() });
         let lost = (0..100_000).filter(|_| shaper.fate(now, 100) == Fate::Lost).count();

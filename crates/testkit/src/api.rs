@@ -1,4 +1,4 @@
-//! The API in this process.
+//! The API in the process of the test.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,19 +15,19 @@ pub struct TestApi {
 }
 
 impl TestApi {
-    /// Starts one for this work server, and waits until it is ready.
+    /// Starts an API for this work server, and waits until the API is ready.
     pub async fn start(link: LinkConfig) -> Self {
         let api = Self::start_with(ApiConfig::new(link)).await;
         api.ready().await;
         api
     }
 
-    /// Starts one as configured, and waits for nothing.
+    /// Starts an API with this configuration, and waits for nothing.
     pub async fn start_with(config: ApiConfig) -> Self {
         Self { api: Api::start(config).await.unwrap() }
     }
 
-    /// Waits until it is ready.
+    /// Waits until the API is ready.
     pub async fn ready(&self) {
         let address = self.address();
         eventually("the API is ready", Duration::from_secs(20), || async move {
@@ -39,13 +39,13 @@ impl TestApi {
         .await;
     }
 
-    /// Where it listens.
+    /// The address at which the API listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.api.address()
     }
 
-    /// Ends it in order.
+    /// Stops the API in order.
     pub async fn stop(self, timeout: Duration) {
         self.api.stop(timeout).await;
     }

@@ -1,4 +1,4 @@
-//! Certificates for tests, and the authority that vouches for them.
+//! Certificates for tests, and the authority that signs them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 
-/// An authority of its own, whose certificates lie in a folder that goes with it.
+/// A certificate authority. Its certificates lie in a folder that is removed with this value.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
@@ -26,11 +26,11 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// A new one.
+    /// A new authority.
     #[must_use]
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // Two of the same name would be taken for one another.
+        // Two authorities with the same name could be confused.
         params
             .distinguished_name
             .push(DnType::CommonName, format!("Authority {:x}", fastrand::u64(..)));
@@ -42,13 +42,13 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    /// The file with its own certificate.
+    /// The file with the authority's own certificate.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// Files with a certificate for these names and its key, called so.
+    /// Writes a certificate for these names and its key into files with this name.
     #[must_use]
     pub fn certify(&self, file: &str, names: &[&str]) -> (PathBuf, PathBuf) {
         let paths = (
@@ -59,7 +59,7 @@ impl Authority {
         paths
     }
 
-    /// The same, in place of what is there.
+    /// Writes a certificate for these names and its key into these files, over existing files.
     pub fn certify_to(&self, certificate: &Path, key: &Path, names: &[&str]) {
         let pair = KeyPair::generate().unwrap();
         let mut params =
@@ -72,7 +72,7 @@ impl Authority {
         std::fs::write(certificate, signed.pem()).unwrap();
     }
 
-    /// Whom this authority vouches for.
+    /// A store of roots that trusts only this authority.
     #[must_use]
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
@@ -80,7 +80,7 @@ impl Authority {
         roots
     }
 
-    /// For a link to a server of this name that trusts nobody else.
+    /// TLS for a link to a server with this name; the link trusts only this authority.
     #[must_use]
     pub fn link_tls(&self, name: &str) -> Tls {
         let builder = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))

@@ -1,4 +1,4 @@
-//! A small HTTP client over hyper: one connection a request, or one kept for many.
+//! A small HTTP client over hyper: a connection for each request, or one for many requests.
 
 use std::net::SocketAddr;
 
@@ -14,15 +14,15 @@ use tokio::net::TcpStream;
 /// An answer, read whole.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// Its body, as JSON; null where it is none.
+    /// The body as JSON; null where the body is no JSON.
     pub body: Value,
 }
 
-/// One connection, kept alive.
+/// A client with one connection, which is kept alive.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
 }
@@ -65,7 +65,7 @@ impl Client {
     }
 }
 
-/// Posts JSON on a connection of its own.
+/// Posts JSON on a new connection.
 pub async fn post(
     address: SocketAddr,
     path: &str,
@@ -74,15 +74,15 @@ pub async fn post(
     Client::connect(address).await?.post(path, json).await
 }
 
-/// Gets, on a connection of its own.
+/// Makes a GET request on a new connection.
 pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
     Client::connect(address).await?.send(Method::GET, path, &[], "").await
 }
 
-/// One GET of what is text; the answer with its head.
+/// Makes a GET request for text; returns the answer with its head.
 ///
 /// # Errors
-/// Where the server can't be reached or stops in mid-answer.
+/// Where the server can't be reached, or stops in the middle of its answer.
 pub async fn get_text(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").as_bytes()).await?;

@@ -3,7 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that can't go on is to say so at once"
+    reason = "a test that can't go on fails at once"
 )]
 
 mod api;

@@ -1,4 +1,4 @@
-//! The binaries as processes.
+//! The product's binaries as processes.
 
 use std::ffi::OsStr;
 use std::future::Future;
@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-/// Asks again and again until there is an answer; panics with `what` where none comes in time. The
-/// pauses are short; how long it takes in all is bounded, not asserted.
+/// Calls `ask` again and again until it returns an answer; panics with `what` where no answer comes
+/// in time. The pauses are short. The whole time is bounded, not asserted.
 pub async fn eventually<T, F, Fut>(what: &str, patience: Duration, mut ask: F) -> T
 where
     F: FnMut() -> Fut,
@@ -31,7 +31,7 @@ where
         .unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
 }
 
-/// A process; killed when dropped.
+/// A process that is killed when this value is dropped.
 pub struct TestProcess {
     child: Child,
     output: Arc<Mutex<String>>,
@@ -39,7 +39,8 @@ pub struct TestProcess {
 }
 
 impl TestProcess {
-    /// Starts it with these arguments and nothing of ours in the environment but these variables.
+    /// Starts a program with these arguments. Of the product's variables, its environment has only
+    /// these.
     pub fn start(
         program: impl AsRef<OsStr>,
         arguments: &[&str],
@@ -79,13 +80,13 @@ impl TestProcess {
         Self { child, output, collecting }
     }
 
-    /// What it has printed, both streams.
+    /// The output so far, both streams together.
     #[must_use]
     pub fn output(&self) -> String {
         self.output.lock().unwrap().clone()
     }
 
-    /// Waits for a line with this text, and returns the line.
+    /// Waits for a line of output with this text, and returns the line.
     pub async fn line_with(&self, text: &str) -> String {
         eventually(
             &format!("a line with {text:?}; the output is:\n{}", self.output()),
@@ -104,18 +105,18 @@ impl TestProcess {
         address.split(' ').next().unwrap().parse().unwrap()
     }
 
-    /// Kills it without a warning, and waits for its end.
+    /// Kills the process without a warning, and waits for its end.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Sends a signal by name (`TERM`, `INT`).
+    /// Sends a signal by its name (`TERM`, `INT`).
     pub async fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
         Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap();
     }
 
-    /// Waits for its end and the last of its output; its exit code.
+    /// Waits for the end of the process and of its output; returns the exit code.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait())
             .await

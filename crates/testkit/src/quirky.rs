@@ -1,5 +1,5 @@
-//! A scripted server: it does exactly what a test tells it, on each connection by number. For what
-//! Faktory and networks do and the broker does not.
+//! A scripted work server: on each connection, by its number, the server does exactly what the test
+//! says. For behaviour of Faktory and of networks that the broker does not show.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// The server; ends when dropped.
+/// The scripted server. It ends when this value is dropped.
 pub struct Quirky {
     address: SocketAddr,
     accepted: Arc<AtomicUsize>,
@@ -41,19 +41,19 @@ impl Quirky {
         Self { address, accepted, task }
     }
 
-    /// Where it listens.
+    /// The address at which the server listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Connections so far.
+    /// The number of accepted connections so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// A link configuration for it, with short deadlines.
+    /// A link configuration for this server, with short deadlines.
     #[must_use]
     pub fn link(&self) -> faktory_link::LinkConfig {
         faktory_link::LinkConfig {
@@ -78,7 +78,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Greets, takes the HELLO, and welcomes; the HELLO, or `None` where the client left.
+    /// Greets, reads the HELLO, and answers OK; returns the HELLO, or `None` where the client
+    /// closed.
     pub async fn welcome(&mut self) -> Option<String> {
         self.send("+HI {\"v\":2}\r\n").await;
         let hello = self.line().await?;
@@ -86,7 +87,7 @@ impl Session {
         Some(hello)
     }
 
-    /// Reads a line without its ending; `None` at the end.
+    /// Reads a line without its ending; `None` at the end of the connection.
     pub async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.stream.read_line(&mut line).await {
@@ -100,8 +101,8 @@ impl Session {
         let _ = self.stream.get_mut().write_all(text.as_bytes()).await;
     }
 
-    /// Sends a bulk as Faktory does: header, body and ending in three writes, here with a pause in
-    /// between.
+    /// Sends a bulk reply as Faktory does: header, body and ending in three writes, here with
+    /// pauses between the writes.
     pub async fn send_bulk_in_pieces(&mut self, body: &str) {
         for piece in [format!("${}\r\n", body.len()), body.to_owned(), "\r\n".to_owned()] {
             self.send(&piece).await;
@@ -109,7 +110,7 @@ impl Session {
         }
     }
 
-    /// Answers every command that a push needs with success, until the client leaves.
+    /// Answers every command of a push with success, until the client closes.
     pub async fn take_everything(&mut self) {
         while let Some(line) = self.line().await {
             let reply = if line.starts_with("PUSHB") { "$2\r\n{}\r\n" } else { "+OK\r\n" };
@@ -122,7 +123,7 @@ impl Session {
         self.stream.into_inner().set_zero_linger().unwrap();
     }
 
-    /// Says nothing until the client leaves.
+    /// Sends nothing until the client closes.
     pub async fn silence(&mut self) {
         let mut sink = [0; 1024];
         while matches!(self.stream.read(&mut sink).await, Ok(count) if count > 0) {}

@@ -1,4 +1,4 @@
-//! The player of recorded dialogues. The grammar stands in `transcripts/README.md`.
+//! The player of recorded dialogues. `transcripts/README.md` describes their grammar.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,19 +10,19 @@ use serde_json::Value;
 use crate::wire_client::WireClient;
 use crate::work_server::{WorkServer, WorkServerKind};
 
-/// The password of the dialogues that have one.
+/// The password of the dialogues with a password.
 const PASSWORD: &str = "transcript-password";
 
-/// A reply that differs where the dialogue allows it.
+/// A reply that differs from the recorded reply where the dialogue allows that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The dialogue.
     pub file: String,
     /// The line of the expectation.
     pub line: usize,
-    /// What Faktory says.
+    /// The reply of Faktory.
     pub recorded: String,
-    /// What this server says.
+    /// The reply of this server.
     pub got: String,
 }
 
@@ -37,11 +37,10 @@ pub fn all() -> Vec<PathBuf> {
     files
 }
 
-/// Plays one dialogue on a fresh server; the differences that it allows, or the first that it does
-/// not.
+/// Plays one dialogue on a fresh server, and returns the differences that the dialogue allows.
 ///
 /// # Errors
-/// With the place and both replies.
+/// The first difference that the dialogue does not allow, with its place and both replies.
 pub async fn play(path: &std::path::Path, kind: WorkServerKind) -> Result<Vec<Difference>, String> {
     let file = path.file_stem().unwrap().to_string_lossy().into_owned();
     let text = std::fs::read_to_string(path).unwrap();
@@ -61,15 +60,18 @@ pub async fn play(path: &std::path::Path, kind: WorkServerKind) -> Result<Vec<Di
     Ok(player.differences)
 }
 
+/// A player with its server and connections.
 struct Player {
     server: WorkServer,
     connections: HashMap<String, Speaker>,
     differences: Vec<Difference>,
 }
 
+/// A connection of the dialogue, with its last reply.
 struct Speaker {
     client: WireClient,
     last: Option<Reply>,
+    /// The time until the last reply came.
     took: Duration,
 }
 
@@ -141,7 +143,7 @@ impl Player {
     }
 }
 
-/// Fills placeholders of what is sent.
+/// Fills the placeholders of a text to be sent.
 fn substitute(text: &str, client: &WireClient) -> String {
     let hash = |password: &str| {
         let greeting = client.greeting.clone().unwrap();
@@ -196,7 +198,7 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// Compares the last reply with what was recorded; what came instead, where it differs.
+/// Compares the last reply with the recorded reply; returns the last reply where it differs.
 fn expect(expected: &str, speaker: &Speaker) -> Result<(), String> {
     let (expected, at_least) = match expected.rsplit_once("   @") {
         Some((expected, took)) => {
@@ -218,8 +220,7 @@ fn expect(expected: &str, speaker: &Speaker) -> Result<(), String> {
         }
         _ => false,
     };
-    // How long it took says only that it waited at all: the other way round is the machine's
-    // business.
+    // A reply that comes too early is a difference. A late reply is not: the machine may be slow.
     if same && speaker.took < at_least.mul_f64(0.75) {
         return Err(format!("{got} after {:?} already", speaker.took));
     }
@@ -265,7 +266,7 @@ fn json_matches(expected: &Value, got: &Value) -> bool {
             expected.len() == got.len()
                 && expected.iter().zip(got).all(|(expected, got)| json_matches(expected, got))
         }
-        // 1 and 1.0 are the same number, two different integers are not, however close.
+        // 1 and 1.0 are the same number. Two different integers are different, however close.
         (Value::Number(expected), Value::Number(got)) => {
             expected == got
                 || (expected.is_f64() || got.is_f64()) && expected.as_f64() == got.as_f64()
@@ -274,7 +275,7 @@ fn json_matches(expected: &Value, got: &Value) -> bool {
     }
 }
 
-/// Text with placeholders: what lies between the fixed parts must be of the right kind.
+/// Compares text with placeholders: the text between the fixed parts must be of the right kind.
 fn text_matches(expected: &str, got: &str) -> bool {
     let Some((before, rest)) = expected.split_once("{{") else { return expected == got };
     let (kind, behind) = rest.split_once("}}").unwrap();

@@ -1,4 +1,4 @@
-//! A client of the Faktory protocol for tests: lines out, replies in, nothing hidden.
+//! A client of the Faktory protocol for tests: sends lines, reads replies, and hides nothing.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,27 +12,27 @@ use tokio_rustls::TlsConnector;
 
 use crate::certificates::Authority;
 
-/// Longer than anything a test waits for.
+/// The longest wait for a reply: longer than any wait that a test expects.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a connection is read from and written to.
+/// The byte stream of a connection, with or without TLS.
 trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
 
-/// One connection.
+/// A client with one connection.
 pub struct WireClient {
     stream: Box<dyn Bytes>,
-    /// Below it.
+    /// The socket below the stream.
     socket: Socket,
     decoder: ReplyDecoder,
     buffer: BytesMut,
-    /// What the server greeted with.
+    /// The greeting of the server.
     pub greeting: Option<Greeting>,
 }
 
 impl WireClient {
-    /// Connects, and reads nothing yet.
+    /// Connects, and reads nothing.
     pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -58,7 +58,7 @@ impl WireClient {
         client
     }
 
-    /// The same, by TLS.
+    /// Connects with TLS and says HELLO, without a worker id.
     pub async fn connect_tls(address: SocketAddr, authority: &Authority) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -73,7 +73,7 @@ impl WireClient {
 
     /// Sends bytes as they are.
     pub async fn send_raw(&mut self, bytes: &[u8]) {
-        // A server that has closed may refuse them; the reply to come tells.
+        // A server that has closed the connection may refuse the bytes; the next read shows that.
         let _ = self.stream.write_all(bytes).await;
         let _ = self.stream.flush().await;
     }
@@ -122,7 +122,7 @@ impl WireClient {
         }
     }
 
-    /// The server's account of itself.
+    /// The server's answer to INFO.
     pub async fn info(&mut self) -> Info {
         match self.ask("INFO").await {
             Reply::Bulk(body) => serde_json::from_slice(&body).unwrap(),
@@ -130,14 +130,14 @@ impl WireClient {
         }
     }
 
-    /// Closes the sending side.
+    /// Closes the sending half of the connection.
     pub async fn half_close(&mut self) {
         let _ = self.stream.shutdown().await;
     }
 
-    /// Ends the connection with a reset: what is on its way to us is refused.
+    /// Ends the connection with a reset: bytes in flight to this client are refused.
     pub fn reset(self) {
-        // Zero linger makes close send a reset.
+        // With a linger time of zero, close sends a reset.
         self.socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }

@@ -14,7 +14,7 @@ use crate::certificates::Authority;
 use crate::process::eventually;
 use crate::wire_client::WireClient;
 
-/// Which kind.
+/// The kind of a work server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkServerKind {
     /// The embedded broker.
@@ -24,7 +24,7 @@ pub enum WorkServerKind {
 }
 
 impl WorkServerKind {
-    /// The broker, and Faktory where there is one.
+    /// The broker, and Faktory where `FAKTORY_BIN` names one.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut kinds = vec![Self::Broker];
@@ -37,11 +37,11 @@ fn faktory_bin() -> Option<PathBuf> {
     std::env::var_os("FAKTORY_BIN").filter(|path| !path.is_empty()).map(Into::into)
 }
 
-/// A running work server, with a data folder that goes when it is dropped.
+/// A running work server. Its data folder is removed when this value is dropped.
 pub struct WorkServer {
     kind: WorkServerKind,
     password: Option<String>,
-    /// Who vouches for it, where it speaks TLS.
+    /// The authority that signs the server's certificate, where the server speaks TLS.
     authority: Option<Authority>,
     folder: TempDir,
     address: SocketAddr,
@@ -54,7 +54,7 @@ enum Running {
 }
 
 impl WorkServer {
-    /// Starts one without a password.
+    /// Starts a work server without a password.
     pub async fn start(kind: WorkServerKind) -> Self {
         Self::start_with(kind, None).await
     }
@@ -64,12 +64,12 @@ impl WorkServer {
         Self::start(WorkServerKind::Broker).await
     }
 
-    /// Starts the broker, which speaks TLS.
+    /// Starts the broker with TLS.
     pub async fn broker_with_tls() -> Self {
         Self::start_as(WorkServerKind::Broker, None, Some(Authority::new())).await
     }
 
-    /// Starts one with this password, or none.
+    /// Starts a work server with this password, or without one.
     pub async fn start_with(kind: WorkServerKind, password: Option<&str>) -> Self {
         Self::start_as(kind, password, None).await
     }
@@ -92,13 +92,13 @@ impl WorkServer {
         server
     }
 
-    /// Where it listens; the same after a restart.
+    /// The address at which the server listens; the same after a restart.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A link configuration for it.
+    /// A link configuration for this server.
     #[must_use]
     pub fn link(&self) -> LinkConfig {
         let tls = self.authority.as_ref().map(|authority| authority.link_tls("127.0.0.1"));
@@ -117,13 +117,13 @@ impl WorkServer {
         }
     }
 
-    /// Ends it in order, and starts it again on the same data and address.
+    /// Stops the server in order, and starts it again with the same data and address.
     pub async fn restart(&mut self) {
         self.stop().await;
         self.run().await;
     }
 
-    /// Ends it in order.
+    /// Stops the server in order.
     pub async fn stop(&mut self) {
         match self.running.take() {
             Some(Running::Broker(broker)) => broker.stop().await.unwrap(),
@@ -136,7 +136,7 @@ impl WorkServer {
         }
     }
 
-    /// Starts it again after [`WorkServer::stop`].
+    /// Starts the server again after [`WorkServer::stop`].
     pub async fn run(&mut self) {
         let running = match self.kind {
             WorkServerKind::Broker => {
@@ -189,7 +189,8 @@ impl WorkServer {
     }
 }
 
-/// A Faktory that is killed leaves its Redis behind; asked to end, it takes it along.
+/// Ends Faktory by SIGTERM: Faktory then ends its Redis too. A killed Faktory would leave its Redis
+/// behind.
 impl Drop for WorkServer {
     fn drop(&mut self) {
         let Some(Running::Faktory(child)) = &mut self.running else { return };
@@ -204,7 +205,7 @@ impl Drop for WorkServer {
     }
 }
 
-/// An address that nobody listens on just now.
+/// A free address.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

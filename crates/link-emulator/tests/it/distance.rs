@@ -1,7 +1,6 @@
-//! Round trip, rate, loss, order and congestion control are those asked for.
+//! Round trip, rate, loss, order and congestion control are as the settings say.
 //!
-//! Clocks are read here because time is what the emulator promises; the tolerances are those of a
-//! busy machine.
+//! These tests read clocks because the emulator promises times; the tolerances fit a busy machine.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -16,7 +15,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// UDP sockets on both sides, connected with each other.
+/// A UDP socket on each side, connected with the other.
 fn udp(link: &Link) -> (UdpSocket, UdpSocket) {
     let bind = |address: std::net::Ipv4Addr| move || UdpSocket::bind((address, 9)).unwrap();
     let near = link.near().run(bind(link.near_address())).unwrap();
@@ -29,7 +28,7 @@ fn udp(link: &Link) -> (UdpSocket, UdpSocket) {
     (near, far)
 }
 
-/// A listener on the far side and a connection to it.
+/// Both ends of a TCP connection, and the time to connect.
 fn tcp(link: &Link) -> (TcpStream, TcpStream, Duration) {
     let address = SocketAddr::from((link.far_address(), 7000));
     let listener = link.far().run(|| TcpListener::bind(address).unwrap()).unwrap();
@@ -64,7 +63,7 @@ fn the_round_trip_is_the_sum_of_both_delays() {
     };
     let measured = median((0..20).map(|_| round_trip()).collect());
     assert!(measured >= ms(50) && measured < ms(60), "{measured:?}");
-    // One direction, while it runs.
+    // One direction is changed while the link runs.
     link.set(Direction::FarToNear, Settings { delay: ms(5), ..Settings::default() });
     let measured = median((0..20).map(|_| round_trip()).collect());
     assert!(measured >= ms(30) && measured < ms(40), "{measured:?}");
@@ -73,7 +72,7 @@ fn the_round_trip_is_the_sum_of_both_delays() {
 }
 
 #[test]
-fn only_what_is_sent_is_counted() {
+fn only_packets_of_the_user_are_counted() {
     for _ in 0..20 {
         let Some(link) = start(LinkConfig::both_ways(Settings {
             delay: ms(1),
@@ -90,7 +89,7 @@ fn only_what_is_sent_is_counted() {
 }
 
 #[test]
-fn a_stream_goes_at_the_rate_and_no_faster() {
+fn a_stream_is_as_fast_as_the_rate_and_no_faster() {
     let settings = Settings { delay: ms(5), rate: Some(20_000_000), ..Settings::default() };
     let Some(link) = start(LinkConfig {
         near_congestion: Some("cubic".into()),
@@ -106,12 +105,12 @@ fn a_stream_goes_at_the_rate_and_no_faster() {
     far.read_to_end(&mut received).unwrap();
     writer.join().unwrap();
     let rate = BYTES as f64 * 8.0 / begin.elapsed().as_secs_f64();
-    // 4 % of each packet are headers.
+    // Headers are 4 % of each packet.
     assert!(received.len() == BYTES && (14e6..20e6).contains(&rate), "{rate}");
 }
 
 #[test]
-fn a_share_of_the_packets_is_lost_and_every_other_arrives_in_order() {
+fn the_configured_share_of_packets_is_lost_and_all_others_arrive_in_order() {
     let settings = Settings { delay: ms(10), jitter: ms(10), loss: 0.05, ..Settings::default() };
     let Some(link) = start(LinkConfig::both_ways(settings)) else { return };
     let (near, far) = udp(&link);
@@ -135,13 +134,13 @@ fn a_share_of_the_packets_is_lost_and_every_other_arrives_in_order() {
     let counters = link.counters(Direction::NearToFar);
     assert!(numbers.is_sorted());
     assert_eq!(numbers.len() as u64 + counters.lost, u64::from(sent), "{counters:?}");
-    // 200 expected, standard deviation 14.
+    // The expected number is 200, with a standard deviation of 14.
     assert!((130..270).contains(&counters.lost), "{counters:?}");
     assert_eq!(counters.dropped_unasked, 0);
 }
 
 #[test]
-fn each_end_has_the_congestion_control_asked_for() {
+fn each_end_has_the_chosen_congestion_control() {
     for (near, far) in [("cubic", "bbr"), ("bbr", "cubic")] {
         let settings = Settings::default();
         let (near_congestion, far_congestion) = (Some(near.to_owned()), Some(far.to_owned()));
@@ -170,7 +169,7 @@ fn each_end_has_the_congestion_control_asked_for() {
 }
 
 #[test]
-fn a_burst_that_overflows_a_default_device_arrives_whole() {
+fn a_burst_longer_than_the_default_queue_of_a_device_arrives_whole() {
     let Some(link) =
         start(LinkConfig::both_ways(Settings { delay: ms(50), ..Settings::default() }))
     else {

@@ -1,4 +1,4 @@
-//! Cuts, forgetful NATs, and nothing left behind.
+//! Cuts, NATs that forget, and commands in a namespace.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -34,7 +34,7 @@ const SOON: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_cut_link_carries_nothing_and_tcp_goes_on_after_it() {
+fn a_cut_link_carries_no_packet_and_tcp_goes_on_after_the_cut() {
     let Some(link) = start(LinkConfig::both_ways(Settings {
         delay: Duration::from_millis(1),
         ..Settings::default()
@@ -47,14 +47,14 @@ fn a_cut_link_carries_nothing_and_tcp_goes_on_after_it() {
     assert!(!arrives(&mut near, &mut far, SOON));
     assert!(link.counters(Direction::NearToFar).cut > 0);
     link.restore();
-    // The kernel sends again what the cut has swallowed.
+    // The kernel sends the lost bytes again.
     far.set_read_timeout(Some(LONG)).unwrap();
     assert_eq!(far.read(&mut [0]).unwrap(), 1);
     assert!(arrives(&mut near, &mut far, LONG));
 }
 
 #[test]
-fn a_nat_forgets_an_idle_flow_without_a_word_and_takes_a_new_one() {
+fn a_nat_silently_forgets_an_idle_flow_and_accepts_a_new_flow() {
     let Some(link) = start(LinkConfig::both_ways(Settings::default())) else { return };
     link.forget_idle_flows(Some(Duration::from_secs(1)));
     let (mut near, mut far) = connection(&link);
@@ -69,7 +69,7 @@ fn a_nat_forgets_an_idle_flow_without_a_word_and_takes_a_new_one() {
 }
 
 #[test]
-fn commands_run_in_the_namespace_they_were_started_in() {
+fn a_command_runs_in_the_namespace_in_which_it_was_started() {
     let Some(link) = start(LinkConfig::both_ways(Settings::default())) else { return };
     let inode = |namespace: &link_emulator::Namespace| {
         let mut command = Command::new("readlink");
@@ -80,7 +80,7 @@ fn commands_run_in_the_namespace_they_were_started_in() {
     let here = std::fs::read_link("/proc/self/ns/net").unwrap().to_string_lossy().into_owned();
     let (near, far) = (inode(link.near()), inode(link.far()));
     assert!(near.starts_with("net:[") && near != far && near.trim() != here && far.trim() != here);
-    // Loopback works on each side, and is its own.
+    // Each side has a loopback device of its own.
     let local = SocketAddr::from(([127, 0, 0, 1], 7001));
     let listener = link.far().run(|| TcpListener::bind(local).unwrap()).unwrap();
     assert!(link.far().run(|| TcpStream::connect(local).is_ok()).unwrap());

@@ -1,4 +1,4 @@
-//! The emulated link does what was asked of it, with the kernel's own TCP at both ends.
+//! The emulated link behaves as its settings say, with the kernel's own TCP at both ends.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ mod proxy;
 
 use link_emulator::{Link, LinkConfig};
 
-/// A link, or nothing where this machine does not allow one. In CI it must.
+/// A link; `None` where this machine does not allow network namespaces. In CI, the machine must.
 fn start(config: LinkConfig) -> Option<Link> {
     match Link::start(config) {
         Ok(link) => Some(link),

@@ -1,4 +1,4 @@
-//! The stand-in for where there are no namespaces.
+//! The delaying proxy, for machines without network namespaces.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 #[tokio::test]
-async fn bytes_take_their_time_and_arrive_whole() {
+async fn bytes_through_the_proxy_are_delayed_and_arrive_whole() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let target = listener.local_addr().unwrap();
     tokio::spawn(async move {
