@@ -23,10 +23,16 @@ fn connection(link: &Link) -> (TcpStream, TcpStream) {
 fn arrives(from: &mut TcpStream, to: &mut TcpStream, within: Duration) -> bool {
     from.write_all(b"x").unwrap();
     to.set_read_timeout(Some(within)).unwrap();
-    match to.read(&mut [0]) {
-        Ok(read) => read == 1,
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => false,
-        Err(error) => panic!("{error}"),
+    loop {
+        match to.read(&mut [0]) {
+            Ok(read) => return read == 1,
+            // A read with a timeout is not restarted by the system.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return false;
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
