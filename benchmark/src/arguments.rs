@@ -9,7 +9,8 @@ use crate::link_command::LinkArguments;
 use crate::values::parse_duration;
 
 #[derive(Debug, Parser)]
-#[command(name = "benchmark", version, about = "Measures posting and running jobs over distance, against the faktory crate", long_about = None)]
+#[command(name = "benchmark", version, long_about = None)]
+#[command(about = "Measures posting and running jobs over distance, against the faktory crate")]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Without arguments: a tour of the headline cases, about five minutes. \
                         benchmark/README.md explains each scenario.")]
@@ -29,11 +30,11 @@ pub(crate) enum Task {
         /// The later report (JSON)
         after: PathBuf,
     },
-    /// Measures the figures of a gate, and fails when one is missed
+    /// Measures the figures of a gate, and fails when a figure misses its bounds
     Gate {
         /// The gate's name
         name: String,
-        /// Measures nothing: judges the gate's report that was made earlier (JSON)
+        /// Measures nothing: judges an earlier report of the gate (JSON)
         #[arg(long, value_name = "REPORT")]
         of: Option<PathBuf>,
         #[command(flatten)]
@@ -43,11 +44,11 @@ pub(crate) enum Task {
     Link(LinkArguments),
     /// Lists networks, scenarios and gates
     List,
-    /// Makes the page of a report again
+    /// Makes the page of a report
     Page {
         /// The report (JSON)
         report: PathBuf,
-        /// Where the page goes; beside the report where not said
+        /// The file of the page; by default beside the report
         output: Option<PathBuf>,
     },
     /// Writes a report's table into a README, between its two marks
@@ -58,10 +59,10 @@ pub(crate) enum Task {
         #[arg(default_value = "README.md")]
         readme: PathBuf,
     },
-    /// What the benchmark's own processes are started with
+    /// Runs a process of the benchmark: work server, API, load, worker or attendant
     #[command(hide = true)]
     Part,
-    /// Becomes a program that ends with the benchmark
+    /// Runs a program that ends with the benchmark
     #[command(hide = true)]
     Exec {
         #[arg(long)]
@@ -76,7 +77,7 @@ pub(crate) struct RunArguments {
     /// Every scenario on every network; over an hour
     #[arg(long)]
     pub(crate) full: bool,
-    /// Every scenario in little, on one network: shows that all works, measures nothing
+    /// Every scenario with little load, on one network: shows that all works, measures nothing
     #[arg(long, conflicts_with = "full")]
     pub(crate) little: bool,
     /// Only these networks
@@ -88,25 +89,25 @@ pub(crate) struct RunArguments {
     /// Only these ways: http, link, worker, crate
     #[arg(long, value_name = "WAY", value_delimiter = ',')]
     pub(crate) via: Vec<String>,
-    /// How often all is measured, in turn
+    /// Number of repetitions, each of all measurements
     #[arg(long, value_name = "N")]
     pub(crate) repetitions: Option<usize>,
-    /// How long each measurement lasts
+    /// Length of each measurement
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,
-    /// How long each goes on before it counts
+    /// Length of the warm-up before each measurement
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) warm_up: Option<Duration>,
-    /// Clients of the concurrent scenarios
+    /// Number of clients of the concurrent scenarios
     #[arg(long, value_name = "N")]
     pub(crate) clients: Option<usize>,
-    /// Clients of the sustained scenario
+    /// Number of clients of the sustained scenario
     #[arg(long, value_name = "N")]
     pub(crate) sustained_clients: Option<usize>,
     /// Requests a second of the open loop
     #[arg(long, value_name = "N")]
     pub(crate) rate: Option<f64>,
-    /// Connections to the work server, ours and the baseline's
+    /// Number of connections to the work server, for our link and for the baseline
     #[arg(long, value_name = "N")]
     pub(crate) connections: Option<usize>,
     /// TCP congestion control of the near side, such as cubic or bbr
@@ -118,16 +119,16 @@ pub(crate) struct RunArguments {
     /// A real Faktory as work server, instead of the embedded broker
     #[arg(long, value_name = "PATH")]
     pub(crate) faktory_bin: Option<PathBuf>,
-    /// A work server that runs already (tcp://…); the network is then what it is
+    /// A work server that runs already (tcp://…), over the network as it is
     #[arg(long, value_name = "URL", conflicts_with = "faktory_bin")]
     pub(crate) faktory: Option<String>,
-    /// The API in front of it (http://…)
+    /// The API in front of that work server (http://…)
     #[arg(long, value_name = "URL", requires = "faktory")]
     pub(crate) api: Option<String>,
-    /// Delay bytes by a TCP proxy, without namespaces
+    /// Delay bytes with a TCP proxy, without namespaces
     #[arg(long)]
     pub(crate) proxy: bool,
-    /// Where report.json and report.html go
+    /// Folder for report.json and report.html
     #[arg(long, value_name = "FOLDER", default_value = "benchmark-report")]
     pub(crate) output: PathBuf,
     /// No progress bar

@@ -1,5 +1,5 @@
-//! What lies between the near side and the far side: the emulated link, the delaying proxy where
-//! there are no namespaces, or nothing that the benchmark made.
+//! The distance between the near side and the far side: an emulated link, a delaying proxy on
+//! machines without namespaces, or a given network.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command};
@@ -13,23 +13,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
 
-/// The work server's port on the far side; nobody else is there.
+/// The work server's port on the far side, where no other server listens.
 const FAR_PORT: u16 = 7419;
-/// Connections made to see how long the round trip is.
+/// The number of connections that measure the round trip.
 const PINGS: usize = 5;
-/// The round trip of this machine's loopback, roughly.
+/// The rough round trip of this machine's loopback.
 const LEAST: Duration = Duration::from_micros(50);
 
-/// Where a process runs.
+/// The side on which a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// With clients, API and worker.
+    /// The side of clients, API and worker.
     Near,
-    /// With the work server.
+    /// The side of the work server.
     Far,
 }
 
-/// How distance is made.
+/// The means by which the distance is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub(crate) enum Means {
@@ -40,14 +40,14 @@ pub(crate) enum Means {
     },
     /// A TCP proxy that delays bytes.
     Proxy {
-        /// Why there were no namespaces.
+        /// The reason why there were no namespaces.
         because: String,
     },
-    /// Against what runs already: the network is what it is.
+    /// None: the network to servers that run already is measured as it is.
     Given,
 }
 
-/// What was asked for besides the network.
+/// The congestion control that the user chose for each side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Congestion {
     pub(crate) near: Option<String>,
@@ -62,7 +62,7 @@ pub(crate) enum Distance {
 }
 
 impl Distance {
-    /// Makes the distance; by proxy, where `proxy_because` says why.
+    /// Makes the distance; with a proxy, where `proxy_because` gives a reason.
     pub(crate) fn make(
         network: &Network,
         congestion: &Congestion,
@@ -82,7 +82,6 @@ impl Distance {
             near_congestion: congestion.near.clone(),
             far_congestion: congestion.far.clone(),
             seed,
-            // The tolerance follows the delay.
             ..LinkConfig::both_ways(network.near_to_far)
         })?;
         Ok(Self::Namespaces(Box::new(link)))
@@ -97,7 +96,7 @@ impl Distance {
         }
     }
 
-    /// Where a work server is to listen, as the far side sees it.
+    /// The address at which a work server is to listen, as the far side sees it.
     pub(crate) fn far_bind(&self) -> anyhow::Result<SocketAddr> {
         match self {
             Self::Namespaces(link) => Ok(SocketAddr::from((link.far_address(), FAR_PORT))),
@@ -109,7 +108,7 @@ impl Distance {
         }
     }
 
-    /// Where the near side reaches what listens at `far`.
+    /// The address at which the near side reaches a server that listens at `far`.
     pub(crate) fn seen_from_near(&mut self, far: SocketAddr) -> anyhow::Result<SocketAddr> {
         match self {
             Self::Namespaces(_) | Self::Given => Ok(far),
@@ -126,8 +125,8 @@ impl Distance {
         }
     }
 
-    /// The round trip to `server` as TCP's handshake sees it, the median of a few; what was asked
-    /// for, where a proxy hides it.
+    /// The round trip to `server`, as the median of a few TCP handshakes. With a proxy, which hides
+    /// handshakes, the configured round trip.
     pub(crate) fn round_trip(&self, server: SocketAddr) -> Option<Duration> {
         let connect = || {
             let begin = Instant::now();
@@ -139,7 +138,7 @@ impl Distance {
             Self::Namespaces(link) => {
                 link.near().run(|| (0..PINGS).filter_map(|_| connect()).collect()).ok()?
             }
-            // Not 0: it stands on a logarithmic axis.
+            // Not 0: charts have a logarithmic axis.
             Self::Proxy { network, .. } => return Some(network.round_trip().max(LEAST)),
             Self::Given => (0..PINGS).filter_map(|_| connect()).collect(),
         };
@@ -147,7 +146,7 @@ impl Distance {
         times.get(times.len() / 2).copied()
     }
 
-    /// How the distance is made.
+    /// The means by which the distance is made.
     pub(crate) fn means(&self, proxy_because: Option<&str>) -> Means {
         match self {
             Self::Namespaces(link) => Means::Namespaces { realtime: link.is_realtime() },
@@ -158,7 +157,7 @@ impl Distance {
         }
     }
 
-    /// What the kernel uses at each end.
+    /// The congestion control that the kernel uses at each end.
     pub(crate) fn congestion(&self) -> Option<CongestionControl> {
         match self {
             Self::Namespaces(link) => Some(link.congestion_control().clone()),
@@ -166,8 +165,8 @@ impl Distance {
         }
     }
 
-    /// Drops everything between the two sides, until [`Distance::restore`]. False where the
-    /// benchmark did not make the link of packets.
+    /// Drops all packets between the two sides, until [`Distance::restore`]. False where there is
+    /// no emulated link.
     pub(crate) fn cut(&self) -> bool {
         match self {
             Self::Namespaces(link) => {
@@ -185,21 +184,21 @@ impl Distance {
         }
     }
 
-    /// Has the link forget silent flows, as a NAT does.
+    /// Makes the link forget silent flows, as a NAT does.
     pub(crate) fn forget_idle_flows(&self, idle: Option<Duration>) {
         if let Self::Namespaces(link) = self {
             link.forget_idle_flows(idle);
         }
     }
 
-    /// Begins to watch the emulator for one measurement.
+    /// Resets the emulator's counters for one measurement.
     pub(crate) fn watch(&self) {
         if let Self::Namespaces(link) = self {
             link.reset_counters();
         }
     }
 
-    /// What the emulator did since then, and whether that was what was asked.
+    /// The emulator's counters since then, and whether the emulator was sound.
     pub(crate) fn watched(&self) -> Option<Watched> {
         match self {
             Self::Namespaces(link) => Some(Watched {
@@ -212,7 +211,7 @@ impl Distance {
     }
 }
 
-/// What the emulator did during one measurement.
+/// The emulator's counters during one measurement, and its verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Watched {
     pub(crate) near_to_far: DirectionCounters,

@@ -1,5 +1,5 @@
-//! `benchmark link`: a command on the far side of an emulated link, with ports that lead to it and
-//! back.
+//! `benchmark link`: a command on the far side of an emulated link, with forwarded and published
+//! ports.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, ExitCode};
@@ -14,28 +14,28 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::terminal;
 use crate::values::{parse_duration, parse_rate, parse_share};
 
-/// What `benchmark link` takes.
+/// The arguments of `benchmark link`.
 #[derive(Debug, Args)]
 pub(crate) struct LinkArguments {
     /// Round trip, half of it each way
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "0ms")]
     rtt: Duration,
-    /// Up to so much more for a round trip, half of it each way
+    /// Largest additional time of a round trip, half of it each way
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "0ms")]
     jitter: Duration,
     /// Let packets overtake each other because of jitter
     #[arg(long)]
     reorder: bool,
-    /// Share of the packets lost, each way: 1% or 0.01
+    /// Share of lost packets, each way: 1% or 0.01
     #[arg(long, value_name = "SHARE", value_parser = parse_share, default_value = "0")]
     loss: f64,
     /// Bits a second each way: 20mbit, 1gbit
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     rate: Option<u64>,
-    /// Packets that wait for their turn at that rate at the most
+    /// Most packets that wait for their turn at that rate
     #[arg(long, value_name = "PACKETS", default_value_t = Settings::default().queue)]
     queue: usize,
-    /// Forget flows that were idle for so long, as a NAT does
+    /// Forget flows that were idle for this time, as a NAT does
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     forget_idle: Option<Duration>,
     /// TCP congestion control of the near side
@@ -44,22 +44,21 @@ pub(crate) struct LinkArguments {
     /// TCP congestion control of the far side
     #[arg(long, value_name = "NAME")]
     far_congestion: Option<String>,
-    /// A port of this machine's loopback that the command reaches at 10.77.0.1; may be given
-    /// several times
+    /// Port of this machine's loopback that the command reaches at 10.77.0.1; can be repeated
     #[arg(long, value_name = "PORT")]
     forward: Vec<u16>,
-    /// A port of the command at 10.77.0.2 that this machine reaches on its loopback; may be given
-    /// several times
+    /// Port of the command at 10.77.0.2 that this machine reaches on its loopback; can be repeated
     #[arg(long, value_name = "PORT")]
     publish: Vec<u16>,
-    /// What runs on the far side
+    /// Command that runs on the far side
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
-/// The exit code where the command was ended by a signal, as shells have it: 128 and the signal.
+/// The exit code of a command that a signal ended, as in shells: 128 plus the signal's number.
 const SIGNALLED: u8 = 128;
 
+/// Runs a command on the far side of a link, and returns the command's exit code.
 pub(crate) fn run(arguments: &LinkArguments) -> anyhow::Result<ExitCode> {
     let settings = Settings {
         delay: arguments.rtt / 2,
@@ -102,7 +101,7 @@ pub(crate) fn run(arguments: &LinkArguments) -> anyhow::Result<ExitCode> {
         loop {
             tokio::select! {
                 status = &mut ended => return anyhow::Ok(status??),
-                // The terminal sends it to the command too, which decides.
+                // The terminal sends the interrupt to the command too; the command decides.
                 signal = tokio::signal::ctrl_c() => signal?,
             }
         }
@@ -120,7 +119,7 @@ fn signal_of(status: std::process::ExitStatus) -> u8 {
     status.signal().and_then(|signal| u8::try_from(signal).ok()).unwrap_or(0)
 }
 
-/// What the link did, on standard error: standard output is the command's.
+/// Prints the link's counters on standard error: standard output belongs to the command.
 fn say(link: &Link) {
     let direction = |direction| {
         let counters = link.counters(direction);
@@ -142,7 +141,7 @@ fn say(link: &Link) {
     }
 }
 
-/// The next connection. A failure, such as too few descriptors, passes.
+/// The next connection. Errors, such as too few descriptors, are temporary: accept tries again.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
@@ -152,6 +151,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
+/// Forwards connections of the far side to a port of this machine's loopback.
 async fn forward(listener: TcpListener, port: u16) {
     loop {
         let mut stream = accept(&listener).await;
@@ -163,6 +163,7 @@ async fn forward(listener: TcpListener, port: u16) {
     }
 }
 
+/// Carries connections of this machine to a port of the far side.
 async fn publish(listener: TcpListener, link: Arc<Link>, port: u16) {
     loop {
         let mut stream = accept(&listener).await;
@@ -183,12 +184,12 @@ async fn publish(listener: TcpListener, link: Arc<Link>, port: u16) {
 
 async fn carry(one: &mut TcpStream, other: &mut TcpStream) {
     let _ = (one.set_nodelay(true), other.set_nodelay(true));
-    // Either side may end when it likes.
+    // Either side may close at any time.
     let _ = tokio::io::copy_bidirectional(one, other).await;
 }
 
-/// What runs between the benchmark and a program that is not ours: sees to it that the program is
-/// told to end when the benchmark ends, however that comes about, and becomes the program.
+/// Becomes a program that is not ours, and arranges that the kernel tells the program to end when
+/// the benchmark ends, in whatever way.
 pub(crate) fn exec(parent: u32, command: &[String]) -> anyhow::Result<std::convert::Infallible> {
     use std::os::unix::process::CommandExt;
     link_emulator::die_with_parent(parent)?;

@@ -1,15 +1,15 @@
-//! Latencies and their summaries.
+//! Latencies, their summaries, and the spread of a figure over several runs.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// The longest latency that is told apart, in microseconds: ten minutes.
+/// The largest recorded latency, in microseconds: ten minutes. A larger one counts as this.
 const MAX_US: u64 = 600_000_000;
-/// The percentiles of a distribution, as drawn.
+/// The percentiles of a distribution, as the charts draw them.
 const PERCENTILES: [f64; 12] =
     [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0];
 
-/// Latencies as they come in: three digits from a microsecond to ten minutes.
+/// A histogram of latencies, with three digits from a microsecond to ten minutes.
 #[derive(Debug, Clone)]
 pub(crate) struct Latencies(Option<Histogram<u64>>);
 
@@ -71,27 +71,27 @@ pub(crate) fn gives(samples: u64, percentile: f64) -> bool {
 /// A summary of latencies, in microseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Latency {
-    /// How many.
+    /// The number of latencies.
     pub(crate) count: u64,
     pub(crate) p50_us: u64,
     pub(crate) p90_us: u64,
     pub(crate) p99_us: u64,
     pub(crate) p999_us: u64,
     pub(crate) max_us: u64,
-    /// Percentile and latency.
+    /// Pairs of a percentile and its latency.
     pub(crate) distribution: Vec<(f64, u64)>,
 }
 
 impl Latency {
-    /// The latency at one of the percentiles of the distribution; the largest below it where there
-    /// are too few samples.
+    /// The latency at one of the percentiles of the distribution; where there are too few samples,
+    /// the latency at the largest percentile below.
     pub(crate) fn at(&self, percentile: f64) -> u64 {
         let below = self.distribution.iter().filter(|(at, _)| *at <= percentile);
         below.map(|(_, us)| *us).next_back().unwrap_or(self.p50_us)
     }
 }
 
-/// The median of several runs, and how far they lie apart.
+/// The median of several runs, with the smallest and the largest value.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -100,7 +100,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `None` of nothing.
+    /// The spread of these values; `None` without values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_those_of_what_was_recorded() {
+    fn the_percentiles_of_a_summary_are_those_of_the_recorded_latencies() {
         let mut latencies = Latencies::default();
         let mut others = Latencies::default();
         (1..=500).for_each(|us| latencies.record(us * 1000));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_is_the_median_with_both_ends() {
+    fn a_spread_has_the_median_the_smallest_and_the_largest_value() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
         assert_eq!(Spread::of([]), None);

@@ -1,9 +1,10 @@
-//! The processes of a benchmark: work server, API, load, worker, attendant. Each is this program,
-//! started with the hidden command `part`, so that the processor time of each is its own.
+//! The parts of the benchmark: work server, brake, API, load, worker, attendant. Each part is a
+//! process of this program, started with the hidden command `part`, so that its processor time can
+//! be told apart.
 //!
-//! A part reads its order as one line of JSON from its standard input, then commands, one a line;
-//! it writes events, one a line, to its standard output. When its input ends it ends: nothing
-//! outlives the benchmark.
+//! A part reads its order as one line of JSON from its standard input, and then commands, one a
+//! line. It writes events to its standard output, one a line. A part ends when its input ends, so
+//! no part outlives the benchmark.
 
 pub(crate) mod api;
 pub(crate) mod attendant;
@@ -25,7 +26,7 @@ use order::{Event, Order};
 
 pub(crate) use channel::Channel;
 
-/// Runs the part that standard input orders.
+/// Runs the part that the order on standard input names.
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context("failed to read the order")?;
@@ -33,8 +34,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let channel = Channel::open();
     let result = runtime.block_on(async {
-        // The terminal sends an interrupt to every process; this one ends when the benchmark does,
-        // and in order.
+        // The terminal sends an interrupt to every process. A part ignores the interrupt, and ends
+        // in order when the benchmark ends.
         tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
         match order {
             Order::Broker(order) => work_server::run_broker(order, channel).await,
@@ -49,6 +50,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     if let Err(error) = &result {
         Channel::say(&Event::Failed(format!("{error:#}")));
     }
-    // What still runs, of the faktory crate's worker for one, can't be ended in order.
+    // Some tasks, such as those of the faktory crate's worker, can't be ended in order.
     std::process::exit(i32::from(result.is_err()))
 }

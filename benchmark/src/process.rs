@@ -1,4 +1,4 @@
-//! A part as its starter sees it: a child process with orders and events.
+//! A part as the benchmark sees it: a child process that takes orders and reports events.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -13,14 +13,14 @@ use serde::Serialize;
 use crate::distance::{Distance, Side};
 use crate::part::order::{Event, Order};
 
-/// Lines of a part's log that are kept for when it fails.
+/// The number of a part's last log lines that are kept, for the message of its failure.
 const LOG_LINES: usize = 30;
-/// A part that is told to end has so long.
+/// The time that a part gets to end.
 const END_WITHIN: Duration = Duration::from_secs(20);
-/// How often a child is looked at while its end is awaited.
+/// The time between two looks whether a child has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A running part. Dropped, it is told to end, and killed if it does not.
+/// A running part. When this value is dropped, the part is told to end, and killed if it does not.
 pub(crate) struct Part {
     name: &'static str,
     child: Child,
@@ -30,17 +30,17 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Starts a part on one side.
+    /// Starts a part on one side of the distance.
     pub(crate) fn start(distance: &Distance, side: Side, order: &Order) -> anyhow::Result<Self> {
         let name = order.name();
         let mut command =
             Command::new(std::env::current_exe().context("failed to find this program")?);
         command.arg("part").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // What the user has set is not what is measured.
+        // The variables of the user's environment must not change the measurement.
         for variable in service_runtime::VARIABLES {
             command.env_remove(variable.name);
         }
-        // Logs of every job would be measured too.
+        // A log line for every job would be measured too.
         command.env("RUST_LOG", "warn").envs(order.variables().into_iter().flatten());
         let mut child =
             distance.spawn(side, command).with_context(|| format!("failed to start the {name}"))?;
@@ -48,7 +48,7 @@ impl Part {
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || {
                 for line in BufReader::new(out).lines().map_while(Result::ok) {
-                    // What a library prints is no event.
+                    // A line that a library prints is no event.
                     let Ok(event) = serde_json::from_str(&line) else { continue };
                     if sender.send(event).is_err() {
                         break;
@@ -63,7 +63,7 @@ impl Part {
         Ok(part)
     }
 
-    /// Its process.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -82,7 +82,7 @@ impl Part {
         }
     }
 
-    /// The next event. A part that fails, ends, or says nothing for so long is an error.
+    /// The next event. An error where the part fails, ends, or reports nothing for this time.
     pub(crate) fn next(&self, timeout: Duration) -> anyhow::Result<Event> {
         match self.events.recv_timeout(timeout) {
             Ok(Event::Failed(why)) => bail!("the {} failed: {why}", self.name),
@@ -96,24 +96,24 @@ impl Part {
         }
     }
 
-    /// Ends it at once, for what has nothing left to put in order.
+    /// Kills the part. For a part that need not end in order.
     pub(crate) fn kill(mut self) {
         let _ = self.child.kill();
     }
 
-    /// Tells it to end as a system does.
+    /// Tells the part to end by SIGTERM, as a system does.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
         let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
         nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM)
             .with_context(|| format!("failed to end the {}", self.name))
     }
 
-    /// True where it has ended.
+    /// Whether the part has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits until it has ended; false where it has not by then.
+    /// Waits until the part has ended; false where it has not ended in this time.
     pub(crate) fn ended_within(&mut self, within: Duration) -> bool {
         let give_up = Instant::now() + within;
         while !self.has_ended() {
@@ -125,7 +125,7 @@ impl Part {
         true
     }
 
-    /// An event that should not come now.
+    /// The error for an event that is not expected now.
     pub(crate) fn unexpected<T>(&self, event: &Event) -> anyhow::Result<T> {
         bail!("the {} said {event:?} out of turn", self.name)
     }
@@ -145,7 +145,7 @@ impl Drop for Part {
     }
 }
 
-/// Keeps the last lines of what a child says on its standard error.
+/// Keeps the last lines of a child's standard error.
 fn keep_log(child: &mut Child) -> Arc<Mutex<VecDeque<String>>> {
     let log = Arc::new(Mutex::new(VecDeque::new()));
     if let Some(errors) = child.stderr.take() {
@@ -164,7 +164,7 @@ fn keep_log(child: &mut Child) -> Arc<Mutex<VecDeque<String>>> {
     log
 }
 
-/// Waits for a child that was told to end, and kills it if it does not.
+/// Waits for a child that was told to end, and kills the child if it does not end in time.
 fn end(child: &mut Child, within: Duration) {
     let give_up = Instant::now() + within;
     while matches!(child.try_wait(), Ok(None)) {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-/// What processes have used so far, by the names they have in reports.
+/// The resources that processes have used so far, by their names in reports.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Usage {
     /// Nanoseconds of processor time.
     pub(crate) processor_ns: BTreeMap<&'static str, u64>,
     /// Resident memory in bytes.
     pub(crate) resident: BTreeMap<&'static str, u64>,
-    /// The most that it has been, in bytes.
+    /// The largest resident memory so far, in bytes.
     pub(crate) peak: BTreeMap<&'static str, u64>,
     /// The machine's processor time in ticks: all, and stolen by other machines on the same
     /// hardware.
@@ -18,7 +18,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Looks at these processes and their children.
+    /// The use of these processes together with their children.
     pub(crate) fn now(processes: &[(&'static str, u32)]) -> Self {
         let mut usage = Self { machine: machine().unwrap_or_default(), ..Self::default() };
         let parents = parents();
@@ -26,7 +26,7 @@ impl Usage {
             let mut family = vec![*id];
             let mut at = 0;
             while let Some(parent) = family.get(at).copied() {
-                // This program's children are other parts.
+                // The children of this program are parts, which count by themselves.
                 if parent != std::process::id() {
                     family.extend(
                         parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child),

@@ -1,10 +1,10 @@
-//! Progress while a run lasts.
+//! The progress bar of a run.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on standard error, or nothing.
+/// A progress bar on standard error; nothing with `--quiet`.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {

@@ -1,4 +1,4 @@
-//! What the commands do.
+//! The commands: measure, judge a gate, compare, page, readme, list.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,7 +42,7 @@ pub(crate) fn gate(name: &str, arguments: &RunArguments) -> anyhow::Result<ExitC
         let mut plan =
             plan(&RunArguments { network: Vec::new(), scenario: Vec::new(), ..arguments.clone() })?;
         (gate.prepare)(&mut plan)?;
-        // For those who work on one row: the others are then missed.
+        // A chosen part of the gate is measured alone; its other figures are then missed.
         let is_chosen = |names: &[String], name: &str| {
             names.is_empty() || names.iter().any(|chosen| chosen == name)
         };
@@ -52,10 +52,10 @@ pub(crate) fn gate(name: &str, arguments: &RunArguments) -> anyhow::Result<ExitC
     })
 }
 
-/// Does something with the right to make namespaces, where that can be had without asking. Must
-/// come before any thread.
+/// Calls a function with the right to make namespaces, where the system grants this right to users.
+/// The process must have no other thread.
 pub(crate) fn with_rights<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    // Refused: what needs it says so, or does without.
+    // Without this right, a function that needs namespaces fails or uses a proxy.
     let _ = link_emulator::enter_user_namespace();
     work()
 }
@@ -186,7 +186,7 @@ fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow
     print(&table::render(&report));
     let (json, html) = (arguments.output.join("report.json"), arguments.output.join("report.html"));
     write(&json, &report.to_json()?)?;
-    // Of what was written, so that the page can be made again from it to the letter.
+    // From the written report, so that the page can be made again from the file, byte for byte.
     write(&html, &pages::render(&Report::read(&json)?)?)?;
     let shown = html.canonicalize().unwrap_or(html);
     print(&format!("The report: file://{}\nIts data:   {}", shown.display(), json.display()));
@@ -199,7 +199,7 @@ fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints the gate's table, and says whether the report meets it.
+/// Prints the gate's table, and returns whether the report meets the gate.
 fn is_met(gate: &Gate, report: &Report) -> bool {
     let (checks, is_met) = gate::render(&(gate.checks)(report));
     print(&format!("\nGate {}: {}\n{checks}", gate.name, gate.title));
@@ -209,7 +209,7 @@ fn is_met(gate: &Gate, report: &Report) -> bool {
     is_met && report.warnings.is_empty()
 }
 
-/// Judges a gate's report that was made earlier.
+/// Judges an earlier report of a gate.
 pub(crate) fn judge(name: &str, report: &Path) -> anyhow::Result<ExitCode> {
     let gate = gate::named(name)?;
     let report = Report::read(report)?;
@@ -219,7 +219,7 @@ pub(crate) fn judge(name: &str, report: &Path) -> anyhow::Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The words that this program was started with, without the password that a URL may hold.
+/// The arguments of this program, without the password that a URL may hold.
 fn words() -> Vec<String> {
     let hide = |word: String| match word
         .split_once("://")
@@ -260,7 +260,7 @@ pub(crate) fn compare(before: &Path, after: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a page again.
+/// Makes the page of a report.
 pub(crate) fn page(report: &Path, output: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let output = output.unwrap_or_else(|| report.with_extension("html"));
     write(&output, &pages::render(&Report::read(report)?)?)?;
@@ -280,7 +280,7 @@ pub(crate) fn readme(report: &Path, readme: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lists what there is.
+/// Lists networks, scenarios and gates.
 pub(crate) fn list() -> anyhow::Result<ExitCode> {
     print("networks");
     network::all()

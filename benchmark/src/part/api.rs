@@ -1,4 +1,4 @@
-//! The API as a process of its own, started as the binary `api-service` starts it.
+//! The API as a process of its own, started in the same way as by the binary `api-service`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::Channel;
 use super::clock::now_us;
 use super::order::{ApiOrder, Event};
 
-/// How often it is asked whether it is ready.
+/// The time between two questions whether the API is ready.
 const ASK: Duration = Duration::from_millis(5);
 
 pub(crate) async fn run(order: ApiOrder, mut channel: Channel) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
-//! Holds a work server back to so many jobs a second: pushes wait for their turn on the way to it.
-//! Replies pass as they come.
+//! The brake: a proxy that limits a work server to a rate of jobs. Pushes wait for their turn on
+//! the way to the work server; replies pass at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,14 +13,16 @@ use tokio::time::Instant;
 use super::Channel;
 use super::order::{BrakeOrder, Event};
 
-/// When the server has done what it has taken so far.
+/// The turns of pushed jobs, at the limited rate.
 struct Turns {
+    /// The time at which all jobs so far have had their turn.
     free_at: Mutex<Instant>,
+    /// The length of a turn.
     each: Duration,
 }
 
 impl Turns {
-    /// When so many jobs more are done, if they begin now.
+    /// Takes the turns of this many jobs; returns the time at which these turns end.
     fn take(&self, jobs: u32) -> Instant {
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
         *free_at = (*free_at).max(Instant::now()) + self.each * jobs;
@@ -44,7 +46,7 @@ pub(crate) async fn run(order: BrakeOrder, mut channel: Channel) -> anyhow::Resu
                 let turns = Arc::clone(&turns);
                 connections.spawn(async move { pass(client, order.server, &turns).await });
             }
-            // One that broke off ends for both sides; the client says what it lost.
+            // A broken connection ends on both sides; the client counts its lost jobs.
             Some(_) = connections.join_next() => {}
             () = channel.end() => return Ok(()),
         }
@@ -78,7 +80,7 @@ async fn pass(
     tokio::try_join!(commands, replies).map(|_| ())
 }
 
-/// Jobs that a line pushes.
+/// The number of jobs that a line pushes.
 fn pushed(line: &[u8]) -> u32 {
     if !line.starts_with(b"PUSH") {
         return 0;

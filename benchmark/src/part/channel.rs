@@ -1,4 +1,4 @@
-//! A part's commands and events.
+//! The channel between the benchmark and a part: commands in, events out, as lines of JSON.
 
 use std::io::{BufRead, Write};
 
@@ -7,16 +7,16 @@ use tokio::sync::mpsc;
 
 use super::order::Event;
 
-/// Commands waiting to be read at the most.
+/// The most commands that wait to be read.
 const COMMANDS: usize = 16;
 
-/// What a part is told, line by line.
+/// The commands to a part, line by line.
 pub(crate) struct Channel {
     lines: mpsc::Receiver<String>,
 }
 
 impl Channel {
-    /// Reads standard input from now on.
+    /// Opens the channel: a thread reads standard input from now on.
     pub(crate) fn open() -> Self {
         let (sender, lines) = mpsc::channel(COMMANDS);
         std::thread::spawn(move || {
@@ -30,8 +30,8 @@ impl Channel {
         Self { lines }
     }
 
-    /// The next command; `None` when the benchmark has ended or wants this part to end. What can't
-    /// be understood ends it too.
+    /// The next command; `None` when the benchmark has ended or wants this part to end, and for a
+    /// line that can't be understood.
     pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
         let line = self.lines.recv().await?;
         match serde_json::from_str(&line) {
@@ -48,12 +48,12 @@ impl Channel {
         while self.lines.recv().await.is_some() {}
     }
 
-    /// Tells the benchmark something.
+    /// Sends an event to the benchmark.
     pub(crate) fn say(event: &Event) {
         let Ok(mut line) = serde_json::to_vec(event) else { return };
         line.push(b'\n');
         let mut out = std::io::stdout().lock();
-        // Nobody listens any more: the end of the input says so too.
+        // An error means that the benchmark has ended; the end of the input shows this too.
         let _ = out.write_all(&line).and_then(|()| out.flush());
     }
 }

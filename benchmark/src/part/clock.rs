@@ -1,4 +1,4 @@
-//! One clock for all processes of this machine.
+//! A clock that all processes of this machine share.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) fn now_us() -> u64 {
     }
 }
 
-/// Whole microseconds.
+/// A duration in whole microseconds.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! A file in which workers note what they run: it outlives those that are killed.
+//! The run log: a file in which workers note their runs. The file outlives killed workers.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// A file to which several processes append.
+/// A run log, to which several processes can append.
 #[derive(Debug)]
 pub(crate) struct RunLog(File);
 
-/// How often a job was begun and ended.
+/// The numbers of a job's begun and ended runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Times {
     pub(crate) begun: u32,
@@ -32,12 +32,12 @@ impl RunLog {
         self.note(number << 1 | 1);
     }
 
-    /// Eight bytes in one write, which the system appends as a whole.
+    /// Appends eight bytes in one write, which the system appends as a whole.
     fn note(&self, record: u64) {
         let _ = (&self.0).write_all(&record.to_le_bytes());
     }
 
-    /// What is noted by now, by the jobs' numbers.
+    /// The noted runs so far, by the jobs' numbers.
     pub(crate) fn read(path: &Path) -> anyhow::Result<HashMap<u64, Times>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_several_writers_note_is_counted() {
+    fn the_notes_of_several_writers_are_added_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs");
         assert!(RunLog::read(&path).unwrap().is_empty());

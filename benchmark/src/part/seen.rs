@@ -1,6 +1,6 @@
-//! Which jobs were seen, by their numbers.
+//! The set of seen jobs, by their numbers.
 
-/// A set of numbers from 0 on.
+/// A set of numbers from 0 on, which also counts repeated numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     bits: Vec<u64>,
@@ -8,11 +8,11 @@ pub(crate) struct Seen {
     all: u64,
 }
 
-/// A number beyond this is none that the benchmark gave.
+/// The limit of the benchmark's numbers: a number from here on is of another client's job.
 const NUMBER_MAX: u64 = 1 << 32;
 
 impl Seen {
-    /// Notes one.
+    /// Notes a number.
     pub(crate) fn note(&mut self, number: u64) {
         self.all += 1;
         if number >= NUMBER_MAX {
@@ -30,12 +30,12 @@ impl Seen {
         }
     }
 
-    /// Different numbers noted.
+    /// The number of different noted numbers.
     pub(crate) const fn distinct(&self) -> u64 {
         self.distinct
     }
 
-    /// Numbers noted.
+    /// The number of notes, repeated numbers included.
     pub(crate) const fn all(&self) -> u64 {
         self.all
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_noted_twice_is_noticed() {
+    fn a_number_that_is_noted_twice_counts_once_among_the_different_numbers() {
         let mut seen = Seen::default();
         for number in [0, 63, 64, 1000, 63] {
             seen.note(number);

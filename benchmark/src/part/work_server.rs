@@ -1,5 +1,5 @@
-//! The work server as a process of its own: the embedded broker, or a real Faktory as a child. Its
-//! data lies in a folder that goes with it.
+//! The work server as a process of its own: the embedded broker, or a real Faktory as a child. The
+//! folder with its data is removed when the work server ends.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio::process::{Child, Command};
 use super::Channel;
 use super::order::{BrokerOrder, Event, FaktoryOrder};
 
-/// How often a Faktory that starts is tried.
+/// The time between two looks whether a Faktory listens.
 const LOOK: Duration = Duration::from_millis(20);
-/// The longest that it takes to listen.
+/// The longest time until a Faktory listens.
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);
-/// The longest that it takes to end: it saves first.
+/// The longest time until a Faktory ends: it saves its data first.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run_broker(order: BrokerOrder, mut channel: Channel) -> anyhow::Result<()> {
@@ -48,18 +48,22 @@ pub(crate) async fn run_faktory(order: FaktoryOrder, mut channel: Channel) -> an
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        // An interrupt from the terminal is not for it: it would save and end while it is measured.
+        // Keeps interrupts of the terminal away: Faktory would save its data and end while it is
+        // measured.
         .process_group(0)
         .spawn()
         .with_context(|| format!("failed to start {program}"))?;
     tokio::select! {
-        is_up = tokio::time::timeout(LISTENS_WITHIN, listens(&order)) => is_up.with_context(|| format!("{program} does not listen"))?,
+        is_up = tokio::time::timeout(LISTENS_WITHIN, listens(&order)) => {
+            is_up.with_context(|| format!("{program} does not listen"))?;
+        }
         status = faktory.wait() => {
             let mut words = String::new();
             if let Some(errors) = &mut faktory.stderr {
                 let _ = errors.read_to_string(&mut words).await;
             }
-            bail!("{program} ended with {:?} (does it find redis-server?): {}", status?.code(), words.trim());
+            let (code, words) = (status?.code(), words.trim());
+            bail!("{program} ended with {code:?} (does it find redis-server?): {words}");
         }
     }
     Channel::say(&Event::Ready(Some(order.bind)));
@@ -77,7 +81,7 @@ async fn listens(order: &FaktoryOrder) {
     }
 }
 
-/// Asks it to end: killed, it would leave its Redis behind.
+/// Ends Faktory by SIGTERM: a killed Faktory would leave its Redis behind.
 async fn terminate(faktory: &mut Child) {
     #[cfg(target_os = "linux")]
     if let Some(id) = faktory.id().and_then(|id| i32::try_from(id).ok()) {

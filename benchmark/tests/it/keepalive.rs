@@ -1,7 +1,8 @@
-//! A NAT between us and the work server forgets connections that are silent. Keepalive prevents it;
-//! without it the loss is noticed and named.
+//! Keepalive through a NAT that forgets silent connections. With keepalive a connection survives;
+//! without keepalive the link notices the loss and names it.
 //!
-//! The server here sends nothing by itself: a Faktory's own keepalive would hide what ours does.
+//! The server of this test sends nothing by itself: Faktory's own keepalive would hide the effect
+//! of the link's keepalive.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -13,7 +14,7 @@ use link_emulator::{Direction, Link, LinkConfig as Distance, Settings};
 
 use crate::skip;
 
-/// Answers what comes, and is silent otherwise.
+/// Answers commands, and is silent otherwise.
 fn serve(listener: TcpListener) {
     for stream in listener.incoming().map_while(Result::ok) {
         std::thread::spawn(move || {
@@ -37,6 +38,36 @@ struct Times {
     read_timeout: Duration,
 }
 
+/// A keepalive that is longer than any silence of these tests.
+const WITHOUT_KEEPALIVE: Duration = Duration::from_secs(7200);
+
+/// Asks on a connection with keepalive and on one without, before and after the silence.
+async fn ask_after_silence(kept: LinkConfig, forgotten: LinkConfig, times: &Times) {
+    let push = Command::PushBulk(Vec::new());
+    let kept = Connection::open(&kept, None).await.unwrap();
+    let forgotten = Connection::open(&forgotten, None).await.unwrap();
+    for connection in [&kept, &forgotten] {
+        assert_eq!(connection.ask(&push).await.unwrap(), Reply::Bulk("{}".into()));
+    }
+    tokio::time::sleep(times.silence).await;
+    assert_eq!(
+        kept.ask(&push).await.unwrap(),
+        Reply::Bulk("{}".into()),
+        "a connection with keepalive below the NAT's time survives"
+    );
+    let asked = Instant::now();
+    let lost = forgotten.ask(&push).await.unwrap_err();
+    assert!(lost.sent, "{lost}");
+    assert!(matches!(*lost.cause, LinkError::Timeout { phase: Phase::Reply, .. }), "{lost}");
+    // The timeout, and a second for a busy machine.
+    assert!(asked.elapsed() < times.read_timeout + Duration::from_secs(1), "{:?}", asked.elapsed());
+    eprintln!(
+        "after {:?} of silence: with keepalive an answer; without, after {:?}: {lost}",
+        times.silence,
+        asked.elapsed()
+    );
+}
+
 fn through_a_forgetful_nat(times: &Times) {
     let link = match Link::start(Distance::both_ways(Settings {
         delay: Duration::from_millis(5),
@@ -52,54 +83,23 @@ fn through_a_forgetful_nat(times: &Times) {
     let config = |keepalive_idle| LinkConfig {
         keepalive_idle,
         read_timeout: times.read_timeout,
-        // What is written and never acknowledged would end it too, under another name.
+        // Longer than the read timeout, so that the read timeout ends the lost connection.
         write_timeout: times.read_timeout * 4,
         ..LinkConfig::new(link.far_address().to_string(), 7419)
     };
-    let push = Command::PushBulk(Vec::new());
+    let silence = ask_after_silence(config(times.keepalive), config(WITHOUT_KEEPALIVE), times);
     link.near()
         .run(|| {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let kept = Connection::open(&config(times.keepalive), None).await.unwrap();
-                let forgotten =
-                    Connection::open(&config(Duration::from_secs(7200)), None).await.unwrap();
-                for connection in [&kept, &forgotten] {
-                    assert_eq!(connection.ask(&push).await.unwrap(), Reply::Bulk("{}".into()));
-                }
-                tokio::time::sleep(times.silence).await;
-                assert_eq!(
-                    kept.ask(&push).await.unwrap(),
-                    Reply::Bulk("{}".into()),
-                    "keepalive under the NAT's time survives"
-                );
-                let asked = Instant::now();
-                let lost = forgotten.ask(&push).await.unwrap_err();
-                assert!(lost.sent, "{lost}");
-                assert!(
-                    matches!(*lost.cause, LinkError::Timeout { phase: Phase::Reply, .. }),
-                    "{lost}"
-                );
-                // The timeout and a second of a busy machine.
-                assert!(
-                    asked.elapsed() < times.read_timeout + Duration::from_secs(1),
-                    "{:?}",
-                    asked.elapsed()
-                );
-                eprintln!(
-                    "after {:?} of silence: kept answered; forgotten said after {:?}: {lost}",
-                    times.silence,
-                    asked.elapsed()
-                );
-            });
+            runtime.block_on(silence);
         })
         .unwrap();
     assert!(link.counters(Direction::NearToFar).forgotten > 0);
 }
 
 #[test]
-fn keepalive_beats_a_nat_and_its_lack_is_noticed_within_the_read_timeout() {
+fn a_connection_with_keepalive_survives_a_nat_and_one_without_is_lost_within_the_read_timeout() {
     let seconds = Duration::from_secs;
     through_a_forgetful_nat(&Times {
         nat: seconds(9),
@@ -112,7 +112,7 @@ fn keepalive_beats_a_nat_and_its_lack_is_noticed_within_the_read_timeout() {
 /// `cargo test -p benchmark -- --ignored --nocapture keepalive`
 #[test]
 #[ignore = "takes over five minutes; by hand"]
-fn keepalive_with_the_defaults_over_five_minutes() {
+fn keepalive_with_the_default_settings_survives_five_minutes_of_silence() {
     let defaults = LinkConfig::new("", 0);
     let nat = defaults.keepalive_idle + defaults.keepalive_idle / 2;
     let (keepalive, read_timeout) = (defaults.keepalive_idle, defaults.read_timeout);

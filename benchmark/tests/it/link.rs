@@ -1,4 +1,4 @@
-//! `benchmark link`: a command far away.
+//! `benchmark link`: a command on the far side of a link.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use testkit::{TestApi, WorkServer, eventually};
 
 use crate::{benchmark, skip};
 
-/// Whether this machine lets us make namespaces.
+/// Whether this machine allows network namespaces.
 pub(crate) fn is_allowed() -> bool {
     match link_emulator::Link::start(link_emulator::LinkConfig::both_ways(
         link_emulator::Settings::default(),
@@ -22,7 +22,7 @@ pub(crate) fn is_allowed() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_on_the_far_side_reaches_a_port_of_this_machine_after_the_round_trips() {
+async fn a_command_on_the_far_side_reaches_a_forwarded_port_after_its_round_trips() {
     if !is_allowed() {
         return;
     }
@@ -63,12 +63,15 @@ async fn a_command_on_the_far_side_reaches_a_port_of_this_machine_after_the_roun
     );
     let (status, seconds) = said.split_once(' ').unwrap_or_else(|| panic!("{said} {log}"));
     assert_eq!(status, "200", "{log}");
-    assert!(seconds.parse::<f64>().unwrap() >= 0.12, "a handshake and a request: {seconds}");
+    assert!(
+        seconds.parse::<f64>().unwrap() >= 0.12,
+        "a handshake and a request take two round trips: {seconds}"
+    );
     assert!(log.contains("link: near to far"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_of_the_command_is_published_and_its_exit_code_is_ours() {
+async fn a_port_of_the_command_is_published_and_its_exit_code_is_handed_on() {
     if !is_allowed() {
         return;
     }
@@ -100,7 +103,7 @@ async fn a_port_of_the_command_is_published_and_its_exit_code_is_ours() {
 }
 
 #[test]
-fn nothing_is_left_behind_even_when_the_benchmark_is_killed() {
+fn a_killed_benchmark_leaves_no_process_and_no_namespace_behind() {
     if !is_allowed() {
         return;
     }
@@ -117,7 +120,7 @@ fn nothing_is_left_behind_even_when_the_benchmark_is_killed() {
     assert_ne!(namespace, std::fs::read_link("/proc/self/ns/net").unwrap());
     child.kill().unwrap();
     child.wait().unwrap();
-    // The kernel tells the command to end; its namespace has no name and goes with it.
+    // The kernel tells the command to end, and removes the namespace with its last process.
     let give_up = std::time::Instant::now() + Duration::from_secs(20);
     while std::fs::read_link(&sleeper).is_ok() {
         assert!(std::time::Instant::now() < give_up, "the command outlives the benchmark");

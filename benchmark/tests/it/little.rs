@@ -1,5 +1,5 @@
-//! Every scenario, in little: all work, every job arrives or runs once. No thresholds. The page of
-//! the same run is then opened in a browser.
+//! Every scenario with little load: each works, and every job arrives or runs once. No thresholds.
+//! The page of the same run is then opened in a browser.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn run(arguments: &[&str], output: &Path) -> (Value, String) {
     let text = std::fs::read_to_string(output.join("report.json"))
         .unwrap_or_else(|error| panic!("{error}: {said}"));
     let report: Value = serde_json::from_str(&text).unwrap();
-    // A machine busy with other tests may make a measurement void; nothing else may fail it.
+    // Other tests on the same machine may make a measurement void; nothing else may fail it.
     for figure in report["figures"].as_array().unwrap() {
         let runs = figure["runs"].as_array().unwrap();
         assert!(!runs.is_empty(), "{figure}");
@@ -46,7 +46,7 @@ fn names(report: &Value, member: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_scenario_works_and_loses_and_doubles_nothing_and_the_page_shows_it() {
+fn every_scenario_works_without_lost_or_doubled_jobs_and_the_page_shows_the_report() {
     let folder = tempfile::tempdir().unwrap();
     let (report, _) = run(&[], folder.path());
     assert_eq!(names(&report, "scenario").len(), 25);
@@ -62,10 +62,10 @@ fn every_scenario_works_and_loses_and_doubles_nothing_and_the_page_shows_it() {
         skip(&format!("no namespaces: {}", report["distance"]));
     }
     browser::page_shows_the_report(&folder.path().join("report.html"), &report);
-    its_views_are_made_of_the_json_alone(folder.path());
+    page_comparison_and_readme_are_made_of_the_json_alone(folder.path());
 }
 
-fn its_views_are_made_of_the_json_alone(folder: &Path) {
+fn page_comparison_and_readme_are_made_of_the_json_alone(folder: &Path) {
     let said = |arguments: &[&str]| {
         let output = benchmark().args(arguments).current_dir(folder).output().unwrap();
         assert!(
@@ -83,7 +83,7 @@ fn its_views_are_made_of_the_json_alone(folder: &Path) {
         compared.contains("too few rounds to tell") && compared.contains("1.00 ×"),
         "{compared}"
     );
-    // Made sound by hand, since what was measured in little is none to show.
+    // The test removes the report's warnings: a report of a run with little load is refused.
     let mut report: Value = serde_json::from_str(&read("report.json")).unwrap();
     let readme = "before\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nafter\n";
     std::fs::write(folder.join("README.md"), readme).unwrap();
@@ -121,7 +121,7 @@ fn without_namespaces_a_proxy_makes_the_distance_and_the_report_says_so() {
             && said.contains("hides handshakes"),
         "{warnings} {said}"
     );
-    // 10 ms are felt.
+    // A post takes the round trip of 10 ms.
     for figure in
         report["figures"].as_array().unwrap().iter().filter(|figure| figure["scenario"] == "single")
     {
@@ -130,7 +130,7 @@ fn without_namespaces_a_proxy_makes_the_distance_and_the_report_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_runs_already_is_measured_as_it_is_and_its_password_stays_secret() {
+async fn running_servers_are_measured_over_the_given_network_and_the_password_stays_secret() {
     use testkit::{TestApi, WorkServer, WorkServerKind};
     let server = WorkServer::start_with(WorkServerKind::Broker, Some("a-secret-word")).await;
     let api = TestApi::start(server.link()).await;
@@ -160,17 +160,15 @@ async fn what_runs_already_is_measured_as_it_is_and_its_password_stays_secret() 
     for text in [report.to_string(), page, said] {
         assert!(!text.contains("a-secret-word"));
     }
-    // Nothing of the benchmark's stays in somebody's server.
+    // No queue of the benchmark is left in the given server.
     let connection = faktory_link::Connection::open(&server.link(), None).await.unwrap();
     let info = connection.ask(&faktory_wire::Command::Info).await.unwrap();
-    assert!(
-        matches!(&info, faktory_wire::Reply::Bulk(json) if !String::from_utf8_lossy(json).contains("benchmark-")),
-        "{info:?}"
-    );
+    let faktory_wire::Reply::Bulk(json) = &info else { panic!("{info:?}") };
+    assert!(!String::from_utf8_lossy(json).contains("benchmark-"), "{info:?}");
 }
 
 #[test]
-fn wrong_arguments_are_named_with_what_is_accepted() {
+fn a_wrong_argument_is_named_with_the_accepted_values() {
     for (arguments, words) in [
         (&["--scenario", "nonsense"][..], "there is no scenario \"nonsense\"; there are single"),
         (&["--network", "moon"], "there is no network \"moon\"; there are none, local"),

@@ -1,5 +1,5 @@
-//! The benchmark as its users run it, its page in a real browser, and what the emulated link shows
-//! of ours.
+//! The benchmark as its users run it, its page in a real browser, and the product over an emulated
+//! link.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
@@ -20,12 +20,12 @@ mod readme;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The program.
+/// A command of the benchmark's program.
 fn benchmark() -> Command {
     Command::new(env!("CARGO_BIN_EXE_benchmark"))
 }
 
-/// A binary of another package, beside this one's own, where tests of the workspace put it.
+/// A binary of another package, in the folder in which tests of the workspace put all binaries.
 fn binary(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_benchmark")).with_file_name(name);
     if !path.exists() {
@@ -36,7 +36,7 @@ fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// Where a test can't be done: in CI a failure, elsewhere a word.
+/// Notes that a test can't be done on this machine. In CI, this is a failure.
 fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{why}");
     eprintln!("SKIPPED: {why}");

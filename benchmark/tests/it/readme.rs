@@ -1,4 +1,4 @@
-//! The commands of `benchmark/README.md` that take no quarter of an hour, as they stand there.
+//! The short commands of `benchmark/README.md`, exactly as written there.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use crate::link::is_allowed;
 
 const README: &str = include_str!("../../README.md");
 
-/// The lines of the `sh` blocks, with this test's binary in place of cargo.
+/// The lines of the `sh` blocks, with the built binary in place of cargo.
 fn commands() -> Vec<String> {
     let blocks = README.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
     let binary = env!("CARGO_BIN_EXE_benchmark");
@@ -60,7 +60,7 @@ fn reports_are_judged_compared_and_shown_as_the_readme_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_run_far_away_as_the_readme_says() {
+async fn commands_run_on_the_far_side_of_a_link_as_the_readme_says() {
     if !is_allowed() {
         return;
     }
@@ -92,14 +92,14 @@ async fn commands_run_far_away_as_the_readme_says() {
     let mut client = server.client().await;
     let begun = std::time::Instant::now();
     while client.info().await.faktory.total_processed < 1 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "nobody ran the job");
+        assert!(begun.elapsed() < Duration::from_secs(30), "no worker ran the job");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Command::new("kill").args(["-TERM", &worker.0.id().to_string()]).status().unwrap();
     worker.0.wait().unwrap();
 }
 
-/// Killed when dropped; the worker ends with it.
+/// A process that is killed when this value is dropped; the worker ends with this process.
 struct Ended(std::process::Child);
 
 impl Drop for Ended {
