@@ -1,5 +1,5 @@
-//! Gates: figures that must be reached. Run by hand on a quiet machine, never in CI; their reports
-//! are committed.
+//! Gates: figures with bounds that must hold. A gate is run by hand on a quiet machine, never in CI,
+//! and its report is committed.
 
 mod baselines;
 mod check;
@@ -17,11 +17,11 @@ use crate::runner::Plan;
 
 pub(crate) use check::{Check, render};
 
-/// One gate.
+/// A gate: what is measured for it, and which figures must hold.
 pub(crate) struct Gate {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// Sets what is measured. Figures on which the plan depends are measured here.
+    /// Fills the plan. A gate first measures the figures on which its plan depends.
     pub(crate) prepare: fn(&mut Plan) -> anyhow::Result<()>,
     /// The checks of a report.
     pub(crate) checks: fn(&Report) -> Vec<Check>,
@@ -31,38 +31,37 @@ pub(crate) struct Gate {
 pub(crate) const ALL: &[Gate] = &[
     Gate {
         name: "baselines",
-        title: "the faktory crate is as slow as physics says, so what it is compared with is \
-                measured well",
+        title: "the faktory crate is as slow as physics says, so the baseline is measured well",
         prepare: baselines::prepare,
         checks: baselines::checks,
     },
     Gate {
         name: "enqueue",
-        title: "no round trip shows on the enqueue path",
+        title: "posting far away is as fast as nearby",
         prepare: enqueue::prepare,
         checks: enqueue::checks,
     },
     Gate {
         name: "overload",
-        title: "what is too much is refused at once, and the rest goes on",
+        title: "jobs beyond the work server's rate are refused at once, and all others are stored",
         prepare: overload::prepare,
         checks: overload::checks,
     },
     Gate {
         name: "endings",
-        title: "workers end, in order or not, and nothing is lost",
+        title: "workers end, in order or not, and no job is lost",
         prepare: endings::prepare,
         checks: endings::checks,
     },
     Gate {
         name: "tuning",
-        title: "what docs/tuning.md says of each variable is so",
+        title: "the advice of docs/tuning.md for each variable is true",
         prepare: tuning::prepare,
         checks: tuning::checks,
     },
     Gate {
         name: "work",
-        title: "a worker does not feel the distance",
+        title: "a worker is as fast far away as nearby",
         prepare: work::prepare,
         checks: work::checks,
     },

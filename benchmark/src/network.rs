@@ -1,4 +1,4 @@
-//! The networks that are measured over.
+//! The networks over which the benchmark measures.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -12,8 +12,8 @@ pub(crate) struct Usage {
     pub(crate) resident: BTreeMap<&'static str, u64>,
     /// The largest resident memory so far, in bytes.
     pub(crate) peak: BTreeMap<&'static str, u64>,
-    /// The machine's processor time in ticks: all, and stolen by other machines on the same
-    /// hardware.
+    /// The machine's processor time in ticks: the whole time, and the part that other machines on
+    /// the same hardware have taken.
     machine: (u64, u64),
 }
 

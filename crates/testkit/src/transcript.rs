@@ -1,14 +1,18 @@
 //! The player of recorded dialogues. `transcripts/README.md` describes their grammar.
 
+mod matching;
+mod sent;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use faktory_wire::{Reply, Timestamp, password_hash};
-use serde_json::Value;
+use faktory_wire::Reply;
 
 use crate::wire_client::WireClient;
 use crate::work_server::{WorkServer, WorkServerKind};
+use matching::{json_matches, text_matches};
+use sent::{substitute, unescape};
 
 /// The password of the dialogues with a password.
 const PASSWORD: &str = "transcript-password";
@@ -81,6 +85,29 @@ impl Speaker {
         self.last = self.client.read().await;
         self.took = begun.elapsed();
     }
+
+    /// Sends or reads as the dialogue says.
+    async fn act(&mut self, verb: &str, rest: &str) -> Result<(), String> {
+        match verb {
+            ">" | ">~" => {
+                let sent = substitute(rest, &self.client);
+                self.client.send(&sent).await;
+                self.read().await;
+            }
+            ">>" => {
+                let sent = substitute(rest, &self.client);
+                self.client.send(&sent).await;
+            }
+            "raw" => {
+                let sent = substitute(&unescape(rest), &self.client);
+                self.client.send_raw(sent.as_bytes()).await;
+            }
+            "read" | "read~" => self.read().await,
+            "half-close" => self.client.half_close().await,
+            _ => return Err(format!("unknown action {verb}")),
+        }
+        Ok(())
+    }
 }
 
 impl Player {
@@ -109,93 +136,17 @@ impl Player {
         let speaker = self.connections.get_mut(name).ok_or("not open")?;
         let (verb, rest) = action.split_once(' ').unwrap_or((action, ""));
         match verb {
-            ">" | ">~" => {
-                let sent = substitute(rest, &speaker.client);
-                speaker.client.send(&sent).await;
-                speaker.read().await;
-            }
-            ">>" => {
-                let sent = substitute(rest, &speaker.client);
-                speaker.client.send(&sent).await;
-            }
-            "raw" => {
-                let sent = substitute(&unescape(rest), &speaker.client);
-                speaker.client.send_raw(sent.as_bytes()).await;
-            }
-            "read" | "read~" => speaker.read().await,
-            "half-close" => speaker.client.half_close().await,
-            "<" | "<~" => {
+            "<" => expect(rest, speaker).map_err(|got| format!("got {got}")),
+            "<~" => {
                 if let Err(got) = expect(rest, speaker) {
-                    if verb == "<" {
-                        return Err(format!("got {got}"));
-                    }
-                    self.differences.push(Difference {
-                        file: file.into(),
-                        line: number,
-                        recorded: rest.into(),
-                        got,
-                    });
+                    let (file, recorded) = (file.into(), rest.into());
+                    self.differences.push(Difference { file, line: number, recorded, got });
                 }
+                Ok(())
             }
-            _ => return Err(format!("unknown action {verb}")),
-        }
-        Ok(())
-    }
-}
-
-/// Fills the placeholders of a text to be sent.
-fn substitute(text: &str, client: &WireClient) -> String {
-    let hash = |password: &str| {
-        let greeting = client.greeting.clone().unwrap();
-        password_hash(
-            password,
-            &greeting.salt.unwrap_or_default(),
-            greeting.iterations.unwrap_or(1),
-        )
-    };
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let (name, behind) = after.split_once("}}").unwrap();
-        out.push_str(before);
-        match name {
-            "pwdhash" => out.push_str(&hash(PASSWORD)),
-            "PWDHASH" => out.push_str(&hash(PASSWORD).to_uppercase()),
-            "wrongdhash" => out.push_str(&hash("another password")),
-            _ if name.starts_with("now+") => {
-                let seconds: u64 =
-                    name.trim_start_matches("now+").trim_end_matches('s').parse().unwrap();
-                out.push_str(&Timestamp::now().plus(Duration::from_secs(seconds)).to_string());
-            }
-            _ if name.starts_with("pad:") => out.push_str(&"x".repeat(name[4..].parse().unwrap())),
-            other => panic!("unknown placeholder {other}"),
-        }
-        rest = behind;
-    }
-    out + rest
-}
-
-fn unescape(text: &str) -> String {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('r') => out.push('\r'),
-                Some('n') => out.push('\n'),
-                Some('u') => {
-                    let digits: String = chars.by_ref().take(4).collect();
-                    out.push(
-                        u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32).unwrap(),
-                    );
-                }
-                Some(other) => out.extend(['\\', other]),
-                None => out.push('\\'),
-            },
-            other => out.push(other),
+            _ => speaker.act(verb, rest).await,
         }
     }
-    out
 }
 
 /// Compares the last reply with the recorded reply; returns the last reply where it differs.
@@ -227,8 +178,8 @@ fn expect(expected: &str, speaker: &Speaker) -> Result<(), String> {
     if same { Ok(()) } else { Err(got) }
 }
 
-/// Recorded replies have their control characters escaped, as in `raw`; backslashes of JSON and
-/// regular expressions stay.
+/// Resolves the only escape in recorded texts, a carriage return before `PE`. All other backslashes
+/// belong to the text.
 fn unescape_text(text: &str) -> String {
     text.replace("\\rPE", "\rPE")
 }
@@ -241,52 +192,4 @@ fn show(reply: Option<&Reply>) -> String {
         Some(Reply::Error(text)) => format!("-{text}"),
         Some(Reply::Bulk(body)) => format!("$ {}", String::from_utf8_lossy(body)),
     }
-}
-
-fn json_matches(expected: &Value, got: &Value) -> bool {
-    match (expected, got) {
-        (Value::String(placeholder), _)
-            if placeholder.starts_with("{{") && placeholder.ends_with("}}") =>
-        {
-            match placeholder.as_str() {
-                "{{int}}" => got.is_i64() || got.is_u64(),
-                "{{number}}" => got.is_number(),
-                "{{time}}" => got.as_str().is_some_and(|text| Timestamp::parse(text).is_ok()),
-                "{{any}}" => true,
-                other => panic!("unknown placeholder {other}"),
-            }
-        }
-        (Value::Object(expected), Value::Object(got)) => {
-            expected.len() == got.len()
-                && expected
-                    .iter()
-                    .all(|(name, value)| got.get(name).is_some_and(|got| json_matches(value, got)))
-        }
-        (Value::Array(expected), Value::Array(got)) => {
-            expected.len() == got.len()
-                && expected.iter().zip(got).all(|(expected, got)| json_matches(expected, got))
-        }
-        // 1 and 1.0 are the same number. Two different integers are different, however close.
-        (Value::Number(expected), Value::Number(got)) => {
-            expected == got
-                || (expected.is_f64() || got.is_f64()) && expected.as_f64() == got.as_f64()
-        }
-        _ => expected == got,
-    }
-}
-
-/// Compares text with placeholders: the text between the fixed parts must be of the right kind.
-fn text_matches(expected: &str, got: &str) -> bool {
-    let Some((before, rest)) = expected.split_once("{{") else { return expected == got };
-    let (kind, behind) = rest.split_once("}}").unwrap();
-    let Some(tail) = got.strip_prefix(before) else { return false };
-    let fits = |part: &str| match kind {
-        "int" => !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()),
-        "hex" => !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "any" => true,
-        other => panic!("unknown placeholder {other}"),
-    };
-    (0..=tail.len())
-        .filter(|end| tail.is_char_boundary(*end))
-        .any(|end| fits(&tail[..end]) && text_matches(behind, &tail[end..]))
 }

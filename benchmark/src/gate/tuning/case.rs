@@ -1,4 +1,4 @@
-//! The cases of the gate: what is done on a setup, each a scenario of the benchmark.
+//! The cases of the gate: the scenarios that are measured on a setup.
 
 use std::time::Duration;
 

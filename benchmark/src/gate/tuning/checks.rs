@@ -1,4 +1,4 @@
-//! The table of checks: what must hold for the advice in `docs/tuning.md` to be true.
+//! The table of checks: each compares the figures behind an advice of `docs/tuning.md`.
 
 use super::case::Case::*;
 use super::figure::Quantity::*;

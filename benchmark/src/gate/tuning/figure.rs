@@ -23,7 +23,7 @@ pub(super) enum Quantity {
     ResumedSeconds,
     /// The median time until a client was told that its jobs were not stored, in milliseconds.
     ToldMs,
-    /// The same in seconds.
+    /// The median time until a client was told that its jobs were not stored, in seconds.
     ToldSeconds,
     /// From the start of the API's process until it was ready, in microseconds.
     ReadyUs,
@@ -45,9 +45,9 @@ pub(super) enum Figure {
     Ours(Quantity, At),
     /// A quantity with the faktory crate.
     Baseline(Quantity, At),
-    /// A quantity at one place, divided by the same quantity at another.
+    /// A quantity of one case, divided by the same quantity of another case.
     Ratio(Quantity, At, At),
-    /// The increase of a quantity from one place to another, divided by a number.
+    /// The increase of a quantity from one case to another, divided by a number.
     Increase { quantity: Quantity, from: At, to: At, per: f64 },
 }
 
