@@ -1,30 +1,22 @@
 //! The commands: measure, judge a gate, compare, page, readme, list.
 
+mod planning;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use service_runtime::WorkServerUrl;
+use anyhow::Context;
 
 use crate::arguments::RunArguments;
-use crate::distance::Congestion;
 use crate::gate::{self, Gate};
-use crate::network::{self, Network};
-use crate::part::order::{Server, Via};
+use crate::network;
 use crate::progress::Progress;
 use crate::report::machine::Machine;
 use crate::report::{Report, compare as comparison, page as pages, readme as readmes, table};
 use crate::runner::{self, Plan};
 use crate::scenario::{self, Parameters};
-use crate::stack::ServerKind;
 use crate::terminal::{print, say};
-
-/// The networks of the tour.
-const TOUR_NETWORKS: [&str; 4] = ["none", "lan", "wan", "wireless"];
-/// The scenarios of the tour.
-const TOUR_SCENARIOS: [&str; 6] =
-    ["headline-singles", "headline-batches", "single", "sustained", "work-noop-15", "end-to-end"];
+use planning::plan;
 
 /// Measures and reports.
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
@@ -58,104 +50,6 @@ pub(crate) fn with_rights<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow
     // Without this right, a function that needs namespaces fails or uses a proxy.
     let _ = link_emulator::enter_user_namespace();
     work()
-}
-
-fn parameters(arguments: &RunArguments) -> Parameters {
-    let mut parameters = Parameters::default();
-    if !arguments.full && !arguments.little {
-        parameters.repetitions = 2;
-        parameters.duration = Duration::from_secs(1);
-        parameters.warm_up = Duration::from_millis(400);
-    }
-    if arguments.little {
-        parameters.repetitions = 1;
-        parameters.warm_up = Duration::from_millis(100);
-        parameters.duration = Duration::from_millis(400);
-        parameters.at_most = Duration::from_secs(2);
-        parameters.scale = 0.02;
-        parameters.clients = 10;
-        parameters.sustained_clients = 4;
-        parameters.rate = 100.0;
-    }
-    parameters.repetitions = arguments.repetitions.unwrap_or(parameters.repetitions).max(1);
-    parameters.duration = arguments.duration.unwrap_or(parameters.duration);
-    parameters.warm_up = arguments.warm_up.unwrap_or(parameters.warm_up);
-    parameters.clients = arguments.clients.unwrap_or(parameters.clients).max(1);
-    parameters.sustained_clients =
-        arguments.sustained_clients.unwrap_or(parameters.sustained_clients).max(1);
-    parameters.rate = arguments.rate.unwrap_or(parameters.rate);
-    parameters.connections = arguments.connections.unwrap_or(parameters.connections).max(1);
-    parameters
-}
-
-fn plan(arguments: &RunArguments) -> anyhow::Result<Plan> {
-    let parameters = parameters(arguments);
-    anyhow::ensure!(!parameters.duration.is_zero(), "--duration must be longer than 0");
-    anyhow::ensure!(
-        parameters.rate > 0.0 && parameters.rate <= 1e6,
-        "--rate must be above 0 and at most 1000000"
-    );
-    let kind = server_kind(arguments)?;
-    let all = scenario::all(&parameters);
-    let scenarios = match arguments.scenario.as_slice() {
-        [] if arguments.full || arguments.little => all,
-        [] => scenario::named(&all, &TOUR_SCENARIOS.map(Into::into))?,
-        names => scenario::named(&all, names)?,
-    };
-    let networks = match (&kind, arguments.network.as_slice()) {
-        (ServerKind::Given { .. }, []) => {
-            vec![Network::with_round_trip("given", "the network as it is", Duration::ZERO)]
-        }
-        (ServerKind::Given { .. }, _) => {
-            bail!("--network can't be chosen with --faktory: the network is what it is")
-        }
-        (_, []) if arguments.full => network::all(),
-        (_, []) if arguments.little => network::named(&["local".into()])?,
-        (_, []) => network::named(&TOUR_NETWORKS.map(Into::into))?,
-        (_, names) => network::named(names)?,
-    };
-    let vias = arguments.via.iter().map(|way| via(way)).collect::<anyhow::Result<Vec<_>>>()?;
-    let congestion = Congestion {
-        near: arguments.near_congestion.clone(),
-        far: arguments.far_congestion.clone(),
-    };
-    let proxy_because = match &kind {
-        ServerKind::Given { .. } => None,
-        _ if arguments.proxy => Some("asked for".to_owned()),
-        _ => match networks
-            .first()
-            .map(|network| crate::distance::Distance::make(network, &congestion, 0, None))
-        {
-            Some(Err(error)) if congestion == Congestion::default() => Some(format!("{error:#}")),
-            Some(Err(error)) => return Err(error),
-            _ => None,
-        },
-    };
-    Ok(Plan { kind, networks, scenarios, vias, parameters, congestion, proxy_because, pick: None })
-}
-
-fn via(name: &str) -> anyhow::Result<Via> {
-    Via::named(name).with_context(|| {
-        format!("--via: there is no way {name:?}; there are http, link, worker and crate")
-    })
-}
-
-fn server_kind(arguments: &RunArguments) -> anyhow::Result<ServerKind> {
-    if let Some(url) = &arguments.faktory {
-        let url =
-            WorkServerUrl::parse(url).map_err(|problem| anyhow::anyhow!("--faktory: {problem}"))?;
-        let server = Server {
-            host: url.host,
-            port: url.port,
-            password: url.password.map(|password| password.reveal().to_owned()),
-        };
-        return Ok(ServerKind::Given { api: arguments.api.clone(), server });
-    }
-    let Some(program) = &arguments.faktory_bin else { return Ok(ServerKind::Broker) };
-    let program = program
-        .canonicalize()
-        .with_context(|| format!("--faktory-bin: {} can't be found", program.display()))?;
-    Ok(ServerKind::Faktory(program))
 }
 
 fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow::Result<ExitCode> {
