@@ -16,8 +16,10 @@ pub(super) fn number(value: f64) -> String {
         format!("{value:.0}")
     } else if value >= 10.0 {
         format!("{value:.1}")
-    } else {
+    } else if value >= 0.1 || value == 0.0 {
         format!("{value:.2}")
+    } else {
+        format!("{value:.3}")
     }
 }
 
