@@ -1,5 +1,5 @@
-//! Gates: figures with bounds that must hold. A gate is run by hand on a quiet machine, never in CI,
-//! and its report is committed.
+//! Gates: figures with bounds that must hold. A gate is run by hand on a quiet machine, never in
+//! CI, and its report is committed.
 
 mod baselines;
 mod check;

@@ -1,5 +1,5 @@
-//! The gate of the advice in `docs/tuning.md`: the effect of each variable when its value is too low
-//! or too high.
+//! The gate of the advice in `docs/tuning.md`: the effect of each variable when its value is too
+//! low or too high.
 
 mod case;
 mod checks;

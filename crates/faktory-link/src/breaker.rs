@@ -1,5 +1,5 @@
-//! The circuit breaker: after several failures of the link one after another, no command is sent
-//! for a while except one probe at a time.
+//! The circuit breaker: after several failures of the link one after another, new pushes are
+//! refused for a while, and one probe at a time is sent.
 //!
 //! This breaker is our own, because no widely used crate lets exactly one probe through and refuses
 //! everything else at once. It needs little more than a counter and a point in time.
@@ -18,11 +18,11 @@ const CAUSES_MAX: usize = 100;
 /// The state of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BreakerState {
-    /// The link works: every command is sent.
+    /// The link works: pushes are sent.
     Closed,
-    /// The link has failed: no command is sent.
+    /// The link has failed: new pushes are refused.
     Open,
-    /// A probe is in flight, and nothing else is sent.
+    /// A probe is in flight; new pushes are still refused.
     HalfOpen,
 }
 
@@ -125,7 +125,7 @@ impl Breaker {
             if inner.causes.iter().any(|known| Arc::ptr_eq(known, cause)) {
                 return;
             }
-            // The oldest cause is forgotten: no more commands fail for it.
+            // The oldest cause is forgotten: hardly a command still fails for it.
             if inner.causes.len() >= CAUSES_MAX {
                 inner.causes.remove(0);
             }

@@ -18,11 +18,11 @@ pub struct LinkConfig {
     pub tls: Option<Tls>,
     /// The password, where the server asks for one.
     pub password: Option<String>,
-    /// Deadline of each of: a free connection of the pool, the TCP connection, the handshake.
+    /// Longest time of each of: a free connection of the pool, the TCP connection, the handshake.
     pub connect_timeout: Duration,
-    /// Deadline of a reply, counted from the moment when no other reply is due before it.
+    /// Longest time of a reply, counted from the moment when no other reply is due before it.
     pub read_timeout: Duration,
-    /// Deadline of the system for taking the bytes of a command.
+    /// Longest time of the system for taking the bytes of a command.
     pub write_timeout: Duration,
     /// Silence after which the system probes the connection.
     pub keepalive_idle: Duration,
@@ -32,10 +32,11 @@ pub struct LinkConfig {
     /// `None`, or where the system refuses the given one.
     pub congestion: Option<String>,
     /// Failures of the link one after another that open the circuit; with 0 the circuit never
-    /// opens. Only [`LinkPool::probe`](crate::LinkPool::probe) closes an open circuit, so a
-    /// program that lets the circuit open calls it from time to time.
+    /// opens. Any command that is answered closes the circuit again. While the circuit is open no
+    /// new push is sent, so a program that lets the circuit open calls
+    /// [`LinkPool::probe`](crate::LinkPool::probe) from time to time.
     pub breaker_failures: u32,
-    /// Time between two probes while the circuit is open.
+    /// Time until the next probe, from the opening of the circuit or from a failed probe.
     pub breaker_open_for: Duration,
     /// Longest wait of a push behind others; a push that would wait longer is refused at once.
     /// Where waits have been longer than three eighths of this for a second, three eighths are the

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use self::driver::Driver;
 pub use self::pending::Pending;
-use self::state::{Line, State, Write};
+use self::state::{Line, LineGroup, State};
 use crate::config::{LinkConfig, WorkerIdentity};
 use crate::connect::{self, Dialled};
 use crate::error::{LinkError, Lost};
@@ -24,7 +24,7 @@ use crate::error::{LinkError, Lost};
 #[derive(Debug)]
 pub struct Connection {
     state: Arc<State>,
-    writes: mpsc::Sender<Write>,
+    writes: mpsc::Sender<LineGroup>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -78,7 +78,7 @@ impl Connection {
     /// bytes than the window holds wait for an empty window. Cancel safe: where the future is
     /// dropped, all lines are sent or none.
     pub async fn submit_together(&self, lines: Vec<Vec<u8>>) -> Vec<Pending> {
-        let (mut items, mut pending) =
+        let (mut queued, mut pending) =
             (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
         let total: usize = lines.iter().map(Vec::len).sum();
         // One permit for all lines: with a permit for each, two callers could each hold what the
@@ -90,12 +90,12 @@ impl Connection {
             pending.push(Pending::new(receiver, &self.state));
             // The last reply gives the permit back.
             let window = if index + 1 == count { window.take() } else { None };
-            items.push(Line { bytes, reply, window });
+            queued.push(Line { bytes, reply, window });
         }
         let (written, is_written) = oneshot::channel();
         // Without a permit the connection has ended, and the dropped senders say so.
-        let has_permit = items.last().is_some_and(|last| last.window.is_some());
-        if has_permit && self.writes.send(Write { lines: items, written }).await.is_ok() {
+        let has_permit = queued.last().is_some_and(|last| last.window.is_some());
+        if has_permit && self.writes.send(LineGroup { lines: queued, written }).await.is_ok() {
             let _ = is_written.await;
         }
         pending

@@ -84,8 +84,8 @@ pub enum LinkError {
          reached by tcp+tls://"
     )]
     NoGreeting,
-    /// The server sent nothing on a connection without TLS, as a server that expects TLS does: it
-    /// waits for the client's first bytes.
+    /// The server sent no greeting on a connection without TLS, as a server that expects TLS does:
+    /// it waits for the client's first bytes.
     #[error(
         "the work server sent no greeting within {after:?}; a work server with TLS is reached by \
          tcp+tls://"

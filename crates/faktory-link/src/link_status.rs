@@ -15,7 +15,7 @@ pub struct LinkStatus {
     pub allowed: usize,
     /// The round trip from a command to its reply, smoothed; `None` before the first reply.
     pub round_trip: Option<Duration>,
-    /// The shortest round trip in a sliding window of 30 to 60 s.
+    /// The shortest round trip of the last 30 to 60 s in which commands were answered.
     pub round_trip_min: Option<Duration>,
     /// Connections that the pool has.
     pub connections: usize,

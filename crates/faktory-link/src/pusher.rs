@@ -61,7 +61,7 @@ impl Pusher {
     /// A new fairness key, for a client with many requests: all jobs of that client together share
     /// the turns of one caller.
     #[must_use]
-    pub fn fairness_key(&self) -> FairnessKey {
+    pub fn new_fairness_key(&self) -> FairnessKey {
         FairnessKey(self.fairness_keys.fetch_add(1, Ordering::Relaxed))
     }
 

@@ -73,7 +73,8 @@ impl Sender {
             match answered {
                 Ok(reply) => {
                     self.pool.breaker().succeeded();
-                    self.observe(&batch, line.len(), left, self.queue.note_distance(distance));
+                    let distance = self.queue.note_distance(distance);
+                    self.observe(&batch, line.len(), left, distance);
                     return (batch.settle(&reply), true);
                 }
                 Err(lost) => {

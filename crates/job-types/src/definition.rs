@@ -173,7 +173,7 @@ impl MemberValues<'_> {
 /// Divides positional args into as many values as the job has members.
 ///
 /// # Errors
-/// For good, where the args are not an array, or not as many.
+/// For good, where the args are not an array, or not an array of `N` values.
 pub fn positional<const N: usize>(args: &str) -> Result<[&RawValue; N], RunError> {
     let values: Vec<&RawValue> = serde_json::from_str(args)
         .map_err(|_| RunError::for_good("invalid_args", "args are not an array"))?;

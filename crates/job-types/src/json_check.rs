@@ -145,8 +145,8 @@ impl<'a> Scan<'a, '_> {
         if !survives_float64(token) {
             let shown: String = token.chars().take(40).collect();
             let detail = format!(
-                "{shown} is not exact as a 64-bit floating-point number, into which Faktory turns \
-                 every number; send it as a string"
+                "{shown} does not survive as a 64-bit floating-point number, into which Faktory \
+                 turns every number; send it as a string"
             );
             return self.fault(Code::NumberNotExact, detail);
         }

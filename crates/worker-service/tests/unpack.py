@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""A worker without Work Factory: takes one job from Faktory's default queue, prints its args, acknowledges it.
+"""A worker without Work Factory: takes one job from Faktory's default queue, prints its args and
+acknowledges it.
 
-What a worker has to do for compressed args is in args_of. Needs Python 3.14, or the package zstandard.
+What a worker has to do for compressed args is in args_of. Needs Python 3.14, or the package
+zstandard.
 Usage: unpack.py PORT
 """
 import base64
@@ -22,14 +24,16 @@ except ImportError:
     import zstandard
 
     def decompress(frame, limit):
-        return zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX).stream_reader(frame).read(limit)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX)
+        return decompressor.stream_reader(frame).read(limit)
 
 
 def args_of(job):
     envelope = (job.get("custom") or {}).get("wf")
     if envelope is None or envelope == {"v": 1}:
         return job["args"]
-    if envelope.get("v") != 1 or envelope.get("encoding") != "zstd-base64" or set(envelope) != {"v", "encoding", "bytes"}:
+    is_known = envelope.get("v") == 1 and envelope.get("encoding") == "zstd-base64"
+    if not is_known or set(envelope) != {"v", "encoding", "bytes"}:
         raise ValueError(f"unknown envelope {envelope}")
     size = envelope["bytes"]
     if size > UNPACKED_BYTES_MAX:

@@ -36,11 +36,20 @@ struct Sizes {
 /// # Errors
 /// Where a folder can't be read.
 pub(crate) fn table(folders: &[PathBuf]) -> anyhow::Result<String> {
-    let mut table = String::from(
-        "| | files | lines a file: median / p90 / most | files over 400 | functions | lines a \
-         function: median / p90 / most | functions over 60 | lines over 100 columns | circles \
-         (modules in them) | unwraps outside of tests |\n|---|---|---|---|---|---|---|---|---|---|\n",
-    );
+    let columns = [
+        "",
+        "files",
+        "lines a file: median / p90 / most",
+        "files over 400",
+        "functions",
+        "lines a function: median / p90 / most",
+        "functions over 60",
+        "lines over 100 columns",
+        "circles (modules in them)",
+        "unwraps outside of tests",
+    ];
+    let mut table =
+        format!("| {} |\n|{}\n", columns.join(" | ").trim_start(), "---|".repeat(columns.len()));
     for folder in folders {
         let sizes = measure(folder)?;
         table += &sizes.row(&folder.display().to_string());

@@ -30,7 +30,8 @@ pub(crate) async fn operation(
     };
     let Some(definition) = job_types::find(&name) else {
         let detail = format!(
-            "unknown operation; known are: {}; other jobs go to POST /jobs with jobtype and args",
+            "unknown operation; the known operations are: {}; other jobs go to POST /jobs with \
+             jobtype and args",
             job_types::operations()
         );
         return Err(Problem::new(Code::Field(job_types::Code::UnknownOperation), detail));

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::state::{Line, State, Waiter, Write};
+use super::state::{Line, LineGroup, State, Waiter};
 use crate::config::LinkConfig;
 use crate::connect::Dialled;
 use crate::error::{LinkError, Phase};
@@ -26,7 +26,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) async fn run(self, dialled: Dialled, queue: mpsc::Receiver<Write>) {
+    pub(super) async fn run(self, dialled: Dialled, queue: mpsc::Receiver<LineGroup>) {
         let Dialled { stream, rest, .. } = dialled;
         match stream {
             Stream::Plain(mut stream) => {
@@ -45,7 +45,7 @@ impl Driver {
         reader: impl AsyncRead + Unpin,
         mut writer: impl AsyncWrite + Unpin,
         rest: BytesMut,
-        queue: mpsc::Receiver<Write>,
+        queue: mpsc::Receiver<LineGroup>,
     ) {
         let mut writing = std::pin::pin!(self.write(&mut writer, queue));
         let mut reading = std::pin::pin!(self.read(reader, rest));
@@ -65,7 +65,7 @@ impl Driver {
     async fn write(
         &self,
         stream: &mut (impl AsyncWrite + Unpin),
-        mut queue: mpsc::Receiver<Write>,
+        mut queue: mpsc::Receiver<LineGroup>,
     ) -> LinkError {
         let mut wire = Vec::new();
         let mut finished: VecDeque<(u64, oneshot::Sender<()>)> = VecDeque::new();

@@ -14,7 +14,7 @@ use crate::error::{LinkError, Lost};
 
 /// Lines that are written together, with no other line in between.
 #[derive(Debug)]
-pub(super) struct Write {
+pub(super) struct LineGroup {
     pub(super) lines: Vec<Line>,
     /// Told when the system has taken all of the lines.
     pub(super) written: oneshot::Sender<()>,

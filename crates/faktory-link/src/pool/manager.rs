@@ -24,7 +24,7 @@ impl Manager {
 }
 
 /// Connections that were made outside of the pool and go into it as new ones. Deadpool itself makes
-/// one connection at a time, which takes several round trips each.
+/// a connection only for a caller that finds none idle, and a connection takes several round trips.
 #[derive(Debug, Default)]
 pub(super) struct ReadyMade {
     connections: Mutex<Vec<Connection>>,

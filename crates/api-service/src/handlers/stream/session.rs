@@ -75,7 +75,7 @@ enum Step {
 
 impl Session {
     pub(super) fn new(state: SharedState, permit: OwnedSemaphorePermit) -> Self {
-        let fairness_key = state.pusher.fairness_key();
+        let fairness_key = state.pusher.new_fairness_key();
         Self {
             state,
             fairness_key,
@@ -94,7 +94,7 @@ impl Session {
         let mut ended = false;
         while !ended || !self.pushing.is_empty() || !self.unsent.is_empty() {
             tokio::select! {
-                // Polled even while no line is read: room in the link is not kept for a client
+                // Polled even while no line is read: a permit of the link is not kept for a client
                 // that reads no results.
                 Some(step) = self.pushing.next() => self.advance(step),
                 permit = results.reserve(), if !self.unsent.is_empty() => {
@@ -128,7 +128,7 @@ impl Session {
         let _ = results.send(Answer::End).await;
     }
 
-    /// Whether more lines may be read: the groups of the latest reading have room, the client takes
+    /// Whether more lines may be read: the groups of the latest reading have permits, the client takes
     /// its results, and the jobs without a result are within their bounds.
     fn may_read(&self) -> bool {
         self.waiting == 0
@@ -151,7 +151,7 @@ impl Session {
         }
     }
 
-    /// Checks lines, divides the valid jobs into groups that wait for room, and answers the lines
+    /// Checks lines, divides the valid jobs into groups that wait for a permit, and answers the lines
     /// that are not valid.
     fn take(&mut self, lines: Vec<Line>) {
         let now = Timestamp::now();
@@ -206,7 +206,7 @@ impl Session {
         Ok(job)
     }
 
-    /// Has a group wait for room in the link.
+    /// Lets a group wait for a permit of the link.
     fn admit(&mut self, group: Vec<(u64, NewJob)>) {
         let (numbers, jobs): (Vec<u64>, Vec<NewJob>) = group.into_iter().unzip();
         let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
