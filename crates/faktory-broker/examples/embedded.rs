@@ -29,8 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     worker.run_one(0, &["default"]).await?;
 
-    // The broker answers the commands that it has read and waits for its clients to leave. The jobs
-    // are on disk.
+    // Commands that have been carried out, and a FETCH that waits, are answered before the broker
+    // ends its connections. The jobs are on disk.
     drop((client, worker));
     broker.stop().await?;
     Ok(())

@@ -42,9 +42,10 @@ const GROUP_MAX: usize = 1024;
 /// a distant client sends its next commands when answers arrive, so one large group of answers
 /// would be followed by a pause of a round trip.
 const GROUP_TIME_MIN: Duration = Duration::from_millis(5);
-/// With slow syncs, events are gathered for this many times the duration of the last sync, …
+/// The time for which events are gathered, as a multiple of the duration of the last sync, so that
+/// more events share a slow sync. The shortest and the longest time bound the result.
 const GROUP_TIME_SYNCS: u32 = 8;
-/// … but never longer than this.
+/// The longest time for which events are gathered, however slow the last sync was.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// The owner of the machine and the store.
@@ -199,7 +200,7 @@ impl Core {
         };
         let unsent = match self.connections.get(&connection) {
             // The channel has room for every answer that the connection may wait for, so a full
-            // channel means that the connection has stopped to take answers.
+            // channel means that the connection no longer takes answers.
             Some(replies) => {
                 replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner)
             }
@@ -211,7 +212,7 @@ impl Core {
     }
 }
 
-/// The resident memory of the process in MB, as Linux tells it; 0 on other systems.
+/// The resident memory of the process in MB, as Linux reports it; 0 on other systems.
 fn resident_mb() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 =

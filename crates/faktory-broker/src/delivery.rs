@@ -96,8 +96,8 @@ fn unacknowledged(stream: &TcpStream) -> u64 {
     if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
 }
 
-/// Other systems do not tell this number, so that written bytes count as delivered. A job that did
-/// not arrive is then offered again when its reservation ends.
+/// Other systems do not report this number, so that written bytes count as delivered. A job that
+/// did not arrive is then offered again when its reservation ends.
 #[cfg(not(target_os = "linux"))]
 fn unacknowledged(_: &TcpStream) -> u64 {
     0

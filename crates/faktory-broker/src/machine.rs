@@ -5,7 +5,7 @@
 //!
 //! Here: the state, and the events of connections. A verb has its file (`push.rs`, `fetch.rs`,
 //! `finish.rs` for ACK and FAIL, `mutate.rs`, `queue_command.rs`, `flush.rs`, `info.rs`); what
-//! happens by itself stands in `advance.rs`.
+//! happens by itself is in `advance.rs`.
 
 mod advance;
 mod backoff;
@@ -162,7 +162,7 @@ impl Machine {
         self.undeliverable(store, now, undelivered)
     }
 
-    /// Returns jobs to the front of their queues, because the replies that hold them could not be
+    /// Puts jobs back at the front of their queues, because the replies that hold them could not be
     /// delivered.
     ///
     /// # Errors
@@ -177,8 +177,8 @@ impl Machine {
         self.run(store, now)
     }
 
-    /// Ends every connection. Commands that wait are answered with an error; earlier answers are
-    /// still sent.
+    /// Ends every connection. A FETCH that waits and a MUTATE that is not finished are answered
+    /// with an error, and later commands are dropped. Earlier answers are still sent.
     pub fn shut_down(&mut self) {
         self.shutting_down = true;
         for connection in self.connections.ids() {

@@ -56,7 +56,7 @@ pub struct Broker {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
-    /// The result of the core; `None` once [`Broker::failed`] has told its end.
+    /// The result of the core; `None` once [`Broker::failed`] has reported its end.
     core: Option<oneshot::Receiver<Result<(), StoreError>>>,
     data_dir: PathBuf,
 }
@@ -104,11 +104,12 @@ impl Broker {
         }
     }
 
-    /// Ends the broker in order: no more connections are accepted, commands that have been read are
-    /// answered, and every job is on disk.
+    /// Ends the broker in order. No more connections are accepted. Commands that have been carried
+    /// out are answered, and every accepted job is on disk. A FETCH that waits and a MUTATE that
+    /// is not finished are answered with an error. Later commands are not carried out.
     ///
     /// # Errors
-    /// Where the store failed and [`Broker::failed`] has not told the failure.
+    /// Where the store failed and [`Broker::failed`] has not reported the failure.
     pub async fn stop(self) -> Result<(), BrokerError> {
         let _ = self.stop.send(true);
         let _ = self.accepting.await;

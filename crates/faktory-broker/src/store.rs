@@ -1,5 +1,5 @@
 //! The store, as the machine needs it: ordered keys, atomic batches that are visible at once, and a
-//! sync that makes all earlier batches durable. The keys and values stand in `STORE.md`.
+//! sync that makes all earlier batches durable. The keys and values are in `STORE.md`.
 
 mod fjall;
 mod memory;

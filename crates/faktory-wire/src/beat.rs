@@ -1,4 +1,4 @@
-//! BEAT: the heartbeat of a worker, and the worker's state that the server answers.
+//! BEAT: the heartbeat of a worker, and the worker's state that the server answers with.
 
 use serde::{Deserialize, Serialize};
 

@@ -35,11 +35,11 @@ pub enum Command {
     Flush,
     /// `MUTATE`: move or delete jobs of a set.
     Mutate(Mutation),
-    /// `QUEUE`: pause, resume or remove queues, or tell their latency.
+    /// `QUEUE`: pause, resume or remove queues, or report their latency.
     Queue(QueueCommand),
 }
 
-/// The reason why a line is no command. The server answers this text after `-ERR`.
+/// The reason why a line is no command. The server answers with this text after `-ERR`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CommandError(String);
@@ -54,7 +54,7 @@ impl Command {
     /// Reads a command from a line without its line ending.
     ///
     /// # Errors
-    /// Where the line is no command; the error is the text that a server answers.
+    /// Where the line is no command; the error is the text that a server answers with.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
         let space = line.iter().position(|byte| *byte == b' ');
         let (verb, payload) = match space {

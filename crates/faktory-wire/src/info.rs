@@ -26,9 +26,9 @@ pub struct FaktoryInfo {
     pub sets: SetSizes,
     /// The periodic tasks of the server, by name.
     pub tasks: BTreeMap<String, TaskInfo>,
-    /// Failures since the store was made, with expired reservations.
+    /// Failures since the store was made or flushed, with expired reservations.
     pub total_failures: u64,
-    /// Runs that ended since the store was made, by success or failure.
+    /// Runs that ended since the store was made or flushed, by success or failure.
     pub total_processed: u64,
     /// The number of jobs that wait in all queues.
     pub total_enqueued: u64,

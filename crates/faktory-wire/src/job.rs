@@ -1,5 +1,5 @@
 //! A job as the wire carries it, and the rules of the work server for a job. How a job is read from
-//! JSON stands in `job/decode.rs`.
+//! JSON is in `job/decode.rs`.
 
 mod decode;
 
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_broken_rule_in_the_order_of_faktory_is_told() {
+    fn the_first_broken_rule_in_the_order_of_faktory_is_reported() {
         let check = |json: &str| Job::parse(json.as_bytes()).unwrap().check();
         assert_eq!(check("null"), Err(JobError::Jid));
         assert_eq!(check(r#"{"jid":"1234567"}"#), Err(JobError::Jid));

@@ -97,7 +97,7 @@ struct Document {
 }
 
 impl Mutation {
-    /// Reads the text behind the verb. The error is the text that the server answers.
+    /// Reads the text behind the verb. The error is the text that the server answers with.
     pub(crate) fn parse(payload: &[u8]) -> Result<Self, String> {
         // Faktory splits the line at spaces and expects two parts, so JSON with a space is refused.
         if payload.is_empty() || payload.contains(&b' ') {

@@ -1,5 +1,5 @@
-//! PUSHB: its line, and the map that answers it. What the texts in the map mean for a job is told
-//! in `refusal.rs`.
+//! PUSHB: its line, and the map that answers it. The meaning of the texts in the map is in
+//! `refusal.rs`.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! QUEUE: pauses, resumes and removes queues, and tells their latency.
+//! QUEUE: pauses, resumes and removes queues, and reports their latency.
 
 use crate::excerpt::excerpt;
 
@@ -6,7 +6,7 @@ use crate::excerpt::excerpt;
 /// meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueCommand {
-    /// Tells for each queue how long its first job has waited.
+    /// Reports for each queue how long its first job has waited.
     Latency(Vec<String>),
     /// Hands out no jobs of these queues until they are resumed.
     Pause(Vec<String>),
@@ -17,7 +17,7 @@ pub enum QueueCommand {
 }
 
 impl QueueCommand {
-    /// Reads the text behind the verb. The error is the text that the server answers.
+    /// Reads the text behind the verb. The error is the text that the server answers with.
     pub(crate) fn parse(payload: &str) -> Result<Self, String> {
         let mut words = payload.split(' ').filter(|word| !word.is_empty());
         let subcommand =

@@ -2,7 +2,7 @@
 //! `push.rs`.
 
 /// The fate of a job after an error answered its push. The wire carries a text and no code, so the
-/// fate is told from the text.
+/// fate is read from the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The job breaks a rule: it is not stored, and the same job will never be taken.
@@ -15,7 +15,8 @@ pub enum Refusal {
     Unknown,
 }
 
-/// Texts of Faktory's Redis client after which the command was certainly not carried out.
+/// Texts after which the command was certainly not carried out; most come from Faktory's Redis
+/// client.
 const SERVER_REFUSES: [&str; 7] = [
     "MISCONF",
     "OOM ",
@@ -57,7 +58,7 @@ impl Refusal {
         } else if text.starts_with("unknown command") {
             Self::Job
         } else {
-            // A text of an unknown server proves nothing about the store.
+            // An unknown text proves nothing about the store.
             Self::Unknown
         }
     }

@@ -12,7 +12,7 @@ pub enum Reply {
     Error(String),
     /// `$length` and that number of bytes.
     Bulk(Bytes),
-    /// `$-1`: an empty answer.
+    /// `$-1`: no value.
     Nothing,
 }
 

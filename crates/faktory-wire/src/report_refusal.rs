@@ -3,7 +3,7 @@
 
 use crate::refusal::Refusal;
 
-/// A work server's refusal of a worker's report, told from its text (the wire has nothing better).
+/// A work server's refusal of a worker's report, read from its text (the wire has nothing better).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReportRefusal {
     /// FAIL: the server knows no reservation of the job. The job has been acknowledged or failed

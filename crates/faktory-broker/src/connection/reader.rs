@@ -9,9 +9,10 @@ use super::window::{self, Window};
 use crate::core::Event;
 use crate::machine::ConnectionId;
 
-/// The buffer is enlarged where less than this is free, …
+/// The fewest free bytes of the buffer before a read. Where fewer bytes are free, the buffer is
+/// enlarged.
 const BUFFER_FREE_MIN: usize = 4 << 10;
-/// … by this.
+/// The number of bytes by which the buffer is enlarged.
 const BUFFER_GROWTH: usize = 16 << 10;
 
 /// How the input of a connection ended.

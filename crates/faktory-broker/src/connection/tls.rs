@@ -43,7 +43,8 @@ fn log_failure(io: SharedIo<'_>, error: &io::Error) {
 }
 
 /// The result of a read, with 0 bytes for the end of a TLS stream without `close_notify`. Many
-/// clients close in this way. Nothing can be cut off unnoticed, since commands are whole lines.
+/// clients close in this way. A line that is cut off is never carried out, since only whole lines
+/// are commands.
 pub(super) fn end_without_close_notify(result: io::Result<usize>) -> io::Result<usize> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),

@@ -39,7 +39,7 @@ impl Machine {
     }
 
     /// Writes an edit, and hands jobs of its queues to the FETCHes that wait for them. The next
-    /// answers wait for a sync of the edit.
+    /// answers, except those to FETCH, wait for a sync of the edit.
     pub(super) fn commit_and_serve(
         &mut self,
         store: &mut dyn Store,

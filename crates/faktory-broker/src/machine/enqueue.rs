@@ -11,7 +11,7 @@ use crate::store::{Store, StoreError, Table};
 
 impl Machine {
     /// The id of the queue with this name; the queue is made where there is none. The error is the
-    /// text that the server answers.
+    /// text that the server answers with.
     pub(super) fn queue_for(&mut self, name: &str) -> Result<u32, String> {
         if let Some(id) = self.queues.id(name) {
             return Ok(id);

@@ -33,7 +33,7 @@ impl Machine {
 
 /// Deletes everything but the format and the counters; the mark of the FLUSH goes last.
 pub(super) fn empty(store: &mut dyn Store) -> Result<(), StoreError> {
-    // The index goes first: an entry of the index must always point to something.
+    // The index goes first, so that a crash leaves no index entry without its job.
     for table in [Table::Index, Table::Queued, Table::Sets, Table::Bodies] {
         store.clear(table)?;
     }

@@ -1,6 +1,7 @@
 //! Look-ups by job id: entries of a set are found through the index. Several jobs may have the same
-//! id, so a look-up can find several entries. An entry and its index are written and deleted in one
-//! batch; an index that points to no entry is ignored.
+//! id, so a look-up can find several entries. An entry of a set and its entry of the index are
+//! written and deleted in one batch; an entry of the index that points to no entry of the set is
+//! ignored.
 
 use super::keys::{self, EntryKey, Location};
 use super::records::Entry;

@@ -46,7 +46,7 @@ impl Machine {
     }
 
     /// Takes one job in: into its queue, or into the scheduled set where the job is due later. The
-    /// error is the text that the server answers.
+    /// error is the text that the server answers with.
     fn admit(&mut self, edit: &mut Edit, now: Now, mut job: Job) -> Result<(), String> {
         let due = job.check().map_err(|error: JobError| error.to_string())?;
         let name = job.queue_name().to_owned();

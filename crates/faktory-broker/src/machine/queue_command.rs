@@ -1,5 +1,5 @@
-//! QUEUE: queues are paused, resumed and removed, and their latency is told. The queues themselves
-//! are in `queues.rs`.
+//! QUEUE: queues are paused, resumed and removed, and their latency is reported. The queues
+//! themselves are in `queues.rs`.
 
 use std::collections::BTreeMap;
 

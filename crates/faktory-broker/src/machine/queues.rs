@@ -6,7 +6,8 @@ use super::keys;
 use super::records::{Entry, QueueRecord};
 use crate::store::{Store, StoreError, Table};
 
-/// The first jobs of a queue that are kept in memory; the others are in the store alone.
+/// The most entries of a queue that are read from the store at once. As many of the first jobs are
+/// kept in memory, and up to twice as many after jobs have returned.
 const READY_MAX: usize = 128;
 /// The most bytes in the name of a queue. A name is kept in memory for ever, and nobody gives a
 /// queue a longer one.
@@ -177,7 +178,7 @@ impl Queues {
         self.by_id.clear();
     }
 
-    /// The queues that INFO tells of.
+    /// The queues that INFO lists.
     pub(super) fn known(&self) -> impl Iterator<Item = &Queue> {
         self.by_id.values().filter(|queue| queue.known)
     }

@@ -72,8 +72,8 @@ pub(super) struct QueueRecord {
     pub(super) name: String,
     pub(super) length: u64,
     pub(super) paused: bool,
-    /// True once the queue had a job or was paused. Before that only scheduled jobs name the queue,
-    /// and INFO does not tell of it.
+    /// True once the queue had a job, or was named by a QUEUE PAUSE or QUEUE RESUME. Before that,
+    /// only scheduled jobs name the queue, and INFO does not list the queue.
     pub(super) known: bool,
 }
 

@@ -1,5 +1,7 @@
 //! Returned jobs. A job is returned where the reply to its FETCH could not be delivered: its
 //! reservation ends without a failure, and the job lies at its old position in its queue again.
+//! Where that queue was removed, the job goes to the end of a new queue of the same name instead,
+//! and is not in the ledger.
 //! (`requeue` in `sets.rs` is another thing: a job moves from a set to the end of its queue.)
 //!
 //! Some of these replies may have arrived all the same. The ledger here holds where such jobs lie,
@@ -74,7 +76,7 @@ impl Returned {
 }
 
 impl Machine {
-    /// Returns jobs whose replies could not be delivered. All of them lie in their queues before
+    /// Puts jobs back whose replies could not be delivered. All of them lie in their queues before
     /// the next job is handed out, and none counts as failed. A job with `retry: 0` that may have
     /// arrived stays reserved, because a worker could be running it.
     pub(super) fn return_undelivered(

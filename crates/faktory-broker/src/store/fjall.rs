@@ -1,4 +1,5 @@
-//! The store on disk: fjall, a log-structured merge tree with a journal.
+//! The store on disk: fjall, a log-structured merge tree with a journal. The measurement of fjall
+//! against redb is in `docs/decisions/0008-fjall-for-the-brokers-store.md`.
 
 use std::path::Path;
 

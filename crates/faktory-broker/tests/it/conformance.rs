@@ -4,10 +4,10 @@
 use faktory_wire::Reply;
 use testkit::{WorkServer, WorkServerKind};
 
-/// A PUSHB of one job. `more` is added to its members; the last of repeated members counts.
-fn pushb(jid: &str, more: &str) -> String {
-    let job = format!(r#""jid":"{jid}","jobtype":"t","args":[],"retry":1,"reserve_for":60"#);
-    format!("PUSHB [{{{job}{more}}}]")
+/// A PUSHB of one job. `more` is added to its members.
+fn pushb(jid: &str, args: &str, retry: i64, more: &str) -> String {
+    let job = format!(r#""jid":"{jid}","jobtype":"t","args":{args},"retry":{retry}"#);
+    format!(r#"PUSHB [{{{job},"reserve_for":60{more}}}]"#)
 }
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn a_thousand_pipelined_jobs_are_handed_out_once_each_and_in_order() {
         let server = WorkServer::start(kind).await;
         let mut client = server.client().await;
         for number in 0..1000 {
-            client.send(&pushb(&format!("job-{number:08}"), "")).await;
+            client.send(&pushb(&format!("job-{number:08}"), "[]", 1, "")).await;
         }
         for _ in 0..1000 {
             assert_eq!(client.read().await, Some(Reply::Bulk("{}".into())));
@@ -41,11 +41,11 @@ async fn a_worker_requeues_a_job_by_a_scheduled_push_of_the_same_job_and_an_ack(
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let mut client = server.client().await;
-        client.ask(&pushb("job-00000001", r#","args":[1],"retry":0"#)).await;
+        client.ask(&pushb("job-00000001", "[1]", 0, "")).await;
         let job = client.fetch("default").await.unwrap();
         let at = faktory_wire::Timestamp::now().plus(std::time::Duration::from_secs(1));
-        let more = format!(r#","args":{},"retry":0,"at":"{at}""#, job.args_json());
-        client.send(&pushb("job-00000001", &more)).await;
+        let at = format!(r#","at":"{at}""#);
+        client.send(&pushb("job-00000001", job.args_json(), 0, &at)).await;
         client.send(r#"ACK {"jid":"job-00000001"}"#).await;
         assert_eq!(
             (client.read().await, client.read().await),
@@ -78,7 +78,7 @@ async fn every_waiting_fetch_gets_its_own_job() {
         }
         let mut pusher = server.client().await;
         for number in 0..5 {
-            pusher.ask(&pushb(&format!("job-{number:08}"), "")).await;
+            pusher.ask(&pushb(&format!("job-{number:08}"), "[]", 1, "")).await;
         }
         let mut seen = Vec::new();
         for mut client in fetchers {

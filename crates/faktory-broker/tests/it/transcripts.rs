@@ -1,5 +1,5 @@
 //! The recorded dialogues. Where a dialogue allows a difference, the differences of the broker are
-//! exactly those listed here, and each stands in DIFFERENCES.md with its reason.
+//! exactly those listed here, and each is in DIFFERENCES.md with its reason.
 
 use std::collections::BTreeSet;
 

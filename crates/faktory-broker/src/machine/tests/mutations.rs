@@ -43,7 +43,7 @@ fn a_repeated_id_in_a_mutation_moves_its_job_once() {
 }
 
 #[test]
-fn killing_jobs_of_the_dead_set_ends() {
+fn killing_jobs_of_the_dead_set_ends_also_by_an_id_that_many_share() {
     let mut world = World::new();
     for _ in 0..650 {
         world.push("job-00000001", r#","at":"2100-01-01T00:00:00Z""#);

@@ -74,8 +74,8 @@ fn an_ack_ends_a_returned_job_that_had_arrived_after_all() {
     check_tables(&world, "after the ACK");
     let info = world.info().faktory;
     assert_eq!((info.total_enqueued, info.total_processed), (2, 1));
-    // An ACK ends neither another job of the same id that waits, nor a returned job that has been
-    // handed out again.
+    // An ACK does not end a waiting job of the same id. For a job that has been handed out again,
+    // the ACK ends the new reservation.
     assert_eq!(World::job(&world.ask("FETCH default")).jid, "job-00000001");
     world.push("job-00000002", "");
     assert_eq!(world.ask(r#"ACK {"jid":"job-00000002"}"#), Reply::OK);
