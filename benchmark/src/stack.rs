@@ -9,8 +9,6 @@ mod start;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
 use crate::distance::{Congestion, Distance, Means};
 use crate::network::Network;
 use crate::part::order::{Attend, Attended, Event, Server, Sets};
@@ -86,7 +84,8 @@ impl Stack {
         };
         let round_trip = distance.round_trip(near);
         let text = variables.get("SHUTDOWN_TIMEOUT").map_or("30s", String::as_str);
-        let shutdown_timeout = humantime::parse_duration(text).context("SHUTDOWN_TIMEOUT")?;
+        let shutdown_timeout = service_runtime::units::duration(text)
+            .map_err(|accepted| anyhow::anyhow!("SHUTDOWN_TIMEOUT must be {accepted}"))?;
         Ok(Self {
             shutdown_timeout,
             variables,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// A duration such as `100ms`, `2s`, `1m 30s`.
+/// A duration such as `100ms`, `2s`, `1m 30s`, in the same forms as in the services' variables.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write 100ms, 2s or 1m"))
+    service_runtime::units::duration(text).map_err(|accepted| format!("write {accepted}"))
 }
 
 /// A share: `1%` or `0.01`.
@@ -39,14 +39,16 @@ mod tests {
         assert_eq!(parse_rate("1.5Gbit"), Ok(1_500_000_000));
         assert_eq!(parse_share("1%"), Ok(0.01));
         assert_eq!(parse_share("0.5"), Ok(0.5));
-        assert_eq!(parse_duration("100ms"), Ok(Duration::from_millis(100)));
+        for (text, seconds) in [("100ms", 0.1), ("0ms", 0.0), ("1m 30s", 90.0), ("5", 5.0)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
         for wrong in ["20", "mbit", "-1mbit", "x"] {
             assert!(parse_rate(wrong).is_err(), "{wrong}");
         }
         assert!(
             parse_share("101%").is_err()
                 && parse_share("2").is_err()
-                && parse_duration("5").is_err()
+                && parse_duration("5 parsecs").unwrap_err().starts_with("write a time such as 5")
         );
     }
 }

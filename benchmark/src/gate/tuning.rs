@@ -97,9 +97,8 @@ mod tests {
             for (other, _) in MEASURED.iter().skip(place + 1) {
                 assert_ne!(other.network().name, network.name);
             }
-            let is_known = |name: &String| {
-                service_runtime::VARIABLES.iter().any(|variable| variable.name == name)
-            };
+            let is_known =
+                |name: &String| service_runtime::variables().any(|variable| variable.name == name);
             assert!(network.variables.keys().all(is_known), "{}", network.name);
         }
     }

@@ -25,6 +25,5 @@ mod streams;
 mod unheard;
 mod unread;
 
-pub use access::AccessConfig;
-pub use config::{ApiConfig, link_config};
+pub use config::ApiConfig;
 pub use server::{Api, ApiError};

@@ -5,17 +5,21 @@ use std::process::ExitCode;
 
 use api_service::{Api, ApiConfig, ApiError};
 use clap::Parser;
+use service_runtime::documents::variables_help;
 use service_runtime::{Role, Termination};
 
 /// The HTTP API of Work Factory: takes jobs and puts them into the work server at FAKTORY_URL.
 #[derive(Parser)]
-#[command(version, after_help = "Configured by environment variables; the README lists them all.")]
+#[command(
+    version,
+    after_help = "Configured by environment variables: --help lists them.",
+    after_long_help = variables_help(Role::Api)
+)]
 struct Arguments {
     /// Read variables from this file; those set in the environment win
     #[arg(long, value_name = "PATH")]
     env_file: Option<PathBuf>,
-    /// Ask the one that runs with the same environment whether it lives, and end with 0 where it
-    /// does
+    /// Ask the process with the same environment whether it lives; exit code 0: it does
     #[arg(long)]
     healthcheck: bool,
 }
@@ -44,7 +48,7 @@ async fn main() -> ExitCode {
         })?;
         let signal = termination.signal().await;
         tracing::info!(signal, "ending; a second signal ends at once");
-        termination.unless_again(api.stop(settings.shutdown_timeout)).await?;
+        termination.unless_again(api.stop(settings.process.shutdown_timeout)).await?;
         anyhow::Ok(())
     };
     match result.await {

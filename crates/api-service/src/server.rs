@@ -59,22 +59,22 @@ impl Api {
     /// # Errors
     /// Where the address can't be listened on.
     pub async fn start(config: ApiConfig) -> Result<Self, ApiError> {
-        let bind = |source| ApiError::Bind { address: config.bind, source };
-        let listener = TcpListener::bind(config.bind).await.map_err(bind)?;
+        let bind = |source| ApiError::Bind { address: config.api.bind, source };
+        let listener = TcpListener::bind(config.api.bind).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let figures = Arc::new(Figures::new());
         let observer: Arc<dyn Observer> = figures.clone();
         let pool = LinkPool::new(LinkConfig { observer: Some(observer), ..config.link.clone() })?;
         let state = Arc::new(State {
-            bodies: BodyLimits::new(config.max_body_bytes, config.body_idle_timeout),
+            bodies: BodyLimits::new(config.api.max_body_bytes, config.body_idle_timeout),
             streams: Streams::default(),
             pusher: Pusher::new(pool.clone()),
             liveness: Arc::default(),
             figures,
-            queues: QueueNames::new(config.max_queues),
+            queues: QueueNames::new(config.api.max_queues),
             lifecycle: Lifecycle::new(),
-            keyring: Keyring::new(&config.access),
-            origins: Origins::new(&config.access, address),
+            keyring: Keyring::new(&config.api),
+            origins: Origins::new(&config.api, address),
             config,
         });
         let prober = Prober {
@@ -121,7 +121,7 @@ impl Api {
 /// Reloads keys and certificate whenever their files change.
 async fn reload(state: SharedState) {
     let certificate = async {
-        if let Some(tls) = state.config.tls.clone() {
+        if let Some(tls) = state.config.api.tls.clone() {
             tls.reload("API_TLS_CERT_FILE").await;
         }
     };

@@ -40,7 +40,7 @@ pub(crate) type SharedState = Arc<State>;
 impl State {
     /// The time by which a request that begins now must have ended.
     pub(crate) fn deadline(&self, headers: &HeaderMap) -> Instant {
-        prefer::deadline(headers, self.config.request_timeout)
+        prefer::deadline(headers, self.config.api.request_timeout)
     }
 
     /// Reads a JSON body, unless the service shuts down. Not cancel safe: dropped, the body is

@@ -1,7 +1,7 @@
 //! The environment as text: the process's own, and below it a profile's. What is set in the process
-//! wins.
+//! wins. What the variables mean is said in `settings`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -11,7 +11,9 @@ use crate::config_error::Problem;
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     pub(crate) variables: BTreeMap<String, String>,
-    /// What could not be read.
+    /// Variables whose values are not UTF-8.
+    pub(crate) not_text: BTreeSet<String>,
+    /// Why a profile can't be read.
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -26,8 +28,7 @@ impl Environment {
         environment
     }
 
-    /// From pairs of any origin. Names that are no UTF-8 can't be ours; values that are none are a
-    /// problem where they are.
+    /// From pairs of any origin. A name that is not UTF-8 can't be ours.
     #[must_use]
     pub fn from_pairs(pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
@@ -38,12 +39,9 @@ impl Environment {
                 Ok(value) => {
                     environment.variables.insert(name, value);
                 }
-                Err(_)
-                    if crate::variables::VARIABLES.iter().any(|variable| variable.name == name) =>
-                {
-                    environment.problems.push(Problem::new(&name, "must be UTF-8 text"));
+                Err(_) => {
+                    environment.not_text.insert(name);
                 }
-                Err(_) => {}
             }
         }
         environment
@@ -52,26 +50,21 @@ impl Environment {
     fn add_profile(&mut self, path: &Path) {
         let fault =
             |detail: String| Problem::new("--env-file", &format!("{}: {detail}", path.display()));
-        match dotenvy::from_path_iter(path) {
-            Err(error) => self.problems.push(fault(error.to_string())),
-            Ok(lines) => {
-                let mut profile = BTreeMap::new();
-                for line in lines {
-                    match line {
-                        // The last one counts, as with compose.
-                        Ok((name, value)) => profile.insert(name, value),
-                        // The line itself may hold a secret.
-                        Err(_) => {
-                            return self.problems.push(fault("a line is not NAME=value".into()));
-                        }
-                    };
-                }
-                for (name, value) in
-                    profile.into_iter().filter(|(_, value)| !value.trim().is_empty())
-                {
-                    self.variables.entry(name).or_insert(value);
-                }
-            }
+        let lines = match dotenvy::from_path_iter(path) {
+            Ok(lines) => lines,
+            Err(error) => return self.problems.push(fault(error.to_string())),
+        };
+        let mut profile = BTreeMap::new();
+        for line in lines {
+            // The fault does not repeat the line, which may hold a secret.
+            let Ok((name, value)) = line else {
+                return self.problems.push(fault("a line is not NAME=value".into()));
+            };
+            // The last line of a name counts, as with compose.
+            profile.insert(name, value);
+        }
+        for (name, value) in profile.into_iter().filter(|(_, value)| !value.trim().is_empty()) {
+            self.variables.entry(name).or_insert(value);
         }
     }
 }

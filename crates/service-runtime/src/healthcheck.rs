@@ -1,5 +1,5 @@
-//! Asks the process that runs with the same environment whether it lives: for containers, whose
-//! images have no HTTP client.
+//! The health check: asks the process that runs with the same environment whether it lives. For
+//! containers, whose images have no HTTP client.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -9,22 +9,21 @@ use std::time::Duration;
 
 use crate::config_error::{ConfigError, Problem};
 use crate::environment::Environment;
-use crate::parse;
 use crate::role::Role;
+use crate::settings::Answers;
 use crate::start::report;
 use crate::tls;
-use crate::variables::default_of;
 
-/// For each step. A process that takes longer is as good as dead.
+/// The time for each step. A process that takes longer is as good as dead.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks: the API for `/health` at `BIND_ADDR`, a worker for the same at `WORKER_BIND_ADDR`, the
+/// Asks the API for `/health` at `BIND_ADDR`, a worker for the same at `WORKER_BIND_ADDR`, or the
 /// broker for its greeting at `BROKER_BIND_ADDR`. Of the configuration only the address counts and
-/// whether there is TLS: what is wrong in a file that the process has read long ago is no reason to
-/// end it.
+/// whether there is TLS: a fault in a file that the process has read long ago is no reason to end
+/// the process.
 ///
-/// Returns the exit code: 0 where it lives, 64 where the configuration does not say where it
-/// answers, else 1; the reason has been told.
+/// Returns the exit code: 0 where the process lives, 64 where the configuration does not say where
+/// the process answers, else 1; the reason has been told.
 #[must_use]
 pub fn healthcheck(role: Role, env_file: Option<&Path>) -> u8 {
     match check(role, env_file) {
@@ -34,33 +33,19 @@ pub fn healthcheck(role: Role, env_file: Option<&Path>) -> u8 {
 }
 
 fn check(role: Role, env_file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
-    let (bind, tls) = match role {
-        Role::All | Role::Api => ("BIND_ADDR", Some("API_TLS_CERT_FILE")),
-        Role::Worker => ("WORKER_BIND_ADDR", None),
-        Role::Broker => ("BROKER_BIND_ADDR", Some("BROKER_TLS_CERT_FILE")),
+    let answers = Answers::read(&Environment::of_process(env_file), role)?;
+    let Some(address) = answers.at else {
+        let problem = Problem::new(answers.variable, "must be set: the worker answers there");
+        return Err(Box::new(ConfigError { problems: vec![problem], warnings: Vec::new() }));
     };
-    let environment = Environment::of_process(env_file);
-    let faults = environment
-        .problems
-        .iter()
-        .filter(|problem| ["--env-file", bind].contains(&problem.variable.as_str()));
-    let problems: Vec<_> = faults.cloned().collect();
-    if !problems.is_empty() {
-        return Err(Box::new(ConfigError { problems, warnings: Vec::new() }));
-    }
-    let address = environment.variables.get(bind).map_or_else(|| default_of(bind), String::as_str);
-    if address.is_empty() {
-        return Err(faulty(bind, "must be set: that is where it answers"));
-    }
-    let address = parse::address(address.trim())
-        .map_err(|accepted| faulty(bind, &format!("must be {accepted}")))?;
     let address = on_this_machine(address);
-    let has_tls = tls.is_some_and(|name| environment.variables.contains_key(name));
     let (request, begins): (&[u8], _) = match role {
         Role::Broker => (b"", &b"+HI "[..]),
-        _ => (b"GET /health HTTP/1.0\r\nhost: localhost\r\n\r\n", &b"HTTP/1.0 200 "[..]),
+        Role::All | Role::Api | Role::Worker => {
+            (b"GET /health HTTP/1.0\r\nhost: localhost\r\n\r\n", &b"HTTP/1.0 200 "[..])
+        }
     };
-    let answer = ask(address, has_tls, request, begins.len())
+    let answer = ask(address, answers.has_tls, request, begins.len())
         .map_err(|error| format!("{address}: {error}"))?;
     if answer == begins {
         Ok(())
@@ -68,10 +53,6 @@ fn check(role: Role, env_file: Option<&Path>) -> Result<(), Box<dyn std::error::
         Err(format!("{address}: the answer begins with {:?}", String::from_utf8_lossy(&answer))
             .into())
     }
-}
-
-fn faulty(variable: &str, detail: &str) -> Box<dyn std::error::Error> {
-    Box::new(ConfigError { problems: vec![Problem::new(variable, detail)], warnings: Vec::new() })
 }
 
 fn ask(
@@ -98,7 +79,7 @@ fn ask(
     Ok(answer)
 }
 
-/// What listens everywhere is reached over loopback.
+/// The address to connect to: a process that listens on every address is reached over loopback.
 fn on_this_machine(address: SocketAddr) -> SocketAddr {
     let ip: IpAddr = match address.ip() {
         ip if !ip.is_unspecified() => ip,

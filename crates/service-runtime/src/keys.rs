@@ -1,7 +1,7 @@
-//! Keys to the API: who may do what. A file has a line for each; of a key itself only the SHA-256
-//! is kept.
+//! Keys to the API, with the scopes that each key allows. A file has a line for each key; of the
+//! key itself only the SHA-256 is kept.
 //!
-//! A key is 256 random bits, so that a plain hash is enough: there is nothing to guess, and a slow
+//! A key is 256 random bits, so that a plain hash is enough: nobody can guess the bits, and a slow
 //! hash would only let strangers keep the API busy.
 
 use std::collections::BTreeSet;
@@ -16,28 +16,30 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secret;
 
-/// What keys begin with, so that people and scanners of leaked secrets know one when they see it.
+/// The beginning of every key, by which people and scanners of leaked secrets recognise a key.
 const MARK: &str = "wf_";
-/// Bytes of a key beside its mark.
+/// Random bytes of a key, behind its beginning.
 const RANDOM: usize = 32;
+/// The beginning of a hash in a file of keys.
 const HASH: &str = "sha256:";
+/// Characters of a key's name at the most.
 const NAME_MAX: usize = 64;
 
-/// What a key is good for.
+/// A part of the API that a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// To post jobs.
+    /// Posting jobs.
     Post,
-    /// To read figures.
+    /// Reading figures.
     Read,
-    /// To manage queues and sets.
+    /// Managing queues and sets.
     Manage,
 }
 
 impl Scope {
     const ALL: [Self; 3] = [Self::Post, Self::Read, Self::Manage];
 
-    /// Its word.
+    /// The scope's word in a file of keys.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -65,18 +67,18 @@ impl FromStr for Scope {
     }
 }
 
-/// The name and the scopes of a key.
+/// A key's name, its scopes and its hash; the key itself is nowhere kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Who has it.
+    /// The name, mostly that of the key's holder.
     pub name: String,
-    /// What it is good for.
+    /// The parts of the API that the key allows.
     pub scopes: BTreeSet<Scope>,
     hash: [u8; 32],
 }
 
 impl Key {
-    /// A new key of this name: the secret, which is nowhere kept, and what is.
+    /// A new key of this name: the secret, which is nowhere kept, and the key's entry.
     ///
     /// # Errors
     /// Where the name is not 1 to 64 letters, digits, `.`, `_` or `-`, there is no scope, or the
@@ -99,7 +101,7 @@ impl Key {
         Ok((Secret::new(secret), Self { name: name.into(), scopes, hash }))
     }
 
-    /// Its line in a file of keys.
+    /// The key's line in a file of keys.
     #[must_use]
     pub fn line(&self) -> String {
         let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
@@ -150,16 +152,16 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Every key there is.
+/// The keys of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Keys(Vec<Key>);
 
 impl Keys {
-    /// Reads a file's text: a key a line, empty lines and those that begin with `#` aside.
+    /// Reads a file's text: a key on each line, except empty lines and lines that begin with `#`.
     ///
     /// # Errors
-    /// With the number of the first line that is none, and what is accepted; never with what stands
-    /// there.
+    /// With the number of the first line that is no key, and what is accepted; never with the line,
+    /// which may be a secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut keys: Vec<Key> = Vec::new();
         for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()))
@@ -176,7 +178,8 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    /// The key that this is, if it is one. Takes as long for a wrong one as for a right one.
+    /// The entry of a key that a client presents, if there is one. A wrong key takes as long as a
+    /// right one.
     #[must_use]
     pub fn find(&self, presented: &str) -> Option<&Key> {
         let hash: [u8; 32] = Sha256::digest(presented).into();
@@ -189,19 +192,19 @@ impl Keys {
         found
     }
 
-    /// How many there are.
+    /// The number of keys.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// True where there is none.
+    /// True where there is no key.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// True where there is one of this name.
+    /// True where there is a key of this name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|key| key.name == name)
@@ -213,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_key_is_found_by_its_secret_alone() {
+    fn a_new_key_is_found_by_its_secret_and_by_nothing_else() {
         let (secret, key) = Key::new("ci", [Scope::Read, Scope::Post]).unwrap();
         let (other, _) = Key::new("ci", [Scope::Post]).unwrap();
         let line = key.line();
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faulty_line_is_told_by_its_number_and_not_repeated() {
+    fn a_fault_names_the_number_of_its_line_and_does_not_repeat_the_line() {
         let good = Key::new("a", [Scope::Post]).unwrap().1.line();
         let hash = good.split(' ').next_back().unwrap();
         for (line, says) in [

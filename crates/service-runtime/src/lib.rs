@@ -1,14 +1,12 @@
 #![doc = include_str!("../README.md")]
 
-mod check;
 mod config_error;
-mod describe;
+pub mod documents;
 mod environment;
 mod healthcheck;
 mod keys;
 mod logs;
 pub mod metrics;
-mod parse;
 mod queue_order;
 mod role;
 mod secret;
@@ -16,7 +14,7 @@ mod settings;
 mod shutdown;
 mod start;
 mod tls;
-mod variables;
+pub mod units;
 mod watched;
 mod work_server_url;
 
@@ -28,10 +26,12 @@ pub use logs::LogFormat;
 pub use queue_order::QueueOrder;
 pub use role::Role;
 pub use secret::Secret;
-pub use settings::{ApiSettings, BrokerSettings, LinkSettings, Loaded, Settings, WorkerSettings};
+pub use settings::{
+    ApiSettings, BrokerSettings, COMPONENTS, Component, LinkSettings, Loaded, ProcessSettings,
+    Settings, Variable, WorkerSettings, variables,
+};
 pub use shutdown::{EndedAtOnce, Termination};
 pub use start::{CONFIG_EXIT_CODE, report, start};
-pub use tls::{ClientTls, ServerTls};
-pub use variables::{VARIABLES, Variable, markdown_table};
+pub use tls::{ClientTls, ServerTls, TlsFile, TlsFileFault};
 pub use watched::{Contents, LOOK_EVERY, Watched};
 pub use work_server_url::WorkServerUrl;

@@ -1,20 +1,24 @@
-//! Logs: to standard error, as text for people or JSON for machines.
+//! Logs, which go to standard error: text for people, or JSON for machines.
 
+use std::fmt;
 use std::io::IsTerminal;
+use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// A JSON object a line.
+    /// A JSON object on each line, for machines.
     Json,
 }
 
-impl LogFormat {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
@@ -23,9 +27,19 @@ impl LogFormat {
     }
 }
 
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// Checks a filter of logs, and returns it as it was written.
 pub(crate) fn check_filter(text: &str) -> Result<String, String> {
-    // A word that is no level is taken for the name of a module, and everything else falls silent:
-    // a typo, mostly.
+    // A word that is no level is taken for the name of a module, and everything else falls silent.
+    // Such a word is mostly a typo.
     let names_a_level = text.split(',').any(|directive| {
         let level = directive
             .rsplit_once('=')
@@ -44,7 +58,7 @@ pub(crate) fn check_filter(text: &str) -> Result<String, String> {
 
 /// Starts the logs. Started twice in a process, the first start counts.
 pub(crate) fn start(filter: &str, format: LogFormat) {
-    // The store under the broker tells of its housekeeping; only who asks for it by name gets it.
+    // The store under the broker logs its housekeeping; a filter that names the store shows it.
     let filter = EnvFilter::builder().parse_lossy(format!("fjall=warn,lsm_tree=warn,{filter}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = match format {

@@ -1,4 +1,4 @@
-//! Which queues a worker works on, and how it chooses.
+//! The queues that a worker works on, and the order in which each fetch looks at them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// A queue's largest weight.
 const WEIGHT_MAX: u32 = 1000;
 
-/// Queues, in strict order or by weight.
+/// The queues of a worker, in strict order or with weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueOrder {
     queues: Vec<(String, u32)>,
@@ -14,7 +14,7 @@ pub struct QueueOrder {
 }
 
 impl QueueOrder {
-    /// Each queue only where those before it are empty.
+    /// A strict order: a queue is looked at only where the queues before it are empty.
     #[must_use]
     pub fn strict<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self {
@@ -23,14 +23,14 @@ impl QueueOrder {
         }
     }
 
-    /// True where each fetch looks at the queues in an order drawn by their weights; else in the
-    /// given one.
+    /// True where each fetch looks at the queues in an order that is drawn by their weights; false
+    /// where the order is strict.
     #[must_use]
     pub const fn is_weighted(&self) -> bool {
         self.is_weighted
     }
 
-    /// The queues and their weights, 1 where none was given.
+    /// The queues and their weights; a queue without a weight has 1.
     #[must_use]
     pub fn queues(&self) -> &[(String, u32)] {
         &self.queues
@@ -42,7 +42,7 @@ impl QueueOrder {
     }
 }
 
-/// What `WORKER_QUEUES` accepts, for people.
+/// The orders that are accepted, for people.
 const ACCEPTED: &str = "queue names separated by commas, each 1 to 100 characters out of A-Z a-z \
                         0-9 . _ - and perhaps a weight from 1 to 1000, as in \
                         critical*5,default*3,bulk, no name twice";
@@ -50,7 +50,7 @@ const ACCEPTED: &str = "queue names separated by commas, each 1 to 100 character
 impl FromStr for QueueOrder {
     type Err = String;
 
-    /// Names separated by commas: strict priority in this order. One weight (`default*3`) makes all
+    /// Names separated by commas are a strict order. One weight (`default*3`) makes the whole order
     /// weighted.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut order = Self { queues: Vec::new(), is_weighted: false };
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_strict_and_one_weight_makes_all_weighted() {
+    fn names_alone_are_a_strict_order_and_one_weight_makes_the_order_weighted() {
         let strict: QueueOrder = "critical, default".parse().unwrap();
         assert_eq!(
             (strict.is_weighted(), strict.to_string().as_str()),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_order_is_refused() {
+    fn a_text_that_is_no_order_of_queues_is_refused() {
         for text in ["", "a,,b", "a b", "a*0", "a*1001", "a*x", "a*-1", "*3", "a,a", "ä"] {
             assert!(text.parse::<QueueOrder>().is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! What a process does, and so which settings must fit it.
+//! The role of a process: the parts that run in it, and so the settings that must be valid.
 
 /// The parts that run in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +20,8 @@ impl Role {
         matches!(self, Self::All | Self::Api)
     }
 
-    /// True where the embedded broker runs; it does not beside a work server that is named.
+    /// True where the embedded broker runs. In a process with all parts the broker does not run
+    /// where another work server is named.
     #[must_use]
     pub const fn runs_broker(self, work_server_is_set: bool) -> bool {
         matches!(self, Self::Broker) || (matches!(self, Self::All) && !work_server_is_set)

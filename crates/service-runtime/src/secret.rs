@@ -1,8 +1,8 @@
-//! Text that is never shown.
+//! A text that is never shown, such as a password.
 
 use std::fmt;
 
-/// A password or the like. Displayed or debugged, it shows that it is there and nothing else.
+/// A secret text. `Display` and `Debug` show `[redacted]` in its place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -13,7 +13,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The text, for the one place that needs it.
+    /// The text itself, for the code that needs it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

@@ -1,30 +1,72 @@
-//! The checked configuration. envy makes fields of the variables, all of them text; then each is
-//! checked, so that every fault is told at once.
+//! The checked configuration. Each component declares its variables in a file of its own; here they
+//! come together: loading, the registry, and the configuration in effect for the log.
+
+mod api;
+mod broker;
+mod declare;
+mod link;
+mod misspelt;
+mod parse;
+mod process;
+mod reader;
+mod show;
+mod variable;
+mod worker;
 
 #[cfg(test)]
 mod tests;
 
+pub use api::ApiSettings;
+pub use broker::BrokerSettings;
+pub use link::LinkSettings;
+pub use process::ProcessSettings;
+pub use variable::{Component, Variable};
+pub use worker::WorkerSettings;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::check::Check;
-use crate::config_error::{ConfigError, Problem, unknown_variables};
+use crate::config_error::ConfigError;
 use crate::environment::Environment;
-use crate::keys::Keys;
-use crate::logs::{self, LogFormat};
-use crate::parse;
-use crate::queue_order::QueueOrder;
 use crate::role::Role;
-use crate::secret::Secret;
-use crate::tls::{ClientTls, ServerTls};
-use crate::variables::VARIABLES;
-use crate::work_server_url::WorkServerUrl;
+
+use reader::Reader;
+
+/// Every component and its variables, in the order in which they are documented.
+pub static COMPONENTS: [Component; 5] = [
+    Component {
+        title: "The work server and the connections to it",
+        roles: &[Role::All, Role::Api, Role::Worker],
+        variables: LinkSettings::VARIABLES,
+    },
+    Component {
+        title: "The API",
+        roles: &[Role::All, Role::Api],
+        variables: ApiSettings::VARIABLES,
+    },
+    Component {
+        title: "The worker",
+        roles: &[Role::All, Role::Worker],
+        variables: WorkerSettings::VARIABLES,
+    },
+    Component {
+        title: "The embedded broker",
+        roles: &[Role::All, Role::Broker],
+        variables: BrokerSettings::VARIABLES,
+    },
+    Component {
+        title: "Every process",
+        roles: &[Role::All, Role::Api, Role::Worker, Role::Broker],
+        variables: ProcessSettings::VARIABLES,
+    },
+];
+
+/// Every variable, in the order in which they are documented.
+pub fn variables() -> impl Iterator<Item = &'static Variable> + Clone {
+    COMPONENTS.iter().flat_map(|component| component.variables)
+}
 
 /// Everything that is configured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The work server and the connections to it.
     pub link: LinkSettings,
@@ -34,96 +76,8 @@ pub struct Settings {
     pub worker: WorkerSettings,
     /// The embedded broker.
     pub broker: BrokerSettings,
-    /// Time to finish what has begun.
-    pub shutdown_timeout: Duration,
-    /// What is logged.
-    pub log_filter: String,
-    /// How it is logged.
-    pub log_format: LogFormat,
-}
-
-/// The work server and the connections to it.
-#[derive(Debug, Clone)]
-pub struct LinkSettings {
-    /// Where it is.
-    pub url: WorkServerUrl,
-    /// How TLS is spoken to it; not at all where `None`.
-    pub tls: Option<ClientTls>,
-    /// True where the URL was set and is not the default.
-    pub url_is_set: bool,
-    /// Connections at the most.
-    pub max_connections: usize,
-    /// For a place in the pool, the TCP connection, and the handshake, each.
-    pub connection_timeout: Duration,
-    /// For a reply.
-    pub read_timeout: Duration,
-    /// For a command to be taken by the network.
-    pub write_timeout: Duration,
-    /// Silence after which a connection is probed.
-    pub keepalive_idle: Duration,
-    /// Time between two probes.
-    pub keepalive_interval: Duration,
-    /// TCP congestion control; the system's where `None`.
-    pub congestion: Option<String>,
-    /// Failures one after another that open the circuit; 0: never.
-    pub breaker_failures: u32,
-    /// Time until a probe while the circuit is open.
-    pub breaker_open: Duration,
-}
-
-/// The HTTP API.
-#[derive(Debug, Clone)]
-pub struct ApiSettings {
-    /// Where it listens.
-    pub bind: SocketAddr,
-    /// Its certificate; plain HTTP where `None`.
-    pub tls: Option<ServerTls>,
-    /// The keys, and the file that has them; everybody may post where `None`.
-    pub keys: Option<(PathBuf, Keys)>,
-    /// Names under which an API without keys is reached.
-    pub allowed_hosts: Vec<String>,
-    /// Every request has ended by then.
-    pub request_timeout: Duration,
-    /// The largest body, in bytes.
-    pub max_body_bytes: usize,
-    /// The most jobs in one batch.
-    pub max_batch_jobs: usize,
-    /// The most distinct queue names accepted.
-    pub max_queues: usize,
-    /// Args of so many bytes or more are compressed; none where `None`.
-    pub compress_from: Option<usize>,
-}
-
-/// The worker.
-#[derive(Debug, Clone)]
-pub struct WorkerSettings {
-    /// Jobs run at once.
-    pub concurrency: usize,
-    /// Queues, and how they are chosen from.
-    pub queues: QueueOrder,
-    /// Connections for fetches at the most.
-    pub max_fetch_lanes: usize,
-    /// Jobs fetched ahead at the most.
-    pub max_prefetch: usize,
-    /// The longest that a run may take.
-    pub job_timeout: Option<Duration>,
-    /// Pause after an empty fetch.
-    pub poll_interval: Duration,
-    /// Where it answers `/health` and `/ready`.
-    pub bind: Option<SocketAddr>,
-}
-
-/// The embedded broker.
-#[derive(Debug, Clone)]
-pub struct BrokerSettings {
-    /// Where it listens.
-    pub bind: SocketAddr,
-    /// Where it stores; `None` only where nothing is set and the user has no data folder.
-    pub data_dir: Option<PathBuf>,
-    /// Its certificate; no TLS where `None`.
-    pub tls: Option<ServerTls>,
-    /// Its password.
-    pub password: Option<Secret>,
+    /// What every process has.
+    pub process: ProcessSettings,
 }
 
 /// Settings, and what is odd but not wrong.
@@ -135,181 +89,100 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// The variables as envy reads them: a field each, named as the variable in lower case.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Texts {
-    pub(crate) faktory_url: Option<String>,
-    pub(crate) faktory_password_file: Option<String>,
-    pub(crate) faktory_provider: Option<String>,
-    pub(crate) faktory_tls_ca_file: Option<String>,
-    pub(crate) faktory_tls_server_name: Option<String>,
-    pub(crate) faktory_tls_cert_file: Option<String>,
-    pub(crate) faktory_tls_key_file: Option<String>,
-    pub(crate) faktory_max_connections: Option<String>,
-    pub(crate) faktory_connection_timeout: Option<String>,
-    pub(crate) faktory_read_timeout: Option<String>,
-    pub(crate) faktory_write_timeout: Option<String>,
-    pub(crate) faktory_keepalive_idle: Option<String>,
-    pub(crate) faktory_keepalive_interval: Option<String>,
-    pub(crate) faktory_tcp_congestion: Option<String>,
-    pub(crate) faktory_breaker_failures: Option<String>,
-    pub(crate) faktory_breaker_open: Option<String>,
-    pub(crate) bind_addr: Option<String>,
-    pub(crate) api_tls_cert_file: Option<String>,
-    pub(crate) api_tls_key_file: Option<String>,
-    pub(crate) api_keys_file: Option<String>,
-    pub(crate) api_allow_unauthenticated: Option<String>,
-    pub(crate) api_allowed_hosts: Option<String>,
-    pub(crate) api_request_timeout: Option<String>,
-    pub(crate) api_max_body_bytes: Option<String>,
-    pub(crate) api_max_batch_jobs: Option<String>,
-    pub(crate) api_max_queues: Option<String>,
-    pub(crate) compress_min_bytes: Option<String>,
-    pub(crate) worker_concurrency: Option<String>,
-    pub(crate) worker_queues: Option<String>,
-    pub(crate) worker_max_fetch_lanes: Option<String>,
-    pub(crate) worker_max_prefetch: Option<String>,
-    pub(crate) worker_job_timeout: Option<String>,
-    pub(crate) worker_poll_interval_ms: Option<String>,
-    pub(crate) worker_bind_addr: Option<String>,
-    pub(crate) broker_bind_addr: Option<String>,
-    pub(crate) broker_data_dir: Option<String>,
-    pub(crate) broker_allow_unauthenticated: Option<String>,
-    pub(crate) broker_tls_cert_file: Option<String>,
-    pub(crate) broker_tls_key_file: Option<String>,
-    pub(crate) broker_password: Option<String>,
-    pub(crate) broker_password_file: Option<String>,
-    pub(crate) shutdown_timeout: Option<String>,
-    pub(crate) rust_log: Option<String>,
-    pub(crate) log_format: Option<String>,
-}
-
 impl Settings {
     /// Checks an environment for what a process of this role needs.
     ///
     /// # Errors
     /// With every fault.
     pub fn load(environment: &Environment, role: Role) -> Result<Loaded, ConfigError> {
-        let mut check = Check { problems: environment.problems.clone() };
-        // envy folds cases and takes everything: it is given ours only, by their exact names.
-        let known = environment
-            .variables
-            .iter()
-            .filter(|(name, _)| VARIABLES.iter().any(|variable| variable.name == *name));
-        let pairs = known.map(|(name, value)| (name.clone(), value.trim().to_owned()));
-        let texts: Texts = envy::from_iter(pairs).unwrap_or_else(|error| {
-            check.problems.push(Problem::new("environment", &error.to_string()));
-            Texts::default()
-        });
-        let link = check.link(&texts, environment, role);
-        let link_is_set = link.url_is_set;
-        let api_bind = check.value("BIND_ADDR", texts.bind_addr, parse::address);
-        // Files are only read where they are needed: a worker starts beside an API's keys that it
-        // may not read.
-        let (of_api, of_broker) =
-            (|_: &String| role.runs_api(), |_: &String| role.runs_broker(link_is_set));
-        let keys = check.keys(
-            texts.api_keys_file.filter(of_api),
-            api_bind,
-            texts.api_allow_unauthenticated,
-            role,
-        );
-        let broker_bind = check.value("BROKER_BIND_ADDR", texts.broker_bind_addr, parse::address);
-        let has_password = texts.broker_password.is_some() || texts.broker_password_file.is_some();
-        check.broker_access(
-            broker_bind,
-            has_password,
-            texts.broker_allow_unauthenticated,
-            role.runs_broker(link_is_set),
-        );
+        let mut reader = Reader::new(environment);
+        let link = LinkSettings::load(&mut reader, role);
+        let runs_broker = role.runs_broker(link.url_is_set);
         let settings = Self {
             link,
-            api: ApiSettings {
-                bind: api_bind,
-                tls: check.server_tls(
-                    ("API_TLS_CERT_FILE", texts.api_tls_cert_file.filter(of_api)),
-                    ("API_TLS_KEY_FILE", texts.api_tls_key_file.filter(of_api)),
-                ),
-                keys,
-                allowed_hosts: texts.api_allowed_hosts.map_or_else(Vec::new, |text| {
-                    check.value("API_ALLOWED_HOSTS", Some(text), parse::hosts)
-                }),
-                request_timeout: check.value(
-                    "API_REQUEST_TIMEOUT",
-                    texts.api_request_timeout,
-                    parse::duration,
-                ),
-                max_body_bytes: check.value(
-                    "API_MAX_BODY_BYTES",
-                    texts.api_max_body_bytes,
-                    |text| parse::bytes(text, 1 << 30),
-                ),
-                max_batch_jobs: check.value(
-                    "API_MAX_BATCH_JOBS",
-                    texts.api_max_batch_jobs,
-                    |text| parse::count(text, 1_000_000),
-                ),
-                max_queues: check.value("API_MAX_QUEUES", texts.api_max_queues, |text| {
-                    parse::count(text, 1_000_000)
-                }),
-                compress_from: texts.compress_min_bytes.map(|text| {
-                    check
-                        .value("COMPRESS_MIN_BYTES", Some(text), |text| parse::bytes(text, 1 << 30))
-                }),
-            },
-            worker: WorkerSettings {
-                concurrency: check.value("WORKER_CONCURRENCY", texts.worker_concurrency, |text| {
-                    parse::count(text, 10_000)
-                }),
-                queues: check.value("WORKER_QUEUES", texts.worker_queues, str::parse),
-                max_fetch_lanes: check.value(
-                    "WORKER_MAX_FETCH_LANES",
-                    texts.worker_max_fetch_lanes,
-                    |text| parse::count(text, 1000),
-                ),
-                max_prefetch: check.value(
-                    "WORKER_MAX_PREFETCH",
-                    texts.worker_max_prefetch,
-                    |text| parse::count_or_none(text).map(|count| count as usize),
-                ),
-                job_timeout: texts
-                    .worker_job_timeout
-                    .map(|text| check.value("WORKER_JOB_TIMEOUT", Some(text), parse::duration)),
-                poll_interval: check.value(
-                    "WORKER_POLL_INTERVAL_MS",
-                    texts.worker_poll_interval_ms,
-                    parse::milliseconds,
-                ),
-                bind: texts
-                    .worker_bind_addr
-                    .map(|text| check.value("WORKER_BIND_ADDR", Some(text), parse::address)),
-            },
-            broker: BrokerSettings {
-                bind: broker_bind,
-                data_dir: check.data_dir(texts.broker_data_dir, role, link_is_set),
-                tls: check.server_tls(
-                    ("BROKER_TLS_CERT_FILE", texts.broker_tls_cert_file.filter(of_broker)),
-                    ("BROKER_TLS_KEY_FILE", texts.broker_tls_key_file.filter(of_broker)),
-                ),
-                password: check.secret(
-                    "BROKER_PASSWORD",
-                    texts.broker_password.filter(of_broker),
-                    "BROKER_PASSWORD_FILE",
-                    texts.broker_password_file.filter(of_broker),
-                ),
-            },
-            shutdown_timeout: check.value(
-                "SHUTDOWN_TIMEOUT",
-                texts.shutdown_timeout,
-                parse::duration,
-            ),
-            log_filter: check.value("RUST_LOG", texts.rust_log, logs::check_filter),
-            log_format: check.value("LOG_FORMAT", texts.log_format, LogFormat::parse),
+            api: ApiSettings::load(&mut reader, role.runs_api()),
+            worker: WorkerSettings::read(&mut reader),
+            broker: BrokerSettings::load(&mut reader, runs_broker),
+            process: ProcessSettings::read(&mut reader),
         };
-        if check.problems.is_empty() {
-            Ok(Loaded { settings, warnings: unknown_variables(environment) })
+        let warnings = misspelt::warnings(environment, variables());
+        if reader.problems.is_empty() {
+            Ok(Loaded { settings, warnings })
         } else {
-            Err(ConfigError { problems: check.problems, warnings: unknown_variables(environment) })
+            Err(ConfigError { problems: reader.problems, warnings })
+        }
+    }
+
+    /// Each variable that counts for a process of this role, with its value in effect and secrets
+    /// hidden, for the log.
+    #[must_use]
+    pub fn describe(&self, role: Role) -> String {
+        let runs_broker = role.runs_broker(self.link.url_is_set);
+        let mut in_effect = Vec::new();
+        if role != Role::Broker {
+            let link = self.link.in_effect().into_iter();
+            in_effect.extend(link.map(|(name, value)| match name {
+                "FAKTORY_URL" if runs_broker => (name, "the embedded broker".to_owned()),
+                _ => (name, value),
+            }));
+        }
+        if role.runs_api() {
+            in_effect.extend(self.api.in_effect());
+        }
+        if role.runs_worker() {
+            in_effect.extend(self.worker.in_effect());
+        }
+        if runs_broker {
+            in_effect.extend(self.broker.in_effect());
+        }
+        in_effect.extend(self.process.in_effect());
+        let pairs: Vec<_> =
+            in_effect.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join(" ")
+    }
+}
+
+/// Where a process of some role answers, read without any file: for the health check.
+pub(crate) struct Answers {
+    /// The variable that says where.
+    pub(crate) variable: &'static str,
+    /// The address, where one is configured.
+    pub(crate) at: Option<SocketAddr>,
+    /// True where TLS is spoken.
+    pub(crate) has_tls: bool,
+}
+
+impl Answers {
+    /// Of the environment only the address counts and whether there is TLS.
+    ///
+    /// # Errors
+    /// With the faults of the address and of a profile that can't be read.
+    pub(crate) fn read(environment: &Environment, role: Role) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(environment);
+        let answers = match role {
+            Role::All | Role::Api => {
+                let api = ApiSettings::read(&mut reader);
+                let has_tls = api.tls_cert_file.is_some();
+                Self { variable: "BIND_ADDR", at: Some(api.bind), has_tls }
+            }
+            Role::Worker => {
+                let worker = WorkerSettings::read(&mut reader);
+                Self { variable: "WORKER_BIND_ADDR", at: worker.bind, has_tls: false }
+            }
+            Role::Broker => {
+                let broker = BrokerSettings::read(&mut reader);
+                let has_tls = broker.tls_cert_file.is_some();
+                Self { variable: "BROKER_BIND_ADDR", at: Some(broker.bind), has_tls }
+            }
+        };
+        let mut problems = reader.problems;
+        problems.retain(|problem| {
+            ["--env-file", answers.variable].contains(&problem.variable.as_str())
+        });
+        if problems.is_empty() {
+            Ok(answers)
+        } else {
+            Err(ConfigError { problems, warnings: Vec::new() })
         }
     }
 }

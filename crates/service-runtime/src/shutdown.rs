@@ -1,9 +1,9 @@
-//! The signals to end.
+//! The signals that ask the process to end: SIGTERM, and SIGINT (Ctrl-C).
 
 use std::io;
 
-/// Listens for the signals to end. Made before anything is started, so that no signal is missed or
-/// kills the process on the way; asked twice, it tells of a second signal.
+/// A listener for the signals that ask the process to end. It is made before anything is started,
+/// so that no signal is missed and none kills the process during the start.
 #[derive(Debug)]
 pub struct Termination {
     #[cfg(unix)]
@@ -13,10 +13,10 @@ pub struct Termination {
 }
 
 impl Termination {
-    /// Begins to listen: from now on the signals no longer end the process by themselves.
+    /// Begins to listen: from now on a signal no longer kills the process.
     ///
     /// # Errors
-    /// Where the system does not let us listen.
+    /// Where the system refuses the listener.
     pub fn listen() -> io::Result<Self> {
         #[cfg(unix)]
         {
@@ -50,10 +50,10 @@ impl Termination {
         }
     }
 
-    /// Waits for `stop`, but not beyond a second signal.
+    /// Waits for `stop`, but no longer than until the next signal.
     ///
     /// # Errors
-    /// Where a second signal came first.
+    /// Where the next signal came first.
     pub async fn unless_again<T>(
         &mut self,
         stop: impl Future<Output = T>,
@@ -65,9 +65,10 @@ impl Termination {
     }
 }
 
-/// A second signal ended the process before it was done.
+/// A second signal ended the process before its work was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "ended at once by a second signal; what had not finished runs again when its reservation ends"
+    "ended at once by a second signal; a job that had not finished runs again when its reservation \
+     ends"
 )]
 pub struct EndedAtOnce;

@@ -1,4 +1,4 @@
-//! The first steps of every binary.
+//! The start of every binary: configuration, logs, and the exit code of a failure.
 
 use std::path::Path;
 
@@ -14,10 +14,11 @@ pub const CONFIG_EXIT_CODE: u8 = 64;
 /// Loads the configuration, starts the logs, and says what is in effect.
 ///
 /// # Errors
-/// With every fault of the configuration; no port has been bound and nothing been logged.
+/// With every fault of the configuration; no port has been bound and nothing has been logged.
 pub fn start(role: Role, env_file: Option<&Path>) -> Result<Settings, ConfigError> {
     let loaded = Settings::load(&Environment::of_process(env_file), role)?;
-    logs::start(&loaded.settings.log_filter, loaded.settings.log_format);
+    let process = &loaded.settings.process;
+    logs::start(&process.log_filter, process.log_format);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -25,8 +26,8 @@ pub fn start(role: Role, env_file: Option<&Path>) -> Result<Settings, ConfigErro
     Ok(loaded.settings)
 }
 
-/// Tells a failure to whoever started the process, and turns it into an exit code: 64 for a faulty
-/// configuration, else 1.
+/// Prints a failure for the person who started the process, and returns the exit code: 64 for a
+/// faulty configuration, else 1.
 #[must_use]
 pub fn report(error: &(dyn std::error::Error + 'static)) -> u8 {
     let mut text = error.to_string();
@@ -42,7 +43,7 @@ pub fn report(error: &(dyn std::error::Error + 'static)) -> u8 {
     }
     #[expect(
         clippy::print_stderr,
-        reason = "whoever started the process is to read it, whatever the logs are set to"
+        reason = "the person who started the process reads it, whatever the logs are set to"
     )]
     {
         eprintln!("error: {text}");

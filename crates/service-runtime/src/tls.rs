@@ -12,16 +12,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore,
+    ServerConfig, SignatureScheme, WantsVerifier,
 };
 
 use crate::watched::Watched;
 
-/// How a client speaks TLS: whom it trusts, who it says it is, and whom it expects.
+/// A client's side of TLS: the authorities that the client trusts, its own certificate, and the
+/// name that it expects of the server.
 #[derive(Clone)]
 pub struct ClientTls {
-    /// For rustls.
+    /// The configuration for rustls.
     pub config: Arc<ClientConfig>,
     /// The name that the server's certificate must be for.
     pub server_name: ServerName<'static>,
@@ -30,6 +31,40 @@ pub struct ClientTls {
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+/// What TLS is made of, each named by a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsFile {
+    /// The authorities that a client trusts.
+    Authorities,
+    /// The name that a client expects in the server's certificate.
+    ServerName,
+    /// The own certificate.
+    Certificate,
+    /// The key of the own certificate.
+    Key,
+}
+
+/// A fault in what TLS is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFileFault {
+    /// What is at fault.
+    pub file: TlsFile,
+    /// What is wrong, and what is accepted.
+    pub detail: String,
+}
+
+impl TlsFile {
+    /// A fault of this file.
+    fn fault(self, detail: impl Into<String>) -> TlsFileFault {
+        TlsFileFault { file: self, detail: detail.into() }
+    }
+
+    fn read(self, path: &Path) -> Result<Vec<u8>, TlsFileFault> {
+        std::fs::read(path)
+            .map_err(|error| self.fault(format!("must name a file that can be read: {error}")))
     }
 }
 
@@ -44,85 +79,79 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    certificates_in(
-        &std::fs::read(path)
-            .map_err(|error| format!("must name a file that can be read: {error}"))?,
-    )
-}
-
-fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates in a PEM file, which is the authorities' or the own certificate's.
+fn certificates_in(
+    pem: &[u8],
+    file: TlsFile,
+) -> Result<Vec<CertificateDer<'static>>, TlsFileFault> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match read {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err("must name a PEM file with a certificate (-----BEGIN CERTIFICATE-----)".into()),
+        _ => {
+            Err(file.fault("must name a PEM file with a certificate (-----BEGIN CERTIFICATE-----)"))
+        }
     }
 }
 
-fn private_key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem)
-        .map_err(|_| "must name a PEM file with a private key that has no passphrase".into())
+fn private_key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsFileFault> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        TlsFile::Key.fault("must name a PEM file with a private key that has no passphrase")
+    })
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    private_key_in(
-        &std::fs::read(path)
-            .map_err(|error| format!("must name a file that can be read: {error}"))?,
-    )
+fn misfit(error: impl fmt::Display) -> TlsFileFault {
+    TlsFile::Key.fault(format!("does not go with the certificate: {error}"))
 }
 
-/// A client that trusts the system's authorities, or those of a file instead. Errors come with the
-/// variable that is at fault.
-pub(crate) fn client(
-    files: &ClientFiles,
-    server_name: &str,
-) -> Result<ClientTls, (&'static str, String)> {
-    let server_name = ServerName::try_from(server_name.to_owned()).map_err(|_| {
-        (
-            "FAKTORY_TLS_SERVER_NAME",
-            "must be a name or an address, as the work server's certificate has it".to_owned(),
-        )
-    })?;
+/// The authorities of a file, or the system's where there is no file.
+fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsFileFault> {
     let mut roots = RootCertStore::empty();
-    match &files.ca {
-        Some(path) => {
-            let of_ca = |detail| ("FAKTORY_TLS_CA_FILE", detail);
-            for certificate in certificates(path).map_err(of_ca)? {
-                roots.add(certificate).map_err(|error| {
-                    of_ca(format!("has a certificate that can't be used: {error}"))
-                })?;
-            }
+    let Some(path) = file else {
+        let (added, _) =
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if added == 0 {
+            return Err(TlsFile::Authorities.fault(
+                "must be set, because this system has no certificates of authorities (Debian: the \
+                 package ca-certificates)",
+            ));
         }
-        None => {
-            let (added, _) =
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if added == 0 {
-                let detail = "must be set, because this system has no certificates of authorities \
-                              (Debian: the package ca-certificates)";
-                return Err(("FAKTORY_TLS_CA_FILE", detail.into()));
-            }
-        }
+        return Ok(roots);
+    };
+    for certificate in certificates_in(&TlsFile::Authorities.read(path)?, TlsFile::Authorities)? {
+        roots.add(certificate).map_err(|error| {
+            TlsFile::Authorities.fault(format!("has a certificate that can't be used: {error}"))
+        })?;
     }
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ("FAKTORY_URL", error.to_string()))?
-        .with_root_certificates(roots);
+    Ok(roots)
+}
+
+/// A client that trusts the system's authorities, or those of a file instead.
+pub(crate) fn client(files: &ClientFiles, server_name: &str) -> Result<ClientTls, TlsFileFault> {
+    let server_name = ServerName::try_from(server_name.to_owned()).map_err(|_| {
+        TlsFile::ServerName
+            .fault("must be a name or an address, as the work server's certificate has it")
+    })?;
+    let roots = authorities(files.ca.as_deref())?;
+    let builder = client_builder().with_root_certificates(roots);
     let config = match &files.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let certificates =
-                certificates(certificate).map_err(|detail| ("FAKTORY_TLS_CERT_FILE", detail))?;
-            let key = private_key(key).map_err(|detail| ("FAKTORY_TLS_KEY_FILE", detail))?;
-            let misfit = |error| {
-                ("FAKTORY_TLS_KEY_FILE", format!("does not go with the certificate: {error}"))
-            };
-            builder.with_client_auth_cert(certificates, key).map_err(misfit)?
+            let certificate =
+                certificates_in(&TlsFile::Certificate.read(certificate)?, TlsFile::Certificate)?;
+            let key = private_key_in(&TlsFile::Key.read(key)?)?;
+            builder.with_client_auth_cert(certificate, key).map_err(misfit)?
         }
     };
     Ok(ClientTls { config: Arc::new(config), server_name })
 }
 
-/// How a server speaks TLS: its certificate, which may be renewed while it runs.
+fn client_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    let builder = ClientConfig::builder_with_provider(provider());
+    #[expect(clippy::expect_used, reason = "ring has cipher suites for both versions of TLS")]
+    builder.with_safe_default_protocol_versions().expect("ring's cipher suites")
+}
+
+/// A server's side of TLS: its certificate, which may be renewed while the server runs.
 #[derive(Clone)]
 pub struct ServerTls {
     certificate: PathBuf,
@@ -136,7 +165,7 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-/// The certificate of new connections.
+/// The certificate that new connections use.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
@@ -152,32 +181,25 @@ impl ResolvesServerCert for Current {
     }
 }
 
-fn certified(certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, (bool, String)> {
-    let (certificates, key) = (
-        certificates_in(certificate).map_err(|detail| (true, detail))?,
-        private_key_in(key).map_err(|detail| (false, detail))?,
-    );
-    CertifiedKey::from_der(certificates, key, &provider())
-        .map_err(|error| (false, format!("does not go with the certificate: {error}")))
+fn certified(certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsFileFault> {
+    let certificates = certificates_in(certificate, TlsFile::Certificate)?;
+    let key = private_key_in(key)?;
+    CertifiedKey::from_der(certificates, key, &provider()).map_err(misfit)
 }
 
 impl ServerTls {
     /// Reads a certificate (with those between it and its authority) and its key, both PEM.
     ///
     /// # Errors
-    /// With what is wrong, and whether the certificate's file is at fault (true) or the key's.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, (bool, String)> {
-        let read = |path, is_certificate| {
-            std::fs::read(path).map_err(|error| {
-                (is_certificate, format!("must name a file that can be read: {error}"))
-            })
-        };
-        let certified = certified(&read(certificate, true)?, &read(key, false)?)?;
+    /// With what is wrong in which of the two files.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsFileFault> {
+        let certified =
+            certified(&TlsFile::Certificate.read(certificate)?, &TlsFile::Key.read(key)?)?;
         let current = Arc::new(Current(RwLock::new(Arc::new(certified))));
         Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current })
     }
 
-    /// For rustls, with the protocols that are offered by ALPN.
+    /// The configuration for rustls, with the protocols that are offered by ALPN.
     #[must_use]
     pub fn config(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&self.current) as _;
@@ -196,14 +218,16 @@ impl ServerTls {
         client_with(Trusted::Certificate(Arc::clone(&self.current)))
     }
 
-    /// Uses what stands in the files for new connections whenever that changes, for ever. Files
-    /// that can't be used change nothing, and the log says so, under the variable that names the
+    /// Watches the files for ever, and uses a changed certificate for new connections. Files that
+    /// can't be used change nothing, and the log says so, under the variable that names the
     /// certificate.
     pub async fn reload(self, variable: &'static str) {
         let mut watched = Watched::new([self.certificate.as_path(), self.key.as_path()]);
         loop {
             let read = match watched.changed().await {
-                [Ok(certificate), Ok(key)] => certified(certificate, key).map_err(|(_, why)| why),
+                [Ok(certificate), Ok(key)] => {
+                    certified(certificate, key).map_err(|fault| fault.detail)
+                }
                 contents => Err(contents
                     .iter()
                     .find_map(|read| read.as_ref().err())
@@ -220,46 +244,52 @@ impl ServerTls {
                     *current = Arc::new(read);
                 }
                 Err(why) => {
-                    tracing::error!(variable, %why, "failed to read the certificate and its key again; those from before are used")
+                    tracing::error!(
+                        variable, %why,
+                        "failed to read the certificate and its key again; those from before are \
+                         used"
+                    );
                 }
             }
         }
     }
 }
 
-/// For a question over loopback in which there is nothing to betray.
+/// A client that trusts every server: for the health check, which goes over loopback and sends
+/// nothing secret.
 pub(crate) fn client_of_anybody() -> ClientTls {
     client_with(Trusted::Anybody)
 }
 
 fn client_with(trusted: Trusted) -> ClientTls {
-    let builder = ClientConfig::builder_with_provider(provider());
-    #[expect(clippy::expect_used, reason = "ring has cipher suites for both versions of TLS")]
-    let builder = builder.with_safe_default_protocol_versions().expect("ring's cipher suites");
-    let verifier = Arc::new(Without { trusted, provider: provider() });
-    let config =
-        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let verifier = Arc::new(WithoutAuthorities { trusted, provider: provider() });
+    let config = client_builder()
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
     ClientTls {
         config: Arc::new(config),
         server_name: ServerName::from(std::net::IpAddr::from(std::net::Ipv4Addr::LOCALHOST)),
     }
 }
 
+/// The server that a client without authorities trusts.
 #[derive(Debug)]
 enum Trusted {
-    /// This one.
+    /// The server with this certificate.
     Certificate(Arc<Current>),
+    /// Every server.
     Anybody,
 }
 
-/// Verifies without authorities.
+/// A verifier of certificates that asks no authorities.
 #[derive(Debug)]
-struct Without {
+struct WithoutAuthorities {
     trusted: Trusted,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Without {
+impl ServerCertVerifier for WithoutAuthorities {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

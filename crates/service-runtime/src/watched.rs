@@ -3,25 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often files are looked at. They are read whole, a few kilobytes, so that no change escapes:
-/// not one within the granularity of a file's time, and not one by a link, as Kubernetes has it.
+/// The time between two looks at the files. A look reads the whole file, a few kilobytes, so that
+/// no change escapes: neither two changes within the granularity of a file's time, nor a change of
+/// a symbolic link, which is how Kubernetes replaces files.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What stands in a file, or why it can't be read.
+/// The bytes of a file, or why the file can't be read.
 pub type Contents = Result<Vec<u8>, String>;
 
 /// Files whose contents are used together.
 #[derive(Debug)]
 pub struct Watched {
     paths: Vec<PathBuf>,
-    /// What was told last.
+    /// The contents that the caller was told last.
     told: Vec<Contents>,
-    /// What was seen last.
+    /// The contents at the last look.
     seen: Vec<Contents>,
 }
 
 impl Watched {
-    /// Nothing has been seen of them yet.
+    /// Watches these files, which have not been looked at yet.
     #[must_use]
     pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
         Self {
@@ -31,9 +32,9 @@ impl Watched {
         }
     }
 
-    /// Resolves with what stands in the files, in their order, when that is not what it was the
-    /// last time, and has been so for two looks: what is just being written is not told. The first
-    /// time within two [`LOOK_EVERY`]. Cancel safe.
+    /// Resolves with the contents of the files, in their order, when the contents differ from those
+    /// told last and were the same at two looks, so that a file that is just being written is not
+    /// told. The first call resolves within two [`LOOK_EVERY`]. Cancel safe.
     pub async fn changed(&mut self) -> &[Contents] {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;

@@ -1,4 +1,4 @@
-//! Where the work server is: `tcp://:password@host:port`, or `tcp+tls://…`.
+//! The URL of the work server: `tcp://:password@host:port`, or `tcp+tls://…`.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::secret::Secret;
 /// Faktory's port.
 const DEFAULT_PORT: u16 = 7419;
 
-/// The address of a work server, and its password. Displayed, it hides the password.
+/// The address of a work server, and its password. `Display` and `Debug` hide the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkServerUrl {
     /// Host name or address, IPv6 without brackets.
@@ -24,11 +24,11 @@ pub struct WorkServerUrl {
 }
 
 impl WorkServerUrl {
-    /// Reads a URL. The error says what is accepted and never repeats the text: there may be a
-    /// password in it.
+    /// Reads a URL. The error says what is accepted and never repeats the text, which may contain a
+    /// password.
     ///
     /// # Errors
-    /// Where it is no such URL.
+    /// Where the text is no such URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let accepted = || {
             "a URL such as tcp://127.0.0.1:7419, tcp://:password@host:7419 or \
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_read_and_shown_without_their_password() {
+    fn a_url_is_read_and_shown_without_its_password() {
         let url = WorkServerUrl::parse("tcp://:p%40ss%3Aword@faktory.example:7777").unwrap();
         assert_eq!((url.host.as_str(), url.port), ("faktory.example", 7777));
         assert_eq!(url.password.as_ref().unwrap().reveal(), "p@ss:word");

@@ -1,4 +1,4 @@
-//! The first mistakes a person makes, answered with what to do about them.
+//! Failures of the start that a person can repair, each with the advice how.
 
 use std::io;
 

@@ -10,20 +10,20 @@ use service_runtime::{Key, Keys, Scope};
 
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make a key, and show it this once: only its hash is kept
+    /// Make a key, and show it this once: only the hash of the key is kept
     New {
-        /// Who gets it: letters, digits, dots, underscores, hyphens
+        /// The key's name, such as its holder: letters, digits, dots, underscores, hyphens
         name: String,
-        /// What it is good for: post, read, manage; several with commas
+        /// What the key allows: post, read, manage; several with commas
         #[arg(long = "scope", value_name = "SCOPES", value_delimiter = ',', required = true)]
         scopes: Vec<Scope>,
-        /// The file of keys, which is made where it is not there; without, the line for it is shown
+        /// The file to add the key to, made where it does not exist; without, the line is shown
         #[arg(long, value_name = "PATH", env = "API_KEYS_FILE")]
         file: Option<PathBuf>,
     },
 }
 
-/// The key goes to standard output, alone; what there is to say about it to standard error.
+/// Makes a key. The key alone goes to standard output; advice goes to standard error.
 pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
     let KeyCommand::New { name, scopes, file } = command;
     let (secret, key) = Key::new(&name, scopes).map_err(anyhow::Error::msg)?;
@@ -46,7 +46,8 @@ pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
         .context("failed to show the key")
 }
 
-/// Adds a line, in one write, so that whoever reads meanwhile sees it whole or not at all.
+/// Adds the key's line to the file in one write, so that a reader sees the whole line or nothing of
+/// it.
 fn add(path: &Path, key: &Key) -> anyhow::Result<()> {
     let there = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),

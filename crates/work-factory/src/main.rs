@@ -11,19 +11,26 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use service_runtime::documents::variables_help;
 use service_runtime::{Role, Settings, Termination};
 
 use keys::KeyCommand;
 use parts::Running;
 
+/// A first job, at the end of `--help`.
+const TRY: &str = "\
+Try: curl -H 'content-type: application/json' -d '{\"a\":1,\"b\":2}' \
+http://127.0.0.1:3000/jobs/add";
+
 /// Post jobs over HTTP, run them on workers, keep them in a durable work server.
 ///
-/// Without a command everything runs in this process. With FAKTORY_URL set, API and worker use the
-/// Faktory there and no broker is started.
+/// Without a command everything runs in this process: broker, API and worker. Where FAKTORY_URL is
+/// set, API and worker use the work server there, and no broker is started.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Configured by environment variables; the README lists them all. Try: curl -H 'content-type: application/json' -d '{\"a\":1,\"b\":2}' http://127.0.0.1:3000/jobs/add"
+    after_help = format!("{TRY}\n\nConfigured by environment variables: --help lists them."),
+    after_long_help = format!("{TRY}\n\n{}", variables_help(Role::All))
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -31,24 +38,26 @@ struct Arguments {
     /// Read variables from this file; those set in the environment win
     #[arg(long, value_name = "PATH", global = true)]
     env_file: Option<PathBuf>,
-    /// Ask the one that runs with the same command and environment whether it lives, and end with 0
-    /// where it does
+    /// Ask the process with the same command and environment whether it lives; exit code 0: it does
     #[arg(long, global = true)]
     healthcheck: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Broker, API and worker in one process (the default); without the broker where FAKTORY_URL is
-    /// set
+    /// Broker, API and worker in one process (the default); no broker where FAKTORY_URL is set
+    #[command(after_long_help = variables_help(Role::All))]
     Up,
     /// The embedded broker alone: a work server that speaks Faktory's protocol
+    #[command(after_long_help = variables_help(Role::Broker))]
     Broker,
     /// The HTTP API alone, for the work server at FAKTORY_URL
+    #[command(after_long_help = variables_help(Role::Api))]
     Api,
     /// A worker alone, for the work server at FAKTORY_URL
+    #[command(after_long_help = variables_help(Role::Worker))]
     Worker,
-    /// Keys to the API
+    /// Keys with which clients may use the API
     #[command(subcommand)]
     Key(KeyCommand),
 }
@@ -82,7 +91,7 @@ fn main() -> ExitCode {
         Err(error) => return service_runtime::report(&error).into(),
     };
     let result = runtime.block_on(run(role, &settings));
-    // A blocking handler that never ends must not keep the process.
+    // A blocking handler that never ends must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -99,9 +108,9 @@ async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
             tracing::info!(signal, "ending; a second signal ends at once");
             None
         }
-        failure = running.ended_by_itself(settings.shutdown_timeout) => failure,
+        failure = running.ended_by_itself(settings.process.shutdown_timeout) => failure,
     };
-    termination.unless_again(running.stop(settings.shutdown_timeout)).await??;
+    termination.unless_again(running.stop(settings.process.shutdown_timeout)).await??;
     tracing::info!("ended");
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }

@@ -1,5 +1,5 @@
-//! The parts that run in this process, started in the order in which they need each other and ended
-//! in the reverse.
+//! The parts that run in this process: broker, API and worker. They are started in the order in
+//! which they need each other, and stopped in the reverse order.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use worker_service::{RunningWorker, Worker, WorkerConfig};
 
 use crate::faults;
 
-/// What runs.
+/// The parts that run.
 pub(crate) struct Running {
     pub(crate) broker: Option<Broker>,
     pub(crate) api: Option<Api>,
     pub(crate) worker: Option<RunningWorker>,
-    /// Follows the files of the broker's certificate.
+    /// The task that reads the broker's certificate again when its files change.
     certificate: Option<JoinHandle<()>>,
     /// The work server that API and worker use.
     pub(crate) work_server: WorkServerUrl,
@@ -44,32 +44,13 @@ impl Running {
             .as_ref()
             .and(settings.broker.tls.clone())
             .map(|tls| tokio::spawn(tls.reload("BROKER_TLS_CERT_FILE")));
-        let api = match role {
-            Role::All | Role::Api => Some(
-                Api::start(ApiConfig::from_settings(&settings)).await.map_err(faults::of_api)?,
-            ),
-            Role::Worker | Role::Broker => None,
-        };
-        let worker = match role {
-            Role::All | Role::Worker => {
-                let builder =
-                    Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
-                Some(
-                    builder
-                        .serve_health(settings.worker.bind)
-                        .await
-                        .map_err(faults::of_worker)?
-                        .start()?,
-                )
-            }
-            Role::Api | Role::Broker => None,
-        };
+        let api = if role.runs_api() { Some(start_api(&settings).await?) } else { None };
+        let worker = if role.runs_worker() { Some(start_worker(&settings).await?) } else { None };
         Ok(Self { broker, api, worker, certificate, work_server: settings.link.url })
     }
 
-    /// Waits until there is nothing left to run for: the broker has failed (with its error), or a
-    /// worker that runs alone was told to end. A worker beside an API ends by itself; the API goes
-    /// on.
+    /// Waits until the process has nothing left to do: the broker has failed (with its error), or a
+    /// worker that runs alone was told to end. A worker beside an API ends alone; the API goes on.
     pub(crate) async fn ended_by_itself(&mut self, timeout: Duration) -> Option<BrokerError> {
         loop {
             let broker = async {
@@ -98,7 +79,7 @@ impl Running {
         }
     }
 
-    /// Ends everything: API and worker first, within `timeout`, then the broker that they use.
+    /// Stops everything: API and worker first, within `timeout`, then the broker that they use.
     pub(crate) async fn stop(self, timeout: Duration) -> Result<(), BrokerError> {
         let api = async {
             if let Some(api) = self.api {
@@ -121,6 +102,16 @@ impl Running {
     }
 }
 
+async fn start_api(settings: &Settings) -> anyhow::Result<Api> {
+    Api::start(ApiConfig::from_settings(settings)).await.map_err(faults::of_api)
+}
+
+async fn start_worker(settings: &Settings) -> anyhow::Result<RunningWorker> {
+    let builder = Worker::builder(WorkerConfig::from_settings(settings)).register_job_types();
+    let builder = builder.serve_health(settings.worker.bind).await.map_err(faults::of_worker)?;
+    Ok(builder.start()?)
+}
+
 async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
     let broker = &settings.broker;
     let data_dir = broker
@@ -133,7 +124,7 @@ async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
     Broker::start(config).await.map_err(faults::of_broker)
 }
 
-/// An address that listens everywhere is reached over loopback.
+/// The address to connect to: a broker that listens on every address is reached over loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,

@@ -1,5 +1,5 @@
-//! The first screen: where everything is, and a line to try. To standard output; logs go to
-//! standard error.
+//! The first screen: the address of each part, and a command to try. The screen goes to standard
+//! output; logs go to standard error.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use crate::parts::Running;
 
 pub(crate) fn show(running: &Running, settings: &Settings) {
     let text = describe(running, settings).unwrap_or_default();
-    // Nobody has to read it: a closed pipe is no reason to end.
+    // Nobody has to read the screen: a closed pipe is no reason to end.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 

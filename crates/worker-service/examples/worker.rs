@@ -56,6 +56,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ = termination.signal() => {}
         () = worker.told_to_terminate() => {}
     }
-    worker.stop(settings.shutdown_timeout).await;
+    worker.stop(settings.process.shutdown_timeout).await;
     Ok(())
 }

@@ -135,7 +135,7 @@ impl WorkerBuilder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> std::io::Result<RunningWorker> {
-        let registry = Registry::new(self.handlers, &self.limits, self.config.job_timeout);
+        let registry = Registry::new(self.handlers, &self.limits, self.config.worker.job_timeout);
         RunningWorker::start(self.config, registry, self.health)
     }
 }

@@ -28,7 +28,7 @@ mod running_worker;
 mod slot;
 
 pub use builder::{Worker, WorkerBuilder};
-pub use config::{WorkerConfig, link_config};
+pub use config::WorkerConfig;
 pub use context::JobContext;
 pub use faktory_wire::Job;
 pub use handler::{Handler, HandlerFuture};

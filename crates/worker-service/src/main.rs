@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use service_runtime::documents::variables_help;
 use service_runtime::{Role, Termination};
 use worker_service::{Worker, WorkerConfig};
 
 /// A worker of Work Factory: runs jobs that it fetches from the work server at FAKTORY_URL.
 #[derive(Parser)]
-#[command(version, after_help = "Configured by environment variables; the README lists them all.")]
+#[command(
+    version,
+    after_help = "Configured by environment variables: --help lists them.",
+    after_long_help = variables_help(Role::Worker)
+)]
 struct Arguments {
     /// Read variables from this file; those set in the environment win
     #[arg(long, value_name = "PATH")]
     env_file: Option<PathBuf>,
-    /// Ask the one that runs with the same environment whether it lives, and end with 0 where it
-    /// does
+    /// Ask the process with the same environment whether it lives; exit code 0: it does
     #[arg(long)]
     healthcheck: bool,
 }
@@ -40,17 +44,22 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         let mut termination = Termination::listen()?;
-        let worker = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
+        let builder = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
+        let listening = builder.serve_health(settings.worker.bind).await;
         let mut worker =
-            worker.serve_health(settings.worker.bind).await.context("WORKER_BIND_ADDR says where the worker answers /health")?.start()?;
+            listening.context("WORKER_BIND_ADDR says where the worker answers /health")?.start()?;
         tokio::select! {
-            signal = termination.signal() => tracing::info!(signal, "ending; a second signal ends at once"),
-            () = worker.told_to_terminate() => tracing::info!("the work server told this worker to end"),
+            signal = termination.signal() => {
+                tracing::info!(signal, "ending; a second signal ends at once");
+            }
+            () = worker.told_to_terminate() => {
+                tracing::info!("the work server told this worker to end");
+            }
         }
-        termination.unless_again(worker.stop(settings.shutdown_timeout)).await?;
+        termination.unless_again(worker.stop(settings.process.shutdown_timeout)).await?;
         anyhow::Ok(())
     });
-    // A blocking handler that never ends must not keep the process.
+    // A blocking handler that never ends must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,

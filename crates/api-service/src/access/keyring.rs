@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::{HeaderMap, header};
-use service_runtime::{Keys, Scope, Watched};
+use service_runtime::{ApiSettings, Keys, Scope, Watched};
 
-use super::AccessConfig;
 use crate::problem::{Code, Problem};
 
 /// The current keys; without any, every request passes.
@@ -23,7 +22,7 @@ struct WatchedKeys {
 }
 
 impl Keyring {
-    pub(crate) fn new(config: &AccessConfig) -> Self {
+    pub(crate) fn new(config: &ApiSettings) -> Self {
         let watched = config.keys.as_ref().map(|(file, keys)| WatchedKeys {
             file: file.clone(),
             current: RwLock::new(Arc::new(keys.clone())),

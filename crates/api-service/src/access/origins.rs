@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use service_runtime::ApiSettings;
 
-use super::AccessConfig;
 use crate::problem::{Code, Problem};
 
 /// The accepted origins.
@@ -23,14 +23,14 @@ pub(crate) enum Origins {
 
 impl Origins {
     /// The origins for an API that listens on this address.
-    pub(crate) fn new(config: &AccessConfig, address: SocketAddr) -> Self {
+    pub(crate) fn new(config: &ApiSettings, address: SocketAddr) -> Self {
         if config.keys.is_some() {
             return Self::Any;
         }
         // An address that other machines reach has names that only the configuration knows.
-        let checks_hosts = address.ip().is_loopback() || !config.hosts.is_empty();
+        let checks_hosts = address.ip().is_loopback() || !config.allowed_hosts.is_empty();
         let hosts = checks_hosts
-            .then(|| config.hosts.iter().map(|host| host.to_ascii_lowercase()).collect());
+            .then(|| config.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect());
         Self::Own { hosts }
     }
 
@@ -97,7 +97,8 @@ mod tests {
     /// The origins of an API without keys.
     fn without_keys(address: &str, hosts: &[&str]) -> Origins {
         let hosts = hosts.iter().map(|host| (*host).into()).collect();
-        Origins::new(&AccessConfig { keys: None, hosts }, address.parse().unwrap())
+        let api = ApiSettings { allowed_hosts: hosts, ..ApiSettings::default() };
+        Origins::new(&api, address.parse().unwrap())
     }
 
     #[test]

@@ -20,10 +20,10 @@ pub(crate) async fn batch(
     let text = state.read_json(request, deadline).await?;
     let jobs = {
         let mut json = serde_json::Deserializer::from_str(text.as_str());
-        let body = BatchBody::read(&mut json, state.config.max_batch_jobs)
+        let body = BatchBody::read(&mut json, state.config.api.max_batch_jobs)
             .and_then(|body| json.end().map(|()| body));
         let body = body.map_err(|error| body::malformed(&error))?;
-        let elements = elements(body, state.config.max_batch_jobs)?;
+        let elements = elements(body, state.config.api.max_batch_jobs)?;
         job_types::validate_batch(&elements, "/jobs", Timestamp::now())
             .map_err(Problem::of_faults)?
     };

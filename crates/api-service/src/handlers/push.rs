@@ -11,7 +11,7 @@ use crate::unheard::Unheard;
 pub(super) fn encode(state: &State, jobs: Vec<NewJob>) -> Vec<EncodedJob> {
     let mut saved = Saving::default();
     let encode = |mut job: NewJob| {
-        if let Some(saving) = job.compress_args(state.config.compress_from) {
+        if let Some(saving) = job.compress_args(state.config.api.compress_from) {
             saved.before += saving.before;
             saved.after += saving.after;
         }

@@ -30,7 +30,8 @@ pub(super) async fn serve(listener: TcpListener, state: SharedState) {
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(state.lifecycle.shutdown_begins());
     let service = routes::api(&state);
-    let tls = state.config.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config(&[b"http/1.1"])));
+    let tls =
+        state.config.api.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config(&[b"http/1.1"])));
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
@@ -38,7 +39,7 @@ pub(super) async fn serve(listener: TcpListener, state: SharedState) {
             accepted = accept(&listener, &permits) => accepted,
         };
         let Some((stream, client, permit)) = accepted else { continue };
-        if let Err(error) = configure(&stream, state.config.request_timeout) {
+        if let Err(error) = configure(&stream, state.config.api.request_timeout) {
             tracing::debug!(%error, "failed to set the options of a client's socket");
             continue;
         }

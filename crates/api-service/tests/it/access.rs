@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use api_service::{AccessConfig, ApiConfig};
+use api_service::ApiConfig;
 use hyper::Method;
 use service_runtime::{Key, Keys, Scope};
 use testkit::{TestApi, WorkServer, eventually, http};
@@ -23,8 +23,8 @@ fn add_key(file: &Path, name: &str, scopes: &[Scope]) -> String {
 /// An API that reads its keys from this file.
 async fn with_keys(server: &WorkServer, file: &Path) -> TestApi {
     let keys = Keys::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let access = AccessConfig { keys: Some((file.to_owned(), keys)), ..AccessConfig::default() };
-    let api = TestApi::start_with(ApiConfig { access, ..ApiConfig::new(server.link()) }).await;
+    let config = ApiConfig::new(server.link()).with(|api| api.keys = Some((file.to_owned(), keys)));
+    let api = TestApi::start_with(config).await;
     api.ready().await;
     api
 }

@@ -51,7 +51,7 @@ fn check(answer: &Answer, what: &str, status: u16, code: &str, pointer: &str, de
 async fn bad_input_is_answered_with_its_fault_the_place_of_it_and_what_is_accepted() {
     let server = WorkServer::broker().await;
     let mut config = api_service::ApiConfig::new(server.link());
-    config.max_batch_jobs = 5;
+    config.api.max_batch_jobs = 5;
     let api = TestApi::start_with(config).await;
     api.ready().await;
     let rows = [bodies::ROWS, jobs::ROWS, options::ROWS, batches::ROWS].concat();

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use api_service::{AccessConfig, ApiConfig};
+use api_service::ApiConfig;
 use serde_json::Value;
 use service_runtime::{Key, Keys, Scope, ServerTls};
 use testkit::{Authority, TestApi, WorkServer};
@@ -67,7 +67,7 @@ fn refusals_without_keys() -> Vec<Refusal> {
 
 async fn api_without_keys(server: &WorkServer) -> TestApi {
     let mut config = ApiConfig::new(server.link());
-    config.max_body_bytes = 1000;
+    config.api.max_body_bytes = 1000;
     TestApi::start_with(config).await
 }
 
@@ -76,9 +76,9 @@ async fn api_without_keys(server: &WorkServer) -> TestApi {
 async fn api_with_keys(server: &WorkServer) -> (TestApi, Vec<Refusal>) {
     let (reader, key) = Key::new("reader", [Scope::Read]).unwrap();
     let keys = Keys::parse(&key.line()).unwrap();
-    let access =
-        AccessConfig { keys: Some((PathBuf::from("nowhere"), keys)), ..AccessConfig::default() };
-    let api = TestApi::start_with(ApiConfig { access, ..ApiConfig::new(server.link()) }).await;
+    let config =
+        ApiConfig::new(server.link()).with(|api| api.keys = Some((PathBuf::from("nowhere"), keys)));
+    let api = TestApi::start_with(config).await;
     let reader = format!("authorization: Bearer {}", reader.reveal());
     let wrong = "authorization: Bearer wf_wrong";
     let mut refusals = Vec::new();
@@ -252,7 +252,8 @@ async fn a_plain_request_to_a_port_with_tls_is_drained_and_the_connection_closed
     let authority = Authority::new();
     let (certificate, key) = authority.certify("api", &["127.0.0.1"]);
     let tls = Some(ServerTls::load(&certificate, &key).unwrap());
-    let api = TestApi::start_with(ApiConfig { tls, ..ApiConfig::new(server.link()) }).await;
+    let config = ApiConfig::new(server.link()).with(|api| api.tls = tls);
+    let api = TestApi::start_with(config).await;
     let refusal = refusal("POST /jobs", &[JSON], 400, "tls_needed");
     let body = "a".repeat(4 << 20);
     let mut connection = Connection::open(api.address()).await;

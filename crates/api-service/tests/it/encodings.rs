@@ -38,7 +38,7 @@ fn code(answer: &(u16, Value)) -> (u16, &str) {
 async fn compressed_bodies_are_accepted_up_to_a_decoded_size() {
     let server = WorkServer::broker().await;
     let mut config = ApiConfig::new(server.link());
-    config.max_body_bytes = 100_000;
+    config.api.max_body_bytes = 100_000;
     let api = TestApi::start_with(config).await;
     api.ready().await;
     let batch =

@@ -28,7 +28,7 @@ fn body_of(bytes: usize) -> String {
 
 #[tokio::test]
 async fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
-    let (api, server) = api(|config| config.max_body_bytes = 100_000).await;
+    let (api, server) = api(|config| config.api.max_body_bytes = 100_000).await;
     assert_eq!(http::post(api.address(), "/jobs", body_of(100_000)).await.unwrap().status, 202);
     let answer = http::post(api.address(), "/jobs", body_of(100_001)).await.unwrap();
     assert_eq!((answer.status.as_u16(), code(&answer)), (413, "body_too_large"));
@@ -52,7 +52,7 @@ async fn raw(address: std::net::SocketAddr, parts: &[&str]) -> String {
 
 #[tokio::test]
 async fn a_chunked_body_over_the_limit_is_cut_off_too() {
-    let (api, _server) = api(|config| config.max_body_bytes = 1000).await;
+    let (api, _server) = api(|config| config.api.max_body_bytes = 1000).await;
     let head = "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
                 application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = format!("400\r\n{}\r\n", "a".repeat(1024));
@@ -62,7 +62,7 @@ async fn a_chunked_body_over_the_limit_is_cut_off_too() {
 
 #[tokio::test]
 async fn a_client_that_waits_for_leave_to_send_is_not_invited_to_send_too_much() {
-    let (api, _server) = api(|config| config.max_body_bytes = 1000).await;
+    let (api, _server) = api(|config| config.api.max_body_bytes = 1000).await;
     let head = "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
                 application/json\r\nexpect: 100-continue\r\ncontent-length: 2000\r\n\r\n";
     let answer = raw(api.address(), &[head]).await;
@@ -91,7 +91,7 @@ async fn a_body_that_pauses_too_long_is_refused() {
 
 #[tokio::test]
 async fn a_batch_of_the_limit_passes_and_one_job_more_does_not() {
-    let (api, _server) = api(|config| config.max_batch_jobs = 3).await;
+    let (api, _server) = api(|config| config.api.max_batch_jobs = 3).await;
     let batch = |count: usize| {
         format!(r#"{{"jobs":[{}]}}"#, vec![r#"{"operation":"add","a":1,"b":2}"#; count].join(","))
     };
@@ -102,7 +102,7 @@ async fn a_batch_of_the_limit_passes_and_one_job_more_does_not() {
 
 #[tokio::test]
 async fn distinct_queues_are_bounded_and_known_queues_are_still_accepted() {
-    let (api, _server) = api(|config| config.max_queues = 2).await;
+    let (api, _server) = api(|config| config.api.max_queues = 2).await;
     let job = |queue: &str| format!(r#"{{"a":1,"b":2,"queue":"{queue}"}}"#);
     for queue in ["one", "two", "one"] {
         assert_eq!(http::post(api.address(), "/jobs/add", job(queue)).await.unwrap().status, 202);

@@ -28,7 +28,7 @@ async fn api_with(reply: &'static str) -> (TestApi, Quirky) {
     .await;
     let mut config = ApiConfig::new(server.link());
     // Short only where nothing but the deadline ends the request.
-    config.request_timeout = Duration::from_secs(if reply.is_empty() { 1 } else { 20 });
+    config.api.request_timeout = Duration::from_secs(if reply.is_empty() { 1 } else { 20 });
     let api = TestApi::start_with(config).await;
     api.ready().await;
     (api, server)
@@ -113,7 +113,7 @@ async fn a_request_ends_by_its_deadline_whatever_the_work_server_does() {
     let server = Quirky::start(|_, mut session| async move { session.silence().await }).await;
     let mut config =
         ApiConfig::new(LinkConfig { connect_timeout: Duration::from_secs(60), ..server.link() });
-    config.request_timeout = Duration::from_millis(300);
+    config.api.request_timeout = Duration::from_millis(300);
     let api = TestApi::start_with(config).await;
     let answer =
         tokio::time::timeout(Duration::from_secs(20), post(api.address(), "/jobs/add", JOB))

@@ -78,7 +78,7 @@ async fn every_line_has_its_own_result_and_a_bad_line_harms_no_other() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let mut config = ApiConfig::new(server.link());
-        config.max_body_bytes = 1000;
+        config.api.max_body_bytes = 1000;
         let api = TestApi::start_with(config).await;
         api.ready().await;
         let long = format!("{{\"jobtype\":\"x\",\"args\":[\"{}\"]}}", "a".repeat(1000));

@@ -103,15 +103,9 @@ async fn a_configured_key_is_sent_and_a_missing_or_wrong_key_is_told() {
     let server = WorkServer::broker().await;
     let (secret, key) = service_runtime::Key::new("ci", [service_runtime::Scope::Post]).unwrap();
     let keys = service_runtime::Keys::parse(&key.line()).unwrap();
-    let access = api_service::AccessConfig {
-        keys: Some(("nowhere".into(), keys)),
-        ..api_service::AccessConfig::default()
-    };
-    let api = TestApi::start_with(api_service::ApiConfig {
-        access,
-        ..api_service::ApiConfig::new(server.link())
-    })
-    .await;
+    let config = api_service::ApiConfig::new(server.link())
+        .with(|api| api.keys = Some(("nowhere".into(), keys)));
+    let api = TestApi::start_with(config).await;
     api.ready().await;
     let builder = Client::builder(&format!("http://{}", api.address()));
     let client = builder.clone().key(secret.reveal()).build().unwrap();
@@ -133,11 +127,8 @@ async fn an_api_with_tls_is_reached_where_a_trusted_authority_has_certified_it()
     let (authority, stranger) = (testkit::Authority::new(), testkit::Authority::new());
     let (certificate, key) = authority.certify("api", &["127.0.0.1"]);
     let tls = Some(service_runtime::ServerTls::load(&certificate, &key).unwrap());
-    let api = TestApi::start_with(api_service::ApiConfig {
-        tls,
-        ..api_service::ApiConfig::new(server.link())
-    })
-    .await;
+    let config = api_service::ApiConfig::new(server.link()).with(|api| api.tls = tls);
+    let api = TestApi::start_with(config).await;
     let builder = Client::builder(&format!("https://{}", api.address())).attempts(20);
     let client =
         builder.clone().authorities(std::fs::read(authority.file()).unwrap()).build().unwrap();

@@ -1,4 +1,7 @@
+//! The configuration as a whole: every fault at once, roles, secrets, defaults.
+
 use super::*;
+use crate::queue_order::QueueOrder;
 
 fn load(pairs: &[(&str, &str)], role: Role) -> Result<Loaded, ConfigError> {
     let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
@@ -14,13 +17,44 @@ fn every_default_is_valid() {
     assert_eq!(loaded.settings.worker.bind, None);
     assert!(!loaded.settings.link.url_is_set);
     assert_eq!(loaded.warnings, [] as [String; 0]);
+    // What a component is made with in code is what it is configured with where nothing is set.
+    let (settings, defaults) = (loaded.settings, Settings::default());
+    assert_eq!(settings.link.in_effect(), defaults.link.in_effect());
+    assert_eq!(settings.api.in_effect(), defaults.api.in_effect());
+    assert_eq!(settings.worker.in_effect(), defaults.worker.in_effect());
+    assert_eq!(settings.process.in_effect(), defaults.process.in_effect());
+}
+
+#[test]
+fn every_variable_is_declared_once_with_a_meaning_and_is_shown_in_the_log() {
+    let names: Vec<_> = variables().map(|variable| variable.name).collect();
+    for (index, variable) in variables().enumerate() {
+        assert!(!names[..index].contains(&variable.name), "{}", variable.name);
+        assert!(variable.meaning.ends_with('.'), "{}: {}", variable.name, variable.meaning);
+    }
+    let settings = load(&[("FAKTORY_MAX_CONNECTIONS", "15")], Role::All).unwrap().settings;
+    let described = settings.describe(Role::All);
+    for name in names {
+        assert!(described.contains(&format!("{name}=")), "{name}: {described}");
+    }
+    for part in [
+        "FAKTORY_URL=the embedded broker ",
+        "FAKTORY_MAX_CONNECTIONS=15 ",
+        "API_KEYS_FILE=none ",
+        "API_REQUEST_TIMEOUT=60s ",
+        "WORKER_QUEUES=default ",
+        "LOG_FORMAT=text",
+    ] {
+        assert!(described.contains(part), "{part}: {described}");
+    }
+    assert!(!settings.describe(Role::Broker).contains("WORKER_QUEUES"));
 }
 
 #[test]
 fn every_variable_is_read() {
     // A text that no variable but a free one accepts: each must be complained of.
     let free = ["FAKTORY_PROVIDER", "BROKER_DATA_DIR", "BROKER_PASSWORD"];
-    for variable in VARIABLES.iter().filter(|variable| !free.contains(&variable.name)) {
+    for variable in variables().filter(|variable| !free.contains(&variable.name)) {
         let error = load(&[(variable.name, "//?!=")], Role::All).unwrap_err();
         // One of a pair is complained of under the other's name.
         let problem = &error.problems[0];
@@ -44,7 +78,7 @@ fn a_log_filter_without_a_level_is_a_typo() {
 }
 
 #[test]
-fn a_misspelt_variable_is_told_beside_the_faults() {
+fn a_warning_of_a_misspelt_variable_stands_beside_the_faults() {
     let error = load(&[("WORKER_CONCURENCY", "3"), ("WORKER_CONCURRENCY", "zero")], Role::Worker)
         .unwrap_err();
     assert!(error.to_string().contains("did you mean WORKER_CONCURRENCY?"), "{error}");
@@ -78,14 +112,14 @@ fn an_empty_value_is_none_and_case_matters() {
 }
 
 #[test]
-fn a_worker_refuses_a_read_timeout_that_an_empty_fetch_exceeds() {
+fn a_worker_refuses_a_read_timeout_that_is_shorter_than_an_empty_fetch() {
     assert!(load(&[("FAKTORY_READ_TIMEOUT", "2s")], Role::Worker).is_err());
     assert!(load(&[("FAKTORY_READ_TIMEOUT", "2s")], Role::Api).is_ok());
     assert!(load(&[("FAKTORY_READ_TIMEOUT", "3s")], Role::All).is_ok());
 }
 
 #[test]
-fn a_misspelt_variable_is_told() {
+fn a_misspelt_variable_is_warned_about_with_the_name_that_is_meant() {
     let loaded = load(
         &[("FAKTORY_MAX_CONECTIONS", "5"), ("FAKTORY_PORT", "tcp://10.0.0.1"), ("OTHER", "x")],
         Role::Api,
@@ -132,7 +166,7 @@ fn files_are_read_only_where_they_are_needed() {
 }
 
 #[test]
-fn nobody_else_is_let_in_without_keys_unless_that_is_asked_for() {
+fn an_address_for_other_machines_needs_keys_or_a_password_unless_declined() {
     for role in [Role::All, Role::Api] {
         let error = load(&[("BIND_ADDR", "0.0.0.0:3000")], role).unwrap_err();
         let detail = &error.problems[0].detail;
@@ -191,7 +225,7 @@ fn the_provider_names_the_variable_with_the_url() {
 
 #[cfg(unix)]
 #[test]
-fn a_value_that_is_no_utf8_is_a_fault_and_no_panic() {
+fn a_value_that_is_not_utf8_is_a_fault_and_no_panic() {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;
     let pairs = [

@@ -1,16 +1,17 @@
-//! How the tests start the binary: on free ports, with a data folder of its own.
+//! The binary as the tests start it: on free ports, with a data folder for each test. And what the
+//! binary says and how it ends: faults, signals, help, secrets.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use testkit::TestProcess;
 
-/// The default run on free ports.
+/// Starts the default run on free ports.
 pub(crate) fn start(data_dir: &Path, more: &[(&str, &str)]) -> TestProcess {
     command(&[], data_dir, more)
 }
 
-/// Any command on free ports, unless `more` says otherwise.
+/// Starts any command on free ports, unless `more` says otherwise.
 pub(crate) fn command(arguments: &[&str], data_dir: &Path, more: &[(&str, &str)]) -> TestProcess {
     let mut variables = vec![
         ("BROKER_DATA_DIR", data_dir.to_str().unwrap()),
@@ -21,13 +22,13 @@ pub(crate) fn command(arguments: &[&str], data_dir: &Path, more: &[(&str, &str)]
     TestProcess::start(env!("CARGO_BIN_EXE_work-factory"), arguments, &variables)
 }
 
-/// An address that nobody listens on just now.
+/// An address on which no process listens at present.
 pub(crate) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named_with_the_variable_that_moves_it() {
+async fn a_port_in_use_is_named_with_the_variable_that_chooses_another() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -46,7 +47,7 @@ async fn a_taken_port_is_named_with_the_variable_that_moves_it() {
 }
 
 #[tokio::test]
-async fn a_faulty_configuration_is_told_whole_and_ends_with_64() {
+async fn every_fault_of_a_configuration_is_told_at_once_with_exit_code_64() {
     let folder = tempfile::tempdir().unwrap();
     let faults = [
         ("WORKER_CONCURRENCY", "lots"),
@@ -63,7 +64,7 @@ async fn a_faulty_configuration_is_told_whole_and_ends_with_64() {
 }
 
 #[tokio::test]
-async fn a_data_folder_in_use_is_told_with_the_variable_that_names_another() {
+async fn a_data_folder_in_use_is_named_with_the_variable_that_chooses_another() {
     let folder = tempfile::tempdir().unwrap();
     let first = start(folder.path(), &[]);
     first.line_with("Ctrl-C").await;
@@ -73,7 +74,7 @@ async fn a_data_folder_in_use_is_told_with_the_variable_that_names_another() {
 }
 
 #[tokio::test]
-async fn either_signal_ends_it_in_order() {
+async fn sigterm_and_sigint_end_the_process_in_order() {
     for signal in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();
         let mut process = start(folder.path(), &[]);
@@ -85,12 +86,23 @@ async fn either_signal_ends_it_in_order() {
 }
 
 #[tokio::test]
-async fn help_names_the_commands_and_a_line_to_try() {
+async fn help_names_the_commands_the_variables_and_a_command_to_try() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = command(&["--help"], folder.path(), &[]);
     assert_eq!(process.exit_code().await, Some(0));
     for command in ["curl -H", "/jobs/add", "up", "broker", "api", "worker", "--env-file"] {
         assert!(process.output().contains(command), "{command}");
+    }
+    for variable in service_runtime::variables() {
+        assert!(process.output().contains(variable.name), "{}", variable.name);
+    }
+    // A part names the variables that count for that part alone.
+    let mut process = command(&["worker", "--help"], folder.path(), &[]);
+    assert_eq!(process.exit_code().await, Some(0));
+    for (variable, is_named) in
+        [("FAKTORY_URL", true), ("WORKER_QUEUES", true), ("LOG_FORMAT", true), ("API_KEYS", false)]
+    {
+        assert_eq!(process.output().contains(variable), is_named, "{variable}");
     }
 }
 

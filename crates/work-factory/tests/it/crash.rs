@@ -1,5 +1,5 @@
-//! The broker killed under load, 20 times: what was answered 202 is run or still there; 503 was
-//! certainly not stored; 504 may be either.
+//! The broker killed under load, 20 times. A job that was answered with 202 is run or still stored;
+//! a job that was answered with 503 was certainly not stored; with 504 the job may be either.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -42,7 +42,7 @@ impl Account {
     }
 }
 
-/// Posts single jobs and small batches in turn until it is over.
+/// Posts single jobs and small batches in turn until the test is over.
 async fn post(address: SocketAddr, client: usize, account: Arc<Account>) {
     let mut http = Client::connect(address).await.unwrap();
     for round in 0_usize.. {
@@ -85,7 +85,7 @@ async fn post(address: SocketAddr, client: usize, account: Arc<Account>) {
             let answer = http.post("/jobs", body).await.unwrap();
             account.note(answer.status.as_u16(), id(0));
             if answer.status == 503 {
-                // As the answer asks: not at once again.
+                // The answer asks to wait before the next try.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -106,7 +106,7 @@ async fn nothing_accepted_is_lost_when_the_broker_is_killed_twenty_times() {
     let api = TestApi::start(link.clone()).await;
     let account = Arc::new(Account::default());
     let counter = Arc::clone(&account);
-    let worker = Worker::builder(WorkerConfig { concurrency: 8, ..WorkerConfig::new(link) })
+    let worker = Worker::builder(WorkerConfig::new(link).with(|worker| worker.concurrency = 8))
         .register_fn("count", move |job: Job| {
             *counter.runs.lock().unwrap().entry(job.jid).or_default() += 1;
             async {}
@@ -138,8 +138,8 @@ async fn nothing_accepted_is_lost_when_the_broker_is_killed_twenty_times() {
     account.over.store(true, Ordering::SeqCst);
     while clients.join_next().await.is_some() {}
 
-    // What can be run is run; what a kill left reserved stays in the working set until its
-    // reservation ends.
+    // Every job that can be run is run. A job that a kill left reserved stays in the working set
+    // until its reservation ends.
     let info = eventually("the queue is empty", Duration::from_secs(60), || async move {
         let info = WireClient::connect(address).await.info().await.faktory;
         (info.total_enqueued == 0).then_some(info)
@@ -150,7 +150,7 @@ async fn nothing_accepted_is_lost_when_the_broker_is_killed_twenty_times() {
     let runs = account.runs.lock().unwrap().clone();
     let stored = account.stored.lock().unwrap().clone();
     let not_run: Vec<&String> = stored.iter().filter(|id| !runs.contains_key(*id)).collect();
-    // Each of those is reserved: a FAIL finds it, and would not find a job that is gone.
+    // Each job that was not run is reserved: a FAIL finds such a job, and no job that is gone.
     let mut client = WireClient::connect(address).await;
     for id in &not_run {
         assert_eq!(

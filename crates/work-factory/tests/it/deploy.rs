@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use service_runtime::{Environment, Key, Role, Scope, Settings, VARIABLES};
+use service_runtime::{Environment, Key, Role, Scope, Settings, variables};
 
 const COMPOSE: &str = include_str!("../../../../docker-compose.yml");
 const COMPOSE_WORKER: &str = include_str!("../../../../docker-compose.worker.yml");
@@ -57,7 +57,7 @@ fn root() -> PathBuf {
 }
 
 fn is_ours(name: &str) -> bool {
-    VARIABLES.iter().any(|variable| variable.name == name)
+    variables().any(|variable| variable.name == name)
 }
 
 /// `NAME: value` of a line, where the name is written as variables are.
@@ -126,7 +126,7 @@ fn every_variable_in_the_compose_files_is_known_and_every_variable_is_there() {
             assert!(is_ours(name) || OF_COMPOSE.contains(&name), "{name}");
         }
     }
-    for variable in VARIABLES.iter().filter(|variable| !NOT_IN_COMPOSE.contains(&variable.name)) {
+    for variable in variables().filter(|variable| !NOT_IN_COMPOSE.contains(&variable.name)) {
         assert!(
             COMPOSE.contains(&format!("{}: ", variable.name)),
             "docker-compose.yml does not hand {} on",
@@ -139,7 +139,7 @@ fn every_variable_in_the_compose_files_is_known_and_every_variable_is_there() {
                 && !name.contains("BREAKER")
                 && !NOT_IN_COMPOSE.contains(&name))
     };
-    for variable in VARIABLES.iter().filter(|variable| of_worker(variable.name)) {
+    for variable in variables().filter(|variable| of_worker(variable.name)) {
         assert!(
             COMPOSE_WORKER.contains(&format!("{}: ", variable.name)),
             "docker-compose.worker.yml does not hand {} on",
@@ -210,7 +210,7 @@ fn under_each_profile_each_container_has_a_configuration_that_its_binary_takes()
             }
             // What ends a container waits longer than what runs in it.
             assert!(
-                settings.shutdown_timeout.as_secs() < 75
+                settings.process.shutdown_timeout.as_secs() < 75
                     && COMPOSE.contains("stop_grace_period: 75s"),
                 "{what}"
             );

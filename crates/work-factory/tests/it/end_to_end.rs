@@ -1,5 +1,5 @@
-//! A job travels over HTTP, through a work server, to a worker: all in one process, and each part
-//! alone.
+//! Jobs travel over HTTP, through a work server, to a worker: with all parts in one process, and
+//! with each part alone.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::binary;
 
-/// How often each id stands in the log as done.
+/// For each job id, how often the log says that the job is done.
 fn runs(process: &TestProcess) -> HashMap<String, u32> {
     let mut runs = HashMap::new();
     for line in process
@@ -29,7 +29,8 @@ fn id(answer: &http::Answer) -> String {
     answer.body.get("job_id").and_then(Value::as_str).unwrap().to_owned()
 }
 
-/// Ten batches of a hundred and a thousand single posts by 20 clients; every id that was returned.
+/// Posts ten batches of a hundred jobs and a thousand single jobs by 20 clients; returns every job
+/// id.
 async fn post_two_thousand(address: std::net::SocketAddr) -> Vec<String> {
     let mut ids = Vec::new();
     let mut client = Client::connect(address).await.unwrap();

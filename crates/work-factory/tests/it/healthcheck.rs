@@ -1,4 +1,4 @@
-//! `--healthcheck`, which containers ask: content while the process lives, and not afterwards.
+//! `--healthcheck`, which containers run: it succeeds while the process lives, and not afterwards.
 
 use testkit::{Authority, TestProcess};
 
@@ -28,7 +28,7 @@ async fn each_part_is_healthy_while_it_lives() {
         ("api", "BIND_ADDR", "the API listens"),
         ("worker", "WORKER_BIND_ADDR", "the worker answers"),
     ] {
-        // Taken just before it is used: others look for ports too.
+        // The port is chosen just before it is used, because other tests choose ports too.
         let address = free_address().to_string();
         if part == "broker" {
             url = format!("tcp+tls://{address}");
@@ -50,7 +50,7 @@ async fn each_part_is_healthy_while_it_lives() {
             "{part}: {}",
             process.output()
         );
-        // What is wrong in a file by now is no reason to end it.
+        // A fault that a file has got meanwhile is no reason to end the process.
         variables.push(("API_KEYS_FILE", "/nowhere"));
         assert!(
             is_healthy(&[part], folder.path(), &variables).await,

@@ -1,4 +1,4 @@
-//! `work-factory key new`, and an API that asks for keys.
+//! `work-factory key new`, and an API that requires keys.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn secret_in(output: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_new_key_opens_the_api_and_is_in_no_output() {
+async fn a_new_key_lets_its_holder_in_and_is_in_no_output() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys");
     let file = file.to_str().unwrap();
@@ -51,7 +51,7 @@ async fn a_new_key_opens_the_api_and_is_in_no_output() {
             .await
             .ok()
     };
-    eventually("the key opens", Duration::from_secs(20), || async {
+    eventually("the key is accepted", Duration::from_secs(20), || async {
         post(format!("Bearer {key}")).await.filter(|answer| answer.status == 202)
     })
     .await;
@@ -64,7 +64,7 @@ async fn a_new_key_opens_the_api_and_is_in_no_output() {
 }
 
 #[tokio::test]
-async fn without_a_file_the_line_is_shown_and_mistakes_are_told() {
+async fn without_a_file_the_line_is_shown_and_each_mistake_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (code, output) = new_key(folder.path(), &["ci", "--scope", "post"]).await;
     assert!(
@@ -86,7 +86,7 @@ async fn without_a_file_the_line_is_shown_and_mistakes_are_told() {
 }
 
 #[tokio::test]
-async fn an_api_for_others_without_keys_is_refused_with_both_ways_out() {
+async fn an_api_without_keys_for_other_machines_does_not_start_and_says_the_two_remedies() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = start(folder.path(), &[("BIND_ADDR", "0.0.0.0:0")]);
     assert_eq!(process.exit_code().await, Some(64));

@@ -1,4 +1,4 @@
-//! The whole product as a person meets it: the binaries as processes, the README's commands,
+//! The whole product as people use it: the binaries as processes, the commands of the documents,
 //! crashes under load.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 

@@ -1,8 +1,10 @@
-//! The profiles at the top level: the values that the contract gives them, and nothing that the
-//! program does not know.
+//! The profiles at the top level of the repository: the values that were chosen for them, and only
+//! variables that the program knows.
 
-use service_runtime::{Environment, Role, Settings};
+use service_runtime::{Environment, Role, Settings, variables};
 
+/// Each profile's name, its connections and concurrency, its timeouts in seconds (connection, read)
+/// and its poll interval in milliseconds.
 const PROFILES: [(&str, usize, u64, u64, u64); 4] = [
     ("local", 50, 5, 10, 100),
     ("lan", 30, 10, 30, 200),
@@ -11,16 +13,21 @@ const PROFILES: [(&str, usize, u64, u64, u64); 4] = [
 ];
 
 #[test]
-fn every_profile_has_the_values_of_the_contract() {
+fn every_profile_has_the_values_that_were_chosen_for_its_network() {
     for (name, count, connection, read, poll) in PROFILES {
         let path = format!("{}/../../.env.{name}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap();
-        let pairs = text
+        let pairs: Vec<_> = text
             .lines()
             .filter(|line| !line.starts_with('#'))
-            .filter_map(|line| line.split_once('='));
-        let environment =
-            Environment::from_pairs(pairs.map(|(name, value)| (name.into(), value.into())));
+            .filter_map(|line| line.split_once('='))
+            .collect();
+        for (variable, _) in &pairs {
+            assert!(variables().any(|known| known.name == *variable), "{name}: {variable}");
+        }
+        let environment = Environment::from_pairs(
+            pairs.into_iter().map(|(name, value)| (name.into(), value.into())),
+        );
         let loaded = Settings::load(&environment, Role::All).unwrap();
         assert_eq!(loaded.warnings, [] as [String; 0], "{name}");
         let settings = loaded.settings;
@@ -39,7 +46,7 @@ fn every_profile_has_the_values_of_the_contract() {
 }
 
 #[tokio::test]
-async fn a_profile_is_loaded_and_the_environment_wins() {
+async fn a_profile_is_loaded_and_a_variable_of_the_environment_wins() {
     let folder = tempfile::tempdir().unwrap();
     let path = format!("{}/../../.env.wan", env!("CARGO_MANIFEST_DIR"));
     let process = crate::binary::command(
@@ -48,5 +55,7 @@ async fn a_profile_is_loaded_and_the_environment_wins() {
         &[("WORKER_CONCURRENCY", "7")],
     );
     let line = process.line_with("configuration in effect").await;
-    assert!(line.contains("max_connections=15") && line.contains("worker_concurrency=7"), "{line}");
+    for part in ["FAKTORY_MAX_CONNECTIONS=15 ", "WORKER_CONCURRENCY=7 "] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
 }

@@ -14,8 +14,8 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Posts a job by curl, which checks the certificate as any client does; what it printed, and
-/// whether it was content.
+/// Posts a job by curl, which checks the certificate as any client does. Returns whether curl
+/// succeeded, and what it printed.
 async fn post(address: SocketAddr, authority: &Path) -> (bool, String) {
     let url = format!("https://localhost:{}/jobs/add", address.port());
     let arguments = [
@@ -39,9 +39,9 @@ async fn post(address: SocketAddr, authority: &Path) -> (bool, String) {
 async fn posts(address: SocketAddr, authority: &Path) {
     let last = std::cell::RefCell::new(String::new());
     let try_it = || async {
-        let (is_content, said) = post(address, authority).await;
+        let (succeeded, said) = post(address, authority).await;
         last.replace(said);
-        is_content.then_some(())
+        succeeded.then_some(())
     };
     let _ = tokio::time::timeout(
         Duration::from_secs(20),
@@ -51,7 +51,7 @@ async fn posts(address: SocketAddr, authority: &Path) {
     .map_err(|_| panic!("{}", last.borrow()));
 }
 
-/// The address that the broker tells.
+/// The address on the broker's first screen.
 async fn broker_address(process: &TestProcess) -> SocketAddr {
     process.address_on("  broker ").await
 }
@@ -86,8 +86,8 @@ async fn every_part_speaks_tls_to_the_next() {
     worker.line_with("result=3").await;
 
     let stranger = Authority::new();
-    let (is_content, said) = post(address, &stranger.file()).await;
-    assert!(!is_content && said.contains("certificate"), "{said}");
+    let (succeeded, said) = post(address, &stranger.file()).await;
+    assert!(!succeeded && said.contains("certificate"), "{said}");
     api.line_with("a client failed to agree on TLS").await;
     let url = format!("http://localhost:{}/jobs/add", address.port());
     let in_the_clear = Command::new("curl")
@@ -113,7 +113,7 @@ async fn every_part_speaks_tls_to_the_next() {
 }
 
 #[tokio::test]
-async fn one_process_speaks_tls_to_itself_and_a_renewed_certificate_is_used_without_a_restart() {
+async fn the_parts_of_one_process_speak_tls_and_use_a_renewed_certificate_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (Authority::new(), Authority::new());
     let (certificate, key) = old.certify("server", &["localhost"]);
@@ -130,7 +130,7 @@ async fn one_process_speaks_tls_to_itself_and_a_renewed_certificate_is_used_with
     process.line_with("result=3").await;
     assert!(!post(address, &new.file()).await.0);
 
-    // Half of the renewal: the key does not go with the certificate, so nothing changes.
+    // Half of a renewal: the new key does not fit the old certificate, so nothing changes.
     let half = new.certify("half", &["localhost"]);
     std::fs::copy(&half.1, &key).unwrap();
     process.line_with("failed to read the certificate and its key again").await;
@@ -142,7 +142,7 @@ async fn one_process_speaks_tls_to_itself_and_a_renewed_certificate_is_used_with
 }
 
 #[tokio::test]
-async fn a_work_server_that_is_not_vouched_for_is_named_in_the_log() {
+async fn a_failure_of_tls_to_the_work_server_is_told_with_the_variable_that_repairs_it() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let (certificate, key) = authority.certify("server", &["broker.example"]);
@@ -153,17 +153,27 @@ async fn a_work_server_that_is_not_vouched_for_is_named_in_the_log() {
     let (ca, other) = (authority.file(), stranger.file());
     let mut link = vec![("FAKTORY_URL", url.as_str()), ("FAKTORY_TLS_CA_FILE", text(&other))];
     let worker = command(&["worker"], folder.path(), &link);
-    worker.line_with("UnknownIssuer").await;
+    worker.line_with("UnknownIssuer (FAKTORY_TLS_CA_FILE says").await;
+    // The API says the same: in the log, to a health check, and to a client that posts.
+    let api = command(&["api"], folder.path(), &link);
+    let address = api.address_on("  API ").await;
+    api.line_with("UnknownIssuer (FAKTORY_TLS_CA_FILE says").await;
+    let ready = testkit::http::get(address, "/ready").await.unwrap();
+    let posted = testkit::http::post(address, "/jobs/add", r#"{"a":1,"b":2}"#).await.unwrap();
+    for answer in [ready, posted] {
+        let text = answer.body.to_string();
+        assert!(answer.status == 503 && text.contains("(FAKTORY_TLS_CA_FILE says"), "{text}");
+    }
     link[1] = ("FAKTORY_TLS_CA_FILE", text(&ca));
     let worker = command(&["worker"], folder.path(), &link);
-    worker.line_with("broker.example").await;
+    worker.line_with("(FAKTORY_TLS_SERVER_NAME says").await;
     link.push(("FAKTORY_TLS_SERVER_NAME", "broker.example"));
     let worker = command(&["worker"], folder.path(), &link);
     worker.line_with("connected to the work server").await;
 }
 
 #[tokio::test]
-async fn faulty_files_are_told_with_their_variable_before_anything_starts() {
+async fn a_faulty_file_is_told_with_its_variable_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let (certificate, key) = authority.certify("one", &["localhost"]);

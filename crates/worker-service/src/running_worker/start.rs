@@ -47,7 +47,7 @@ impl RunningWorker {
         let runtime = lanes_runtime::build(Arc::clone(&is_busy))?;
         let parts = Parts::new(config, is_busy);
         tracing::info!(
-            queues = %parts.config.queues, concurrency = parts.limits.concurrency,
+            queues = %parts.config.worker.queues, concurrency = parts.limits.concurrency,
             lanes = parts.limits.lanes, depth = parts.limits.depth, job_types = %registry.names(),
             "worker starts"
         );
@@ -90,19 +90,19 @@ impl Parts {
     fn new(config: WorkerConfig, is_busy: Arc<AtomicBool>) -> Self {
         let connections = config.link.max_connections;
         let ack_lanes = (connections / CONNECTIONS_PER_ACK_LANE).clamp(1, ACK_LANES_MAX);
-        let fetch_lanes = config.max_fetch_lanes.min(connections.saturating_sub(ack_lanes));
+        let fetch_lanes = config.worker.max_fetch_lanes.min(connections.saturating_sub(ack_lanes));
         let limits = Limits {
-            concurrency: config.concurrency.max(1),
-            prefetch: config.max_prefetch,
+            concurrency: config.worker.concurrency.max(1),
+            prefetch: config.worker.max_prefetch,
             lanes: fetch_lanes.max(1),
             depth: Limits::depth_within(config.shutdown_timeout - margin(config.shutdown_timeout)),
         };
         let lifecycle = Arc::new(Lifecycle::new(hostname(), config.labels.clone()));
         let queues = Arc::new(ReportQueues::new(ack_lanes));
         let flow = Arc::new(Flow::new(
-            FetchLine::new(&config.queues),
+            FetchLine::new(&config.worker.queues),
             limits,
-            config.poll_interval,
+            config.worker.poll_interval,
             Arc::clone(&queues),
             is_busy,
         ));

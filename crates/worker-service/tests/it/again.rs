@@ -77,7 +77,7 @@ async fn a_job_that_was_fetched_and_not_begun_is_requeued_even_where_it_may_not_
         let counter = Arc::clone(&ran);
         // Quick jobs make the worker fetch ahead; then a job that never ends has the slot.
         let worker =
-            Worker::builder(WorkerConfig { concurrency: 1, ..WorkerConfig::new(server.link()) })
+            Worker::builder(WorkerConfig::new(server.link()).with(|worker| worker.concurrency = 1))
                 .register_fn("quick", move |_| {
                     counter.fetch_add(1, Ordering::SeqCst);
                     async {}
@@ -127,7 +127,7 @@ async fn a_job_that_runs_too_long_fails_and_frees_its_slot() {
         let (of_blocking, done) = (Arc::clone(&cancelled), Arc::new(AtomicUsize::new(0)));
         let counter = Arc::clone(&done);
         let worker =
-            Worker::builder(WorkerConfig { concurrency: 1, ..WorkerConfig::new(server.link()) })
+            Worker::builder(WorkerConfig::new(server.link()).with(|worker| worker.concurrency = 1))
                 .register_fn("hangs", |_| std::future::pending::<()>())
                 .register_blocking_fn_with_context("blocks", move |_, context: JobContext| {
                     while !context.is_cancelled() {

@@ -37,7 +37,7 @@ async fn args_are_compressed_by_their_size_or_by_the_jobs_own_word() {
         (Some(size + 1), None, false),
     ] {
         let api =
-            TestApi::start_with(ApiConfig { compress_from: from, ..ApiConfig::new(server.link()) })
+            TestApi::start_with(ApiConfig::new(server.link()).with(|api| api.compress_from = from))
                 .await;
         api.ready().await;
         post(&api, word).await;

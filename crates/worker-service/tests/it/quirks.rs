@@ -62,11 +62,8 @@ async fn hear(heard: &mut Heard, what: &str) -> (usize, String) {
 }
 
 fn config(server: &Quirky) -> WorkerConfig {
-    WorkerConfig {
-        concurrency: 2,
-        heartbeat: Duration::from_millis(200),
-        ..WorkerConfig::new(server.link())
-    }
+    let config = WorkerConfig::new(server.link()).with(|worker| worker.concurrency = 2);
+    WorkerConfig { heartbeat: Duration::from_millis(200), ..config }
 }
 
 #[tokio::test]
@@ -264,7 +261,7 @@ async fn an_error_and_a_job_in_one_write_are_told_apart_and_the_lane_goes_on() {
     .await;
     let (told, mut ran) = mpsc::unbounded_channel();
     let link = faktory_link::LinkConfig { max_connections: 2, ..server.link() };
-    let worker = Worker::builder(WorkerConfig { concurrency: 1, ..WorkerConfig::new(link) })
+    let worker = Worker::builder(WorkerConfig::new(link).with(|worker| worker.concurrency = 1))
         .register_fn("t", move |job: Job| {
             let _ = told.send(job.jid);
             async {}

@@ -11,11 +11,8 @@ use worker_service::{Failure, Job, Outcome, RunningWorker, Worker, WorkerConfig}
 use crate::jobs::{job, pushb};
 
 fn config(server: &WorkServer) -> WorkerConfig {
-    WorkerConfig {
-        concurrency: 8,
-        shutdown_timeout: Duration::from_secs(10),
-        ..WorkerConfig::new(server.link())
-    }
+    let config = WorkerConfig::new(server.link()).with(|worker| worker.concurrency = 8);
+    WorkerConfig { shutdown_timeout: Duration::from_secs(10), ..config }
 }
 
 async fn push(server: &WorkServer, jobs: &[(&str, &str, i64)]) {
@@ -155,7 +152,7 @@ async fn never_more_than_the_concurrency_is_fetched() {
     let release = Arc::new(tokio::sync::Semaphore::new(0));
     let gate = Arc::clone(&release);
     let worker =
-        Worker::builder(WorkerConfig { concurrency: 3, ..WorkerConfig::new(server.link()) })
+        Worker::builder(WorkerConfig::new(server.link()).with(|worker| worker.concurrency = 3))
             .register_fn("wait", move |_| {
                 let gate = Arc::clone(&gate);
                 async move { drop(gate.acquire_owned().await) }

@@ -22,7 +22,7 @@ async fn running_jobs_may_finish_and_no_new_job_is_begun() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let worker =
-            Worker::builder(WorkerConfig { concurrency: 2, ..WorkerConfig::new(server.link()) })
+            Worker::builder(WorkerConfig::new(server.link()).with(|worker| worker.concurrency = 2))
                 .register_fn("t", |_| tokio::time::sleep(Duration::from_millis(500)))
                 .start()
                 .unwrap();
@@ -44,7 +44,7 @@ async fn a_job_that_does_not_finish_in_time_is_failed_with_the_reason() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
         let worker =
-            Worker::builder(WorkerConfig { concurrency: 2, ..WorkerConfig::new(server.link()) })
+            Worker::builder(WorkerConfig::new(server.link()).with(|worker| worker.concurrency = 2))
                 .register_fn("t", |_| std::future::pending::<()>())
                 .start()
                 .unwrap();
@@ -95,7 +95,7 @@ fn counting(
     let runs: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
     let counter = Arc::clone(&runs);
     let worker =
-        Worker::builder(WorkerConfig { concurrency: 4, ..WorkerConfig::new(server.link()) })
+        Worker::builder(WorkerConfig::new(server.link()).with(|worker| worker.concurrency = 4))
             .register_fn("t", move |job| {
                 *counter.lock().unwrap().entry(job.jid).or_default() += 1;
                 async {}

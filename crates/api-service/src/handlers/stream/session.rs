@@ -216,8 +216,12 @@ impl Session {
         self.waiting += numbers.len();
         self.bytes += bytes;
         let state = SharedState::clone(&self.state);
-        let group =
-            Group { numbers, ids, bytes, deadline: Instant::now() + state.config.request_timeout };
+        let group = Group {
+            numbers,
+            ids,
+            bytes,
+            deadline: Instant::now() + state.config.api.request_timeout,
+        };
         self.pushing.push(Box::pin(async move {
             match state.pusher.acquire_permit(group.bytes, group.deadline).await {
                 Ok(permit) => Step::Admitted(group, encoded, permit),

@@ -1,0 +1,93 @@
+//! The settings of the embedded broker.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::declare::settings;
+use super::parse::{address, optional, path, secret, yes_or_no};
+use super::reader::{Reader, read_secret};
+use crate::secret::Secret;
+use crate::tls::ServerTls;
+
+settings! {
+    /// The settings of the embedded broker: where it listens, where it stores, whom it lets in.
+    pub struct BrokerSettings {
+        /// Where the embedded broker listens.
+        bind: SocketAddr = "BROKER_BIND_ADDR" or "127.0.0.1:7419", address;
+
+        /// The folder of the broker's store; a folder of ours in the user's data folder where not
+        /// set.
+        data_dir: Option<PathBuf> = "BROKER_DATA_DIR", optional(path);
+
+        /// `true`: listen beyond this machine without a password.
+        allow_unauthenticated: bool = "BROKER_ALLOW_UNAUTHENTICATED" or "false", yes_or_no;
+
+        /// The broker's certificate (PEM): TLS only, `tcp+tls://`; read again when the file
+        /// changes.
+        tls_cert_file: Option<PathBuf> = "BROKER_TLS_CERT_FILE", optional(path);
+
+        /// The certificate's key (PEM).
+        tls_key_file: Option<PathBuf> = "BROKER_TLS_KEY_FILE", optional(path);
+
+        /// The password that clients must know; none where not set.
+        password: Option<Secret> = "BROKER_PASSWORD", optional(secret);
+
+        /// A file with the password on its first line, instead of `BROKER_PASSWORD`.
+        password_file: Option<PathBuf> = "BROKER_PASSWORD_FILE", optional(path);
+    }
+    made of them {
+        /// The certificate and its key; no TLS where `None`.
+        tls: Option<ServerTls>;
+    }
+}
+
+impl BrokerSettings {
+    /// Reads the variables and, where the broker `runs` in this process, the files that they name.
+    pub(super) fn load(reader: &mut Reader<'_>, runs: bool) -> Self {
+        let mut broker = Self::read(reader);
+        if broker.data_dir.is_none() {
+            broker.data_dir = user_data_dir();
+        }
+        if !runs {
+            return broker;
+        }
+        broker.refuse_strangers(reader);
+        if broker.data_dir.is_none() {
+            reader.fault(
+                "BROKER_DATA_DIR",
+                "must be set, because the user's data folder can't be found",
+            );
+        }
+        broker.tls = reader.server_tls(
+            ("BROKER_TLS_CERT_FILE", &broker.tls_cert_file),
+            ("BROKER_TLS_KEY_FILE", &broker.tls_key_file),
+        );
+        if let Some(path) = &broker.password_file {
+            match (&broker.password, read_secret(path)) {
+                (Some(_), _) => reader
+                    .fault("BROKER_PASSWORD_FILE", "must not be set together with BROKER_PASSWORD"),
+                (None, Ok(password)) => broker.password = Some(password),
+                (None, Err(detail)) => reader.fault("BROKER_PASSWORD_FILE", &detail),
+            }
+        }
+        broker
+    }
+
+    /// A broker that other machines reach has a password, unless it is asked for without one.
+    fn refuse_strangers(&self, reader: &mut Reader<'_>) {
+        let has_password = self.password.is_some() || self.password_file.is_some();
+        if !self.bind.ip().is_loopback() && !has_password && !self.allow_unauthenticated {
+            reader.fault(
+                "BROKER_BIND_ADDR",
+                "is reached from other machines, where anybody could post and take jobs: set \
+                 BROKER_PASSWORD_FILE (or BROKER_PASSWORD), or BROKER_ALLOW_UNAUTHENTICATED=true",
+            );
+        }
+    }
+}
+
+/// Our folder under the user's data folder, where the system has one.
+fn user_data_dir() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    Some(etcetera::choose_base_strategy().ok()?.data_dir().join("work-factory"))
+}
