@@ -15,7 +15,26 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if is_bare {
         return text.parse().map(Duration::from_secs).map_err(|_| accepted());
     }
-    humantime::parse_duration(text).map_err(|_| accepted())
+    // Each number with its unit is read alone: humantime panics where a sum overflows by a second.
+    let sum = parts(text).into_iter().try_fold(Duration::ZERO, |sum, part| {
+        sum.checked_add(humantime::parse_duration(part).ok()?)
+    });
+    sum.filter(|_| !text.is_empty()).ok_or_else(accepted)
+}
+
+/// The numbers of a duration, each with its unit: a part ends where the letters of a unit end.
+fn parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let unit = rest.find(char::is_alphabetic).unwrap_or(rest.len());
+        let (_, from_unit) = rest.split_at(unit);
+        let length = from_unit.find(|c: char| !c.is_alphabetic()).unwrap_or(from_unit.len());
+        let (part, behind) = rest.split_at(unit + length);
+        parts.push(part);
+        rest = behind;
+    }
+    parts
 }
 
 /// A size in bytes: a number alone, or with a unit, such as `1000000`, `64 KiB`, `16MiB` or `2MB`.
@@ -64,6 +83,8 @@ mod tests {
             ("1m 30s", 90_000),
             ("2min", 120_000),
             ("1h30m", 5_400_000),
+            ("1h 30m 5s", 5_405_000),
+            ("1 000 ms", 1000),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
@@ -87,6 +108,7 @@ mod tests {
             "99999999999999999999",
             "99999999999999999999s",
             "18446744073709551615m",
+            "18446744073709551615s 1000ms",
         ] {
             let error = duration(text).unwrap_err();
             assert!(error.contains("5 (seconds), 5s, 500ms, 2m or 1m 30s"), "{text}: {error}");
