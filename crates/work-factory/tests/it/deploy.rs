@@ -148,6 +148,25 @@ fn every_variable_in_the_compose_files_is_known_and_every_variable_is_there() {
     }
 }
 
+/// A container's settings are those of the profile, its ports those of its image, and its time to
+/// end is shorter than the time after which it is killed.
+fn check_container(what: &str, role: Role, profile: &BTreeMap<String, String>, settings: Settings) {
+    let connections =
+        if role == Role::All { "50" } else { profile["FAKTORY_MAX_CONNECTIONS"].as_str() };
+    assert_eq!(settings.link.max_connections.to_string(), connections, "{what}");
+    if role.runs_worker() {
+        let concurrency = settings.worker.concurrency.to_string();
+        assert_eq!(concurrency, profile["WORKER_CONCURRENCY"], "{what}");
+        assert_eq!(settings.worker.bind.unwrap().port(), 3001, "{what}");
+    }
+    if role.runs_api() {
+        let keys = settings.api.keys.unwrap().1.len();
+        assert_eq!((settings.api.bind.port(), keys), (3000, 1), "{what}");
+    }
+    assert!(settings.process.shutdown_timeout.as_secs() < 75, "{what}");
+    assert!(COMPOSE.contains("stop_grace_period: 75s"), "{what}");
+}
+
 #[test]
 fn under_each_profile_each_container_has_a_configuration_that_its_binary_takes() {
     let folder = tempfile::tempdir().unwrap();
@@ -187,33 +206,7 @@ fn under_each_profile_each_container_has_a_configuration_that_its_binary_takes()
             let loaded = Settings::load(&Environment::from_pairs(pairs), role)
                 .unwrap_or_else(|error| panic!("{what}, .env.{name}: {error}"));
             assert_eq!(loaded.warnings, [] as [String; 0], "{what}, .env.{name}");
-            let settings = loaded.settings;
-            assert_eq!(
-                settings.link.max_connections.to_string(),
-                if role == Role::All { "50" } else { &profile["FAKTORY_MAX_CONNECTIONS"] }
-                    .to_owned()
-            );
-            if role.runs_worker() {
-                assert_eq!(
-                    settings.worker.concurrency.to_string(),
-                    profile["WORKER_CONCURRENCY"],
-                    "{what}"
-                );
-                assert_eq!(settings.worker.bind.unwrap().port(), 3001);
-            }
-            if role.runs_api() {
-                assert_eq!(
-                    (settings.api.bind.port(), settings.api.keys.unwrap().1.len()),
-                    (3000, 1),
-                    "{what}"
-                );
-            }
-            // What ends a container waits longer than what runs in it.
-            assert!(
-                settings.process.shutdown_timeout.as_secs() < 75
-                    && COMPOSE.contains("stop_grace_period: 75s"),
-                "{what}"
-            );
+            check_container(what, role, &profile, loaded.settings);
         }
     }
     for port in [":3000\"", ":7419\"", ":7420\""] {
