@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use faktory_link::{LinkConfig, Tls};
+use faktory_link::{LinkConfig, SettingNames, Tls};
 
 use super::declare::settings;
 use super::parse::{congestion, count, count_or_zero, duration, optional, path, text};
@@ -15,6 +15,15 @@ use crate::work_server_url::WorkServerUrl;
 
 /// A worker's read timeout is at least this, since an empty FETCH takes 2 s.
 const WORKER_READ_TIMEOUT_MIN: Duration = Duration::from_secs(3);
+
+/// The variables that the link's errors and logs name, so that people know which one to change.
+const SETTING_NAMES: SettingNames = SettingNames {
+    tls_authorities: "FAKTORY_TLS_CA_FILE",
+    tls_server_name: "FAKTORY_TLS_SERVER_NAME",
+    tls_certificate: "FAKTORY_TLS_CERT_FILE",
+    tls_key: "FAKTORY_TLS_KEY_FILE",
+    congestion: "FAKTORY_TCP_CONGESTION",
+};
 
 settings! {
     /// The settings of the link: where the work server is, and how long and how much is waited for.
@@ -154,10 +163,10 @@ impl LinkSettings {
         tls::client(&files, server_name)
             .map_err(|fault| {
                 let name = match fault.file {
-                    TlsFile::Authorities => "FAKTORY_TLS_CA_FILE",
-                    TlsFile::Certificate => "FAKTORY_TLS_CERT_FILE",
-                    TlsFile::Key => "FAKTORY_TLS_KEY_FILE",
-                    TlsFile::ServerName => "FAKTORY_TLS_SERVER_NAME",
+                    TlsFile::Authorities => SETTING_NAMES.tls_authorities,
+                    TlsFile::Certificate => SETTING_NAMES.tls_certificate,
+                    TlsFile::Key => SETTING_NAMES.tls_key,
+                    TlsFile::ServerName => SETTING_NAMES.tls_server_name,
                 };
                 reader.fault(name, &fault.detail);
             })
@@ -182,6 +191,7 @@ impl LinkSettings {
             breaker_failures: self.breaker_failures,
             breaker_open_for: self.breaker_open,
             max_connections: self.max_connections,
+            setting_names: SETTING_NAMES,
             ..LinkConfig::new(self.url.host.clone(), self.url.port)
         }
     }
@@ -205,5 +215,16 @@ mod tests {
             )
         };
         assert_eq!(figures(&ours), figures(&links));
+    }
+
+    #[test]
+    fn the_errors_of_the_link_name_variables_that_there_are() {
+        let names = LinkSettings::default().config().setting_names;
+        let SettingNames { tls_authorities, tls_server_name, .. } = names;
+        let SettingNames { tls_certificate, tls_key, congestion, .. } = names;
+        for name in [tls_authorities, tls_server_name, tls_certificate, tls_key, congestion] {
+            let known = LinkSettings::VARIABLES.iter().any(|variable| variable.name == name);
+            assert!(known, "{name}");
+        }
     }
 }
