@@ -75,13 +75,14 @@ pub struct SettingNames {
 }
 
 impl Default for SettingNames {
+    /// The names in [`LinkConfig`], for programs that set these members themselves.
     fn default() -> Self {
         Self {
-            tls_authorities: "FAKTORY_TLS_CA_FILE",
-            tls_server_name: "FAKTORY_TLS_SERVER_NAME",
-            tls_certificate: "FAKTORY_TLS_CERT_FILE",
-            tls_key: "FAKTORY_TLS_KEY_FILE",
-            congestion: "FAKTORY_TCP_CONGESTION",
+            tls_authorities: "LinkConfig::tls",
+            tls_server_name: "Tls::server_name",
+            tls_certificate: "LinkConfig::tls",
+            tls_key: "LinkConfig::tls",
+            congestion: "LinkConfig::congestion",
         }
     }
 }

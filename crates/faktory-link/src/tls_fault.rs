@@ -42,6 +42,10 @@ impl TlsFault {
                 "{} says for which name the certificate must be, where that is not the URL's host",
                 names.tls_server_name
             ),
+            Self::ClientCertificateWanted if names.tls_certificate == names.tls_key => format!(
+                "the work server asks for a client certificate: {} says which",
+                names.tls_certificate
+            ),
             Self::ClientCertificateWanted => format!(
                 "the work server asks for a client certificate: {} and {} say which",
                 names.tls_certificate, names.tls_key

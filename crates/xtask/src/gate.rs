@@ -61,7 +61,10 @@ pub(crate) fn deny() -> anyhow::Result<()> {
 
 /// Writes the generated documents anew.
 pub(crate) fn docs() -> anyhow::Result<()> {
-    bail!("no document is generated yet")
+    let example = ["run", "--quiet", "-p", "service-runtime", "--example", "documents", "--"];
+    let folder = repository().join("docs");
+    let folder = folder.to_string_lossy();
+    cargo("documents", &[&example[..], &[&folder]].concat(), &[])
 }
 
 /// The files of the typed jobs are named by a macro, which `cargo fmt` does not look into.

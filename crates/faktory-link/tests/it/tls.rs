@@ -60,8 +60,7 @@ async fn a_certificate_that_is_not_trusted_is_refused_and_the_error_names_the_se
     assert_eq!(unknown.tls_fault(), Some(TlsFault::UnknownAuthority));
     let text = unknown.to_string();
     assert!(
-        text.starts_with("TLS failed: ")
-            && text.contains("UnknownIssuer (FAKTORY_TLS_CA_FILE says"),
+        text.starts_with("TLS failed: ") && text.contains("UnknownIssuer (LinkConfig::tls says"),
         "{text}"
     );
     let elsewhere =
@@ -70,7 +69,7 @@ async fn a_certificate_that_is_not_trusted_is_refused_and_the_error_names_the_se
     assert_eq!(name.tls_fault(), Some(TlsFault::WrongName));
     let text = name.to_string();
     assert!(
-        text.contains("elsewhere.example") && text.contains("(FAKTORY_TLS_SERVER_NAME says"),
+        text.contains("elsewhere.example") && text.contains("(Tls::server_name says"),
         "{text}"
     );
 }
@@ -144,7 +143,7 @@ async fn a_server_that_asks_for_a_certificate_gets_the_clients() {
     let without = failure(LinkConfig { tls: tls(builder.with_no_client_auth()), ..link }).await;
     assert_eq!(without.tls_fault(), Some(TlsFault::ClientCertificateWanted));
     let expected = "CertificateRequired (the work server asks for a client certificate: \
-                    FAKTORY_TLS_CERT_FILE and FAKTORY_TLS_KEY_FILE say which)";
+                    LinkConfig::tls says which)";
     assert!(without.to_string().contains(expected), "{without}");
     drop(connection);
     broker.stop().await.unwrap();
