@@ -185,11 +185,34 @@ pub(super) fn run_all_stored(report: &LoadReport) -> Run {
         ));
     }
     if report.jobs == 0 {
-        run.failures.push("no request was answered within the measured time".into());
+        let nothing = "no request was answered within the measured time".to_owned();
+        // Where jobs were stored before or after, the machine was too busy to measure anything.
+        let list = if report.stored > 0 { &mut run.void } else { &mut run.failures };
+        list.push(nothing);
     }
     run
 }
 
 pub(super) fn per_second(jobs: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { jobs as f64 / seconds } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(stored: u64, not_stored: u64, jobs: u64) -> Run {
+        run_all_stored(&LoadReport { stored, not_stored, jobs, ..LoadReport::default() })
+    }
+
+    #[test]
+    fn a_load_that_stored_jobs_outside_of_the_measured_time_alone_is_void_and_no_failure() {
+        assert!(run(10, 0, 10).is_sound());
+        let outside = run(10, 0, 0);
+        assert_eq!((outside.failures.len(), outside.void.len()), (0, 1));
+        let nothing = run(0, 0, 0);
+        assert_eq!((nothing.failures.len(), nothing.void.len()), (1, 0));
+        let lost = run(10, 1, 10);
+        assert_eq!((lost.failures.len(), lost.void.len()), (1, 0));
+    }
 }

@@ -54,6 +54,6 @@ pub(super) fn note_link(stack: &Stack, run: &mut Run) {
     if let Some(watched) = &run.link
         && let Verdict::Void(reasons) = &watched.verdict
     {
-        run.void = reasons.clone();
+        run.void.extend(reasons.iter().cloned());
     }
 }
