@@ -5,6 +5,7 @@
 mod binary;
 mod crash;
 mod deploy;
+mod documents;
 mod end_to_end;
 mod healthcheck;
 mod keys;

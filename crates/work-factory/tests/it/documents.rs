@@ -1,0 +1,228 @@
+//! The documents against the repository: what they name is there, and what they list is complete.
+//! Their commands are run in `readme.rs`, and in `benchmark/tests/it`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The folders and files of this repository by which a path in a document is known.
+const ROOTS: [&str; 9] = [
+    "crates/",
+    "benchmark/",
+    "deploy/",
+    "docs/",
+    "examples/",
+    ".env.",
+    ".ci/",
+    ".cargo/",
+    "xtask/",
+];
+
+/// A Markdown document of this repository.
+struct Document {
+    name: String,
+    text: String,
+}
+
+impl Document {
+    fn all() -> Vec<Self> {
+        let names = tracked("*.md");
+        let documents: Vec<Self> = names
+            .into_iter()
+            .filter(|name| !name.contains("/vendor/"))
+            .map(|name| Self { text: read(&name), name })
+            .collect();
+        assert!(documents.len() > 10);
+        documents
+    }
+
+    fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), text: read(name) }
+    }
+
+    /// The text without its blocks of code.
+    fn prose(&self) -> String {
+        let mut in_code = false;
+        let lines = self.text.lines().filter(|line| {
+            let is_fence = line.trim_start().starts_with("```");
+            in_code ^= is_fence;
+            !in_code && !is_fence
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// What stands between backticks.
+    fn quoted(&self) -> Vec<String> {
+        self.prose().split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    /// The targets of links to other documents, with their anchors.
+    fn links(&self) -> Vec<String> {
+        let prose = self.prose();
+        let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
+    }
+
+    /// The anchors of the headings, as the usual viewers make them.
+    fn anchors(&self) -> BTreeSet<String> {
+        let prose = self.prose();
+        let headings = prose.lines().filter(|line| line.starts_with('#'));
+        let anchor = |heading: &str| {
+            let text = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        };
+        headings.map(anchor).collect()
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The committed files of this pattern.
+fn tracked(pattern: &str) -> Vec<String> {
+    let listed = std::process::Command::new("git")
+        .args(["ls-files", pattern])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn paths_that_documents_mention_exist() {
+    let mut missing = Vec::new();
+    for document in Document::all() {
+        for quoted in document.quoted() {
+            let is_path = ROOTS.iter().any(|start| quoted.starts_with(start));
+            // The example of a file that its reader makes.
+            let is_example = quoted.ends_with("/power.rs");
+            if is_path && !is_example && !quoted.contains(['*', '{', ' ', '<', '\n']) {
+                let path = quoted.split("::").next().unwrap();
+                if !root().join(path).exists() {
+                    missing.push(format!("{}: {path}", document.name));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// A document outside of this repository is not there for its reader.
+#[test]
+fn documents_that_documents_mention_exist() {
+    let mut missing = Vec::new();
+    for document in Document::all() {
+        let folder = root().join(&document.name).parent().unwrap().to_owned();
+        for quoted in document.quoted() {
+            let is_name = quoted.ends_with(".md") && !quoted.contains(['*', '{', ' ', '<', '\n']);
+            if is_name && !root().join(&quoted).exists() && !folder.join(&quoted).exists() {
+                missing.push(format!("{}: {quoted}", document.name));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn links_between_documents_lead_to_a_file_and_a_heading() {
+    let mut dead = Vec::new();
+    for document in Document::all() {
+        let folder = Path::new(&document.name).parent().unwrap().to_owned();
+        for link in document.links() {
+            let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if path.is_empty() {
+                document.name.clone()
+            } else {
+                folder.join(path).to_str().unwrap().to_owned()
+            };
+            // rustdoc's own links name items, and are checked by rustdoc.
+            let is_item = path.contains("::") || (!path.contains('.') && !path.contains('/'));
+            if !path.is_empty() && is_item {
+                continue;
+            }
+            let is_there = root().join(&target).exists();
+            if !is_there
+                || !(anchor.is_empty() || Document::named(&target).anchors().contains(anchor))
+            {
+                dead.push(format!("{}: {link}", document.name));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
+/// A name of four words or more is a test's, or another function's.
+#[test]
+fn tests_that_documents_name_exist() {
+    let mut missing = Vec::new();
+    let sources: Vec<String> = tracked("*.rs").iter().map(|name| read(name)).collect();
+    for document in Document::all() {
+        for quoted in document.quoted() {
+            let is_name = quoted.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let is_test = is_name && quoted.matches('_').count() >= 3;
+            let is_metric = quoted.starts_with("work_factory_");
+            let is_there = |source: &String| {
+                source.contains(&format!("fn {quoted}("))
+                    || source.contains(&format!("fn {quoted}<"))
+            };
+            if is_test && !is_metric && !sources.iter().any(is_there) {
+                missing.push(format!("{}: {quoted}", document.name));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Every block of code in the documents: run by a test, or marked as one that needs what CI's
+/// machine lacks, or no code.
+#[test]
+fn every_block_of_code_is_run_or_marked() {
+    for document in Document::all() {
+        // Which file runs which block: `readme.rs` beside this file, `benchmark/tests/it/readme.rs`
+        // and `benchmark/tests/it/guide.rs`; a library's README is part of its documentation, and
+        // its examples are doctests.
+        let name = document.name.as_str();
+        let runs: &[&str] = match name {
+            "README.md" | "docs/jobs.md" => &["sh", "rust"],
+            "benchmark/README.md" | "docs/deployment.md" | "docs/security.md" => &["sh"],
+            _ if is_library_readme(name) => &["", "no_run"],
+            _ => &[],
+        };
+        let marks = document.text.lines().filter_map(|line| line.trim().strip_prefix("```"));
+        for mark in marks.step_by(2) {
+            assert!(
+                runs.contains(&mark) || ["console", "text", "json"].contains(&mark),
+                "{name}: nobody runs a block of {mark:?}"
+            );
+        }
+    }
+}
+
+/// True for the README of a crate, which must then be part of the crate's documentation.
+fn is_library_readme(name: &str) -> bool {
+    if !name.starts_with("crates/")
+        || name.matches('/').count() != 2
+        || !name.ends_with("README.md")
+    {
+        return false;
+    }
+    let source = read(&name.replace("README.md", "src/lib.rs"));
+    assert!(source.starts_with("#![doc = include_str!(\"../README.md\")]"), "{name}");
+    true
+}
+
+#[test]
+fn the_guide_to_tuning_has_every_variable_and_no_others() {
+    let guide = read("docs/tuning.md");
+    let rows = guide.lines().filter(|line| line.starts_with("| `"));
+    let named: BTreeSet<&str> =
+        rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    let known: BTreeSet<&str> =
+        service_runtime::VARIABLES.iter().map(|variable| variable.name).collect();
+    assert_eq!(named, known);
+}
