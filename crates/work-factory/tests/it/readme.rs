@@ -95,6 +95,46 @@ fn the_commands_that_are_not_run_here_are_run_elsewhere() {
     }
 }
 
+/// The README's worker is an example that is compiled, and runs the job that the README posts.
+#[tokio::test]
+async fn the_worker_of_the_readme_runs_the_job_of_the_readme() {
+    let code = README.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    let example = include_str!("../../../worker-service/examples/own_worker.rs");
+    assert!(example.ends_with(&format!("\n\n{code}")), "the README's worker is not the example");
+
+    let folder = tempfile::tempdir().unwrap();
+    let process = crate::binary::start(folder.path(), &[]);
+    let broker = process.address_on("  broker ").await;
+    let api = process.address_on("  API ").await;
+    let command = commands(README).into_iter().find(|line| line.contains("send_mail")).unwrap();
+    let post = command
+        .replace("127.0.0.1:3000", &api.to_string())
+        .replace("curl ", "curl -sS --fail-with-body --retry 20 --retry-all-errors ");
+    let posted = Command::new("bash").args(["-c", &post]).output().await.unwrap();
+    assert!(posted.status.success(), "{}", String::from_utf8_lossy(&posted.stderr));
+
+    let url = format!("tcp://{broker}");
+    let variables = [("FAKTORY_URL", url.as_str()), ("WORKER_QUEUES", "mail")];
+    let mut worker = testkit::TestProcess::start(own_worker(), &[], &variables);
+    let line = worker.line_with("own_worker: sending").await;
+    assert!(line.contains("ann@example.org"), "{line}");
+    worker.signal("TERM").await;
+    assert_eq!(worker.exit_code().await, Some(0));
+}
+
+/// The example, where tests of the workspace put it; built where they have not.
+fn own_worker() -> std::path::PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_work-factory")).with_file_name("examples");
+    let path = beside.join("own_worker");
+    if !path.exists() {
+        let arguments = ["build", "--quiet", "-p", "worker-service", "--example", "own_worker"];
+        assert!(
+            std::process::Command::new(env!("CARGO")).args(arguments).status().unwrap().success()
+        );
+    }
+    path
+}
+
 /// The steps for a job type of one's own, done in a copy of the crate: a file and a line, and the
 /// job runs.
 #[test]
