@@ -156,6 +156,73 @@ fn links_between_documents_lead_to_a_file_and_a_heading() {
     assert!(dead.is_empty(), "{dead:#?}");
 }
 
+/// Each table of a walk has a folder in its head, and files of that folder in its rows.
+#[test]
+fn walks_lead_through_files_that_exist_and_through_none_twice() {
+    let architecture = read("ARCHITECTURE.md");
+    let walks: Vec<&str> = architecture.split("\n## A walk: ").skip(1).collect();
+    assert_eq!(walks.len(), 3);
+    for walk in walks {
+        let walk = walk.split("\n## ").next().unwrap();
+        let mut seen = BTreeSet::new();
+        let mut folder = String::new();
+        for cell in walk.lines().filter_map(|line| line.strip_prefix("| ")) {
+            let cell = cell.split(" | ").next().unwrap();
+            for name in cell.split('`').skip(1).step_by(2) {
+                if name.starts_with("crates/") {
+                    folder = name.to_owned();
+                } else {
+                    let file = format!("{folder}/{name}");
+                    assert!(root().join(&file).exists(), "{file}");
+                    assert!(seen.insert(file.clone()), "{file} stands twice in one walk");
+                }
+            }
+        }
+        assert!(seen.len() > 5, "{seen:?}");
+    }
+}
+
+/// The codes of problems, as the sources have them: of requests, and of the faults of jobs.
+fn problem_codes() -> BTreeSet<String> {
+    let of_requests = read("crates/api-service/src/problem/code.rs");
+    let of_jobs = read("crates/job-types/src/field_error.rs");
+    let (_, of_jobs) = of_jobs.split_once("fn as_str").unwrap();
+    let of_jobs = of_jobs.split("\n    }\n").next().unwrap();
+    // Titles have capitals and spaces, codes have neither.
+    let is_code = |text: &&str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let literals = |text: &str| -> Vec<String> {
+        text.split('"').skip(1).step_by(2).filter(is_code).map(str::to_owned).collect()
+    };
+    [literals(&of_requests), literals(of_jobs)].into_iter().flatten().collect()
+}
+
+#[test]
+fn the_table_of_problem_codes_has_every_code_and_no_others() {
+    let jobs = read("docs/jobs.md");
+    let (_, table) = jobs.split_once("\n### Problem codes\n").unwrap();
+    let rows = table.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.split('|').nth(2));
+    let listed: BTreeSet<String> = cells
+        .skip(1)
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(listed, problem_codes());
+}
+
+#[test]
+fn the_table_of_job_options_has_every_option_and_no_others() {
+    let jobs = read("docs/jobs.md");
+    let (_, table) = jobs.split_once("\n### Options\n").unwrap();
+    let rows = table.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| `"));
+    let listed: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    let source = read("crates/job-types/src/options.rs");
+    let (_, names) = source.split_once("const OPTIONS: ").unwrap();
+    let names = names.split("];").next().unwrap();
+    let known: Vec<&str> = names.split('"').skip(1).step_by(2).collect();
+    assert_eq!(listed, known);
+}
+
 /// A name of four words or more is a test's, another function's, or a word of the API.
 #[test]
 fn tests_that_documents_name_exist() {
