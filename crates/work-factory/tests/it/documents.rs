@@ -5,17 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The folders and files of this repository by which a path in a document is known.
-const ROOTS: [&str; 9] = [
-    "crates/",
-    "benchmark/",
-    "deploy/",
-    "docs/",
-    "examples/",
-    ".env.",
-    ".ci/",
-    ".cargo/",
-    "xtask/",
-];
+const ROOTS: [&str; 7] = ["crates/", "benchmark/", "deploy/", "docs/", ".env.", ".ci/", ".cargo/"];
 
 /// A Markdown document of this repository.
 struct Document {
