@@ -18,6 +18,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .start()?;
     termination.signal().await;
-    worker.stop(settings.shutdown_timeout).await;
+    worker.stop(settings.process.shutdown_timeout).await;
     Ok(())
 }
