@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::steps::{cargo, repository, say};
+use crate::steps::{cargo, none, repository, say};
+use crate::{columns, layout};
 
 /// The release of cargo-deny that the gate runs.
 const CARGO_DENY: &str = "0.20.2";
@@ -16,6 +17,9 @@ pub(crate) fn test() -> anyhow::Result<()> {
     ensure_component("clippy", &["clippy", "--version"])?;
     cargo("formatting", &["fmt", "--all", "--check"], &[])?;
     format_job_files()?;
+    say("== lines and layout");
+    columns::faults(&repository()).and_then(none)?;
+    layout::faults(&repository()).and_then(none)?;
     deny()?;
     let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     cargo("lints", &lints, &[])?;

@@ -1,6 +1,7 @@
 //! The layout of small crates that are written for it, and that of this repository.
 
 use std::fs;
+use std::path::Path;
 
 use super::arrows::{compared, told};
 use super::circles::circles;
@@ -123,4 +124,11 @@ fn the_code_map_is_read_as_it_is_written() {
     assert!(faults[0].starts_with("link does not use wire"), "{faults:?}");
     assert!(faults[1].starts_with("wire uses link"), "{faults:?}");
     assert!(told("no table").is_err());
+}
+
+#[test]
+fn the_layout_of_this_repository_is_as_architecture_has_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let faults = super::faults(&folder).unwrap();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
