@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use crate::budget::{Budget, Share};
-use crate::encoding::{Decoded, Encoding};
+use crate::encoding::{self, Decoded, Encoding};
 use crate::problem::{Code, Problem};
 
 /// The memory for all bodies that are being read together, in bytes; more where a single body may
@@ -133,12 +133,14 @@ impl Collected {
             match timeout_at(deadline.min(Instant::now() + idle), body.next()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(Ok(data))) if self.is_over_limit(data.len()) => {
-                    return Err(too_large(self.limit).closing_at_once());
+                    return Err(too_large(self.limit));
                 }
                 Ok(Some(Ok(data))) => self.append(&data).await?,
                 Ok(Some(Err(error))) => {
                     let detail = format!("the body can't be decoded: {error}");
-                    return Err(Problem::new(Code::MalformedEncoding, detail).closing_at_once());
+                    let problem = Problem::new(Code::MalformedEncoding, detail);
+                    let body_failed = encoding::is_failure_of_body(&error);
+                    return Err(if body_failed { problem.closing_at_once() } else { problem });
                 }
                 Err(_) => return Err(too_slow(idle)),
             }
@@ -151,7 +153,7 @@ impl Collected {
 
     async fn append(&mut self, data: &[u8]) -> Result<(), Problem> {
         if !self.share.grow_to(self.bytes.len() + data.len()).await {
-            return Err(no_memory().closing_at_once());
+            return Err(no_memory().closing());
         }
         self.bytes.extend_from_slice(data);
         Ok(())
@@ -242,4 +244,34 @@ pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
 fn malformed_at(what: &str, line: usize, column: usize) -> Problem {
     let detail = format!("{what} (line {line}, column {column})");
     Problem::new(Code::MalformedJson, detail).with("line", line).with("column", column)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::response::IntoResponse;
+
+    use super::*;
+    use crate::problem::LeaveBodyUnread;
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_memory_is_used_up_in_mid_body_the_rest_is_drained_and_the_connection_closed()
+    {
+        let mut limits = BodyLimits::new(4 * FIRST_SHARE, Duration::from_secs(10));
+        limits.budget = Budget::new(2 * FIRST_SHARE);
+        let other = limits.budget.try_share(FIRST_SHARE).unwrap();
+        let request = Request::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(vec![b'a'; 2 * FIRST_SHARE]))
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let refused = read_json(&limits, request, deadline).await.err().unwrap().into_response();
+        assert_eq!(refused.status(), 503);
+        assert_eq!(
+            refused.headers().get(header::CONNECTION),
+            Some(&HeaderValue::from_static("close"))
+        );
+        assert!(refused.extensions().get::<LeaveBodyUnread>().is_none());
+        drop(other);
+    }
 }

@@ -68,3 +68,8 @@ impl Encoding {
         }
     }
 }
+
+/// Whether decoding failed because the body itself failed, such as by a broken connection.
+pub(crate) fn is_failure_of_body(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|cause| cause.is::<axum::Error>())
+}

@@ -31,7 +31,7 @@ const FREE_BYTES: usize = 64 << 10;
 pub(crate) struct Lines {
     body: Decoded,
     buffer: BytesMut,
-    /// The number of bytes at the begin of the buffer that hold no line break.
+    /// The number of bytes at the beginning of the buffer that hold no line break.
     searched: usize,
     limit: usize,
     /// Why the current line is skipped; `None` where it is kept.

@@ -35,7 +35,7 @@ pub(crate) struct Problem {
 /// What happens to the connection after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Connection {
-    /// The connection serves further requests.
+    /// The connection serves further requests, unless the drain layer misses the end of the body.
     Kept,
     /// The connection is closed.
     Closed,

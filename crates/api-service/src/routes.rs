@@ -1,5 +1,8 @@
 //! Every path, and the order of the layers.
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 
 use axum::Router;
@@ -28,11 +31,15 @@ fn compression() -> CompressionLayer<SizeAbove> {
 
 /// The API.
 pub(crate) fn api(state: &SharedState) -> impl HttpService {
+    with_layers(routes(state), state)
+}
+
+fn routes(state: &SharedState) -> Router<SharedState> {
     let for_scope = |scope, route: MethodRouter<SharedState>| {
         let state = SharedState::clone(state);
         route.route_layer(from_fn_with_state((state, scope), layers::access::layer))
     };
-    let routes = Router::new()
+    Router::new()
         .route("/jobs", for_scope(Scope::Post, post(single::job)))
         .route("/jobs/batch", for_scope(Scope::Post, post(batch::batch).layer(compression())))
         .route("/jobs/stream", for_scope(Scope::Post, post(stream::stream)))
@@ -45,12 +52,18 @@ pub(crate) fn api(state: &SharedState) -> impl HttpService {
         .route("/ready", get(health::ready))
         .fallback(fallback::not_found)
         .method_not_allowed_fallback(fallback::method_not_allowed)
-        // The first is the outermost: the answer to a panic has a request id too.
+}
+
+/// Adds the layers around all routes.
+fn with_layers(routes: Router<SharedState>, state: &SharedState) -> impl HttpService {
+    let routes = routes
+        // The first is the outermost: the answer to a panic has a request id, is measured, and
+        // comes after the rest of the body.
         .layer((
             from_fn(request_id::layer),
-            CatchPanicLayer::custom(panic::answer),
             from_fn_with_state(SharedState::clone(state), layers::metrics::layer),
             drain::layer(SharedState::clone(state)),
+            CatchPanicLayer::custom(panic::answer),
         ))
         .with_state(SharedState::clone(state));
     with_tracked_bodies(routes)

@@ -12,16 +12,11 @@ use faktory_link::{LinkConfig, LinkPool, Observer, PoolFailure, Pusher};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::access::keyring::Keyring;
-use crate::access::origins::Origins;
-use crate::body::BodyLimits;
 use crate::config::ApiConfig;
 use crate::figures::Figures;
-use crate::lifecycle::{Lifecycle, Phase};
+use crate::lifecycle::Phase;
 use crate::probe::Prober;
-use crate::queue_names::QueueNames;
 use crate::state::{SharedState, State};
-use crate::streams::Streams;
 
 /// The time for the last answers to leave, after the time for requests is over.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -65,18 +60,8 @@ impl Api {
         let figures = Arc::new(Figures::new());
         let observer: Arc<dyn Observer> = figures.clone();
         let pool = LinkPool::new(LinkConfig { observer: Some(observer), ..config.link.clone() })?;
-        let state = Arc::new(State {
-            bodies: BodyLimits::new(config.api.max_body_bytes, config.body_idle_timeout),
-            streams: Streams::default(),
-            pusher: Pusher::new(pool.clone()),
-            liveness: Arc::default(),
-            figures,
-            queues: QueueNames::new(config.api.max_queues),
-            lifecycle: Lifecycle::new(),
-            keyring: Keyring::new(&config.api),
-            origins: Origins::new(&config.api, address),
-            config,
-        });
+        let pusher = Pusher::new(pool.clone());
+        let state = Arc::new(State::new(config, address, pusher, figures));
         let prober = Prober {
             liveness: Arc::clone(&state.liveness),
             pool: pool.clone(),

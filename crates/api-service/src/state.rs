@@ -1,6 +1,7 @@
 //! What the handlers and layers share. Each part is a module of its own that does not know the
 //! whole.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -38,6 +39,27 @@ pub(crate) struct State {
 pub(crate) type SharedState = Arc<State>;
 
 impl State {
+    /// The parts of a service that listens on this address.
+    pub(crate) fn new(
+        config: ApiConfig,
+        address: SocketAddr,
+        pusher: Pusher,
+        figures: Arc<Figures>,
+    ) -> Self {
+        Self {
+            bodies: BodyLimits::new(config.api.max_body_bytes, config.body_idle_timeout),
+            streams: Streams::default(),
+            pusher,
+            liveness: Arc::default(),
+            figures,
+            queues: QueueNames::new(config.api.max_queues),
+            lifecycle: Lifecycle::new(),
+            keyring: Keyring::new(&config.api),
+            origins: Origins::new(&config.api, address),
+            config,
+        }
+    }
+
     /// The time by which a request that begins now must have ended.
     pub(crate) fn deadline(&self, headers: &HeaderMap) -> Instant {
         prefer::deadline(headers, self.config.api.request_timeout)

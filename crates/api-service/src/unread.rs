@@ -3,8 +3,8 @@
 //! Each request enters the routes with its body as a [`TrackedBody`]. When the handler drops such a
 //! body before its end, the rest moves into a slot of the task that handles the request, where
 //! [`collect`] finds it. The wrapper takes the place of hyper's body in the box that axum makes
-//! anyway: no allocation, lock or copy is added. A body that is read in a task of its own (a
-//! stream's) has no slot, and is simply dropped.
+//! anyway, and adds no allocation, lock or copy; the slot costs one task-local scope a request. A
+//! body that is read in a task of its own (a stream's) has no slot, and is simply dropped.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -33,8 +33,8 @@ pub(crate) struct TrackedBody {
 }
 
 /// The rest of a body.
-pub(crate) struct Unread {
-    incoming: Incoming,
+pub(crate) struct Unread<B = Incoming> {
+    rest: B,
     expects_continue: bool,
 }
 
@@ -82,13 +82,18 @@ impl Drop for TrackedBody {
     fn drop(&mut self) {
         let Some(incoming) = self.incoming.take() else { return };
         if !incoming.is_end_stream() {
-            let unread = Unread { incoming, expects_continue: self.expects_continue };
+            let unread = Unread::new(incoming, self.expects_continue);
             let _outside_of_a_request = SLOT.try_with(|slot| slot.set(Some(unread)));
         }
     }
 }
 
-impl Unread {
+impl<B: HttpBody<Data = Bytes> + Unpin> Unread<B> {
+    /// `expects_continue`: whether the client waits for leave to send.
+    pub(crate) const fn new(rest: B, expects_continue: bool) -> Self {
+        Self { rest, expects_continue }
+    }
+
     /// Reads the rest and forgets it, within a time and a size; true where the end was reached. A
     /// client that waits for leave to send (`Expect: 100-continue`) is not asked for the rest.
     pub(crate) async fn discard(mut self) -> bool {
@@ -98,7 +103,7 @@ impl Unread {
         let read = async {
             let mut seen = 0;
             loop {
-                match self.incoming.frame().await {
+                match self.rest.frame().await {
                     None => return true,
                     Some(Ok(frame)) => seen += frame.data_ref().map_or(0, Bytes::len),
                     Some(Err(_)) => return false,
@@ -109,5 +114,70 @@ impl Unread {
             }
         };
         tokio::time::timeout(DISCARD_TIME, read).await.unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Body;
+    use futures_util::{FutureExt, StreamExt, stream};
+
+    use super::*;
+
+    const CHUNK: usize = 1 << 20;
+
+    /// Chunks of 1 MiB that are there at once, and the number of those that were read.
+    fn chunks(count: usize) -> (Unread<Body>, Arc<AtomicUsize>) {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&read);
+        let chunk = Bytes::from(vec![b'a'; CHUNK]);
+        let chunks = stream::iter(0..count).map(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Infallible>(chunk.clone())
+        });
+        (Unread::new(Body::from_stream(chunks), false), read)
+    }
+
+    /// A body whose end comes after a time.
+    fn end_after(time: Duration) -> Unread<Body> {
+        let end = tokio::time::sleep(time).map(|()| Ok::<_, Infallible>(Bytes::from("end")));
+        Unread::new(Body::from_stream(end.boxed().into_stream()), false)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_of_64_mib_is_read_to_its_end_and_a_larger_rest_is_not() {
+        let (unread, read) = chunks(64);
+        assert!(unread.discard().await);
+        assert_eq!(read.load(Ordering::SeqCst), 64);
+        let (unread, read) = chunks(1000);
+        assert!(!unread.discard().await);
+        assert_eq!(read.load(Ordering::SeqCst), 65);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_whose_end_comes_within_2_s_is_read_and_a_later_end_is_not_waited_for() {
+        assert!(end_after(Duration::from_millis(1990)).discard().await);
+        assert!(!end_after(Duration::from_millis(2010)).discard().await);
+        assert!(!Unread::new(Body::from_stream(no_chunk()), false).discard().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_that_fails_has_no_end() {
+        let failure = stream::iter([Ok(Bytes::from("a")), Err(std::io::Error::other("cut"))]);
+        assert!(!Unread::new(Body::from_stream(failure), false).discard().await);
+    }
+
+    #[test]
+    fn a_client_that_waits_for_leave_to_send_is_not_waited_for() {
+        let unread = Unread::new(Body::from_stream(no_chunk()), true);
+        assert_eq!(unread.discard().now_or_never(), Some(false));
+    }
+
+    fn no_chunk() -> stream::Pending<Result<Bytes, Infallible>> {
+        stream::pending()
     }
 }

@@ -9,22 +9,23 @@
 
 use std::convert::Infallible;
 
+use axum::body::{Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::response::Response;
-use axum::routing::Route;
+use axum::response::{IntoResponse, Response};
 use tower::layer::layer_fn;
 use tower::{Layer, Service, ServiceExt};
 
+use crate::lifecycle::Lifecycle;
 use crate::problem::LeaveBodyUnread;
 use crate::state::SharedState;
 use crate::unread::{self, Unread};
 
 /// The layer, for a service that may shut down meanwhile.
-pub(crate) fn layer(
+pub(crate) fn layer<S>(
     state: SharedState,
 ) -> impl Layer<
-    Route,
+    S,
     Service = impl Service<Request, Response = Response, Error = Infallible, Future: Send>
               + Clone
               + Send
@@ -33,17 +34,24 @@ pub(crate) fn layer(
 > + Clone
 + Send
 + Sync
-+ 'static {
-    layer_fn(move |route: Route| {
++ 'static
+where
+    S: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    layer_fn(move |inner: S| {
         let state = SharedState::clone(&state);
-        ServiceExt::<Request>::map_future(route, move |answering| {
+        ServiceExt::<Request>::map_future(inner, move |answering| {
             let state = SharedState::clone(&state);
             async move {
                 let (answer, unread) = unread::collect(answering).await;
-                let response = answer?;
+                let response = answer?.into_response();
                 match unread {
                     Some(unread) if needs_drain(&response) => {
-                        Ok(Box::pin(drain(state, response, unread)).await)
+                        Ok(Box::pin(drain(&state.lifecycle, response, unread)).await)
                     }
                     Some(_) | None => Ok(response),
                 }
@@ -59,13 +67,66 @@ fn needs_drain(response: &Response) -> bool {
         && response.extensions().get::<LeaveBodyUnread>().is_none()
 }
 
-async fn drain(state: SharedState, mut response: Response, unread: Unread) -> Response {
+async fn drain<B: HttpBody<Data = Bytes> + Unpin>(
+    lifecycle: &Lifecycle,
+    mut response: Response,
+    unread: Unread<B>,
+) -> Response {
     let reached_end = tokio::select! {
         reached_end = unread.discard() => reached_end,
-        () = state.lifecycle.time_is_up() => false,
+        () = lifecycle.time_is_up() => false,
     };
     if !reached_end {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+    use crate::lifecycle::Phase;
+    use crate::problem::{Code, Problem};
+
+    fn refusal() -> Problem {
+        Problem::new(Code::BodyTooLarge, "too large")
+    }
+
+    fn closes(response: &Response) -> bool {
+        response.headers().get(header::CONNECTION).is_some_and(|value| value == "close")
+    }
+
+    #[test]
+    fn refusals_are_drained_unless_they_leave_the_body_unread() {
+        assert!(needs_drain(&refusal().into_response()));
+        assert!(needs_drain(&refusal().closing().into_response()));
+        assert!(!needs_drain(&refusal().closing_at_once().into_response()));
+        assert!(needs_drain(&StatusCode::INTERNAL_SERVER_ERROR.into_response()));
+        assert!(!needs_drain(&StatusCode::ACCEPTED.into_response()));
+        assert!(!needs_drain(&StatusCode::MULTI_STATUS.into_response()));
+    }
+
+    #[tokio::test]
+    async fn the_connection_is_kept_where_the_end_of_the_body_was_reached() {
+        let unread = Unread::new(Body::from("the rest"), false);
+        let response = drain(&Lifecycle::new(), refusal().into_response(), unread).await;
+        assert!(!closes(&response));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_ends_when_requests_in_flight_have_no_time_left() {
+        let lifecycle = Lifecycle::new();
+        let endless = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let draining = drain(&lifecycle, refusal().into_response(), Unread::new(endless, false));
+        let mut draining = std::pin::pin!(draining);
+        assert!(draining.as_mut().now_or_never().is_none());
+        lifecycle.enter(Phase::ShuttingDown);
+        assert!(draining.as_mut().now_or_never().is_none(), "requests in flight go on");
+        lifecycle.enter(Phase::TimeIsUp);
+        assert!(closes(&draining.now_or_never().unwrap()));
+    }
 }

@@ -1,10 +1,13 @@
 //! The rest of a refused request's body is read, so that a client that is still sending sees the
 //! answer: for every early refusal, by whichever handler or layer.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use api_service::ApiConfig;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 use service_runtime::{Key, Keys, Scope, ServerTls};
 use testkit::{Authority, TestApi, WorkServer};
@@ -226,6 +229,73 @@ async fn a_body_that_is_refused_in_its_middle_is_drained_too() {
     assert!(!answer.closes(), "{}", answer.head);
     connection.send("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(connection.answer().await.head.starts_with("http/1.1 200 "));
+}
+
+/// Sends an encoded body of 30 MiB to its end.
+async fn sends_encoded(address: SocketAddr, body: &[u8], refusal: &Refusal) {
+    let mut connection = Connection::open(address).await;
+    connection.send(&format!("{}transfer-encoding: chunked\r\n\r\n", refusal.request)).await;
+    for chunk in body.chunks(1 << 20) {
+        connection.send(&format!("{:x}\r\n", chunk.len())).await;
+        connection.0.write_all(chunk).await.unwrap();
+        connection.send("\r\n").await;
+    }
+    connection.send("0\r\n\r\n").await;
+    let answer = connection.answer().await;
+    answer.check(refusal);
+    assert!(!answer.closes(), "{}: {}", refusal.request, answer.head);
+}
+
+#[tokio::test]
+async fn an_encoded_body_that_is_too_large_or_malformed_is_drained_too() {
+    let server = WorkServer::broker().await;
+    let api = api_without_keys(&server).await;
+    let noise = vec![b'a'; 30 << 20];
+    // Without compression, so that the encoded body is as large as the decoded one.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+    encoder.write_all(&noise).unwrap();
+    let gzipped = encoder.finish().unwrap();
+    for (body, status, code) in
+        [(gzipped, 413, "body_too_large"), (noise, 400, "malformed_encoding")]
+    {
+        let refusal = refusal("POST /jobs", &[JSON, "content-encoding: gzip"], status, code);
+        sends_encoded(api.address(), &body, &refusal).await;
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_body_whose_chunks_are_broken_is_refused_and_the_connection_closed() {
+    let server = WorkServer::broker().await;
+    let api = api_without_keys(&server).await;
+    for encoding in ["content-encoding: gzip", "content-encoding: zstd"] {
+        let refusal = refusal("POST /jobs", &[JSON, encoding], 400, "malformed_encoding");
+        let mut connection = Connection::open(api.address()).await;
+        let request = &refusal.request;
+        connection.send(&format!("{request}transfer-encoding: chunked\r\n\r\nno length\r\n")).await;
+        let answer = connection.answer().await;
+        answer.check(&refusal);
+        assert!(answer.closes(), "{request}: {}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_stops_sending_sees_the_refusal() {
+    let server = WorkServer::broker().await;
+    let api = api_without_keys(&server).await;
+    let refusal = refusal("POST /nope", &[JSON], 404, "not_found");
+    let mut connection = Connection::open(api.address()).await;
+    connection.send(&format!("{}transfer-encoding: chunked\r\n\r\n", refusal.request)).await;
+    let chunk = format!("100000\r\n{}\r\n", "a".repeat(1 << 20));
+    let (mut reader, mut writer) = connection.0.into_inner().into_split();
+    let sending =
+        tokio::spawn(async move { while writer.write_all(chunk.as_bytes()).await.is_ok() {} });
+    let mut answer = Vec::new();
+    // The connection ends with the answer, or with a reset because of the bytes still on the way.
+    while reader.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {}
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("not_found"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    sending.await.unwrap();
 }
 
 #[tokio::test]

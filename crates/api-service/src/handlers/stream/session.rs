@@ -128,8 +128,8 @@ impl Session {
         let _ = results.send(Answer::End).await;
     }
 
-    /// Whether more lines may be read: the groups of the latest reading have permits, the client takes
-    /// its results, and the jobs without a result are within their bounds.
+    /// Whether more lines may be read: the groups of the latest reading have permits, the client
+    /// takes its results, and the jobs without a result are within their bounds.
     fn may_read(&self) -> bool {
         self.waiting == 0
             && self.unsent.is_empty()
@@ -151,8 +151,8 @@ impl Session {
         }
     }
 
-    /// Checks lines, divides the valid jobs into groups that wait for a permit, and answers the lines
-    /// that are not valid.
+    /// Checks lines, divides the valid jobs into groups that wait for a permit, and answers the
+    /// lines that are not valid.
     fn take(&mut self, lines: Vec<Line>) {
         let now = Timestamp::now();
         let mut refused = String::new();
