@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // Up to 500 jobs a request, four requests at once.
         .chunk_jobs(500)
         .chunks_in_flight(4)
-        // Each request is made up to ten times within a minute, while none of its jobs is stored.
+        // Jobs that are certainly not stored are sent up to ten times within a minute.
         .attempts(10)
         .give_up_after(Duration::from_secs(60))
         .build()?;

@@ -120,8 +120,8 @@ impl Builder {
         self
     }
 
-    /// The most attempts for a request that certainly stored nothing, the first one included; 5 by
-    /// default.
+    /// The most times that jobs which are certainly not stored are sent, the first time included; 5
+    /// by default.
     #[must_use]
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = if attempts == 0 { 1 } else { attempts };

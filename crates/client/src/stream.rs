@@ -13,6 +13,7 @@ use crate::answer::{chain, foreign, says_try_again};
 use crate::builder::Client;
 use crate::new_job::NewJob;
 use crate::outcome::{JobOutcome, PostError, Problem};
+use crate::post::unclear;
 
 /// The time limit of a stream's request, a year: the request lasts as long as its jobs come.
 const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -60,8 +61,9 @@ impl Client {
     /// and must be read meanwhile: otherwise the API reads no further jobs. No job is sent again.
     ///
     /// # Errors
-    /// Where the API can't be reached, or refuses the request as a whole. Not cancel safe: dropped,
-    /// the outcomes are not known.
+    /// Where the API can't be reached, or refuses the request as a whole; [`PostError`] tells
+    /// whether jobs are stored, as far as that is known. Not cancel safe: dropped, the outcomes are
+    /// not known.
     pub async fn post_stream<S>(&self, jobs: S) -> Result<StreamResults, PostError>
     where
         S: Stream<Item = NewJob> + Send + 'static,
@@ -93,8 +95,18 @@ impl Client {
         }
         let status = response.status().as_u16();
         let text = response.bytes().await.unwrap_or_default();
-        let problem = serde_json::from_slice(&text).unwrap_or_else(|_| foreign(status, &text));
-        Err(PostError::Refused(problem))
+        Err(refusal(status, &text))
+    }
+}
+
+/// The error that a failure of the whole request means, by the same rules as for a single job.
+fn refusal(status: u16, text: &[u8]) -> PostError {
+    let problem: Problem = serde_json::from_slice(text).unwrap_or_else(|_| foreign(status, text));
+    match status {
+        _ if says_try_again(&problem) => PostError::NotStored(problem.detail),
+        // The API never answers 429. A gateway does, and leaves the outcome unknown.
+        400..=428 | 430..500 => PostError::Refused(problem),
+        _ => PostError::Unknown { job_id: None, detail: unclear(status, &problem.detail) },
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client::{Client, JobOutcome, NewJob, PostError};
+use client::{Client, JobOutcome, NewJob, PostError, Problem};
+use futures_util::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -164,6 +165,35 @@ async fn without_a_server_the_outcome_is_not_stored() {
         &client.post_batch(&[job()]).await[0],
         JobOutcome::Failed(PostError::NotStored(_))
     ));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_refused_as_a_whole_is_reported_by_the_rules_of_single_jobs() {
+    let busy = r#"{"status":503,"code":"overloaded","detail":"too many streams"}"#;
+    let no_key = r#"{"status":401,"code":"key_missing","detail":"no key"}"#;
+    let unknown = |detail: &str| PostError::Unknown { job_id: None, detail: detail.into() };
+    let refused = |status, code: &str, detail: &str| {
+        let (code, detail) = (code.into(), detail.into());
+        PostError::Refused(Problem { status, code, detail, ..Problem::default() })
+    };
+    for (status, body, expected) in [
+        (503, busy, PostError::NotStored("too many streams".into())),
+        (401, no_key, refused(401, "key_missing", "no key")),
+        // Answers of a gateway.
+        (403, "<html>blocked</html>", refused(403, "http_403", "<html>blocked</html>")),
+        (
+            503,
+            "<html>upstream reset</html>",
+            unknown("the answer was 503: <html>upstream reset</html>"),
+        ),
+        (429, "slow down", unknown("the answer was 429: slow down")),
+        (500, "oh", unknown("the answer was 500: oh")),
+    ] {
+        let (client, requests) = scripted(vec![answer(status, "", body)]).await;
+        let error = client.post_stream(stream::empty()).await.unwrap_err();
+        assert_eq!(error, expected, "{status} {body}");
+        assert_eq!(requests.load(Ordering::SeqCst), 1, "{status} {body}");
+    }
 }
 
 #[tokio::test]
