@@ -203,6 +203,7 @@ pub(crate) fn rate(
     let mut stack = start(plan, network, 0)?;
     let run = posting::enqueue(&parameters, &mut stack, via, "default", batch, pace)?;
     anyhow::ensure!(run.failures.is_empty(), "{}: {}", scenario.name, run.failures.join("; "));
+    anyhow::ensure!(run.jobs > 0, "{}: {}", scenario.name, run.void.join("; "));
     Ok(run.jobs_per_second)
 }
 

@@ -83,9 +83,11 @@ impl Stack {
             }
         };
         let round_trip = distance.round_trip(near);
-        let text = variables.get("SHUTDOWN_TIMEOUT").map_or("30s", String::as_str);
-        let shutdown_timeout = service_runtime::units::duration(text)
-            .map_err(|accepted| anyhow::anyhow!("SHUTDOWN_TIMEOUT must be {accepted}"))?;
+        let shutdown_timeout = match variables.get("SHUTDOWN_TIMEOUT") {
+            Some(text) => service_runtime::units::duration(text)
+                .map_err(|accepted| anyhow::anyhow!("SHUTDOWN_TIMEOUT must be {accepted}"))?,
+            None => service_runtime::ProcessSettings::default().shutdown_timeout,
+        };
         Ok(Self {
             shutdown_timeout,
             variables,

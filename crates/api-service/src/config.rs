@@ -35,7 +35,9 @@ impl ApiConfig {
         Self { api: settings.api.clone(), ..Self::new(settings.link.config()) }
     }
 
-    /// The same with changed settings, such as `.with(|api| api.max_queues = 5)`.
+    /// The same with changed settings, such as `.with(|api| api.max_queues = 5)`. Keys and the
+    /// certificate are `keys` and `tls`; the names of their files alone load nothing, and
+    /// [`Api::start`](crate::Api::start) refuses them.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut ApiSettings)) -> Self {
         change(&mut self.api);

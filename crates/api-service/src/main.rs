@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
             ApiError::Bind { .. } => {
                 anyhow::Error::new(error).context("BIND_ADDR says where the API listens")
             }
-            ApiError::Pool(_) => error.into(),
+            ApiError::FileNotLoaded(_) | ApiError::Pool(_) => error.into(),
         })?;
         let signal = termination.signal().await;
         tracing::info!(signal, "ending; a second signal ends at once");

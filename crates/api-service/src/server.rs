@@ -32,6 +32,10 @@ pub enum ApiError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// A file of keys or of a certificate is named, and what stands in it was not loaded: without
+    /// it the API would let everybody in, or speak plain HTTP.
+    #[error("{0} names a file that was not loaded")]
+    FileNotLoaded(&'static str),
     /// The pool of connections can't be made.
     #[error(transparent)]
     Pool(#[from] PoolFailure),
@@ -48,12 +52,26 @@ pub struct Api {
     serving: JoinHandle<()>,
 }
 
+/// Refuses settings that name a file without what stands in it. `Settings::load` sets both; a
+/// program that sets the name alone would else start an API that is less protected than it says.
+fn check_files(config: &ApiConfig) -> Result<(), ApiError> {
+    let api = &config.api;
+    if api.keys_file.is_some() && api.keys.is_none() {
+        return Err(ApiError::FileNotLoaded("API_KEYS_FILE"));
+    }
+    if api.tls_cert_file.is_some() && api.tls.is_none() {
+        return Err(ApiError::FileNotLoaded("API_TLS_CERT_FILE"));
+    }
+    Ok(())
+}
+
 impl Api {
     /// Listens and serves. Does not wait for the work server: `/ready` tells whether it answers.
     ///
     /// # Errors
     /// Where the address can't be listened on.
     pub async fn start(config: ApiConfig) -> Result<Self, ApiError> {
+        check_files(&config)?;
         let bind = |source| ApiError::Bind { address: config.api.bind, source };
         let listener = TcpListener::bind(config.api.bind).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;

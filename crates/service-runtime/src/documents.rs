@@ -18,7 +18,8 @@ Work Factory is configured by environment variables. Each process reads them onc
 - A value that is not accepted ends the process with exit code 64 before anything else happens. All
   faults are told at once, each with its variable and with what is accepted.
 - A variable with one of our prefixes (`FAKTORY_`, `API_`, `COMPRESS_`, `WORKER_`, `BROKER_`) that
-  is not known is most likely misspelt: the log warns about the name and says which one is meant.
+  is not known is most likely misspelt: the log warns about the name, and says which one is meant
+  where one is similar.
 - The log says at the start which value of each variable is in effect, with passwords hidden;
   `--help` lists the variables too.
 - A process reads only the files that it needs: a worker does not need the API's keys.

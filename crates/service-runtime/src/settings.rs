@@ -114,7 +114,8 @@ impl Settings {
     }
 
     /// Each variable that counts for a process of this role, with its value in effect and secrets
-    /// hidden, for the log.
+    /// hidden, for the log; and beside them what was found in files: the number of keys, and the
+    /// name that the work server's certificate must be for.
     #[must_use]
     pub fn describe(&self, role: Role) -> String {
         let runs_broker = role.runs_broker(self.link.url_is_set);
@@ -122,12 +123,17 @@ impl Settings {
         if role != Role::Broker {
             let link = self.link.in_effect().into_iter();
             in_effect.extend(link.map(|(name, value)| match name {
-                "FAKTORY_URL" if runs_broker => (name, "the embedded broker".to_owned()),
+                "FAKTORY_URL" if runs_broker => (name, "embedded-broker".to_owned()),
                 _ => (name, value),
             }));
+            let tls = self.link.tls.iter().filter(|_| !runs_broker);
+            in_effect
+                .extend(tls.map(|tls| ("work_server_name", tls.server_name.to_str().into_owned())));
         }
         if role.runs_api() {
             in_effect.extend(self.api.in_effect());
+            in_effect
+                .extend(self.api.keys.iter().map(|(_, keys)| ("keys", keys.len().to_string())));
         }
         if role.runs_worker() {
             in_effect.extend(self.worker.in_effect());

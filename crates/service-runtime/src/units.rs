@@ -17,7 +17,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
     // Each number with its unit is read alone: humantime panics where a sum overflows by a second.
     let sum = parts(text).into_iter().try_fold(Duration::ZERO, |sum, part| {
-        sum.checked_add(humantime::parse_duration(part).ok()?)
+        let has_unit = part.ends_with(char::is_alphabetic);
+        sum.checked_add(humantime::parse_duration(part).ok().filter(|_| has_unit)?)
     });
     sum.filter(|_| !text.is_empty()).ok_or_else(accepted)
 }

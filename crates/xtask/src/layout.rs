@@ -16,7 +16,7 @@ use modules::Modules;
 use crate::tree::{self, Package};
 
 /// The most lines that a file may have. One giant file would have no circles, and no order either.
-const FILE_LINES_MAX: usize = 400;
+pub(crate) const FILE_LINES_MAX: usize = 400;
 
 /// Everything that is not as it should be, for people; nothing where the layout is right.
 ///

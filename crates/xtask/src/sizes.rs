@@ -9,10 +9,8 @@ use syn::{Attribute, Block, ExprMethodCall, ImplItemFn, ItemFn, ItemMod, TraitIt
 
 use crate::{columns, layout, tree};
 
-/// A function of more lines is counted as long.
+/// A function of more lines is counted as long, comments and empty lines included.
 const FUNCTION_LINES_LONG: usize = 60;
-/// A file of more lines is counted as long.
-const FILE_LINES_LONG: usize = 400;
 
 /// What is measured of one folder.
 #[derive(Debug, Default)]
@@ -31,7 +29,7 @@ struct Sizes {
     unread: usize,
 }
 
-/// Prints a row for each folder.
+/// A row for each folder.
 ///
 /// # Errors
 /// Where a folder can't be read.
@@ -99,7 +97,7 @@ impl Sizes {
             "| {name} | {}{unread} | {} | {} | {} | {} | {} | {} | {} ({}) | {} |\n",
             self.files.len(),
             quantiles(&self.files),
-            over(&self.files, FILE_LINES_LONG),
+            over(&self.files, layout::FILE_LINES_MAX),
             self.functions.len(),
             quantiles(&self.functions),
             over(&self.functions, FUNCTION_LINES_LONG),

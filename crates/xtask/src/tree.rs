@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use syn::punctuated::Punctuated;
+use syn::{Meta, Token};
 
 /// A package: a folder with a manifest, and the files with which its crates begin.
 #[derive(Debug)]
@@ -89,12 +91,45 @@ pub(crate) fn parse(path: &Path) -> anyhow::Result<syn::File> {
 /// True where attributes keep an item for tests alone.
 pub(crate) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
-        syn::Meta::Path(path) => path.segments.last().is_some_and(|last| last.ident == "test"),
-        syn::Meta::List(list) if list.path.is_ident("cfg") => {
-            list.tokens.to_string().split(|c: char| !c.is_alphanumeric()).any(|w| w == "test")
-                && !list.tokens.to_string().contains("not")
+        Meta::List(list) if list.path.is_ident("cfg") => {
+            list.parse_args::<Meta>().is_ok_and(|condition| needs_test(&condition))
         }
-        syn::Meta::List(list) => list.path.segments.last().is_some_and(|last| last.ident == "test"),
-        syn::Meta::NameValue(_) => false,
+        // `#[test]`, `#[tokio::test]`, `#[tokio::test(…)]`
+        meta @ (Meta::Path(_) | Meta::List(_)) => {
+            meta.path().segments.last().is_some_and(|last| last.ident == "test")
+        }
+        Meta::NameValue(_) => false,
     })
+}
+
+/// True where a condition holds in tests alone: `test`, or `all(…)` with such a condition in it.
+fn needs_test(condition: &Meta) -> bool {
+    match condition {
+        Meta::Path(path) => path.is_ident("test"),
+        Meta::List(list) if list.path.is_ident("all") => {
+            let conditions = Punctuated::<Meta, Token![,]>::parse_terminated;
+            list.parse_args_with(conditions).is_ok_and(|all| all.iter().any(needs_test))
+        }
+        Meta::List(_) | Meta::NameValue(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    #[test]
+    fn only_what_tests_alone_have_is_for_tests() {
+        let is_for_tests = |attribute: syn::Attribute| is_for_tests(&[attribute]);
+        assert!(is_for_tests(parse_quote!(#[cfg(test)])));
+        assert!(is_for_tests(parse_quote!(#[cfg(all(unix, test))])));
+        assert!(is_for_tests(parse_quote!(#[test])));
+        assert!(is_for_tests(parse_quote!(#[tokio::test(flavor = "multi_thread")])));
+        assert!(!is_for_tests(parse_quote!(#[cfg(not(test))])));
+        assert!(!is_for_tests(parse_quote!(#[cfg(any(test, unix))])));
+        assert!(!is_for_tests(parse_quote!(#[cfg(feature = "test-util")])));
+        assert!(!is_for_tests(parse_quote!(#[derive(Debug)])));
+    }
 }

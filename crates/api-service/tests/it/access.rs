@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use api_service::ApiConfig;
+use api_service::{Api, ApiConfig};
 use hyper::Method;
 use service_runtime::{Key, Keys, Scope};
 use testkit::{TestApi, WorkServer, eventually, http};
@@ -201,4 +201,15 @@ async fn keys_are_reloaded_without_a_restart_and_a_faulty_file_changes_nothing()
     // An empty file lets nobody in.
     std::fs::write(&file, "").unwrap();
     becomes(&second, 401).await;
+}
+
+#[tokio::test]
+async fn an_api_with_a_file_named_but_not_loaded_does_not_start() {
+    let link = faktory_link::LinkConfig::new("127.0.0.1", 1);
+    let keys = ApiConfig::new(link.clone()).with(|api| api.keys_file = Some("keys".into()));
+    let refused = Api::start(keys).await.err().unwrap();
+    assert_eq!(refused.to_string(), "API_KEYS_FILE names a file that was not loaded");
+    let certificate = ApiConfig::new(link).with(|api| api.tls_cert_file = Some("pem".into()));
+    let refused = Api::start(certificate).await.err().unwrap();
+    assert_eq!(refused.to_string(), "API_TLS_CERT_FILE names a file that was not loaded");
 }

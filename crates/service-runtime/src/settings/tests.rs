@@ -38,7 +38,7 @@ fn every_variable_is_declared_once_with_a_meaning_and_is_shown_in_the_log() {
         assert!(described.contains(&format!("{name}=")), "{name}: {described}");
     }
     for part in [
-        "FAKTORY_URL=the embedded broker ",
+        "FAKTORY_URL=embedded-broker ",
         "FAKTORY_MAX_CONNECTIONS=15 ",
         "API_KEYS_FILE=none ",
         "API_REQUEST_TIMEOUT=60s ",

@@ -19,7 +19,7 @@ settings! {
         queues: QueueOrder = "WORKER_QUEUES" or "default", str::parse;
 
         /// Connections for fetches; never more than `FAKTORY_MAX_CONNECTIONS` less those for acks,
-        /// one in twelve.
+        /// one in twelve and four at the most.
         max_fetch_lanes: usize = "WORKER_MAX_FETCH_LANES" or "64", count(1000);
 
         /// Jobs fetched before there is a free slot to run them; 0: none. A cut of the link can

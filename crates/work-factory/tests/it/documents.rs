@@ -42,7 +42,10 @@ impl Document {
 
     /// What stands between backticks.
     fn quoted(&self) -> Vec<String> {
-        self.prose().split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        let prose = self.prose();
+        let parts: Vec<&str> = prose.split('`').collect();
+        assert!(parts.len() % 2 == 1, "{}: a backtick without its partner", self.name);
+        parts.into_iter().skip(1).step_by(2).map(str::to_owned).collect()
     }
 
     /// The targets of links to other documents, with their anchors.

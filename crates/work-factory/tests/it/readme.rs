@@ -122,17 +122,17 @@ async fn the_worker_of_the_readme_runs_the_job_of_the_readme() {
     assert_eq!(worker.exit_code().await, Some(0));
 }
 
-/// The example, where tests of the workspace put it; built where they have not.
+/// The example as it is now, built with the profile and into the folder of the tested binary.
 fn own_worker() -> std::path::PathBuf {
-    let beside = Path::new(env!("CARGO_BIN_EXE_work-factory")).with_file_name("examples");
-    let path = beside.join("own_worker");
-    if !path.exists() {
-        let arguments = ["build", "--quiet", "-p", "worker-service", "--example", "own_worker"];
-        assert!(
-            std::process::Command::new(env!("CARGO")).args(arguments).status().unwrap().success()
-        );
+    let folder = Path::new(env!("CARGO_BIN_EXE_work-factory")).parent().unwrap();
+    let mut build = std::process::Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", "worker-service", "--example", "own_worker"]);
+    build.arg("--target-dir").arg(folder.parent().unwrap());
+    if folder.ends_with("release") {
+        build.arg("--release");
     }
-    path
+    assert!(build.status().unwrap().success());
+    folder.join("examples/own_worker")
 }
 
 /// The steps for a job type of one's own, done in a copy of the crate: a file and a line, and the

@@ -43,7 +43,7 @@ pub(super) fn compared(real: &Arrows, told: &Arrows) -> Vec<String> {
             }
             (None, _) => faults.push(format!("the code map tells of {name}, which there is not")),
         }
-        if real.get(name).is_some_and(|used| used.contains(FOR_TESTS)) && name != "benchmark" {
+        if real.get(name).is_some_and(|used| used.contains(FOR_TESTS)) {
             faults.push(format!("{name} uses {FOR_TESTS} outside of its tests"));
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use syn::{Attribute, Expr, ExprLit, Item, Lit, Meta, UseTree, Visibility};
+use syn::{Attribute, Expr, ExprLit, Item, Lit, Meta, UseTree};
 
 use crate::tree;
 
@@ -15,11 +15,23 @@ pub(crate) type ModulePath = Vec<String>;
 pub(crate) struct Module {
     /// Everything in the module but its child modules and what is for tests alone.
     pub(crate) items: Vec<Item>,
-    /// Names that the module hands on from elsewhere (`pub use`), with the path that is written
-    /// there.
-    pub(crate) exports: HashMap<String, Vec<String>>,
-    /// Paths of which the module hands on everything (`pub use path::*`).
+    /// Names that the module has from elsewhere (`use`), with the path that is written there. Those
+    /// without `pub` are seen by the modules below, so they count too.
+    pub(crate) imports: HashMap<String, Vec<String>>,
+    /// Paths from which the module has everything (`use path::*`).
     pub(crate) globs: Vec<Vec<String>>,
+}
+
+/// Imports of imports that are followed. Imports in a circle don't compile; the bound only keeps a
+/// broken tree from hanging.
+const IMPORTS_MAX: usize = 16;
+
+/// Where the files of a module's children are.
+struct Folders<'a> {
+    /// For a child without an attribute.
+    children: &'a Path,
+    /// For a child with `#[path]`.
+    named: &'a Path,
 }
 
 /// All modules of one crate.
@@ -36,25 +48,28 @@ impl Modules {
     pub(crate) fn read(root: &Path) -> anyhow::Result<Self> {
         let mut modules = Self::default();
         let folder = root.parent().unwrap_or(root).to_owned();
-        modules.add(Vec::new(), root, &folder, tree::parse(root)?.items)?;
+        modules.add(
+            Vec::new(),
+            &Folders { children: &folder, named: &folder },
+            tree::parse(root)?.items,
+        )?;
         Ok(modules)
     }
 
-    /// Adds a module and its children. `folder` is where files of children are looked for.
+    /// Adds a module and its children.
     fn add(
         &mut self,
         path: ModulePath,
-        file: &Path,
-        folder: &Path,
+        folders: &Folders<'_>,
         items: Vec<Item>,
     ) -> anyhow::Result<()> {
-        let mut module = Module { items: Vec::new(), exports: HashMap::new(), globs: Vec::new() };
+        let mut module = Module { items: Vec::new(), imports: HashMap::new(), globs: Vec::new() };
         for item in items {
             if tree::is_for_tests(attributes(&item)) {
                 continue;
             }
             let Item::Mod(child) = item else {
-                note_exports(&mut module, &item);
+                note_imports(&mut module, &item);
                 module.items.push(item);
                 continue;
             };
@@ -62,8 +77,12 @@ impl Modules {
             let mut child_path = path.clone();
             child_path.push(name.clone());
             match child.content {
-                Some((_, items)) => self.add(child_path, file, &folder.join(&name), items)?,
-                None => self.add_file(child_path, &child.attrs, file, folder, &name)?,
+                Some((_, items)) => {
+                    let folder = folders.children.join(&name);
+                    let folders = Folders { children: &folder, named: &folder };
+                    self.add(child_path, &folders, items)?;
+                }
+                None => self.add_file(child_path, &child.attrs, folders, &name)?,
             }
         }
         self.all.insert(path, module);
@@ -75,24 +94,24 @@ impl Modules {
         &mut self,
         path: ModulePath,
         attributes: &[Attribute],
-        parent: &Path,
-        folder: &Path,
+        folders: &Folders<'_>,
         name: &str,
     ) -> anyhow::Result<()> {
         let named = attributes.iter().find_map(path_attribute);
+        let folder = folders.children;
         let candidates = match &named {
-            Some(named) => vec![parent.parent().unwrap_or(parent).join(named)],
+            Some(named) => vec![folders.named.join(named)],
             None => vec![folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs")],
         };
         let file = candidates.iter().find(|candidate| candidate.is_file());
         let Some(file) = file else {
-            anyhow::bail!("module {} of {} has no file", path.join("::"), parent.display());
+            anyhow::bail!("module {} has no file in {}", path.join("::"), folder.display());
         };
-        let of_children = match named {
-            Some(_) => file.with_extension(""),
-            None => folder.join(name),
-        };
-        self.add(path, file, &of_children, tree::parse(file)?.items)
+        let beside = file.parent().unwrap_or(file);
+        // The compiler takes a file that is named by an attribute for a `mod.rs`.
+        let children = if named.is_some() { beside.to_owned() } else { folder.join(name) };
+        let folders = Folders { children: &children, named: beside };
+        self.add(path, &folders, tree::parse(file)?.items)
     }
 
     /// The module in which the item at an absolute path is defined; re-exports are followed.
@@ -101,8 +120,7 @@ impl Modules {
     }
 
     fn look_up(&self, path: &[String], depth: usize) -> Option<ModulePath> {
-        // Re-exports in a circle don't compile; the bound only keeps a broken tree from hanging.
-        if depth > 16 {
+        if depth > IMPORTS_MAX {
             return None;
         }
         let known = (0..=path.len()).rev().find(|length| {
@@ -111,7 +129,7 @@ impl Modules {
         let (module_path, rest) = path.split_at_checked(known)?;
         let Some(name) = rest.first() else { return Some(module_path.to_vec()) };
         let module = self.all.get(module_path)?;
-        if let Some(target) = module.exports.get(name) {
+        if let Some(target) = module.imports.get(name).filter(|_| !defines(module, name)) {
             let mut target = absolute(module_path, target, self)?;
             target.extend(rest.get(1..).unwrap_or_default().iter().cloned());
             return self.look_up(&target, depth + 1);
@@ -119,13 +137,25 @@ impl Modules {
         if !defines(module, name) {
             for glob in &module.globs {
                 let Some(mut target) = absolute(module_path, glob, self) else { continue };
-                if self.all.get(&target).is_some_and(|module| defines(module, name)) {
+                if self.provides(&target, name, depth) {
                     target.push(name.clone());
                     return self.look_up(&target, depth + 1);
                 }
             }
         }
         Some(module_path.to_vec())
+    }
+
+    /// Whether a module has this name: its own, or one from elsewhere.
+    pub(crate) fn provides(&self, path: &[String], name: &str, depth: usize) -> bool {
+        let Some(module) = self.all.get(path).filter(|_| depth <= IMPORTS_MAX) else {
+            return false;
+        };
+        let from_globs = || {
+            let targets = module.globs.iter().filter_map(|glob| absolute(path, glob, self));
+            targets.into_iter().any(|target| self.provides(&target, name, depth + 1))
+        };
+        defines(module, name) || module.imports.contains_key(name) || from_globs()
     }
 }
 
@@ -181,14 +211,11 @@ pub(crate) fn flatten(tree: &UseTree) -> Vec<(Option<String>, Vec<String>)> {
     }
 }
 
-fn note_exports(module: &mut Module, item: &Item) {
+fn note_imports(module: &mut Module, item: &Item) {
     let Item::Use(item) = item else { return };
-    if matches!(item.vis, Visibility::Inherited) {
-        return;
-    }
     for (name, path) in flatten(&item.tree) {
         match name {
-            Some(name) => drop(module.exports.insert(name, path)),
+            Some(name) => drop(module.imports.insert(name, path)),
             None => module.globs.push(path),
         }
     }

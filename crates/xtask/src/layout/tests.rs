@@ -73,7 +73,35 @@ fn a_path_attribute_and_modules_within_a_file_hide_nothing() {
     let found = rooms(&[
         ("lib.rs", "#[path = \"odd/place.rs\"] mod a; mod b { use super::a::A; pub struct B; }"),
         ("odd/place.rs", "mod inner; use crate::b::B; pub struct A;"),
-        ("odd/place/inner.rs", ""),
+        ("odd/inner.rs", ""),
+    ]);
+    assert_eq!(found, [["a", "b"]]);
+}
+
+#[test]
+fn an_import_of_the_parent_or_of_everything_hides_nothing() {
+    // The parent's private import is visible below the parent.
+    let found = rooms(&[
+        ("lib.rs", "mod a;"),
+        ("a.rs", "mod x; mod y; use x::X; use y::Y;"),
+        ("a/x.rs", "use super::Y; pub(crate) struct X;"),
+        ("a/y.rs", "use super::*; pub(crate) struct Y(X);"),
+    ]);
+    assert_eq!(found, [["x", "y"]]);
+    // A name that is handed on, reached by importing everything, twice.
+    let found = rooms(&[
+        ("lib.rs", "mod a; mod b; mod c; mod d;"),
+        ("a.rs", "use crate::b::*; pub(crate) struct A(C);"),
+        ("b.rs", "pub(crate) use crate::d::*;"),
+        ("d.rs", "pub(crate) use crate::c::C;"),
+        ("c.rs", "use crate::a::A; pub(crate) struct C;"),
+    ]);
+    assert_eq!(found, [["a", "c"]]);
+    // A name that a module hands on and uses itself.
+    let found = rooms(&[
+        ("lib.rs", "mod a; mod b;"),
+        ("a.rs", "use crate::b::B; pub(crate) struct A;"),
+        ("b.rs", "pub(crate) use crate::a::A; pub(crate) struct B(A);"),
     ]);
     assert_eq!(found, [["a", "b"]]);
 }

@@ -19,6 +19,7 @@ pub(crate) fn uses(modules: &Modules) -> Uses {
     for (path, module) in &modules.all {
         let mut paths = Paths::default();
         module.items.iter().for_each(|item| paths.visit_item(item));
+        paths.lead_bare_names(path, modules);
         let targets = paths
             .found
             .iter()
@@ -34,6 +35,12 @@ pub(crate) fn uses(modules: &Modules) -> Uses {
 #[derive(Default)]
 struct Paths {
     found: BTreeSet<Vec<String>>,
+    /// Names without a path before them: what they name, an import says.
+    bare: BTreeSet<String>,
+    /// Names that are handed on (`pub use`), with their paths.
+    handed_on: Vec<(String, Vec<String>)>,
+    /// Modules from which everything is imported.
+    globs: Vec<Vec<String>>,
 }
 
 impl<'ast> Visit<'ast> for Paths {
@@ -50,17 +57,21 @@ impl<'ast> Visit<'ast> for Paths {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        // Handing a name on is no use of it: whoever takes the name is led to where it comes from.
-        if matches!(item.vis, Visibility::Inherited) {
-            self.found.extend(flatten(&item.tree).into_iter().map(|(_, path)| path));
+        for (name, path) in flatten(&item.tree) {
+            match name {
+                // Handing a name on is no use of it, unless the module names it too: another
+                // module that takes the name is led to where it comes from.
+                Some(name) if !matches!(item.vis, Visibility::Inherited) => {
+                    self.handed_on.push((name, path));
+                }
+                Some(_) => drop(self.found.insert(path)),
+                None => self.globs.push(path),
+            }
         }
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        if path.segments.len() > 1 {
-            let segments = path.segments.iter().map(|segment| segment.ident.to_string());
-            self.found.insert(segments.collect());
-        }
+        self.add(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         visit::visit_path(self, path);
     }
 
@@ -108,9 +119,31 @@ impl Paths {
     }
 
     fn end(&mut self, path: &mut Vec<String>) {
-        let path = std::mem::take(path);
+        self.add(std::mem::take(path));
+    }
+
+    fn add(&mut self, path: Vec<String>) {
+        if let Some(first) = path.first() {
+            self.bare.insert(first.clone());
+        }
         if path.len() > 1 {
             self.found.insert(path);
+        }
+    }
+
+    /// Leads names without a path to where the module has them from: what it hands on itself, and
+    /// what it imports with everything else of a module.
+    fn lead_bare_names(&mut self, module: &ModulePath, modules: &Modules) {
+        let handed_on = std::mem::take(&mut self.handed_on);
+        let named = handed_on.into_iter().filter(|(name, _)| self.bare.contains(name));
+        self.found.extend(named.map(|(_, path)| path));
+        for glob in std::mem::take(&mut self.globs) {
+            let Some(target) = absolute(module, &glob, modules) else { continue };
+            for name in self.bare.iter().filter(|name| modules.provides(&target, name, 0)) {
+                let mut path = vec!["crate".to_owned()];
+                path.extend(target.iter().cloned().chain([name.clone()]));
+                self.found.insert(path);
+            }
         }
     }
 }
