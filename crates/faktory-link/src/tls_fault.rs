@@ -21,9 +21,12 @@ impl TlsFault {
     /// The fault behind an error of the system; `None` for any other error.
     pub(crate) fn of(error: &io::Error) -> Option<Self> {
         match error.get_ref()?.downcast_ref::<Error>()? {
-            Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                Some(Self::UnknownAuthority)
-            }
+            // With another authority of the same name the signature is what does not fit.
+            Error::InvalidCertificate(
+                CertificateError::UnknownIssuer
+                | CertificateError::BadSignature
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+            ) => Some(Self::UnknownAuthority),
             Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             ) => Some(Self::WrongName),
@@ -78,6 +81,11 @@ mod tests {
         for (error, fault, text) in [
             (
                 Error::InvalidCertificate(CertificateError::UnknownIssuer),
+                TlsFault::UnknownAuthority,
+                "(CA says which authorities are trusted)",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::BadSignature),
                 TlsFault::UnknownAuthority,
                 "(CA says which authorities are trusted)",
             ),

@@ -29,10 +29,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn milliseconds(text: &str) -> Result<Duration, String> {
-    let duration = text.parse().ok().map(Duration::from_millis);
-    duration
+    let bare = text.parse().ok().map(Duration::from_millis);
+    // The log shows the value with its unit, and what the log shows is accepted.
+    bare.or_else(|| units::duration(text).ok())
         .filter(|duration| *duration <= DURATION_MAX)
-        .ok_or_else(|| "a whole number of milliseconds up to 86400000".into())
+        .ok_or_else(|| {
+            "a whole number of milliseconds up to 86400000, or a time such as 100ms".into()
+        })
 }
 
 /// A size from 1 byte to `most` bytes.
@@ -132,7 +135,9 @@ mod tests {
             assert!(duration(text).unwrap_err().contains("5s, 500ms, 2m"), "{text}");
         }
         assert_eq!(milliseconds("100"), Ok(Duration::from_millis(100)));
-        assert!(milliseconds("100ms").is_err() && milliseconds("86400001").is_err());
+        assert_eq!(milliseconds("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(milliseconds("0"), Ok(Duration::ZERO));
+        assert!(milliseconds("86400001").is_err() && milliseconds("25h").is_err());
     }
 
     #[test]

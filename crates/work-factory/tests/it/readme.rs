@@ -205,9 +205,16 @@ async fn the_certificate_of_the_guide_is_made_and_taken() {
         .await
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let loaded = service_runtime::ServerTls::load(
-        &folder.path().join("server.pem"),
-        &folder.path().join("server.key"),
-    );
+    let (certificate, key) = (folder.path().join("server.pem"), folder.path().join("server.key"));
+    let loaded = service_runtime::ServerTls::load(&certificate, &key);
     assert!(loaded.is_ok(), "{loaded:?}");
+
+    // Client and server as in the guide: the certificate is its own authority.
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let tls = [("BROKER_TLS_CERT_FILE", certificate), ("BROKER_TLS_KEY_FILE", key)];
+    let broker = crate::binary::command(&["broker"], folder.path(), &tls);
+    let url = format!("tcp+tls://{}", broker.address_on("  broker ").await);
+    let link = [("FAKTORY_URL", url.as_str()), ("FAKTORY_TLS_CA_FILE", certificate)];
+    let worker = crate::binary::command(&["worker"], folder.path(), &link);
+    worker.line_with("connected to the work server").await;
 }

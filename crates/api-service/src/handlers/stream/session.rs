@@ -118,8 +118,8 @@ impl Session {
                 // Lines that were read get their results; no further line is read.
                 () = state.lifecycle.shutdown_begins(), if !ended => {
                     ended = true;
-                    let detail = "this service is shutting down; lines without a result were not \
-                                  taken";
+                    let detail = "this service is shutting down; lines that get no result were \
+                                  not taken";
                     self.fail(Code::ShuttingDown, detail.into());
                 }
             }
