@@ -28,8 +28,8 @@ pub(crate) fn test() -> anyhow::Result<()> {
     cargo("tests", &["test", "--workspace", "--locked"], &[])
 }
 
-/// Licenses, sources and duplicates of all dependencies, as `deny.toml` allows them. Known
-/// vulnerabilities are left to where their list can be fetched.
+/// Licenses, sources and versions of all dependencies, as `deny.toml` allows them. Known
+/// vulnerabilities are not looked for: their list is in no package registry.
 pub(crate) fn deny() -> anyhow::Result<()> {
     let folder = repository().join("target/tools");
     let program = folder.join("bin/cargo-deny");

@@ -193,6 +193,7 @@ fn the_job_type_of_the_guide_is_a_file_and_a_line() {
 #[tokio::test]
 async fn the_certificate_of_the_guide_is_made_and_taken() {
     if Command::new("openssl").arg("version").output().await.is_err() {
+        assert!(std::env::var_os("CI").is_none(), "openssl is missing");
         return println!("SKIPPED: openssl is missing");
     }
     let folder = tempfile::tempdir().unwrap();
