@@ -16,8 +16,20 @@ impl Nets {
     /// True for the loopback addresses, and for an address in one of the networks.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
+        address.to_canonical().is_loopback() || self.lists(address)
+    }
+
+    /// True for an address in one of the networks; the loopback addresses count as any other.
+    #[must_use]
+    pub fn lists(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        address.is_loopback() || self.0.iter().any(|net| net.contains(&address))
+        self.0.iter().any(|net| net.contains(&address))
+    }
+
+    /// True where there is no network.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The networks as they were given.
@@ -75,6 +87,8 @@ mod tests {
         }
         let none = Nets::default();
         assert!(none.contains(ip("::1")) && !none.contains(ip("10.0.0.1")));
+        assert!(!none.lists(ip("::1")) && none.is_empty());
+        assert!(nets.lists(ip("::ffff:10.1.2.3")) && !nets.lists(ip("127.0.0.1")));
         assert_eq!("10.0.0.0/8,ten".parse::<Nets>(), Err("ten".into()));
     }
 

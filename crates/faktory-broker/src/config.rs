@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::ServerConfig;
 
+use crate::observer::Observer;
+
 /// The configuration of a broker: its address, its data folder, and its limits.
 #[derive(Clone)]
 pub struct BrokerConfig {
@@ -29,6 +31,8 @@ pub struct BrokerConfig {
     pub max_queues: usize,
     /// The longest time for the handshake, and for TLS before it. The default is Faktory's.
     pub handshake_timeout: Duration,
+    /// Is told what happens, for figures.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl BrokerConfig {
@@ -45,6 +49,7 @@ impl BrokerConfig {
             max_line_bytes: 64 << 20,
             max_queues: 100_000,
             handshake_timeout: Duration::from_secs(2),
+            observer: None,
         }
     }
 }

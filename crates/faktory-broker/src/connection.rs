@@ -4,6 +4,7 @@
 
 mod close;
 mod handshake;
+mod password;
 mod reader;
 mod tls;
 mod window;
@@ -23,14 +24,19 @@ use crate::core::{Event, Outgoing};
 use crate::delivery::Delivery;
 use crate::machine::{ConnectionId, Reservation};
 use crate::shared_io::SharedIo;
+use handshake::Stranger;
 use reader::{CommandReader, InputEnd};
 use writer::Written;
+
+pub(crate) use password::Passwords;
 
 /// An accepted connection.
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) stream: TcpStream,
     pub(crate) config: Arc<BrokerConfig>,
+    /// The check of the client's password; `None` where no password is asked for.
+    pub(crate) passwords: Option<Arc<Passwords>>,
     pub(crate) core: flume::Sender<Event>,
 }
 
@@ -79,10 +85,12 @@ impl Connection {
         admission: Admission,
     ) {
         let mut buffer = BytesMut::with_capacity(8 << 10);
-        let password = self.config.password.as_deref();
-        let handshake = handshake::handshake(password, &mut reader, &mut writer, &mut buffer);
-        let handshake = tokio::time::timeout(self.config.handshake_timeout, handshake).await;
-        let Ok(Some(hello)) = handshake else { return };
+        // Fails only where the client is gone.
+        let Ok(peer) = self.stream.peer_addr() else { return };
+        let stranger = Stranger { address: peer.ip(), passwords: self.passwords.as_deref() };
+        let timeout = self.config.handshake_timeout;
+        let handshake = stranger.shake_hands(timeout, &mut reader, &mut writer, &mut buffer);
+        let Some(hello) = handshake.await else { return };
         if let Admission::TooMany(connections) = admission {
             let reply = Reply::error(format!("too many connections: {connections}"));
             return close::refuse(&mut reader, &mut writer, &reply).await;

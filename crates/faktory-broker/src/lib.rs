@@ -5,11 +5,13 @@ mod connection;
 mod core;
 mod delivery;
 mod machine;
+mod observer;
 mod server;
 mod shared_io;
 mod store;
 
 pub use config::BrokerConfig;
 pub use machine::{ConnectionId, Machine, Now, Output, Reservation};
+pub use observer::Observer;
 pub use server::{Broker, BrokerError};
 pub use store::{Batch, Change, FjallStore, MemoryStore, Store, StoreError, Table};

@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::BrokerConfig;
-use crate::connection::Connection;
+use crate::connection::{Connection, Passwords};
 use crate::core::{Core, Event};
 use crate::machine::{ConnectionId, Machine};
 use crate::store::{FjallStore, StoreError};
@@ -163,6 +163,7 @@ async fn accept(
 ) {
     let mut connections = JoinSet::new();
     let mut refusals = JoinSet::new();
+    let passwords = Passwords::new(&config).map(Arc::new);
     let mut last_id = 0;
     loop {
         let accepted = tokio::select! {
@@ -187,7 +188,8 @@ async fn accept(
         last_id += 1;
         let (config, core) = (Arc::clone(&config), core.clone());
         let max_connections = config.max_connections;
-        let connection = Connection { id: ConnectionId(last_id), stream, config, core };
+        let passwords = passwords.clone();
+        let connection = Connection { id: ConnectionId(last_id), stream, config, passwords, core };
         if connections.len() < max_connections {
             connections.spawn(connection.serve());
         } else if refusals.len() < REFUSALS_MAX {

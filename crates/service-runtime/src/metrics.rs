@@ -77,6 +77,10 @@ metrics! {
     REQUEST = "work_factory_http_request_seconds", Seconds,
         "path: the route; status: 2xx, 4xx, 5xx, other";
 
+    /// Requests that were denied for want of a good key.
+    DENIED = "work_factory_http_denied_total", Counter,
+        "reason: key_missing, key_unknown, scope_missing";
+
     /// From a command to its answer.
     ROUND_TRIP = "work_factory_round_trip_seconds", Gauge, "of: smoothed, shortest";
 
@@ -106,6 +110,9 @@ metrics! {
 
     /// How often the circuit has opened.
     BREAKER_OPENED = "work_factory_breaker_opened_total", Counter;
+
+    /// Clients of the embedded broker that did not know the password.
+    BROKER_WRONG_PASSWORDS = "work_factory_broker_wrong_passwords_total", Counter;
 
     /// Jobs that a worker has fetched.
     WORKER_FETCHED = "work_factory_worker_fetched_total", Counter;

@@ -2,11 +2,13 @@
 //! which they need each other, and stopped in the reverse order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use api_service::{Api, ApiConfig};
 use faktory_broker::{Broker, BrokerConfig, BrokerError};
+use service_runtime::metrics as names;
 use service_runtime::{Role, ServerTls, Settings, WorkServerUrl};
 use tokio::task::JoinHandle;
 use worker_service::{RunningWorker, Worker, WorkerConfig};
@@ -120,8 +122,18 @@ async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
         .context("BROKER_DATA_DIR must be set, because the user's data folder can't be found")?;
     let mut config = BrokerConfig::new(broker.bind, data_dir);
     config.tls = broker.tls.as_ref().map(|tls| tls.config(&[]));
+    config.observer = Some(Arc::new(BrokerFigures));
     config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());
     Broker::start(config).await.map_err(faults::of_broker)
+}
+
+/// Counts what happens in the broker.
+struct BrokerFigures;
+
+impl faktory_broker::Observer for BrokerFigures {
+    fn wrong_password(&self) {
+        metrics::counter!(names::BROKER_WRONG_PASSWORDS).increment(1);
+    }
 }
 
 /// The address to connect to: a broker that listens on every address is reached over loopback.

@@ -7,4 +7,5 @@ mod delivery;
 mod durability;
 mod faktory_crate;
 mod limits;
+mod passwords;
 mod transcripts;

@@ -1,0 +1,65 @@
+//! Wrong passwords: refused and counted; the right password is served whatever others try.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use faktory_broker::{Broker, BrokerConfig, Observer};
+use faktory_wire::{Reply, password_hash};
+use testkit::WireClient;
+use tokio::time::Instant;
+
+#[derive(Default)]
+struct Counts(AtomicUsize);
+
+impl Observer for Counts {
+    fn wrong_password(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+async fn broker() -> (Broker, Arc<Counts>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), folder.path().to_owned());
+    let counts = Arc::new(Counts::default());
+    config.password = Some("secret".into());
+    config.observer = Some(counts.clone());
+    // A crowded machine may be slow to hash.
+    config.handshake_timeout = Duration::from_secs(30);
+    (Broker::start(config).await.unwrap(), counts, folder)
+}
+
+/// The reply to a HELLO with this hash.
+async fn reply_to(broker: &Broker, hash: &str) -> Reply {
+    let mut client = WireClient::open(broker.address()).await;
+    client.read().await.unwrap();
+    client.ask(&format!(r#"HELLO {{"v":2,"pwdhash":"{hash}"}}"#)).await
+}
+
+/// The reply to a HELLO with the hash of this password.
+async fn reply_to_password(broker: &Broker, password: &str) -> Reply {
+    let mut client = WireClient::open(broker.address()).await;
+    client.read().await.unwrap();
+    let greeting = client.greeting.clone().unwrap();
+    let hash = password_hash(password, &greeting.salt.unwrap(), greeting.iterations.unwrap());
+    client.ask(&format!(r#"HELLO {{"v":2,"pwdhash":"{hash}"}}"#)).await
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_refused_counted_and_after_some_refused_late() {
+    let (broker, counts, _folder) = broker().await;
+    let wrong = Reply::error("Invalid password");
+    for hash in ["", "secret", &"0".repeat(64)] {
+        assert_eq!(reply_to(&broker, hash).await, wrong, "{hash}");
+    }
+    assert_eq!(reply_to_password(&broker, "other").await, wrong);
+    assert_eq!(counts.0.load(Ordering::SeqCst), 4);
+    // Four more refusals wait 200, 400, 800 and 1,000 ms.
+    let begin = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(reply_to(&broker, "").await, wrong);
+    }
+    assert!(begin.elapsed() >= Duration::from_millis(2400), "{:?}", begin.elapsed());
+    assert_eq!(counts.0.load(Ordering::SeqCst), 8);
+    assert_eq!(reply_to_password(&broker, "secret").await, Reply::OK);
+}
