@@ -106,6 +106,13 @@ pub enum LinkError {
     /// The server wants a password and none is configured.
     #[error("the work server asks for a password, and none is configured")]
     PasswordNeeded,
+    /// The server asks for a hash of the password from which the password could be guessed. Nothing
+    /// was sent.
+    #[error(
+        "the work server asks for a weak hash of the password, which is not sent: accepted are a \
+         salt of at least 8 characters and 1000 to 1000000 hashes, as Faktory asks for"
+    )]
+    WeakProof,
     /// The server sent bytes that are not Faktory's protocol.
     #[error("broken protocol: {0}")]
     Protocol(#[from] ProtocolError),

@@ -21,11 +21,47 @@ pub struct Greeting {
 #[error("greeting is not Faktory's: {0:?}")]
 pub struct GreetingError(String);
 
+/// The fewest hashes that count as a proof. Servers ask for 4,000 and more; a server that asks for
+/// few wants to guess the password from the proof.
+const ITERATIONS_MIN: u32 = 1000;
+/// The shortest salt in bytes. Faktory sends a random number of 63 bits in hex, without leading
+/// zeros: it has less than 8 digits once in 34 thousand million connections.
+const SALT_MIN: usize = 8;
 /// The most hashes that a greeting may ask for. Servers ask for 4,000 to 8,095; a hostile server
 /// must not keep the client busy.
 const ITERATIONS_MAX: u32 = 1_000_000;
 
+/// What a greeting asks for as proof of the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof<'a> {
+    /// None: the server has no password.
+    NotAsked,
+    /// The hash of password and salt, so many times over.
+    Hash {
+        /// The salt.
+        salt: &'a str,
+        /// The number of hashes, 1,000 to 1,000,000.
+        iterations: u32,
+    },
+    /// A hash from which the password could be guessed or looked up.
+    Weak,
+}
+
 impl Greeting {
+    /// What the server asks for as proof of the password.
+    #[must_use]
+    pub fn proof(&self) -> Proof<'_> {
+        match (self.salt.as_deref(), self.iterations) {
+            (None, None) => Proof::NotAsked,
+            (Some(salt), Some(iterations))
+                if salt.len() >= SALT_MIN && iterations >= ITERATIONS_MIN =>
+            {
+                Proof::Hash { salt, iterations }
+            }
+            (Some(_), _) | (None, Some(_)) => Proof::Weak,
+        }
+    }
+
     /// Reads the greeting from the text of a simple reply.
     ///
     /// # Errors
@@ -129,6 +165,32 @@ mod tests {
         let mut wire = Vec::new();
         Greeting { v: 2, iterations: None, salt: None }.encode(&mut wire);
         assert_eq!(wire, b"+HI {\"v\":2}\r\n");
+    }
+
+    #[test]
+    fn a_greeting_asks_for_a_strong_proof_a_weak_one_or_none() {
+        let proof = |iterations, salt: Option<&str>| {
+            let greeting = Greeting { v: 2, iterations, salt: salt.map(str::to_owned) };
+            match greeting.proof() {
+                Proof::NotAsked => "none",
+                Proof::Hash { .. } => "hash",
+                Proof::Weak => "weak",
+            }
+        };
+        assert_eq!(proof(None, None), "none");
+        assert_eq!(proof(Some(4000), Some("55104dc76695721d")), "hash");
+        assert_eq!(proof(Some(1545), Some("55104dc76695721d")), "hash");
+        assert_eq!(proof(Some(1000), Some("12345678")), "hash");
+        for (iterations, salt) in [
+            (Some(4000), None),
+            (Some(4000), Some("")),
+            (Some(4000), Some("1234567")),
+            (None, Some("55104dc76695721d")),
+            (Some(0), Some("55104dc76695721d")),
+            (Some(999), Some("55104dc76695721d")),
+        ] {
+            assert_eq!(proof(iterations, salt), "weak", "{iterations:?} {salt:?}");
+        }
     }
 
     #[test]

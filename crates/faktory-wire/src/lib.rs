@@ -23,7 +23,7 @@ pub use command::{Command, CommandError};
 pub use failure::{
     BACKTRACE_LINES_MAX, ERROR_TYPE_BYTES_MAX, FailReport, Failure, MESSAGE_BYTES_MAX,
 };
-pub use hello::{Greeting, GreetingError, Hello, HelloError, password_hash};
+pub use hello::{Greeting, GreetingError, Hello, HelloError, Proof, password_hash};
 pub use info::{FaktoryInfo, Info, ServerInfo, SetSizes, TaskInfo};
 pub use job::{
     DEFAULT_QUEUE, DEFAULT_RESERVE_FOR, DEFAULT_RETRY, InvalidJob, Job, JobError, PUSH_JOBS_MAX,

@@ -2,9 +2,10 @@
 //! write.
 
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::BytesMut;
-use faktory_wire::{Command, Greeting, Hello, Reply, ReplyDecoder, password_hash};
+use faktory_wire::{Command, Greeting, Hello, Proof, Reply, ReplyDecoder, password_hash};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::{LinkConfig, WorkerIdentity};
@@ -51,15 +52,20 @@ impl Handshake<'_> {
             Reply::Error(text) => return Err(LinkError::refused(&text)),
             other => return Err(LinkError::Unexpected(format!("{other:?}"))),
         };
-        match (greeting.salt, password) {
-            (Some(_), None) => return Err(LinkError::PasswordNeeded),
-            (Some(salt), Some(password)) => {
-                let iterations = greeting.iterations.unwrap_or(1);
-                hello.pwdhash = Some(hash(password.to_owned(), salt, iterations).await?);
+        match (greeting.proof(), password) {
+            (Proof::Hash { .. } | Proof::Weak, None) => return Err(LinkError::PasswordNeeded),
+            // Whoever answers in the work server's place could guess the password from it.
+            (Proof::Weak, Some(_)) => return Err(LinkError::WeakProof),
+            (Proof::Hash { salt, iterations }, Some(password)) => {
+                let hash = hash(password.to_owned(), salt.to_owned(), iterations).await?;
+                hello.pwdhash = Some(hash);
                 self.send(&mut stream, &hello).await?;
             }
-            (None, Some(_)) => self.send(&mut stream, &hello).await?,
-            (None, None) => {}
+            (Proof::NotAsked, Some(_)) => {
+                log_not_asked(self.config);
+                self.send(&mut stream, &hello).await?;
+            }
+            (Proof::NotAsked, None) => {}
         }
         match replies.next(&mut stream).await? {
             Reply::Simple(_) => {}
@@ -86,6 +92,18 @@ impl Handshake<'_> {
         stream.write_all(&lines).await.map_err(failed)?;
         // TLS may keep bytes back until then.
         stream.flush().await.map_err(failed)
+    }
+}
+
+/// Says once for each process that the password is not used.
+fn log_not_asked(config: &LinkConfig) {
+    static LOGGED: AtomicBool = AtomicBool::new(false);
+    if !LOGGED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            work_server = %format_args!("{}:{}", config.host, config.port),
+            "a password is configured, and the work server does not ask for it: the password was \
+             not sent, and everybody who reaches the work server may use it"
+        );
     }
 }
 

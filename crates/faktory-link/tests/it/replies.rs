@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use faktory_link::{Connection, JobOutcome, LinkConfig, LinkPool, NotSent, Pusher};
+use faktory_link::{Connection, JobOutcome, LinkConfig, LinkError, LinkPool, NotSent, Pusher};
 use faktory_wire::{Command, Reply};
 use testkit::Quirky;
 use tokio::time::Instant;
@@ -198,4 +198,53 @@ async fn an_oversized_reply_is_refused_before_it_is_read() {
         "{}",
         lost.cause
     );
+}
+
+#[tokio::test]
+async fn a_weak_hash_of_the_password_is_not_sent() {
+    for greeting in [
+        r#"{"v":2,"s":"55104dc76695721d"}"#,
+        r#"{"v":2,"i":1,"s":"55104dc76695721d"}"#,
+        r#"{"v":2,"i":4000}"#,
+        r#"{"v":2,"i":4000,"s":""}"#,
+        r#"{"v":2,"i":4000,"s":"1"}"#,
+    ] {
+        let (said, mut heard) = tokio::sync::mpsc::channel(1);
+        let server = Quirky::start(move |_, mut session| {
+            let said = said.clone();
+            async move {
+                session.send(&format!("+HI {greeting}\r\n")).await;
+                // Nothing but the end of the connection.
+                let _ = said.send(session.line().await).await;
+            }
+        })
+        .await;
+        let config = LinkConfig { password: Some("secret".into()), ..server.link() };
+        match Connection::open(&config, None).await {
+            Err(error @ LinkError::WeakProof) => {
+                assert!(error.to_string().contains("1000 to 1000000 hashes"), "{error}");
+            }
+            other => panic!("{greeting}: {other:?}"),
+        }
+        assert_eq!(heard.recv().await, Some(None), "{greeting}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_not_asked_for_is_not_sent() {
+    let (said, mut heard) = tokio::sync::mpsc::channel(1);
+    let server = Quirky::start(move |_, mut session| {
+        let said = said.clone();
+        async move {
+            session.send("+HI {\"v\":2}\r\n").await;
+            let _ = said.send(session.line().await).await;
+            session.send("+OK\r\n").await;
+            session.take_everything().await;
+        }
+    })
+    .await;
+    let config = LinkConfig { password: Some("secret".into()), ..server.link() };
+    assert!(Connection::open(&config, None).await.is_ok());
+    let hello = heard.recv().await.unwrap().unwrap();
+    assert!(hello.starts_with("HELLO {") && !hello.contains("pwdhash"), "{hello}");
 }
