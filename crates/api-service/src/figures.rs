@@ -10,6 +10,8 @@ use job_types::Saving;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use service_runtime::metrics as names;
 
+use crate::access::keyring::Denied;
+
 /// Counters and histograms, looked up once.
 pub(crate) struct Figures {
     accepted: Counter,
@@ -23,6 +25,9 @@ pub(crate) struct Figures {
     command_bytes: Counter,
     bytes_before: Counter,
     bytes_after: Counter,
+    key_missing: Counter,
+    key_unknown: Counter,
+    scope_missing: Counter,
     /// By route and status, each made at its first request.
     requests: Vec<OnceLock<Histogram>>,
 }
@@ -38,6 +43,7 @@ impl Figures {
         // Where the program has a recorder of its own, that one records.
         let _ = names::record_metrics();
         let jobs = |outcome| counter!(names::JOBS, "outcome" => outcome);
+        let denied = |reason| counter!(names::DENIED, "reason" => reason);
         let phase = |phase| histogram!(names::ENQUEUE, "phase" => phase);
         Self {
             accepted: jobs("accepted"),
@@ -51,8 +57,21 @@ impl Figures {
             command_bytes: counter!(names::COMMAND_BYTES),
             bytes_before: counter!(names::COMPRESSED_BYTES, "size" => "before"),
             bytes_after: counter!(names::COMPRESSED_BYTES, "size" => "after"),
+            key_missing: denied("key_missing"),
+            key_unknown: denied("key_unknown"),
+            scope_missing: denied("scope_missing"),
             requests: (0..ROUTES.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
         }
+    }
+
+    /// Counts a request that was denied.
+    pub(crate) fn denied(&self, denied: &Denied) {
+        match denied {
+            Denied::NoKey => &self.key_missing,
+            Denied::UnknownKey => &self.key_unknown,
+            Denied::ScopeMissing(..) => &self.scope_missing,
+        }
+        .increment(1);
     }
 
     /// Counts the bytes of args before and after their compression.

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod drain;
+pub(crate) mod host;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 pub(crate) mod panic;

@@ -5,6 +5,7 @@ use futures_util::StreamExt;
 
 use crate::budget::{Budget, Share};
 use crate::encoding::Decoded;
+use crate::unread::{DISCARD_BYTES, DISCARD_TIME};
 
 /// One line, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +81,22 @@ impl Lines {
                 }
             }
         }
+    }
+
+    /// Reads the rest of the body and forgets it, within the time and size of a refused request's
+    /// body. Cancel safe.
+    pub(crate) async fn discard(&mut self) {
+        let body = &mut self.body;
+        let discarding = async {
+            let mut seen = 0;
+            while let Some(Ok(data)) = body.next().await {
+                seen += data.len();
+                if seen > DISCARD_BYTES {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DISCARD_TIME, discarding).await;
     }
 
     /// Why the line whose beginning is in the buffer can't be kept; `None` where it can.

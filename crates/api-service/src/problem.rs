@@ -106,6 +106,12 @@ impl Problem {
         Self { errors, ..Self::new(code, detail) }
     }
 
+    /// The code.
+    #[cfg(test)]
+    pub(crate) const fn code(&self) -> Code {
+        self.code
+    }
+
     /// Adds a member beside the standard ones.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.into(), value.into());

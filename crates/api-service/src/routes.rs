@@ -18,7 +18,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
 use crate::handlers::{batch, fallback, health, metrics, single, stream};
-use crate::layers::{self, drain, origin, panic, request_id};
+use crate::layers::{self, drain, host, origin, panic, request_id};
 use crate::state::SharedState;
 use crate::unread;
 
@@ -64,6 +64,7 @@ fn with_layers(routes: Router<SharedState>, state: &SharedState) -> impl HttpSer
             from_fn_with_state(SharedState::clone(state), layers::metrics::layer),
             drain::layer(SharedState::clone(state)),
             CatchPanicLayer::custom(panic::answer),
+            from_fn(host::layer),
         ))
         .with_state(SharedState::clone(state));
     with_tracked_bodies(routes)

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use admission::Failures;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use faktory_link::{JobOutcome, Pusher};
@@ -25,6 +26,8 @@ use crate::streams::Streams;
 pub(crate) struct State {
     pub(crate) config: ApiConfig,
     pub(crate) keyring: Keyring,
+    /// Unknown keys, by the address that sent them.
+    pub(crate) failures: Failures,
     pub(crate) origins: Origins,
     pub(crate) pusher: Pusher,
     pub(crate) liveness: Arc<Liveness>,
@@ -55,6 +58,7 @@ impl State {
             queues: QueueNames::new(config.api.max_queues),
             lifecycle: Lifecycle::new(),
             keyring: Keyring::new(&config.api),
+            failures: Failures::default(),
             origins: Origins::new(&config.api, address),
             config,
         }

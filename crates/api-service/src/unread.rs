@@ -17,9 +17,9 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 
 /// How long the rest of a body is read.
-const DISCARD_TIME: Duration = Duration::from_secs(2);
+pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// How many bytes of the rest of a body are read.
-const DISCARD_BYTES: usize = 64 << 20;
+pub(crate) const DISCARD_BYTES: usize = 64 << 20;
 
 tokio::task_local! {
     static SLOT: Cell<Option<Unread>>;

@@ -67,6 +67,16 @@ impl FromStr for Scope {
     }
 }
 
+/// The hash of a key, which tells keys apart and opens nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyHash([u8; 32]);
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hash of a key]")
+    }
+}
+
 /// A key's name, its scopes and its hash; the key itself is nowhere kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -99,6 +109,12 @@ impl Key {
         let secret = format!("{MARK}{}", URL_SAFE_NO_PAD.encode(random));
         let hash = Sha256::digest(&secret).into();
         Ok((Secret::new(secret), Self { name: name.into(), scopes, hash }))
+    }
+
+    /// The key's hash.
+    #[must_use]
+    pub const fn hash(&self) -> KeyHash {
+        KeyHash(self.hash)
     }
 
     /// The key's line in a file of keys.
@@ -182,10 +198,15 @@ impl Keys {
     /// right one.
     #[must_use]
     pub fn find(&self, presented: &str) -> Option<&Key> {
-        let hash: [u8; 32] = Sha256::digest(presented).into();
+        self.of_hash(KeyHash(Sha256::digest(presented).into()))
+    }
+
+    /// The entry of a key that was found before, if it is still among these keys.
+    #[must_use]
+    pub fn of_hash(&self, hash: KeyHash) -> Option<&Key> {
         let mut found = None;
         for key in &self.0 {
-            if bool::from(key.hash.ct_eq(&hash)) {
+            if bool::from(key.hash.ct_eq(&hash.0)) {
                 found = Some(key);
             }
         }
@@ -226,6 +247,8 @@ mod tests {
         );
         let keys = Keys::parse(&format!("# ours\n\n  {line}\n")).unwrap();
         assert_eq!(keys.find(secret.reveal()), Some(&key));
+        assert_eq!(keys.of_hash(key.hash()), Some(&key));
+        assert_eq!(Keys::default().of_hash(key.hash()), None);
         assert!(secret.reveal().starts_with("wf_") && secret.reveal().len() == 46);
         for wrong in [other.reveal(), "", "wf_", line.as_str(), "ci"] {
             assert_eq!(keys.find(wrong), None);

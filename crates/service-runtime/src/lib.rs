@@ -21,7 +21,7 @@ mod work_server_url;
 pub use config_error::{ConfigError, Problem};
 pub use environment::Environment;
 pub use healthcheck::healthcheck;
-pub use keys::{Key, Keys, Scope};
+pub use keys::{Key, KeyHash, Keys, Scope};
 pub use logs::LogFormat;
 pub use queue_order::QueueOrder;
 pub use role::Role;

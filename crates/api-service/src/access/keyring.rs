@@ -1,10 +1,11 @@
 //! The keys that open the API, and the check of a presented key.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
-use service_runtime::{ApiSettings, Keys, Scope, Watched};
+use service_runtime::{ApiSettings, Key, KeyHash, Keys, Scope, Watched};
+use tokio::sync::watch;
 
 use crate::problem::{Code, Problem};
 
@@ -18,32 +19,44 @@ pub(crate) struct Keyring {
 #[derive(Debug)]
 struct WatchedKeys {
     file: PathBuf,
-    current: RwLock<Arc<Keys>>,
+    current: watch::Sender<Arc<Keys>>,
 }
+
+/// What let a request pass; an extension of the request. A handler that works on for long asks
+/// again with it, because a key may be taken back meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass(Option<(KeyHash, Scope)>);
 
 impl Keyring {
     pub(crate) fn new(config: &ApiSettings) -> Self {
         let watched = config.keys.as_ref().map(|(file, keys)| WatchedKeys {
             file: file.clone(),
-            current: RwLock::new(Arc::new(keys.clone())),
+            current: watch::Sender::new(Arc::new(keys.clone())),
         });
         Self { watched }
     }
 
     fn keys(&self) -> Option<Arc<Keys>> {
-        let current = &self.watched.as_ref()?.current;
-        Some(Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(&self.watched.as_ref()?.current.borrow()))
     }
 
     /// Lets a request pass whose key has this scope.
-    pub(crate) fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<(), Denied> {
-        let Some(keys) = self.keys() else { return Ok(()) };
+    pub(crate) fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<Pass, Denied> {
+        let Some(keys) = self.keys() else { return Ok(Pass(None)) };
         let Some(presented) = presented(headers) else { return Err(Denied::NoKey) };
-        match keys.find(presented) {
-            Some(key) if key.scopes.contains(&scope) => Ok(()),
-            Some(key) => Err(Denied::ScopeMissing(key.name.clone(), scope)),
-            None => Err(Denied::UnknownKey),
-        }
+        let key = allows(keys.find(presented), scope)?;
+        Ok(Pass(Some((key, scope))))
+    }
+
+    /// Whether the key that let a request pass would still do so.
+    pub(crate) fn check_again(&self, Pass(pass): Pass) -> Result<(), Denied> {
+        let (Some(keys), Some((key, scope))) = (self.keys(), pass) else { return Ok(()) };
+        allows(keys.of_hash(key), scope).map(drop)
+    }
+
+    /// Tells when the keys change.
+    pub(crate) fn changes(&self) -> KeyChanges {
+        KeyChanges(self.watched.as_ref().map(|watched| watched.current.subscribe()))
     }
 
     /// Reads the keys again whenever their file changes, for ever. A file that can't be used is
@@ -70,9 +83,31 @@ impl Keyring {
     }
 }
 
-fn replace(current: &RwLock<Arc<Keys>>, read: Keys) {
-    let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
-    if **current == read {
+/// The hash of a key that allows this.
+fn allows(key: Option<&Key>, scope: Scope) -> Result<KeyHash, Denied> {
+    match key {
+        Some(key) if key.scopes.contains(&scope) => Ok(key.hash()),
+        Some(key) => Err(Denied::ScopeMissing(key.name.clone(), scope)),
+        None => Err(Denied::UnknownKey),
+    }
+}
+
+/// The changes of the keys, as one who waits for them sees them.
+pub(crate) struct KeyChanges(Option<watch::Receiver<Arc<Keys>>>);
+
+impl KeyChanges {
+    /// Waits for the next change; for ever where there are no keys. Cancel safe.
+    pub(crate) async fn next(&mut self) {
+        let Some(keys) = &mut self.0 else { return std::future::pending().await };
+        if keys.changed().await.is_err() {
+            // The service has ended.
+            std::future::pending().await
+        }
+    }
+}
+
+fn replace(current: &watch::Sender<Arc<Keys>>, read: Keys) {
+    if **current.borrow() == read {
         return;
     }
     if read.is_empty() {
@@ -80,7 +115,7 @@ fn replace(current: &RwLock<Arc<Keys>>, read: Keys) {
     } else {
         tracing::info!(keys = read.len(), "the keys have changed (API_KEYS_FILE)");
     }
-    *current = Arc::new(read);
+    current.send_replace(Arc::new(read));
 }
 
 /// The key of `Authorization: Bearer KEY` (RFC 6750).
@@ -113,6 +148,18 @@ impl Denied {
                 format!("this needs a key with the scope {scope}; the key {name} lacks that scope"),
             ),
         }
+    }
+
+    /// The end of a stream whose key no longer allows it.
+    pub(crate) fn end_of_stream(&self) -> Problem {
+        let (code, what) = match self {
+            Self::NoKey | Self::UnknownKey => (Code::KeyUnknown, "has been taken back"),
+            Self::ScopeMissing(..) => (Code::ScopeMissing, "has lost the scope for this"),
+        };
+        let detail = format!(
+            "the key of this stream {what} (API_KEYS_FILE); lines that get no result were not taken"
+        );
+        Problem::new(code, detail)
     }
 
     /// The header `WWW-Authenticate` (RFC 6750, section 3).

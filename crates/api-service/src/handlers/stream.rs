@@ -36,13 +36,14 @@ pub(crate) async fn stream(
     body::check_headers_of_stream(headers)?;
     let encoding = Encoding::of(headers)?;
     let permit = state.streams.permit()?;
+    let pass = request.extensions().get().copied();
     let lines = Lines::new(
         encoding.decode(request.into_body()),
         state.bodies.max_bytes,
         state.bodies.budget.clone(),
     );
     let (results, answers) = mpsc::channel(RESULTS);
-    let session = Session::new(SharedState::clone(&state), permit);
+    let session = Session::new(SharedState::clone(&state), pass, permit);
     // The task ends when its client is gone, and at the latest when the service ends.
     state.streams.start(session.run(lines, results));
     let answers = futures_util::stream::unfold(Some(answers), |answers| async {

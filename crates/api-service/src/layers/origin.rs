@@ -6,13 +6,14 @@ use axum::response::{IntoResponse, Response};
 
 use crate::state::SharedState;
 
-/// Refuses requests to a foreign host name or from a page of another origin.
+/// Refuses requests to a foreign host name, from a page of another origin, and through an unknown
+/// proxy.
 pub(crate) async fn layer(
     Extract(state): Extract<SharedState>,
     request: Request,
     next: Next,
 ) -> Response {
-    match state.origins.check(request.headers()) {
+    match state.origins.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

@@ -33,6 +33,7 @@ macro_rules! codes {
 
 codes! {
     TlsNeeded BAD_REQUEST "tls_needed" "This port speaks HTTPS";
+    InvalidHost BAD_REQUEST "invalid_host" "The request does not name one host";
     MalformedJson BAD_REQUEST "malformed_json" "The body is not JSON";
     MalformedEncoding BAD_REQUEST "malformed_encoding" "The body is not encoded as announced";
     IdempotencyNotSupported BAD_REQUEST "idempotency_not_supported"
@@ -43,6 +44,7 @@ codes! {
     HostNotAllowed FORBIDDEN "host_not_allowed" "This name is not one of this service's";
     OriginNotAllowed FORBIDDEN "origin_not_allowed"
         "The request comes from a page of another origin";
+    ProxyNotTrusted FORBIDDEN "proxy_not_trusted" "The request comes through an unknown proxy";
     NotFound NOT_FOUND "not_found" "There is nothing at this path";
     MethodNotAllowed METHOD_NOT_ALLOWED "method_not_allowed" "This path does not take this method";
     BodyTooSlow REQUEST_TIMEOUT "body_too_slow" "The body came too slowly";

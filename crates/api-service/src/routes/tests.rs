@@ -9,6 +9,7 @@ use faktory_link::{LinkConfig, LinkPool, Pusher};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use service_runtime::{Key, Keys};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
@@ -21,10 +22,17 @@ const MIB: usize = 1 << 20;
 
 /// The state of a service whose work server is never asked.
 fn state() -> SharedState {
+    state_with(None)
+}
+
+/// The same with a key.
+fn state_with(key: Option<Key>) -> SharedState {
     let link = LinkConfig::new("127.0.0.1", 1);
     let pusher = Pusher::new(LinkPool::new(link.clone()).unwrap());
     let address = SocketAddr::from(([127, 0, 0, 1], 3000));
-    Arc::new(State::new(ApiConfig::new(link), address, pusher, Arc::new(Figures::new())))
+    let keys = key.map(|key| ("keys".into(), Keys::parse(&key.line()).unwrap()));
+    let config = ApiConfig::new(link).with(|api| api.keys = keys);
+    Arc::new(State::new(config, address, pusher, Arc::new(Figures::new())))
 }
 
 /// A connection that is served.
@@ -117,4 +125,29 @@ async fn a_refused_body_without_an_end_is_answered_after_64_mib() {
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_keys_are_counted_and_refused_late_after_some_and_a_good_key_never() {
+    let (good, key) = Key::new("ci", [Scope::Post]).unwrap();
+    let state = state_with(Some(key));
+    let mut client = connect(api(&state));
+    let mut ask = async |key: &str| {
+        let begun = Instant::now();
+        let request = format!(
+            "POST /jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        let answer = answer(&mut client).await;
+        let status = answer.split(' ').nth(1).unwrap().to_owned();
+        (status, begun.elapsed().as_millis())
+    };
+    for wait in [0, 0, 0, 100, 200, 400, 800, 1000] {
+        assert_eq!(ask("wf_wrong").await, ("401".into(), wait));
+    }
+    assert_eq!(ask(good.reveal()).await, ("422".into(), 0));
+    let metrics = service_runtime::metrics::record_metrics().unwrap().render();
+    let counted = r#"work_factory_http_denied_total{reason="key_unknown"} 8"#;
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
 }

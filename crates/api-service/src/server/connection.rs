@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
@@ -13,7 +15,9 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tower::ServiceExt;
 
+use crate::access::client::Peer;
 use crate::routes::{self, HttpService};
 use crate::state::SharedState;
 
@@ -40,6 +44,10 @@ impl<S: HttpService> Connection<S> {
     /// Serves the connection until its end.
     pub(super) async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let Self { client, state, service, watcher, _permit } = self;
+        let service = service.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(client.ip()));
+            request
+        });
         let Some(tls) = tls else { return serve_http(stream, service, watcher).await };
         let agreed = tokio::select! {
             agreed = tokio::time::timeout(HEAD_TIMEOUT, begin_tls(&tls, stream)) => agreed,

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use admission::Nets;
+
 use super::declare::settings;
-use super::parse::{address, count, duration, hosts, optional, path, size, yes_or_no};
+use super::parse::{address, count, duration, hosts, nets, optional, path, size, yes_or_no};
 use super::reader::Reader;
 use crate::keys::Keys;
 use crate::tls::ServerTls;
@@ -35,6 +37,10 @@ settings! {
         /// Names under which an API without keys is reached, comma-separated, beside those of this
         /// machine.
         allowed_hosts: Vec<String> = "API_ALLOWED_HOSTS", hosts;
+
+        /// Addresses and networks of proxies in front of the API, comma-separated: what they say of
+        /// the client (`X-Forwarded-For`, `X-Forwarded-Host`, `Forwarded`) is believed.
+        trusted_proxies: Nets = "API_TRUSTED_PROXIES", nets;
 
         /// Time for a request; every request has ended by then.
         request_timeout: Duration = "API_REQUEST_TIMEOUT" or "60s", duration;

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use admission::Nets;
+
 use crate::secret::Secret;
 use crate::units;
 
@@ -96,6 +98,16 @@ pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
+/// Networks and addresses; none in an empty text.
+pub(super) fn nets(text: &str) -> Result<Nets, String> {
+    text.parse().map_err(|part| {
+        format!(
+            "addresses and networks, comma-separated, such as 127.0.0.1,10.0.0.0/8,fd00::/8; \
+             {part} is neither"
+        )
+    })
+}
+
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let port_of_localhost = text.strip_prefix("localhost:");
     let parsed = match port_of_localhost {
@@ -166,5 +178,9 @@ mod tests {
         assert_eq!(hosts(""), Ok(Vec::new()));
         assert_eq!(hosts("a.example, b"), Ok(vec!["a.example".to_owned(), "b".to_owned()]));
         assert!(hosts("a.example:80").is_err() && hosts("a,,b").is_err());
+        assert!(nets("").unwrap().is_empty());
+        assert!(nets("10.0.0.0/8,::1").unwrap().lists([10, 1, 1, 1].into()));
+        let fault = nets("10.0.0.0/8,proxy").unwrap_err();
+        assert!(fault.contains("10.0.0.0/8") && fault.ends_with("proxy is neither"), "{fault}");
     }
 }

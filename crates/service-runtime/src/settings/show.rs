@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use admission::Nets;
+
 use crate::logs::LogFormat;
 use crate::queue_order::QueueOrder;
 use crate::secret::Secret;
@@ -47,6 +49,12 @@ impl Show for PathBuf {
 impl Show for Vec<String> {
     fn show(&self) -> String {
         if self.is_empty() { NONE.into() } else { self.join(",") }
+    }
+}
+
+impl Show for Nets {
+    fn show(&self) -> String {
+        self.iter().map(shown).collect::<Vec<_>>().show()
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use super::Answer;
+use crate::access::keyring::Pass;
 use crate::handlers::push::encode;
 use crate::lines::{Line, Lines};
 use crate::problem::{Code, Problem};
@@ -35,6 +36,8 @@ const PENDING_BYTES: usize = 16 << 20;
 /// One stream in progress.
 pub(super) struct Session {
     state: SharedState,
+    /// What let the stream in. It is asked again, since a stream may outlive its key.
+    pass: Option<Pass>,
     fairness_key: FairnessKey,
     pushing: FuturesUnordered<BoxFuture<'static, Step>>,
     /// Results that the client has not taken yet; while there are any, no line is read.
@@ -74,10 +77,15 @@ enum Step {
 }
 
 impl Session {
-    pub(super) fn new(state: SharedState, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(
+        state: SharedState,
+        pass: Option<Pass>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let fairness_key = state.pusher.new_fairness_key();
         Self {
             state,
+            pass,
             fairness_key,
             pushing: FuturesUnordered::new(),
             unsent: VecDeque::new(),
@@ -91,7 +99,10 @@ impl Session {
     /// Works on the stream until all its lines are answered, or its client is gone.
     pub(super) async fn run(mut self, mut lines: Lines, results: mpsc::Sender<Answer>) {
         let state = SharedState::clone(&self.state);
+        let mut keys = state.keyring.changes();
         let mut ended = false;
+        // Whether the body may have more than was read.
+        let mut has_rest = true;
         while !ended || !self.pushing.is_empty() || !self.unsent.is_empty() {
             tokio::select! {
                 // Polled even while no line is read: a permit of the link is not kept for a client
@@ -107,12 +118,19 @@ impl Session {
                 }
                 () = results.closed() => return,
                 next = lines.next(GROUP_LINES), if !ended && self.may_read() => match next {
-                    Ok(lines) if lines.is_empty() => ended = true,
-                    Ok(lines) => self.take(lines),
+                    Ok(lines) if lines.is_empty() => (ended, has_rest) = (true, false),
+                    // The keys may have changed since these lines were waited for.
+                    Ok(lines) => match self.check_key() {
+                        Ok(()) => self.take(lines),
+                        Err(problem) => {
+                            ended = true;
+                            self.fail(&problem);
+                        }
+                    },
                     Err(error) => {
-                        ended = true;
+                        (ended, has_rest) = (true, false);
                         let detail = format!("the body broke off or can't be decoded: {error}");
-                        self.fail(Code::MalformedEncoding, detail);
+                        self.fail(&Problem::new(Code::MalformedEncoding, detail));
                     }
                 },
                 // Lines that were read get their results; no further line is read.
@@ -120,8 +138,20 @@ impl Session {
                     ended = true;
                     let detail = "this service is shutting down; lines that get no result were \
                                   not taken";
-                    self.fail(Code::ShuttingDown, detail.into());
+                    self.fail(&Problem::new(Code::ShuttingDown, detail));
                 }
+                () = keys.next(), if !ended => if let Err(problem) = self.check_key() {
+                    ended = true;
+                    self.fail(&problem);
+                },
+            }
+        }
+        if has_rest {
+            // A client that is still sending would see a failed write, and not its last results.
+            tokio::select! {
+                () = lines.discard() => {}
+                () = results.closed() => {}
+                () = state.lifecycle.time_is_up() => {}
             }
         }
         // Fails only where the client is gone.
@@ -135,6 +165,12 @@ impl Session {
             && self.unsent.is_empty()
             && self.jobs < PENDING_JOBS
             && self.bytes < PENDING_BYTES
+    }
+
+    /// Whether the stream may still take lines.
+    fn check_key(&self) -> Result<(), Problem> {
+        let Some(pass) = self.pass else { return Ok(()) };
+        self.state.keyring.check_again(pass).map_err(|denied| denied.end_of_stream())
     }
 
     fn advance(&mut self, step: Step) {
@@ -258,8 +294,7 @@ impl Session {
     }
 
     /// Writes the result that belongs to no line: no further line is taken.
-    fn fail(&mut self, code: Code, detail: String) {
-        let problem = Problem::new(code, detail);
+    fn fail(&mut self, problem: &Problem) {
         self.send(json!({ "error": problem.as_member("not_sent") }).to_string() + "\n");
     }
 
