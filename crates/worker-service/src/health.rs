@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::{StatusCode, header};
+use admission::is_local_name;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -61,10 +64,15 @@ impl Listening {
             let text = observed.scrape();
             async move { text }
         };
+        let mut metrics = get(scrape);
+        // Other machines know this one under names that only their DNS knows.
+        if self.0.local_addr().is_ok_and(|address| address.ip().is_loopback()) {
+            metrics = metrics.layer(from_fn(refuse_foreign_names));
+        }
         let router = Router::new()
             .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
             .route("/ready", get(ready))
-            .route("/metrics", get(scrape));
+            .route("/metrics", metrics);
         let served = async { axum::serve(self.0, router).await };
         tokio::select! {
             result = served => if let Err(error) = result {
@@ -73,6 +81,20 @@ impl Listening {
             () = names::upkeep() => {}
         }
     }
+}
+
+/// Refuses a request under a name whose owner may have made it point to this machine, so that a
+/// page under that name reads the figures.
+async fn refuse_foreign_names(request: Request, next: Next) -> Response {
+    let is_foreign = |host: &HeaderValue| {
+        !is_local_name(&host.to_str().unwrap_or_default().to_ascii_lowercase())
+    };
+    if request.headers().get_all(header::HOST).iter().any(is_foreign) {
+        let accepted = "this worker listens on this machine alone and answers only to its names, \
+                        such as localhost\n";
+        return (StatusCode::FORBIDDEN, accepted).into_response();
+    }
+    next.run(request).await
 }
 
 fn answer(why_not: Option<String>) -> (StatusCode, Json<Value>) {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use testkit::{WorkServer, eventually, http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use worker_service::{Worker, WorkerConfig};
 
 use crate::jobs::{job, pushb};
@@ -39,5 +41,28 @@ async fn every_documented_metric_of_a_worker_is_served_and_no_unknown_job_type_i
         );
     }
     assert!(!text.contains("unheard-of"), "what users write is no label");
+    worker.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_on_a_loopback_address_tells_its_figures_under_no_foreign_name() {
+    let server = WorkServer::broker().await;
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let worker =
+        Worker::builder(WorkerConfig::new(server.link())).register_fn("known", |_| async {});
+    let worker = worker.serve_health(Some(address)).await.unwrap().start().unwrap();
+    for (host, path, status) in [
+        ("localhost", "/metrics", "200"),
+        ("127.0.0.1:3001", "/metrics", "200"),
+        ("evil.example:3001", "/metrics", "403"),
+        ("evil.example:3001", "/health", "200"),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{host} {path}");
+    }
     worker.stop(Duration::from_secs(5)).await;
 }
