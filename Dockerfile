@@ -19,6 +19,7 @@ ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY benchmark/Cargo.toml benchmark/Cargo.toml
+COPY crates/admission/Cargo.toml crates/admission/Cargo.toml
 COPY crates/api-service/Cargo.toml crates/api-service/Cargo.toml
 COPY crates/client/Cargo.toml crates/client/Cargo.toml
 COPY crates/faktory-broker/Cargo.toml crates/faktory-broker/Cargo.toml

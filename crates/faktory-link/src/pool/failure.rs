@@ -18,7 +18,10 @@ impl PoolFailure {
     /// True where the server was reached and refuses the connection.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Connect(LinkError::Refused(_) | LinkError::PasswordNeeded | LinkError::WeakProof))
+        matches!(
+            self,
+            Self::Connect(LinkError::Refused(_) | LinkError::PasswordNeeded | LinkError::WeakProof)
+        )
     }
 
     /// True where all connections were busy for the whole wait.

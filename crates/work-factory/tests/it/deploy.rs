@@ -29,7 +29,7 @@ const OF_COMPOSE: [&str; 8] = [
 /// Faktory's own.
 const OF_FAKTORY: &str = "FAKTORY_PASSWORD";
 /// What docker-compose.yml leaves out, since it has it in another way.
-const NOT_IN_COMPOSE: [&str; 15] = [
+const NOT_IN_COMPOSE: [&str; 14] = [
     // The work server and its password are given.
     "FAKTORY_PROVIDER",
     // Inside of one machine there is no TLS to the work server; a proxy or
@@ -49,7 +49,6 @@ const NOT_IN_COMPOSE: [&str; 15] = [
     "BROKER_TLS_CERT_FILE",
     "BROKER_TLS_KEY_FILE",
     "BROKER_PASSWORD",
-    "BROKER_PASSWORD_FILE",
 ];
 
 fn root() -> PathBuf {
