@@ -14,8 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::BrokerConfig;
 use crate::observer::Observer;
 
-/// The checks that run at a time. Each takes one to two milliseconds of one processor; more at a
-/// time would only take processors from the connections that are served.
+/// The checks that run at a time. Each takes one to two milliseconds of one processor, so that the
+/// most connections that there may be (2,000) are checked within the time for a handshake (2 s).
+/// More at a time would take processors from the connections that are served.
 const CHECKS: usize = 2;
 /// The characters of a hash: SHA-256 in hex.
 const HASH_LEN: usize = 64;
@@ -69,20 +70,21 @@ impl Passwords {
         })
     }
 
-    /// True where the client knows the password. Waits for its turn: the checks of one client run
-    /// one after another, so that its guesses do not hold up other clients. Dropped, the check is
-    /// given up; a hash that is being computed keeps its place until it is done.
+    /// True where the client knows the password. Waits for its turn: of each client, one check at
+    /// most stands in the queue, so that its guesses do not hold up other clients. Dropped, the
+    /// check is given up; a hash that is being computed keeps its place until it is done.
     pub(super) async fn check(&self, client: IpAddr, challenge: Challenge, hash: &str) -> bool {
         if !is_hash(hash) {
             return false;
         }
         let turn = Turns::take(&self.turns, client_of(client)).await;
         let Ok(place) = Arc::clone(&self.checks).acquire_owned().await else { return false };
+        drop(turn);
         let (password, hash) = (self.password.clone(), hash.to_owned());
         // Hashing takes milliseconds, so it runs on a thread that serves no connections.
         let checking = tokio::task::spawn_blocking(move || {
             let is_met = challenge.is_met(&password, &hash);
-            drop((turn, place));
+            drop(place);
             is_met
         });
         checking.await.unwrap_or(false)
@@ -108,15 +110,15 @@ impl Passwords {
     }
 }
 
-/// Whose checks run or wait: at most one of each client stands in the queue for the checks, so
-/// that clients take turns, whatever the number of their connections.
+/// Whose checks wait: at most one of each client stands in the queue for the checks, so that
+/// clients take turns, whatever the number of their connections.
 #[derive(Default)]
 struct Turns(Mutex<HashMap<IpAddr, Waiting>>);
 
 /// The checks of one client.
 struct Waiting {
     one: Arc<Semaphore>,
-    /// The checks that hold or want the turn; at most one for each connection.
+    /// The checks that have or want the turn; at most one for each connection.
     count: usize,
 }
 
