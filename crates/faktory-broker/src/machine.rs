@@ -27,6 +27,7 @@ mod push;
 mod queue_command;
 mod queues;
 mod records;
+mod reservations;
 mod returned;
 mod sets;
 #[cfg(test)]
@@ -45,6 +46,7 @@ use mutate::RunningMutation;
 pub use output::{Output, Reservation};
 use queues::Queues;
 use records::Counters;
+use reservations::{LeftBehind, ReservationClock};
 use returned::Returned;
 use sets::Timers;
 use waiting::Waiting;
@@ -57,9 +59,11 @@ pub struct ConnectionId(pub u64);
 /// The time, which the caller tells the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// The wall clock, for what is due or expires. The clock may be set.
+    /// The wall clock: for what users give or see as a time of day, such as `at`, the times of
+    /// retries, and the records of failures. The clock may be set, forward or back, at any time.
     pub wall: Timestamp,
-    /// The time since the start of the server, for waits. This clock never goes back.
+    /// The time since the start of the server: for waits, heartbeats and reservations. This clock
+    /// never goes back.
     pub monotonic: Duration,
 }
 
@@ -75,6 +79,8 @@ pub struct Machine {
     workers: Workers,
     waiting: Waiting,
     timers: Timers,
+    reservation_clock: ReservationClock,
+    left_behind: LeftBehind,
     mutations: VecDeque<RunningMutation>,
     returned: Returned,
     /// Removed queues whose jobs are still to be deleted.

@@ -1,27 +1,72 @@
-//! What happens without a command: waits end, jobs come due, reservations expire, and long work
-//! goes on.
+//! What happens without a command: waits end, jobs come due, and long work goes on. Silent workers
+//! and reservations that are over are judged: something is taken from a client because it was not
+//! heard of in time.
 
 use std::time::Duration;
 
 use faktory_wire::Reply;
 
-use super::{Machine, Now};
+use super::keys::Location;
+use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
 
-/// The longest sleep. The wall clock may be set, and a job must not stay due for long after that.
+/// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// The longest sleep while a job is scheduled or to be retried. The wall clock may be set, and such
+/// a job must not stay due for long after that.
+const SCHEDULED_SLEEP_MAX: Duration = Duration::from_secs(1);
 
 impl Machine {
-    /// Does a bounded part of the work that is due; true where more is due at once.
+    /// Does a bounded part of what is due, and judges by what has been submitted so far; true where
+    /// more is due at once.
     ///
     /// # Errors
     /// Where the store fails; the machine can't be used any more.
     pub fn advance(&mut self, store: &mut dyn Store, now: Now) -> Result<bool, StoreError> {
+        let more = self.work(store, now)?;
+        Ok(self.judge(store, now, now.monotonic)? || more)
+    }
+
+    /// Does a bounded part of the work that is due, without a judgement; true where more is due at
+    /// once.
+    ///
+    /// # Errors
+    /// Where the store fails; the machine can't be used any more.
+    pub fn work(&mut self, store: &mut dyn Store, now: Now) -> Result<bool, StoreError> {
         for waiter in self.waiting.expired(now.monotonic) {
             self.answer_fetch(waiter.connection, Reply::Nothing, None);
             self.unblock(waiter.connection);
         }
-        for (worker, connections) in self.workers.reap(now) {
+        let mut more = self.advance_left_behind(store, now)?;
+        more |= self.advance_sets(store, now)?;
+        more |= self.advance_mutation(store, now)?;
+        more |= self.advance_trash(store)?;
+        self.run(store, now)?;
+        Ok(more)
+    }
+
+    /// True where [`Machine::judge`] would take something from a client now. The caller first
+    /// submits all that clients have sent already.
+    ///
+    /// # Errors
+    /// Where the store fails; the machine can't be used any more.
+    pub fn must_judge(&mut self, store: &dyn Store, now: Now) -> Result<bool, StoreError> {
+        Ok(self.workers.has_silent(now) || self.has_expired(store, now)?)
+    }
+
+    /// Closes the connections of workers that had been silent for too long at the monotonic time
+    /// `as_of`, and ends a bounded part of the reservations that were over then; true where more
+    /// may be over. All that clients had sent by `as_of` must have been submitted.
+    ///
+    /// # Errors
+    /// Where the store fails; the machine can't be used any more.
+    pub fn judge(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        as_of: Duration,
+    ) -> Result<bool, StoreError> {
+        for (worker, connections) in self.workers.reap(as_of) {
             tracing::info!(
                 %worker,
                 connections = connections.len(),
@@ -29,22 +74,48 @@ impl Machine {
             );
             connections.into_iter().for_each(|connection| self.close(connection));
         }
-        let mut more = self.advance_sets(store, now)?;
-        more |= self.advance_mutation(store, now)?;
-        more |= self.advance_trash(store)?;
+        let more = self.expire(store, now, as_of)?;
         self.run(store, now)?;
         Ok(more)
+    }
+
+    /// Notes that a part of a long line has arrived on a connection: its worker is not silent.
+    pub fn hear(&mut self, now: Now, connection: ConnectionId) {
+        if let Some(wid) = self.connections.wid(connection) {
+            self.workers.hear(wid, now);
+        }
     }
 
     /// The time until [`Machine::advance`] has something to do.
     #[must_use]
     pub fn next_wake(&self, now: Now) -> Duration {
-        if !self.mutations.is_empty() || !self.trash.is_empty() {
+        self.next_work(now).min(self.next_judgement(now))
+    }
+
+    /// The time until [`Machine::work`] has something to do.
+    #[must_use]
+    pub fn next_work(&self, now: Now) -> Duration {
+        if !self.mutations.is_empty() || !self.trash.is_empty() || self.has_left_behind() {
             return Duration::ZERO;
         }
-        let waits = self.waiting.next_deadline().into_iter().chain(self.workers.next_check());
-        let waits = waits.map(|deadline| deadline.saturating_sub(now.monotonic));
-        let dues = self.timers.next().map(|due| due.since(now.wall));
-        waits.chain(dues).min().unwrap_or(Duration::MAX).min(SLEEP_MAX)
+        let wait = self.waiting.next_deadline();
+        let wait = wait.map(|deadline| deadline.saturating_sub(now.monotonic));
+        let due = |location, longest: Duration| {
+            let first = self.timers.first(location);
+            first.map(|key| key.due.since(now.wall).min(longest))
+        };
+        let dues = [
+            due(Location::Scheduled, SCHEDULED_SLEEP_MAX),
+            due(Location::Retries, SCHEDULED_SLEEP_MAX),
+            due(Location::Dead, SLEEP_MAX),
+        ];
+        wait.into_iter().chain(dues.into_iter().flatten()).min().unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
+    }
+
+    /// The time until [`Machine::must_judge`] has something to look at.
+    #[must_use]
+    pub fn next_judgement(&self, now: Now) -> Duration {
+        let check = self.workers.next_check().map(|at| at.saturating_sub(now.monotonic));
+        check.into_iter().chain(self.next_expiry(now)).min().unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
     }
 }

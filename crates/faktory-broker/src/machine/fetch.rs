@@ -17,6 +17,11 @@ use crate::store::{Store, StoreError, Table};
 /// counts. Faktory checks every 15 s.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The time that a reservation lasts, for a job with this `reserve_for`.
+pub(super) fn reserved_for(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds)) + GRACE
+}
+
 impl Machine {
     pub(super) fn fetch(
         &mut self,
@@ -110,7 +115,7 @@ impl Machine {
             self.commit(store, edit)?;
             return Ok(None);
         };
-        let due = now.wall.plus(Duration::from_secs(u64::from(entry.reserve_for)) + GRACE);
+        let due = self.reservation_end(now, entry.reserve_for);
         let key = EntryKey { due, number: self.counters.number() };
         self.put_into(&mut edit, Location::Working, key, entry);
         self.commit(store, edit)?;

@@ -33,12 +33,12 @@ enum Selection {
     /// Entries with these ids, found through the index. Of the first id, only the entries whose
     /// number is larger than `after` are left.
     Ids { ids: VecDeque<String>, after: Option<u64> },
-    /// Entries between two keys that match.
-    Scan { from: Vec<u8>, to: Vec<u8>, job_type: Option<String>, pattern: Option<String> },
+    /// Entries from a key on that match, of the next `left` entries.
+    Scan { from: Vec<u8>, left: u64, job_type: Option<String>, pattern: Option<String> },
 }
 
 impl Selection {
-    fn new(filter: Filter, location: Location, now: Now) -> Self {
+    fn new(filter: Filter, location: Location, left: u64) -> Self {
         match filter.jids {
             Some(jids) => {
                 let mut seen = HashSet::new();
@@ -47,13 +47,7 @@ impl Selection {
             }
             None => Self::Scan {
                 from: keys::set_start(location),
-                // Jobs that die from now on have a later key, so that killing the dead set ends.
-                to: match location {
-                    Location::Dead => keys::set_end(location, now.wall.plus(DEAD_FOR)),
-                    Location::Scheduled | Location::Retries | Location::Working => {
-                        keys::set_limit(location)
-                    }
-                },
+                left,
                 job_type: filter.jobtype,
                 pattern: filter.regexp,
             },
@@ -77,7 +71,13 @@ impl Machine {
             return Ok(());
         }
         let filter = if kind == MutationKind::Clear { Filter::default() } else { filter };
-        let selection = Selection::new(filter, location, now);
+        // A dead job that is killed lies in the same set again, so that only its size bounds the
+        // scan. No time does: the wall clock may be set back.
+        let left = match (kind, location) {
+            (MutationKind::Kill, Location::Dead) => *self.counters.size(location),
+            _ => u64::MAX,
+        };
+        let selection = Selection::new(filter, location, left);
         self.connections.set_state(connection, State::Mutating);
         self.mutations.push_back(RunningMutation { connection, kind, location, selection });
         // The first part is done at once, since most mutations are small.
@@ -131,9 +131,11 @@ impl RunningMutation {
         let location = self.location;
         match &mut self.selection {
             Selection::Ids { ids, after } => next_by_id(store, location, ids, after),
-            Selection::Scan { from, to, job_type, pattern } => {
-                let mut found = sets::entries(store, from, to, CHUNK)?;
-                let done = found.len() < CHUNK;
+            Selection::Scan { from, left, job_type, pattern } => {
+                let limit = usize::try_from(*left).unwrap_or(CHUNK).min(CHUNK);
+                let mut found = sets::entries(store, from, &keys::set_limit(location), limit)?;
+                *left -= found.len() as u64;
+                let done = found.len() < CHUNK || *left == 0;
                 if let Some((key, _)) = found.last() {
                     *from = keys::set(location, *key);
                     from.push(0);

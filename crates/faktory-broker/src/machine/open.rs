@@ -7,6 +7,7 @@ use super::info::TaskCounts;
 use super::keys::{self, Location};
 use super::queues::{self, Queues};
 use super::records::Counters;
+use super::reservations::{LeftBehind, ReservationClock};
 use super::returned::Returned;
 use super::sets::Timers;
 use super::waiting::Waiting;
@@ -30,6 +31,10 @@ impl Machine {
             Some(bytes) => Counters::decode(&bytes)?,
             None => Counters::default(),
         };
+        let left_behind = match counters.sets.working {
+            0 => LeftBehind::Checked,
+            _ => LeftBehind::From(keys::set_start(Location::Working)),
+        };
         let mut machine = Self {
             counters,
             queues: Queues::load(store, max_queues)?,
@@ -39,6 +44,8 @@ impl Machine {
             timers: Timers::default(),
             mutations: VecDeque::new(),
             returned: Returned::default(),
+            reservation_clock: ReservationClock::default(),
+            left_behind,
             trash: queues::load_trash(store)?,
             runnable: VecDeque::new(),
             outputs: Vec::new(),

@@ -35,9 +35,15 @@ impl Timers {
         *first = Some(first.map_or(key, |before| before.min(key)));
     }
 
-    /// The time before which nothing comes due.
-    pub(super) fn next(&self) -> Option<Timestamp> {
-        self.first.iter().flatten().map(|key| key.due).min()
+    /// A key before which the set has no entry; `None` where the set is empty.
+    pub(super) const fn first(&self, location: Location) -> Option<EntryKey> {
+        let [scheduled, retries, dead, working] = self.first;
+        match location {
+            Location::Scheduled => scheduled,
+            Location::Retries => retries,
+            Location::Dead => dead,
+            Location::Working => working,
+        }
     }
 
     pub(super) const fn clear(&mut self) {
@@ -94,36 +100,46 @@ impl Machine {
         Ok(())
     }
 
-    /// Handles a bounded part of the entries that are due; true where more may be due.
+    /// Handles a bounded part of the entries that are due by the wall clock; true where more may be
+    /// due. Reservations are not among them: they go by another clock (`reservations.rs`).
     pub(super) fn advance_sets(
         &mut self,
         store: &mut dyn Store,
         now: Now,
     ) -> Result<bool, StoreError> {
         let mut more = false;
-        for location in Location::ALL {
-            let Some(first) = self.timers.of(location).filter(|first| first.due <= now.wall) else {
-                continue;
-            };
-            let (from, to) = (keys::set(location, first), keys::set_end(location, now.wall));
-            let due = entries(store, &from, &to, CHUNK)?;
-            let full = due.len() == CHUNK;
-            if let Some((last, _)) = due.last() {
-                // An entry that is put in meanwhile, with an earlier key, is noted by `put_into`.
-                *self.timers.of(location) =
-                    Some(EntryKey { number: last.number.saturating_add(1), ..*last });
-            }
-            match location {
-                Location::Scheduled | Location::Retries => {
-                    self.promote(store, now, location, due)?
-                }
-                Location::Dead => self.discard(store, location, due)?,
-                Location::Working => self.expire_reservations(store, now, due)?,
-            }
-            self.find_first(store, location)?;
-            more |= full;
+        for location in [Location::Scheduled, Location::Retries, Location::Dead] {
+            more |= self.advance_set(store, now, location, now.wall)?;
         }
         Ok(more)
+    }
+
+    /// Handles a bounded part of the entries that are due at `until`; true where more may be due.
+    pub(super) fn advance_set(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        location: Location,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(first) = self.timers.first(location).filter(|first| first.due <= until) else {
+            return Ok(false);
+        };
+        let (from, to) = (keys::set(location, first), keys::set_end(location, until));
+        let due = entries(store, &from, &to, CHUNK)?;
+        let full = due.len() == CHUNK;
+        if let Some((last, _)) = due.last() {
+            // An entry that is put in meanwhile, with an earlier key, is noted by `put_into`.
+            *self.timers.of(location) =
+                Some(EntryKey { number: last.number.saturating_add(1), ..*last });
+        }
+        match location {
+            Location::Scheduled | Location::Retries => self.promote(store, now, location, due)?,
+            Location::Dead => self.discard(store, location, due)?,
+            Location::Working => self.expire_reservations(store, now, due)?,
+        }
+        self.find_first(store, location)?;
+        Ok(full)
     }
 
     fn promote(

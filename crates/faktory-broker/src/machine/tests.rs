@@ -1,6 +1,7 @@
 //! The machine without sockets, clocks or files: a test says what time it is. Here: the machine on
 //! a store in memory, as the tests drive it, and the check of all tables.
 
+mod clocks;
 mod crashes;
 mod fetching;
 mod finishing;

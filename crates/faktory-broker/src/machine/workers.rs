@@ -23,6 +23,12 @@ struct Worker {
     last_beat: Duration,
 }
 
+impl Worker {
+    fn is_silent(&self, now: Duration) -> bool {
+        now.saturating_sub(self.last_beat) > SILENCE_MAX
+    }
+}
+
 /// All workers that have a connection.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
@@ -76,14 +82,33 @@ impl Workers {
         worker.state.answer_body().map_or(Reply::OK, |body| Reply::Bulk(Bytes::from(body)))
     }
 
-    /// Takes out the workers that have been silent for too long, with their connections.
-    pub(super) fn reap(&mut self, now: Now) -> Vec<(String, Vec<ConnectionId>)> {
+    /// Notes that a worker sends something that is too long to have arrived as a whole.
+    pub(super) fn hear(&mut self, wid: &str, now: Now) {
+        if let Some(worker) = self.by_wid.get_mut(wid) {
+            worker.last_beat = now.monotonic;
+        }
+    }
+
+    /// True where a check for silent workers is due and finds one. A check that finds none is done
+    /// with this.
+    pub(super) fn has_silent(&mut self, now: Now) -> bool {
         if now.monotonic < self.next_check {
+            return false;
+        }
+        let found = self.by_wid.values().any(|worker| worker.is_silent(now.monotonic));
+        if !found {
+            self.next_check = now.monotonic + CHECK_EVERY;
+        }
+        found
+    }
+
+    /// Takes out the workers that had been silent for too long at `as_of`, with their connections.
+    pub(super) fn reap(&mut self, as_of: Duration) -> Vec<(String, Vec<ConnectionId>)> {
+        if as_of < self.next_check {
             return Vec::new();
         }
-        self.next_check = now.monotonic + CHECK_EVERY;
-        let silent = |worker: &Worker| now.monotonic.saturating_sub(worker.last_beat) > SILENCE_MAX;
-        let gone: Vec<_> = self.by_wid.extract_if(|_, worker| silent(worker)).collect();
+        self.next_check = as_of + CHECK_EVERY;
+        let gone: Vec<_> = self.by_wid.extract_if(|_, worker| worker.is_silent(as_of)).collect();
         self.reaped += gone.len() as u64;
         gone.into_iter()
             .map(|(wid, worker)| (wid, worker.connections.into_iter().collect()))
