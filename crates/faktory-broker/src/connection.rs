@@ -2,9 +2,11 @@
 //! the handshake come first; then commands are read and replies are written side by side; at the
 //! end the connection is closed, and the core is told which jobs did not arrive.
 
+mod catching_up;
 mod close;
 mod handshake;
 mod password;
+mod patience;
 mod reader;
 mod tls;
 mod window;
@@ -14,16 +16,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bytes::BytesMut;
-use faktory_wire::Reply;
+use faktory_wire::{LineDecoder, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::catch_up::{Arriving, Asked};
 use crate::config::BrokerConfig;
 use crate::core::{Event, Outgoing};
 use crate::delivery::Delivery;
 use crate::machine::{ConnectionId, Reservation};
 use crate::shared_io::SharedIo;
+use catching_up::CatchingUp;
 use handshake::Stranger;
 use reader::{CommandReader, InputEnd};
 use writer::Written;
@@ -38,6 +42,7 @@ pub(crate) struct Connection {
     /// The check of the client's password; `None` where no password is asked for.
     pub(crate) passwords: Option<Arc<Passwords>>,
     pub(crate) core: flume::Sender<Event>,
+    pub(crate) asked: Asked,
 }
 
 /// The fate of a connection after its handshake.
@@ -52,28 +57,29 @@ enum Admission {
 impl Connection {
     /// Serves the client until the connection ends. A failure concerns this client alone, so there
     /// is no error to return.
-    pub(crate) async fn serve(self) {
-        self.run(Admission::Served).await;
+    pub(crate) async fn serve(self, arriving: Arriving) {
+        self.run(Admission::Served, arriving).await;
     }
 
     /// Tells the client that there are too many connections. As with Faktory, the error follows the
     /// HELLO, because a client reads exactly one reply to it.
-    pub(crate) async fn refuse(self, connections: usize) {
-        self.run(Admission::TooMany(connections)).await;
+    pub(crate) async fn refuse(self, connections: usize, arriving: Arriving) {
+        self.run(Admission::TooMany(connections), arriving).await;
     }
 
-    async fn run(self, admission: Admission) {
+    async fn run(self, admission: Admission, arriving: Arriving) {
         let written = AtomicU64::new(0);
         let io = SharedIo { stream: &self.stream, written: &written };
         match &self.config.tls {
-            None => self.run_over(io, io, io, admission).await,
+            None => self.run_over(io, io, io, admission, arriving).await,
             Some(tls) => {
                 let accepted = tls::accept(tls, io, self.config.handshake_timeout).await;
                 if let Some((reader, writer)) = accepted {
-                    self.run_over(reader, writer, io, admission).await;
+                    self.run_over(reader, writer, io, admission, arriving).await;
                 }
             }
         }
+        close::discard_unread(&self.stream);
     }
 
     /// Runs all phases over two halves of a stream: the socket itself, or TLS above the socket.
@@ -83,21 +89,29 @@ impl Connection {
         mut writer: impl AsyncWrite + Unpin,
         io: SharedIo<'_>,
         admission: Admission,
+        arriving: Arriving,
     ) {
         let mut buffer = BytesMut::with_capacity(8 << 10);
         // Fails only where the client is gone.
         let Ok(peer) = self.stream.peer_addr() else { return };
-        let stranger = Stranger { address: peer.ip(), passwords: self.passwords.as_deref() };
+        let stranger = Stranger {
+            address: peer.ip(),
+            socket: io.stream,
+            passwords: self.passwords.as_deref(),
+        };
         let timeout = self.config.handshake_timeout;
         let handshake = stranger.shake_hands(timeout, &mut reader, &mut writer, &mut buffer);
         let Some(hello) = handshake.await else { return };
         if let Admission::TooMany(connections) = admission {
+            drop(arriving);
             let reply = Reply::error(format!("too many connections: {connections}"));
             return close::refuse(&mut reader, &mut writer, &reply).await;
         }
         let (sender, replies) = mpsc::channel(window::REPLIES_MAX);
         let opened = Event::Opened { connection: self.id, hello: Box::new(hello), replies: sender };
-        if self.core.send_async(opened).await.is_ok() {
+        let told = self.core.send_async(opened).await;
+        drop(arriving);
+        if told.is_ok() {
             self.exchange(reader, writer, io, buffer, replies).await;
         }
     }
@@ -113,8 +127,10 @@ impl Connection {
     ) {
         let (window, mut answered) = window::window();
         let mut delivery = Delivery::new(io, self.config.tls.is_none());
+        let catching_up = CatchingUp::new(self.asked.clone(), io.stream);
+        let decoder = LineDecoder::new(self.config.max_line_bytes);
         let commands =
-            CommandReader::new(self.id, &self.core, self.config.max_line_bytes, window, buffer);
+            CommandReader::new(self.id, &self.core, decoder, window, buffer, catching_up);
         let (input_ended, written) = {
             let mut reading = std::pin::pin!(commands.run(&mut reader));
             let mut writing = std::pin::pin!(writer::write_replies(

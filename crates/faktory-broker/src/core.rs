@@ -4,9 +4,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use faktory_wire::{Command, CommandError, Hello, Reply, Timestamp};
+use faktory_wire::{Command, CommandError, Hello, Reply};
 use tokio::sync::mpsc;
 
+use crate::catch_up::CatchUp;
+use crate::clock::{Clock, LOOK_EVERY};
 use crate::machine::{ConnectionId, Machine, Now, Output, Reservation};
 use crate::store::{Store, StoreError};
 
@@ -18,6 +20,11 @@ pub(crate) enum Event {
     Opened { connection: ConnectionId, hello: Box<Hello>, replies: mpsc::Sender<Outgoing> },
     /// A connection read a line.
     Request { connection: ConnectionId, request: Result<Command, CommandError> },
+    /// A connection has read all that had arrived when this round of `catch_up.rs` began, or can't
+    /// read on. `sends_on`: its client is sending a long line.
+    CaughtUp { connection: ConnectionId, round: u64, sends_on: bool },
+    /// All connections that waited when this round began have been accepted.
+    Accepted { round: u64 },
     /// A client sends nothing more.
     InputEnded { connection: ConnectionId },
     /// A connection has ended, and these jobs did not reach its client.
@@ -53,7 +60,10 @@ pub(crate) struct Core {
     machine: Machine,
     store: Box<dyn Store>,
     events: flume::Receiver<Event>,
-    started: Instant,
+    clock: Clock,
+    catch_up: CatchUp,
+    /// True until the server stops.
+    listens: bool,
     connections: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
     last_sync: Duration,
 }
@@ -63,12 +73,16 @@ impl Core {
         machine: Machine,
         store: Box<dyn Store>,
         events: flume::Receiver<Event>,
+        clock: Clock,
+        catch_up: CatchUp,
     ) -> Self {
         Self {
             machine,
             store,
             events,
-            started: Instant::now(),
+            clock,
+            catch_up,
+            listens: true,
             connections: HashMap::new(),
             last_sync: Duration::ZERO,
         }
@@ -83,7 +97,7 @@ impl Core {
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let mut more = false;
         loop {
-            let wait = if more { Duration::ZERO } else { self.machine.next_wake(self.now()) };
+            let wait = if more { Duration::ZERO } else { self.wait() };
             let first = match self.events.recv_timeout(wait) {
                 Ok(event) => Some(event),
                 Err(flume::RecvTimeoutError::Timeout) => None,
@@ -102,21 +116,44 @@ impl Core {
                 let Ok(event) = self.events.try_recv() else { break };
                 self.apply(event)?;
             }
-            let now = self.now();
-            more = self.machine.advance(&mut *self.store, now)?;
+            more = self.advance()?;
             self.deliver()?;
         }
     }
 
-    fn now(&self) -> Now {
-        Now { wall: Timestamp::now(), monotonic: self.started.elapsed() }
+    fn now(&mut self) -> Now {
+        self.clock.now()
+    }
+
+    /// The time until there is something to do.
+    fn wait(&mut self) -> Duration {
+        let now = self.now();
+        let judgement = self.catch_up.wait(now.monotonic, self.machine.next_judgement(now));
+        self.machine.next_work(now).min(judgement).min(LOOK_EVERY)
+    }
+
+    /// Does what is due. Silent workers and reservations that are over are judged only when every
+    /// connection has read what had arrived before.
+    fn advance(&mut self) -> Result<bool, StoreError> {
+        let now = self.now();
+        let mut more = self.machine.work(&mut *self.store, now)?;
+        if let Some(as_of) = self.catch_up.finished(now.monotonic, || self.events.len()) {
+            more |= self.machine.judge(&mut *self.store, now, as_of)?;
+        } else if self.catch_up.may_begin(now.monotonic)
+            && self.machine.must_judge(&*self.store, now)?
+        {
+            self.catch_up.begin(now.monotonic, self.listens);
+        }
+        Ok(more)
     }
 
     fn apply(&mut self, event: Event) -> Result<(), StoreError> {
         let now = self.now();
         let store = &mut *self.store;
+        self.catch_up.took_event();
         match event {
             Event::Opened { connection, hello, replies } => {
+                self.catch_up.opened(connection);
                 self.connections.insert(connection, replies);
                 self.machine.connect(now, connection, &hello);
             }
@@ -126,8 +163,19 @@ impl Core {
                 }
                 self.machine.submit(store, now, connection, request)?;
             }
-            Event::InputEnded { connection } => self.machine.input_ended(store, now, connection)?,
+            Event::CaughtUp { connection, round, sends_on } => {
+                if sends_on {
+                    self.machine.hear(now, connection);
+                }
+                self.catch_up.answered(connection, round);
+            }
+            Event::Accepted { round } => self.catch_up.accepted(round),
+            Event::InputEnded { connection } => {
+                self.catch_up.left(connection);
+                self.machine.input_ended(store, now, connection)?;
+            }
             Event::Closed { connection, undelivered } => {
+                self.catch_up.left(connection);
                 self.connections.remove(&connection);
                 if !undelivered.is_empty() {
                     tracing::info!(
@@ -138,7 +186,10 @@ impl Core {
                 }
                 self.machine.disconnect(store, now, connection, &undelivered)?;
             }
-            Event::ShutDown => self.machine.shut_down(),
+            Event::ShutDown => {
+                self.listens = false;
+                self.machine.shut_down();
+            }
         }
         Ok(())
     }
@@ -170,7 +221,7 @@ impl Core {
     /// Sends the answers that need no sync, and gives the others back. An answer behind one that
     /// waits for the sync waits too, since a connection's answers keep their order.
     fn send_before_sync(
-        &self,
+        &mut self,
         outputs: Vec<Output>,
         undeliverable: &mut Vec<Reservation>,
     ) -> Vec<Output> {
@@ -191,12 +242,15 @@ impl Core {
         after_sync
     }
 
-    fn send(&self, output: Output, undeliverable: &mut Vec<Reservation>) {
+    fn send(&mut self, output: Output, undeliverable: &mut Vec<Reservation>) {
         let (connection, outgoing) = match output {
             Output::Reply { connection, reply, reservation, .. } => {
                 (connection, Outgoing::Reply { reply, reservation })
             }
-            Output::Close { connection } => (connection, Outgoing::Close),
+            Output::Close { connection } => {
+                self.catch_up.left(connection);
+                (connection, Outgoing::Close)
+            }
         };
         let unsent = match self.connections.get(&connection) {
             // The channel has room for every answer that the connection may wait for, so a full
@@ -292,7 +346,10 @@ mod tests {
         let machine = Machine::open(&mut store, 1, 10).unwrap();
         syncs.recv().unwrap();
         let (events, received) = flume::bounded(100);
-        let core = std::thread::spawn(move || Core::new(machine, Box::new(store), received).run());
+        let core = std::thread::spawn(move || {
+            let (catch_up, _) = CatchUp::new();
+            Core::new(machine, Box::new(store), received, Clock::system(), catch_up).run()
+        });
 
         let (pusher, mut to_pusher) = open(&events, 1);
         let (fetcher, mut to_fetcher) = open(&events, 2);

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod catch_up;
+mod clock;
 mod config;
 mod connection;
 mod core;

@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::catch_up::{Asked, CatchUp};
+use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::connection::{Connection, Passwords};
 use crate::core::{Core, Event};
@@ -24,6 +26,10 @@ const EVENTS_MAX: usize = 4096;
 const REFUSALS_MAX: usize = 64;
 /// The wait after a failure to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The looks for waiting connections, and the time between them, before the listener says that none
+/// waits.
+const ACCEPT_LOOKS: u32 = 2;
+const ACCEPT_LOOK: Duration = Duration::from_millis(10);
 /// The idle time before the first TCP probe of a client, and the time between two probes. A client
 /// that is gone without a trace is noticed by these probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -67,14 +73,24 @@ impl Broker {
     /// # Errors
     /// Where the store can't be opened, or the broker can't listen on the address.
     pub async fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
+        Self::start_at(config, Clock::system()).await
+    }
+
+    /// Starts a broker whose core goes by `clock`.
+    pub(crate) async fn start_at(config: BrokerConfig, clock: Clock) -> Result<Self, BrokerError> {
         let bind = |source| BrokerError::Bind { address: config.bind, source };
         let listener = TcpListener::bind(config.bind).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let data_dir = config.data_dir.clone();
         let (events, received) = flume::bounded(EVENTS_MAX);
-        let core = start_core(data_dir.clone(), config.max_queues, received).await?;
+        let (catch_up, asked) = CatchUp::new();
+        let (folder, max_queues) = (data_dir.clone(), config.max_queues);
+        let core = start_core(folder, max_queues, move |machine, store| {
+            Core::new(machine, Box::new(store), received, clock, catch_up)
+        });
+        let core = core.await?;
         let (stop, stopping) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, Arc::new(config), events, stopping));
+        let accepting = tokio::spawn(accept(listener, Arc::new(config), events, asked, stopping));
         tracing::debug!(%address, data_dir = %data_dir.display(), "the broker listens");
         Ok(Self { address, stop, accepting, core: Some(core), data_dir })
     }
@@ -127,7 +143,7 @@ impl Broker {
 async fn start_core(
     data_dir: PathBuf,
     max_queues: usize,
-    events: flume::Receiver<Event>,
+    core_of: impl FnOnce(Machine, FjallStore) -> Core + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<(), StoreError>>, BrokerError> {
     let (opened, is_open) = oneshot::channel();
     let (done, core) = oneshot::channel();
@@ -140,7 +156,7 @@ async fn start_core(
         match Machine::open(&mut store, fastrand::u64(..), max_queues) {
             Ok(machine) => {
                 let _ = opened.send(Ok(()));
-                let _ = done.send(Core::new(machine, Box::new(store), events).run());
+                let _ = done.send(core_of(machine, store).run());
             }
             Err(error) => drop(opened.send(Err(error))),
         }
@@ -159,6 +175,7 @@ async fn accept(
     listener: TcpListener,
     config: Arc<BrokerConfig>,
     core: flume::Sender<Event>,
+    mut asked: Asked,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -167,10 +184,12 @@ async fn accept(
     let mut last_id = 0;
     loop {
         let accepted = tokio::select! {
+            biased;
             _ = stopping.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
             Some(_) = refusals.join_next() => continue,
             accepted = listener.accept() => accepted,
+            () = say_when_none_waits(&mut asked, &core) => continue,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -188,12 +207,13 @@ async fn accept(
         last_id += 1;
         let (config, core) = (Arc::clone(&config), core.clone());
         let max_connections = config.max_connections;
-        let passwords = passwords.clone();
-        let connection = Connection { id: ConnectionId(last_id), stream, config, passwords, core };
+        let (arriving, asked) = (asked.arriving(), asked.for_connection());
+        let (id, passwords) = (ConnectionId(last_id), passwords.clone());
+        let connection = Connection { id, stream, config, passwords, core, asked };
         if connections.len() < max_connections {
-            connections.spawn(connection.serve());
+            connections.spawn(connection.serve(arriving));
         } else if refusals.len() < REFUSALS_MAX {
-            refusals.spawn(connection.refuse(max_connections + 1));
+            refusals.spawn(connection.refuse(max_connections + 1, arriving));
         }
     }
     drop(listener);
@@ -201,6 +221,18 @@ async fn accept(
     drop(core);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, all_ended).await;
+}
+
+/// Waits until the core asks whether all connections that wait have been accepted, and tells it when
+/// that is so: to be polled where no connection is there to be accepted. Cancel safe.
+async fn say_when_none_waits(asked: &mut Asked, core: &flume::Sender<Event>) {
+    let round = asked.next().await;
+    // The runtime lets time pass only after it has asked the system for new connections.
+    for _ in 0..ACCEPT_LOOKS {
+        tokio::time::sleep(ACCEPT_LOOK).await;
+    }
+    let _ = core.send_async(Event::Accepted { round }).await;
+    asked.answer();
 }
 
 /// Sets the options of a new connection.
@@ -212,3 +244,6 @@ fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,18 +3,24 @@
 //! input is read to its end first.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use faktory_wire::Reply;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::patience::within;
 use super::tls;
 use super::writer::send;
 use crate::delivery::Delivery;
 
 /// The longest wait for a served client to close its side and to acknowledge its replies.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most bytes that are taken out of a socket which is closed: as many as Linux keeps in one
+/// (tcp_rmem of tcp(7)), so that a client that sends on and on does not keep us.
+const UNREAD_MAX: usize = 6 << 20;
 /// The longest wait for a refused client to read the reason.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -41,7 +47,21 @@ pub(super) async fn after_last_reply(
             pause = (pause * 2).min(Duration::from_millis(100));
         }
     };
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, arrive).await;
+    let _ = within(CLOSE_TIMEOUT, stream, arrive).await;
+}
+
+/// Takes out of the socket what lies in it unread. After this the system closes the connection
+/// without a reset, unless the client sends more.
+pub(super) fn discard_unread(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let mut sink = [MaybeUninit::uninit(); 16 << 10];
+    let mut left = UNREAD_MAX;
+    while let Ok(count @ 1..) = socket.recv(&mut sink) {
+        left = left.saturating_sub(count);
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// Sends a client the reason of its refusal, and closes the connection.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use faktory_wire::{Greeting, Hello, LineDecoder, Reply};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::close;
 use super::password::{Challenge, Passwords};
+use super::patience::within;
 use super::writer::send;
 
 /// The most bytes in the first line of a client, which is not yet known to be one.
@@ -29,6 +31,8 @@ enum Failed {
 pub(super) struct Stranger<'a> {
     /// The address that it comes from.
     pub(super) address: IpAddr,
+    /// Its socket, which tells whether bytes lie unread.
+    pub(super) socket: &'a TcpStream,
     /// The check of its password; `None` where no password is asked for.
     pub(super) passwords: Option<&'a Passwords>,
 }
@@ -44,7 +48,8 @@ impl Stranger<'_> {
         writer: &mut (impl AsyncWrite + Unpin),
         buffer: &mut BytesMut,
     ) -> Option<Hello> {
-        let exchange = tokio::time::timeout(timeout, self.exchange(reader, writer, buffer)).await;
+        let exchange = self.exchange(reader, writer, buffer);
+        let exchange = within(timeout, self.socket, exchange).await;
         let reason = match exchange.unwrap_or(Err(Failed::Gone)) {
             Ok(hello) => return Some(hello),
             Err(Failed::Gone) => return None,

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use faktory_wire::{Command, CommandError, LineDecoder};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::catching_up::{Answer, CatchingUp, WaitsFor};
 use super::tls;
 use super::window::{self, Window};
 use crate::core::Event;
@@ -40,6 +41,7 @@ pub(super) struct CommandReader<'a> {
     decoder: LineDecoder,
     window: Window,
     buffer: BytesMut,
+    catching_up: CatchingUp<'a>,
 }
 
 impl<'a> CommandReader<'a> {
@@ -47,12 +49,12 @@ impl<'a> CommandReader<'a> {
     pub(super) const fn new(
         connection: ConnectionId,
         core: &'a flume::Sender<Event>,
-        max_line_bytes: usize,
+        decoder: LineDecoder,
         window: Window,
         buffer: BytesMut,
+        catching_up: CatchingUp<'a>,
     ) -> Self {
-        let decoder = LineDecoder::new(max_line_bytes);
-        Self { connection, core, decoder, window, buffer }
+        Self { connection, core, decoder, window, buffer, catching_up }
     }
 
     /// Reads until the input ends. After a line that is too long this never returns: the connection
@@ -64,13 +66,29 @@ impl<'a> CommandReader<'a> {
                 Ok(Next::Unknown) => return std::future::pending().await,
                 Err(Stopped) => return InputEnd::Broken,
             }
+            if let Some(answer) = self.catching_up.flooded()
+                && self.caught_up(answer).await.is_err()
+            {
+                return InputEnd::Broken;
+            }
             if self.buffer.capacity() - self.buffer.len() < BUFFER_FREE_MIN {
                 self.buffer.reserve(BUFFER_GROWTH);
             }
-            match tls::end_without_close_notify(reader.read_buf(&mut self.buffer).await) {
-                Ok(0) => return self.end_of_input().await,
-                Ok(_) => {}
-                Err(_) => return InputEnd::Broken,
+            let waits_for = WaitsFor::Input { unfinished: !self.buffer.is_empty() };
+            tokio::select! {
+                biased;
+                read = reader.read_buf(&mut self.buffer) => {
+                    match tls::end_without_close_notify(read) {
+                        Ok(0) => return self.end_of_input().await,
+                        Ok(count) => self.catching_up.moved(count),
+                        Err(_) => return InputEnd::Broken,
+                    }
+                }
+                answer = self.catching_up.done(waits_for) => {
+                    if self.caught_up(answer).await.is_err() {
+                        return InputEnd::Broken;
+                    }
+                }
             }
         }
     }
@@ -83,28 +101,52 @@ impl<'a> CommandReader<'a> {
                 Ok(Some(line)) => {
                     let request = Command::parse(&line);
                     let cost = window::cost(line.len(), &request);
-                    self.window.enter(cost).await.map_err(|_| Stopped)?;
+                    self.enter_window(cost).await?;
                     self.send(request).await?;
                 }
                 Err(error) => {
                     self.send(Err(CommandError::from(error))).await?;
                     let _ = self.send(Ok(Command::End)).await;
+                    self.tell(Event::InputEnded { connection: self.connection }).await?;
                     return Ok(Next::Unknown);
                 }
             }
         }
     }
 
+    async fn enter_window(&mut self, cost: u32) -> Result<(), Stopped> {
+        let mut entering = std::pin::pin!(self.window.enter(cost));
+        loop {
+            tokio::select! {
+                biased;
+                entered = &mut entering => {
+                    self.catching_up.moved(0);
+                    return entered.map_err(|_| Stopped);
+                }
+                Answer { round, sends_on } = self.catching_up.done(WaitsFor::Room) => {
+                    let event = Event::CaughtUp { connection: self.connection, round, sends_on };
+                    self.core.send_async(event).await.map_err(|_| Stopped)?;
+                }
+            }
+        }
+    }
+
+    async fn caught_up(&self, Answer { round, sends_on }: Answer) -> Result<(), Stopped> {
+        self.tell(Event::CaughtUp { connection: self.connection, round, sends_on }).await
+    }
+
     async fn send(&self, request: Result<Command, CommandError>) -> Result<(), Stopped> {
-        let event = Event::Request { connection: self.connection, request };
+        self.tell(Event::Request { connection: self.connection, request }).await
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), Stopped> {
         self.core.send_async(event).await.map_err(|_| Stopped)
     }
 
     /// The core ends the connection when the commands before this have been answered.
     async fn end_of_input(&self) -> InputEnd {
         let ended = Event::InputEnded { connection: self.connection };
-        let told =
-            self.core.send_async(ended).await.is_ok() && self.send(Ok(Command::End)).await.is_ok();
+        let told = self.tell(ended).await.is_ok() && self.send(Ok(Command::End)).await.is_ok();
         if told { InputEnd::Closed } else { InputEnd::Broken }
     }
 }

@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+use super::patience::within;
 use crate::shared_io::SharedIo;
 
 /// The reading and the writing half of a connection over TLS.
@@ -21,13 +22,12 @@ pub(super) async fn accept<'a>(
     timeout: Duration,
 ) -> Option<Halves<'a>> {
     let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(io);
-    match tokio::time::timeout(timeout, accepting).await {
-        Ok(Ok(stream)) => Some(tokio::io::split(stream)),
-        Ok(Err(error)) => {
+    match within(timeout, io.stream, accepting).await? {
+        Ok(stream) => Some(tokio::io::split(stream)),
+        Err(error) => {
             log_failure(io, &error);
             None
         }
-        Err(_) => None,
     }
 }
 

@@ -1,0 +1,54 @@
+//! The time that a client gets. Where the process stood still, the time of its own standing is not
+//! held against the client.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::catching_up::is_readable;
+
+/// The steps in which a time passes. However long the process stands still, one step passes.
+const STEPS: u32 = 8;
+
+/// The output of `work`, or `None` after `time`. Where bytes of the client lie unread at that
+/// moment, the time begins anew, once.
+pub(super) async fn within<T>(
+    time: Duration,
+    stream: &TcpStream,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    for may_begin_anew in [true, false] {
+        for _ in 0..STEPS {
+            if let Ok(output) = tokio::time::timeout(time / STEPS, &mut work).await {
+                return Some(output);
+            }
+        }
+        if !(may_begin_anew && is_readable(stream)) {
+            return None;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_begins_anew_once_where_bytes_lie_unread() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let time = Duration::from_millis(80);
+        let longer = || tokio::time::sleep(time * 3 / 2);
+        assert!(within(time, &stream, longer()).await.is_none());
+        client.write_all(b"HELLO").await.unwrap();
+        stream.readable().await.unwrap();
+        assert!(within(time, &stream, longer()).await.is_some());
+        assert!(within(time, &stream, std::future::pending::<()>()).await.is_none());
+    }
+}
