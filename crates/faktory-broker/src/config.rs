@@ -27,6 +27,10 @@ pub struct BrokerConfig {
     /// The most bytes in one command. A longer command is answered with an error and ends its
     /// connection.
     pub max_line_bytes: usize,
+    /// The most bytes of commands that have not arrived as a whole, of all connections together. It
+    /// is never less than one command of the largest size. A client whose command does not get its
+    /// share in time is told so and disconnected.
+    pub max_input_bytes: usize,
     /// The most queues. A push that needs one more is refused.
     pub max_queues: usize,
     /// The longest time for the handshake, and for TLS before it. The default is Faktory's.
@@ -47,6 +51,7 @@ impl BrokerConfig {
             tls: None,
             max_connections: 2000,
             max_line_bytes: 64 << 20,
+            max_input_bytes: 256 << 20,
             max_queues: 100_000,
             handshake_timeout: Duration::from_secs(2),
             observer: None,
@@ -62,6 +67,7 @@ impl fmt::Debug for BrokerConfig {
             .field("password", &self.password.as_ref().map(|_| "[redacted]"))
             .field("max_connections", &self.max_connections)
             .field("max_line_bytes", &self.max_line_bytes)
+            .field("max_input_bytes", &self.max_input_bytes)
             .finish_non_exhaustive()
     }
 }

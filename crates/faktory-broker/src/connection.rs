@@ -5,6 +5,7 @@
 mod catching_up;
 mod close;
 mod handshake;
+mod line_memory;
 mod password;
 mod patience;
 mod reader;
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::budget::Budget;
 use crate::catch_up::{Arriving, Asked};
 use crate::config::BrokerConfig;
 use crate::core::{Event, Outgoing};
@@ -29,6 +31,7 @@ use crate::machine::{ConnectionId, Reservation};
 use crate::shared_io::SharedIo;
 use catching_up::CatchingUp;
 use handshake::Stranger;
+use line_memory::LineMemory;
 use reader::{CommandReader, InputEnd};
 use writer::Written;
 
@@ -43,6 +46,13 @@ pub(crate) struct Connection {
     pub(crate) passwords: Option<Arc<Passwords>>,
     pub(crate) core: flume::Sender<Event>,
     pub(crate) asked: Asked,
+    /// The memory of all connections for lines that have not arrived as a whole.
+    pub(crate) input: Budget,
+}
+
+/// The memory for lines that have not arrived as a whole, for all connections of a broker.
+pub(crate) fn input_budget(config: &BrokerConfig) -> Budget {
+    Budget::new(config.max_input_bytes, line_memory::largest(config.max_line_bytes))
 }
 
 /// The fate of a connection after its handshake.
@@ -128,9 +138,17 @@ impl Connection {
         let (window, mut answered) = window::window();
         let mut delivery = Delivery::new(io, self.config.tls.is_none());
         let catching_up = CatchingUp::new(self.asked.clone(), io.stream);
-        let decoder = LineDecoder::new(self.config.max_line_bytes);
-        let commands =
-            CommandReader::new(self.id, &self.core, decoder, window, buffer, catching_up);
+        let max_line_bytes = self.config.max_line_bytes;
+        let commands = CommandReader {
+            connection: self.id,
+            core: &self.core,
+            decoder: LineDecoder::new(max_line_bytes),
+            window,
+            memory: LineMemory::new(&self.input, max_line_bytes, buffer.capacity()),
+            buffer,
+            stream: io.stream,
+            catching_up,
+        };
         let (input_ended, written) = {
             let mut reading = std::pin::pin!(commands.run(&mut reader));
             let mut writing = std::pin::pin!(writer::write_replies(

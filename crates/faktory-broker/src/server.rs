@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::catch_up::{Asked, CatchUp};
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::connection::{Connection, Passwords};
+use crate::connection::{Connection, Passwords, input_budget};
 use crate::core::{Core, Event};
 use crate::machine::{ConnectionId, Machine};
 use crate::store::{FjallStore, StoreError};
@@ -178,6 +178,7 @@ async fn accept(
     mut asked: Asked,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let input = input_budget(&config);
     let mut connections = JoinSet::new();
     let mut refusals = JoinSet::new();
     let passwords = Passwords::new(&config).map(Arc::new);
@@ -208,8 +209,8 @@ async fn accept(
         let (config, core) = (Arc::clone(&config), core.clone());
         let max_connections = config.max_connections;
         let (arriving, asked) = (asked.arriving(), asked.for_connection());
-        let (id, passwords) = (ConnectionId(last_id), passwords.clone());
-        let connection = Connection { id, stream, config, passwords, core, asked };
+        let (id, passwords, input) = (ConnectionId(last_id), passwords.clone(), input.clone());
+        let connection = Connection { id, stream, config, passwords, core, asked, input };
         if connections.len() < max_connections {
             connections.spawn(connection.serve(arriving));
         } else if refusals.len() < REFUSALS_MAX {

@@ -44,6 +44,14 @@ pub enum Command {
 #[error("{0}")]
 pub struct CommandError(String);
 
+impl CommandError {
+    /// An error with this text, which a client is told after `-ERR`.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 impl From<LineTooLong> for CommandError {
     fn from(error: LineTooLong) -> Self {
         Self(error.to_string())

@@ -15,9 +15,9 @@ pub enum Refusal {
     Unknown,
 }
 
-/// Texts after which the command was certainly not carried out; most come from Faktory's Redis
-/// client.
-const SERVER_REFUSES: [&str; 7] = [
+/// Texts after which the command was certainly not carried out. Most come from Faktory's Redis
+/// client; the last is in what the embedded broker says where it has no memory for the command.
+const SERVER_REFUSES: [&str; 8] = [
     "MISCONF",
     "OOM ",
     "dial unix",
@@ -25,6 +25,7 @@ const SERVER_REFUSES: [&str; 7] = [
     "shutdown in progress",
     "too many connections",
     "LOADING",
+    "BROKER_MAX_INPUT_BYTES",
 ];
 
 /// Texts that come after the command may have reached the store.
@@ -82,6 +83,10 @@ mod tests {
             ("ERR redis: client is closed", Refusal::Server),
             ("ERR shutdown in progress", Refusal::Server),
             ("ERR too many connections: 2001", Refusal::Server),
+            (
+                "ERR too many commands arrive at once for BROKER_MAX_INPUT_BYTES; try again later",
+                Refusal::Server,
+            ),
             ("context deadline exceeded", Refusal::Unknown),
             ("read unix @->/redis.sock: i/o timeout", Refusal::Unknown),
             ("something never seen", Refusal::Unknown),

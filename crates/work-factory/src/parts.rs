@@ -121,6 +121,7 @@ async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
         .clone()
         .context("BROKER_DATA_DIR must be set, because the user's data folder can't be found")?;
     let mut config = BrokerConfig::new(broker.bind, data_dir);
+    config.max_input_bytes = broker.max_input_bytes;
     config.tls = broker.tls.as_ref().map(|tls| tls.config(&[]));
     config.observer = Some(Arc::new(BrokerFigures));
     config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());

@@ -1,6 +1,7 @@
 //! The time that a client gets. Where the process stood still, the time of its own standing is not
 //! held against the client.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -18,14 +19,20 @@ pub(super) async fn within<T>(
     work: impl Future<Output = T>,
 ) -> Option<T> {
     let mut work = std::pin::pin!(work);
-    for may_begin_anew in [true, false] {
-        for _ in 0..STEPS {
-            if let Ok(output) = tokio::time::timeout(time / STEPS, &mut work).await {
-                return Some(output);
-            }
-        }
-        if !(may_begin_anew && is_readable(stream)) {
-            return None;
+    match in_steps(time, work.as_mut()).await {
+        None if is_readable(stream) => in_steps(time, work).await,
+        output => output,
+    }
+}
+
+/// The output of `work`, or `None` after `time`.
+pub(super) async fn in_steps<T>(
+    time: Duration,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    for _ in 0..STEPS {
+        if let Ok(output) = tokio::time::timeout(time / STEPS, work.as_mut()).await {
+            return Some(output);
         }
     }
     None

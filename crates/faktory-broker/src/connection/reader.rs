@@ -1,20 +1,24 @@
 //! The reading side of a connection: lines become commands, and commands go to the core.
 
-use bytes::BytesMut;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
 use faktory_wire::{Command, CommandError, LineDecoder};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::TcpStream;
 
 use super::catching_up::{Answer, CatchingUp, WaitsFor};
+use super::line_memory::LineMemory;
+use super::patience::in_steps;
 use super::tls;
 use super::window::{self, Window};
 use crate::core::Event;
 use crate::machine::ConnectionId;
 
-/// The fewest free bytes of the buffer before a read. Where fewer bytes are free, the buffer is
-/// enlarged.
-const BUFFER_FREE_MIN: usize = 4 << 10;
-/// The number of bytes by which the buffer is enlarged.
-const BUFFER_GROWTH: usize = 16 << 10;
+/// The longest wait for memory for a long line.
+const MEMORY_WAIT: Duration = Duration::from_secs(20);
+/// The variable that bounds this memory, as clients and operators are told.
+const MEMORY_VARIABLE: &str = "BROKER_MAX_INPUT_BYTES";
 
 /// How the input of a connection ended.
 pub(super) enum InputEnd {
@@ -27,8 +31,10 @@ pub(super) enum InputEnd {
 /// Whether more lines can be read after those that have arrived.
 enum Next {
     Line,
-    /// A line was too long, so the beginning of the next line is unknown.
+    /// A line was refused, so the beginning of the next line is unknown.
     Unknown,
+    /// The client closed its side.
+    End,
 }
 
 /// The core is gone, or the connection ends.
@@ -36,61 +42,94 @@ struct Stopped;
 
 /// A reader of commands.
 pub(super) struct CommandReader<'a> {
-    connection: ConnectionId,
-    core: &'a flume::Sender<Event>,
-    decoder: LineDecoder,
-    window: Window,
-    buffer: BytesMut,
-    catching_up: CatchingUp<'a>,
+    pub(super) connection: ConnectionId,
+    pub(super) core: &'a flume::Sender<Event>,
+    pub(super) decoder: LineDecoder,
+    pub(super) window: Window,
+    /// At first, the bytes that came behind the HELLO.
+    pub(super) buffer: BytesMut,
+    pub(super) memory: LineMemory,
+    pub(super) stream: &'a TcpStream,
+    pub(super) catching_up: CatchingUp<'a>,
 }
 
-impl<'a> CommandReader<'a> {
-    /// `buffer` holds the bytes that came behind the HELLO.
-    pub(super) const fn new(
-        connection: ConnectionId,
-        core: &'a flume::Sender<Event>,
-        decoder: LineDecoder,
-        window: Window,
-        buffer: BytesMut,
-        catching_up: CatchingUp<'a>,
-    ) -> Self {
-        Self { connection, core, decoder, window, buffer, catching_up }
-    }
-
-    /// Reads until the input ends. After a line that is too long this never returns: the connection
+impl CommandReader<'_> {
+    /// Reads until the input ends. After a line that is refused this never returns: the connection
     /// ends when its replies have been written.
     pub(super) async fn run(mut self, reader: &mut (impl AsyncRead + Unpin)) -> InputEnd {
         loop {
-            match self.forward_lines().await {
+            let next = match self.forward_lines().await {
+                Ok(Next::Line) => self.read(reader).await,
+                next => next,
+            };
+            match next {
                 Ok(Next::Line) => {}
                 Ok(Next::Unknown) => return std::future::pending().await,
+                Ok(Next::End) => return self.end_of_input().await,
                 Err(Stopped) => return InputEnd::Broken,
             }
-            if let Some(answer) = self.catching_up.flooded()
-                && self.caught_up(answer).await.is_err()
-            {
-                return InputEnd::Broken;
+        }
+    }
+
+    /// Reads what has arrived, and answers the core where it has asked.
+    async fn read(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> Result<Next, Stopped> {
+        if let Some(answer) = self.catching_up.flooded() {
+            self.caught_up(answer).await?;
+        }
+        let Some(most) = self.make_room().await? else {
+            return self.refuse("too many commands arrive at once for").await;
+        };
+        let read_bytes = self.buffer.len();
+        let waits_for = WaitsFor::Input { unfinished: read_bytes > 0 };
+        let mut room = (&mut self.buffer).limit(most);
+        tokio::select! {
+            biased;
+            read = reader.read_buf(&mut room) => match tls::end_without_close_notify(read) {
+                Ok(0) => return Ok(Next::End),
+                Ok(count) => self.catching_up.moved(count),
+                Err(_) => return Err(Stopped),
+            },
+            answer = self.catching_up.done(waits_for) => self.caught_up(answer).await?,
+            () = self.memory.is_too_slow(self.stream, read_bytes) => {
+                return self.refuse("the command arrives too slowly while others wait for").await;
             }
-            if self.buffer.capacity() - self.buffer.len() < BUFFER_FREE_MIN {
-                self.buffer.reserve(BUFFER_GROWTH);
-            }
-            let waits_for = WaitsFor::Input { unfinished: !self.buffer.is_empty() };
+        }
+        Ok(Next::Line)
+    }
+
+    /// Makes room for a read, and returns its size; `None` where there was no memory in time.
+    async fn make_room(&mut self) -> Result<Option<usize>, Stopped> {
+        let mut making = std::pin::pin!(self.memory.make_room(&mut self.buffer));
+        let mut making = std::pin::pin!(in_steps(MEMORY_WAIT, making.as_mut()));
+        loop {
             tokio::select! {
                 biased;
-                read = reader.read_buf(&mut self.buffer) => {
-                    match tls::end_without_close_notify(read) {
-                        Ok(0) => return self.end_of_input().await,
-                        Ok(count) => self.catching_up.moved(count),
-                        Err(_) => return InputEnd::Broken,
-                    }
+                most = &mut making => {
+                    self.catching_up.moved(0);
+                    return Ok(most);
                 }
-                answer = self.catching_up.done(waits_for) => {
-                    if self.caught_up(answer).await.is_err() {
-                        return InputEnd::Broken;
-                    }
+                Answer { round, sends_on } = self.catching_up.done(WaitsFor::Room) => {
+                    let event = Event::CaughtUp { connection: self.connection, round, sends_on };
+                    self.core.send_async(event).await.map_err(|_| Stopped)?;
                 }
             }
         }
+    }
+
+    /// Answers a command whose rest is not read, and ends the connection.
+    async fn refuse(&mut self, why: &str) -> Result<Next, Stopped> {
+        let budget = self.memory.budget().clone();
+        self.buffer = BytesMut::new();
+        self.memory.line_is_done(&mut self.buffer);
+        budget.note_refusal(MEMORY_VARIABLE);
+        self.end_with(CommandError::new(format!("{why} {MEMORY_VARIABLE}; try again later"))).await
+    }
+
+    async fn end_with(&mut self, error: CommandError) -> Result<Next, Stopped> {
+        self.send(Err(error)).await?;
+        self.send(Ok(Command::End)).await?;
+        self.tell(Event::InputEnded { connection: self.connection }).await?;
+        Ok(Next::Unknown)
     }
 
     /// Sends every whole line in the buffer to the core.
@@ -101,14 +140,15 @@ impl<'a> CommandReader<'a> {
                 Ok(Some(line)) => {
                     let request = Command::parse(&line);
                     let cost = window::cost(line.len(), &request);
+                    drop(line);
+                    self.memory.line_is_done(&mut self.buffer);
                     self.enter_window(cost).await?;
                     self.send(request).await?;
                 }
                 Err(error) => {
-                    self.send(Err(CommandError::from(error))).await?;
-                    let _ = self.send(Ok(Command::End)).await;
-                    self.tell(Event::InputEnded { connection: self.connection }).await?;
-                    return Ok(Next::Unknown);
+                    self.buffer = BytesMut::new();
+                    self.memory.line_is_done(&mut self.buffer);
+                    return self.end_with(CommandError::from(error)).await;
                 }
             }
         }

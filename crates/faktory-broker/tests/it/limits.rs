@@ -71,3 +71,91 @@ async fn a_client_that_never_reads_does_not_block_other_clients() {
     }
     flooding.abort();
 }
+
+/// The beginning of a command of more bytes than a broker of these tests keeps for one client.
+fn half_a_push() -> Vec<u8> {
+    let mut line = br#"PUSH {"jid":"job-00000001","jobtype":"t","args":[""#.to_vec();
+    line.resize(700 << 10, b'x');
+    line
+}
+
+#[tokio::test]
+async fn large_commands_that_arrive_at_once_have_their_turns_and_small_ones_always_go_on() {
+    let (broker, _folder) = broker(|config| {
+        config.max_line_bytes = 1 << 20;
+        config.max_input_bytes = 1;
+    })
+    .await;
+    let mut first = WireClient::connect(broker.address()).await;
+    first.send_raw(&half_a_push()).await;
+    // Each of these has sent all of its command, which waits for the memory of the first.
+    let mut others = Vec::new();
+    for number in 0..3 {
+        let mut client = WireClient::connect(broker.address()).await;
+        others.push(tokio::spawn(async move {
+            let filler = "y".repeat(900 << 10);
+            client
+                .ask(&format!(
+                    r#"PUSH {{"jid":"job-1000000{number}","jobtype":"t","args":["{filler}"]}}"#
+                ))
+                .await
+        }));
+    }
+    let mut small = WireClient::connect(broker.address()).await;
+    let filler = "z".repeat(50 << 10);
+    let push = format!(r#"PUSH {{"jid":"job-20000000","jobtype":"t","args":["{filler}"]}}"#);
+    assert_eq!(small.ask(&push).await, Reply::OK);
+    first.send_raw(b"\"]}\r\n").await;
+    assert_eq!(first.read().await, Some(Reply::OK));
+    for other in others {
+        assert_eq!(other.await.unwrap(), Reply::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_stands_still_is_refused_once_others_wait_for_its_memory() {
+    let (broker, _folder) = broker(|config| {
+        config.max_line_bytes = 1 << 20;
+        config.max_input_bytes = 1;
+    })
+    .await;
+    let mut slow = WireClient::connect(broker.address()).await;
+    slow.send_raw(&half_a_push()).await;
+    let mut honest = WireClient::connect(broker.address()).await;
+    honest.send_raw(&half_a_push()).await;
+    // One of both has the memory and sends nothing more; the other one gets it then.
+    let text = "the command arrives too slowly while others wait for BROKER_MAX_INPUT_BYTES; \
+                try again later";
+    let (told, mut other) = tokio::select! {
+        told = slow.read() => (told, honest),
+        told = honest.read() => (told, slow),
+    };
+    assert_eq!(told, Some(Reply::error(text)));
+    other.send_raw(b"\"]}\r\n").await;
+    assert_eq!(other.read().await, Some(Reply::OK));
+}
+
+#[tokio::test]
+async fn a_client_that_gets_no_memory_in_time_is_told_so_and_disconnected() {
+    let (broker, _folder) = broker(|config| {
+        config.max_line_bytes = 1 << 20;
+        config.max_input_bytes = 1;
+    })
+    .await;
+    // Each client in turn has the memory for 5 s at least, so that few of them get it within 20 s.
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut client = WireClient::connect(broker.address()).await;
+        client.send_raw(&half_a_push()).await;
+        clients.spawn(async move { (client.read().await, client.read().await) });
+    }
+    let text = "too many commands arrive at once for BROKER_MAX_INPUT_BYTES; try again later";
+    let mut told_so = 0;
+    // The last one may keep the memory, since none waits for it any more.
+    for _ in 0..7 {
+        let (told, end) = clients.join_next().await.unwrap().unwrap();
+        told_so += usize::from(told == Some(Reply::error(text)));
+        assert_eq!(end, None);
+    }
+    assert!(told_so > 0);
+}

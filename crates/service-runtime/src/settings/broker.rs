@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::declare::settings;
-use super::parse::{address, optional, path, secret, yes_or_no};
+use super::parse::{address, optional, path, secret, size, yes_or_no};
 use super::reader::{Reader, read_secret};
 use crate::secret::Secret;
 use crate::tls::ServerTls;
+
+/// The most bytes that the settings here take.
+const SIZE_MAX: usize = 1 << 30;
 
 settings! {
     /// The settings of the embedded broker: where it listens, where it stores, whom it lets in.
@@ -21,6 +24,10 @@ settings! {
 
         /// `true`: listen beyond this machine without a password.
         allow_unauthenticated: bool = "BROKER_ALLOW_UNAUTHENTICATED" or "false", yes_or_no;
+
+        /// Bytes of commands that have not arrived as a whole, of all clients together; never less
+        /// than one command of the largest size, 64 MiB. Who gets no share within 20 s is refused.
+        max_input_bytes: usize = "BROKER_MAX_INPUT_BYTES" or "256MiB", size(SIZE_MAX);
 
         /// The broker's certificate (PEM): TLS only, `tcp+tls://`; read again when the file
         /// changes.
