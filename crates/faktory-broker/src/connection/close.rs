@@ -86,3 +86,25 @@ async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     while tls::end_without_close_notify(stream.read(&mut sink).await)? > 0 {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_with_unread_bytes_is_closed_without_a_reset() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"the last reply").await.unwrap();
+        client.write_all(&[b'x'; 1000]).await.unwrap();
+        stream.readable().await.unwrap();
+        discard_unread(&stream);
+        drop(stream);
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, b"the last reply");
+    }
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod binary;
+mod broker_time;
 mod crash;
 mod deploy;
 mod documents;
