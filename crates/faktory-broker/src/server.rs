@@ -224,8 +224,8 @@ async fn accept(
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, all_ended).await;
 }
 
-/// Waits until the core asks whether all connections that wait have been accepted, and tells it when
-/// that is so: to be polled where no connection is there to be accepted. Cancel safe.
+/// Waits until the core asks whether all connections that wait have been accepted, and tells it
+/// when that is so: to be polled where no connection is there to be accepted. Cancel safe.
 async fn say_when_none_waits(asked: &mut Asked, core: &flume::Sender<Event>) {
     let round = asked.next().await;
     // The runtime lets time pass only after it has asked the system for new connections.

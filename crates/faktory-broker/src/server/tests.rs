@@ -80,7 +80,7 @@ async fn a_heartbeat_in_the_socket_counts_although_its_time_is_over() {
     assert_eq!(worker.read().await, Some(Reply::OK));
     assert_eq!(worker.ask(r#"BEAT {"wid":"worker-1"}"#).await, Reply::OK);
 
-    // Silent workers are looked for every 15 s. One that sends nothing loses its connection all the same.
+    // A worker that sends nothing loses its connection all the same, at the next look for such.
     world.pass_to(170).await;
     assert_eq!(worker.read().await, None);
 }

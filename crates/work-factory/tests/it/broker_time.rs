@@ -21,9 +21,7 @@ async fn worker(broker: &TestProcess) -> WireClient {
 
 /// Stores a job and fetches it. It is reserved for so many seconds, and 10 more.
 async fn reserve(client: &mut WireClient, jid: &str, seconds: u32) {
-    let push = format!(
-        r#"PUSH {{"jid":"{jid}","jobtype":"t","args":[],"reserve_for":{seconds}}}"#
-    );
+    let push = format!(r#"PUSH {{"jid":"{jid}","jobtype":"t","args":[],"reserve_for":{seconds}}}"#);
     assert_eq!(client.ask(&push).await, Reply::OK);
     assert!(matches!(client.ask("FETCH default").await, Reply::Bulk(_)));
 }
@@ -43,7 +41,7 @@ async fn a_broker_that_was_stopped_hears_its_clients_before_it_judges_them() {
     worker.send(BEAT).await;
     holder.send(r#"ACK {"jid":"job-00000001"}"#).await;
     greeted.send(r#"HELLO {"v":2}"#).await;
-    // Longer than a worker may be silent, than the reservation lasts, and than a handshake may take.
+    // Longer than a worker may be silent, the reservation lasts, and a handshake may take.
     tokio::time::sleep(Duration::from_secs(75)).await;
     broker.signal("CONT").await;
     assert_eq!(worker.read().await, Some(Reply::OK), "the heartbeat");
@@ -58,8 +56,8 @@ async fn a_broker_that_was_stopped_hears_its_clients_before_it_judges_them() {
     assert_eq!(holder.ask("FETCH default").await, Reply::Nothing, "no job is offered twice");
 }
 
-/// The library that tells a process another wall time, from the package `faketime` of Debian; `None`
-/// where it is missing.
+/// The library that tells a process another wall time, from the package `faketime` of Debian;
+/// `None` where it is missing.
 fn faketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?;
     folders
