@@ -118,11 +118,13 @@ impl CatchUp {
         }
     }
 
-    /// The time at which the round began, where it is over: its time to judge. `queued` says how
-    /// many events wait for the core.
+    /// The time at which the round began, where it is over: its time to judge. `is_busy`: commands
+    /// that were taken in have not been carried out. `queued` says how many events wait for the
+    /// core.
     pub(crate) fn finished(
         &mut self,
         now: Duration,
+        is_busy: bool,
         queued: impl FnOnce() -> usize,
     ) -> Option<Duration> {
         let round = self.round.as_mut()?;
@@ -139,7 +141,7 @@ impl CatchUp {
             }
             // A connection that has just finished its handshake said so before it stopped being
             // one that arrives: its event is among those that are queued now.
-            if *round.queued.get_or_insert_with(queued) > 0 {
+            if *round.queued.get_or_insert_with(queued) > 0 || is_busy {
                 return None;
             }
         }
@@ -236,7 +238,7 @@ mod tests {
         let arriving = asked.arriving();
         catch_up.begin(seconds(60), true);
         let number = asked.unanswered().unwrap();
-        let over = |catch_up: &mut CatchUp| catch_up.finished(seconds(61), || 1).is_some();
+        let over = |catch_up: &mut CatchUp| catch_up.finished(seconds(61), false, || 1).is_some();
         assert!(!over(&mut catch_up));
         catch_up.answered(A, number);
         catch_up.left(B);
@@ -250,7 +252,8 @@ mod tests {
         catch_up.answered(B, number);
         assert!(!over(&mut catch_up));
         catch_up.took_event();
-        assert_eq!(catch_up.finished(seconds(61), || 7), Some(seconds(60)));
+        assert_eq!(catch_up.finished(seconds(61), true, || 7), None, "a command is not done");
+        assert_eq!(catch_up.finished(seconds(61), false, || 7), Some(seconds(60)));
         assert!(!catch_up.may_begin(seconds(60)) && catch_up.may_begin(seconds(61)));
     }
 
@@ -259,12 +262,12 @@ mod tests {
         let (mut catch_up, asked) = CatchUp::new();
         catch_up.opened(A);
         catch_up.begin(seconds(60), false);
-        assert_eq!(catch_up.finished(seconds(75), || 0), Some(seconds(60)));
+        assert_eq!(catch_up.finished(seconds(75), true, || 0), Some(seconds(60)));
         catch_up.begin(seconds(80), false);
         catch_up.answered(A, asked.unanswered().unwrap() - 1);
-        assert_eq!(catch_up.finished(seconds(81), || 0), None);
+        assert_eq!(catch_up.finished(seconds(81), false, || 0), None);
         catch_up.answered(A, asked.unanswered().unwrap());
-        assert_eq!(catch_up.finished(seconds(81), || 0), Some(seconds(80)));
+        assert_eq!(catch_up.finished(seconds(81), false, || 0), Some(seconds(80)));
     }
 
     #[tokio::test]

@@ -137,7 +137,8 @@ impl Core {
     fn advance(&mut self) -> Result<bool, StoreError> {
         let now = self.now();
         let mut more = self.machine.work(&mut *self.store, now)?;
-        if let Some(as_of) = self.catch_up.finished(now.monotonic, || self.events.len()) {
+        let is_busy = self.machine.has_runnable();
+        if let Some(as_of) = self.catch_up.finished(now.monotonic, is_busy, || self.events.len()) {
             more |= self.machine.judge(&mut *self.store, now, as_of)?;
         } else if self.catch_up.may_begin(now.monotonic)
             && self.machine.must_judge(&*self.store, now)?

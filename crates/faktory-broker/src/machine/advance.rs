@@ -56,7 +56,7 @@ impl Machine {
 
     /// Closes the connections of workers that had been silent for too long at the monotonic time
     /// `as_of`, and ends a bounded part of the reservations that were over then; true where more
-    /// may be over. All that clients had sent by `as_of` must have been submitted.
+    /// may be over. All that clients had sent by `as_of` must have been carried out.
     ///
     /// # Errors
     /// Where the store fails; the machine can't be used any more.
@@ -77,6 +77,12 @@ impl Machine {
         let more = self.expire(store, now, as_of)?;
         self.run(store, now)?;
         Ok(more)
+    }
+
+    /// True where commands that were submitted could be carried out and have not been.
+    #[must_use]
+    pub fn has_runnable(&self) -> bool {
+        !self.runnable.is_empty()
     }
 
     /// Notes that a part of a long line has arrived on a connection: its worker is not silent.
