@@ -80,6 +80,13 @@ impl Authority {
         roots
     }
 
+    /// TLS of a server on this machine, with a certificate of this authority.
+    #[must_use]
+    pub fn server_tls(&self, file: &str) -> Arc<rustls::ServerConfig> {
+        let (certificate, key) = self.certify(file, &["127.0.0.1", "localhost"]);
+        service_runtime::ServerTls::load(&certificate, &key).unwrap().config(&[])
+    }
+
     /// TLS for a link to a server with this name; the link trusts only this authority.
     #[must_use]
     pub fn link_tls(&self, name: &str) -> Tls {

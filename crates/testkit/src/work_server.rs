@@ -142,11 +142,8 @@ impl WorkServer {
             WorkServerKind::Broker => {
                 let mut config = BrokerConfig::new(self.address, self.folder.path().to_owned());
                 config.password = self.password.clone();
-                config.tls = self.authority.as_ref().map(|authority| {
-                    let (certificate, key) =
-                        authority.certify("broker", &["127.0.0.1", "localhost"]);
-                    service_runtime::ServerTls::load(&certificate, &key).unwrap().config(&[])
-                });
+                config.tls =
+                    self.authority.as_ref().map(|authority| authority.server_tls("broker"));
                 let broker = Broker::start(config).await.unwrap();
                 self.address = broker.address();
                 Running::Broker(broker)

@@ -54,11 +54,16 @@ impl LineMemory {
         }
     }
 
+    /// True where room for a read behind so many bytes needs nothing more of the budget.
+    pub(super) const fn is_granted(&self, bytes: usize) -> bool {
+        bytes + FREE_MIN <= self.granted
+    }
+
     /// Makes room in the buffer, and waits for the budget where needed. Returns the bytes that may
     /// be read. Cancel safe.
     pub(super) async fn make_room(&mut self, buffer: &mut BytesMut) -> usize {
         let needed = buffer.len() + FREE_MIN;
-        if needed > self.granted {
+        if !self.is_granted(buffer.len()) {
             let granted = match SIZES.into_iter().find(|size| *size >= needed) {
                 Some(size) => size,
                 None => needed.div_ceil(STEP) * STEP,

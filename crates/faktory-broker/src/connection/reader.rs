@@ -99,6 +99,9 @@ impl CommandReader<'_> {
 
     /// Makes room for a read, and returns its size; `None` where there was no memory in time.
     async fn make_room(&mut self) -> Result<Option<usize>, Stopped> {
+        if self.memory.is_granted(self.buffer.len()) {
+            return Ok(Some(self.memory.make_room(&mut self.buffer).await));
+        }
         let mut making = std::pin::pin!(self.memory.make_room(&mut self.buffer));
         let mut making = std::pin::pin!(in_steps(MEMORY_WAIT, making.as_mut()));
         loop {

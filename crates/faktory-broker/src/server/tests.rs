@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faktory_wire::{Info, Reply, Timestamp};
-use testkit::WireClient;
+use testkit::{Authority, WireClient};
 
 use super::*;
 use crate::machine::Now;
@@ -23,8 +23,13 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with_tls(None).await
+    }
+
+    async fn with_tls(authority: Option<&Authority>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), folder.path().to_owned());
+        let mut config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), folder.path().to_owned());
+        config.tls = authority.map(|authority| authority.server_tls("broker"));
         let (seconds, looks) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (time, looked) = (Arc::clone(&seconds), Arc::clone(&looks));
         let clock = Clock::new(move || {
@@ -33,7 +38,10 @@ impl World {
             Now { wall: Timestamp::default().plus(monotonic), monotonic }
         });
         let broker = Broker::start_at(config, clock).await.unwrap();
-        let control = WireClient::connect(broker.address()).await;
+        let control = match authority {
+            Some(authority) => WireClient::connect_tls(broker.address(), authority).await,
+            None => WireClient::connect(broker.address()).await,
+        };
         Self { broker, _folder: folder, seconds, looks, control }
     }
 
@@ -96,6 +104,22 @@ async fn an_ack_in_a_socket_counts_although_the_reservation_is_over() {
     other.send(r#"ACK {"jid":"job-00000001"}"#).await;
     world.stand_still_to(73);
     assert_eq!(other.read().await, Some(Reply::OK));
+    world.pass_to(80).await;
+    let info = world.info().await.faktory;
+    assert_eq!((info.total_processed, info.total_failures, info.sets.retries), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn an_ack_in_a_socket_below_tls_counts_too() {
+    let authority = Authority::new();
+    let mut world = World::with_tls(Some(&authority)).await;
+    let mut worker = WireClient::connect_tls(world.broker.address(), &authority).await;
+    assert_eq!(worker.ask(SHORT).await, Reply::OK);
+    assert!(matches!(worker.ask("FETCH default").await, Reply::Bulk(_)));
+    world.pass_to(69).await;
+    worker.send(r#"ACK {"jid":"job-00000001"}"#).await;
+    world.stand_still_to(73);
+    assert_eq!(worker.read().await, Some(Reply::OK));
     world.pass_to(80).await;
     let info = world.info().await.faktory;
     assert_eq!((info.total_processed, info.total_failures, info.sets.retries), (1, 0, 0));
