@@ -32,6 +32,7 @@ use crate::shared_io::SharedIo;
 use catching_up::CatchingUp;
 use handshake::Stranger;
 use line_memory::LineMemory;
+pub(crate) use patience::in_steps;
 use reader::{CommandReader, InputEnd};
 use writer::Written;
 

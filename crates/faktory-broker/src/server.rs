@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::catch_up::{Asked, CatchUp};
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::connection::{Connection, Passwords, input_budget};
+use crate::connection::{Connection, Passwords, in_steps, input_budget};
 use crate::core::{Core, Event};
 use crate::machine::{ConnectionId, Machine};
 use crate::store::{FjallStore, StoreError};
@@ -221,7 +221,7 @@ async fn accept(
     let _ = core.send_async(Event::ShutDown).await;
     drop(core);
     let all_ended = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, all_ended).await;
+    let _ = in_steps(DRAIN_TIMEOUT, std::pin::pin!(all_ended)).await;
 }
 
 /// Waits until the core asks whether all connections that wait have been accepted, and tells it

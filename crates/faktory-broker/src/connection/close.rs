@@ -11,7 +11,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::patience::within;
+use super::patience::{in_steps, within};
 use super::tls;
 use super::writer::send;
 use crate::delivery::Delivery;
@@ -77,7 +77,7 @@ pub(super) async fn refuse(
             let _ = discard(reader).await;
         }
     };
-    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
+    let _ = in_steps(REFUSAL_TIMEOUT, std::pin::pin!(refusal)).await;
 }
 
 /// Reads to the end of the input and forgets what was read.

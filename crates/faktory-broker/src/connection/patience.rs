@@ -26,7 +26,7 @@ pub(super) async fn within<T>(
 }
 
 /// The output of `work`, or `None` after `time`.
-pub(super) async fn in_steps<T>(
+pub(crate) async fn in_steps<T>(
     time: Duration,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
