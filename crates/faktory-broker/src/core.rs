@@ -62,6 +62,8 @@ pub(crate) struct Core {
     events: flume::Receiver<Event>,
     clock: Clock,
     catch_up: CatchUp,
+    /// The time of a judgement of which a part is left.
+    judging: Option<Duration>,
     /// True until the server stops.
     listens: bool,
     connections: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
@@ -82,6 +84,7 @@ impl Core {
             events,
             clock,
             catch_up,
+            judging: None,
             listens: true,
             connections: HashMap::new(),
             last_sync: Duration::ZERO,
@@ -138,8 +141,11 @@ impl Core {
         let now = self.now();
         let mut more = self.machine.work(&mut *self.store, now)?;
         let is_busy = self.machine.has_runnable();
-        if let Some(as_of) = self.catch_up.finished(now.monotonic, is_busy, || self.events.len()) {
-            more |= self.machine.judge(&mut *self.store, now, as_of)?;
+        let finished = || self.catch_up.finished(now.monotonic, is_busy, || self.events.len());
+        if let Some(as_of) = self.judging.take().or_else(finished) {
+            if self.machine.judge(&mut *self.store, now, as_of)? {
+                (self.judging, more) = (Some(as_of), true);
+            }
         } else if self.catch_up.may_begin(now.monotonic)
             && self.machine.must_judge(&*self.store, now)?
         {

@@ -47,6 +47,9 @@ pub(super) struct Answer {
 pub(super) struct CatchingUp<'a> {
     asked: Asked,
     stream: &'a TcpStream,
+    /// The round during which the client finished its handshake. What it had to say waited for
+    /// that, and comes a round trip later.
+    opened_in: Option<u64>,
     round: u64,
     read: usize,
     ticks: u32,
@@ -57,7 +60,9 @@ pub(super) struct CatchingUp<'a> {
 
 impl<'a> CatchingUp<'a> {
     pub(super) fn new(asked: Asked, stream: &'a TcpStream) -> Self {
-        Self { asked, stream, round: 0, read: 0, ticks: 0, tick: Instant::now(), moved: false }
+        let opened_in = asked.unanswered();
+        let tick = Instant::now();
+        Self { asked, stream, opened_in, round: 0, read: 0, ticks: 0, tick, moved: false }
     }
 
     /// Notes bytes that were read, or room that was found.
@@ -83,7 +88,8 @@ impl<'a> CatchingUp<'a> {
             // whether that word is still to come.
             let may_read = waits_for != WaitsFor::Room && is_readable(self.stream);
             let at_end = waits_for == WaitsFor::Input { unfinished: false };
-            if at_end && !may_read && self.read < BACKED_UP {
+            let has_said_all = self.read < BACKED_UP && self.opened_in != Some(round);
+            if at_end && !may_read && has_said_all {
                 return self.answer(false);
             }
             tokio::time::sleep_until(self.tick).await;

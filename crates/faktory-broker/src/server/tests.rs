@@ -162,11 +162,30 @@ async fn a_client_that_waits_to_be_accepted_is_heard_before_a_reservation_ends()
     let mut again = WireClient::open(world.broker.address()).await;
     world.stand_still_to(73);
     again.read().await.unwrap();
-    again.send_raw(b"HELLO {\"v\":2}\r\nACK {\"jid\":\"job-00000001\"}\r\n").await;
-    assert_eq!((again.read().await, again.read().await), (Some(Reply::OK), Some(Reply::OK)));
+    assert_eq!(again.ask(r#"HELLO {"v":2}"#).await, Reply::OK);
+    assert_eq!(again.ask(r#"ACK {"jid":"job-00000001"}"#).await, Reply::OK);
     world.pass_to(80).await;
     let info = world.info().await.faktory;
     assert_eq!((info.total_processed, info.total_failures, info.sets.retries), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn reservations_that_are_over_together_end_after_one_round() {
+    let mut world = World::new().await;
+    for job in 0..450 {
+        let push = SHORT.replace("job-00000001", &format!("job-{job:08}"));
+        assert_eq!(world.control.ask(&push).await, Reply::OK);
+        assert!(matches!(world.control.ask("FETCH default").await, Reply::Bulk(_)));
+    }
+    world.pass_to(71).await;
+    for _ in 0..1000 {
+        let sets = world.info().await.faktory.sets;
+        if (sets.working, sets.retries) == (0, 450) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the clock stands still, and so would a second round");
 }
 
 #[tokio::test]
