@@ -27,7 +27,7 @@ pub use members::{Element, Members};
 pub use names::{JobId, JobType, QueueName};
 pub use new_job::{NewJob, Saving};
 pub use registry::{find, operations};
-pub use run_error::RunError;
+pub use run_error::{RunError, Verdict};
 pub use validate::{Form, validate_batch, validate_job};
 
 #[doc(hidden)]

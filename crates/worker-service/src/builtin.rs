@@ -19,7 +19,7 @@ pub(crate) fn handlers() -> impl Iterator<Item = (String, Arc<dyn Handler>)> {
                     result = %value, "job done"
                 );
             }
-            result
+            result.map(drop)
         });
         (definition.operation().to_owned(), Arc::new(handler) as Arc<dyn Handler>)
     })

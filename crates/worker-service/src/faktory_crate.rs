@@ -32,7 +32,7 @@ where
         let runner = Arc::clone(&self.0);
         Box::pin(async move {
             match to_crate(job) {
-                Ok(job) => runner.run(job).await.map_err(Into::into).into_outcome(),
+                Ok(job) => runner.run(job).await.into_outcome(),
                 Err(error) => Outcome::Failed(Failure::new(
                     "unreadable_job",
                     format!("the faktory crate can't read this job: {error}"),

@@ -32,6 +32,7 @@ pub use config::WorkerConfig;
 pub use context::JobContext;
 pub use faktory_wire::Job;
 pub use handler::{Handler, HandlerFuture};
+pub use job_types::RunError;
 pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use running_worker::RunningWorker;
 pub use service_runtime::QueueOrder;

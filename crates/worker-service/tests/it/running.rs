@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use job_types::RunError;
+use anyhow::Context;
 use testkit::{WorkServer, WorkServerKind, eventually};
-use worker_service::{Failure, Job, Outcome, RunningWorker, Worker, WorkerConfig};
+use worker_service::{Failure, Job, Outcome, RunError, RunningWorker, Worker, WorkerConfig};
 
 use crate::jobs::{job, pushb};
 
@@ -68,6 +68,19 @@ fn worker_with_every_handler(config: WorkerConfig, seen: Arc<Mutex<Vec<String>>>
         .register_fn("panic", panics)
         .register_blocking_fn("blocking-panic", |_| -> Outcome { panic!("deliberate too") })
         .register_fn("hopeless", |_| async { Err::<(), _>(RunError::for_good("bad", "never")) })
+        .register_fn("hopeless-by-anyhow", |_| async {
+            let failed: anyhow::Result<()> = Err(RunError::for_good("bad", "never").into());
+            failed.context("deliberate")
+        })
+        .register_fn("snoozed", |_| async {
+            anyhow::Ok(Outcome::Snooze(Duration::from_secs(3600)))
+        })
+        .register(
+            "hopeless-crate",
+            worker_service::faktory_crate::runner(Box::new(|_: faktory::Job| async {
+                Err::<(), anyhow::Error>(RunError::for_good("bad", "never").into())
+            })),
+        )
         .register_fn("gone", |_| async { Outcome::FailedForGood(Failure::new("bad", "never")) })
         .start()
         .unwrap()
@@ -104,21 +117,31 @@ async fn every_kind_of_handler_runs_and_every_outcome_ends_where_it_should() {
                 ("panic", "[]", 3),
                 ("blocking-panic", "[]", 3),
                 ("hopeless", "[]", 3),
+                ("hopeless-by-anyhow", "[]", 3),
+                ("hopeless-crate", "[]", 3),
+                ("snoozed", "[]", 3),
                 ("gone", "[]", 0),
                 ("unheard-of", "[]", 3),
             ],
         )
         .await;
-        processed(&server, 9).await;
+        processed(&server, 12).await;
         worker.stop(Duration::from_secs(10)).await;
 
         let sets = server.client().await.info().await.faktory.sets;
-        assert_eq!((sets.retries, sets.dead, sets.working), (4, 1, 0), "{kind:?}");
+        assert_eq!((sets.retries, sets.dead, sets.working), (4, 3, 0), "{kind:?}");
+        assert_eq!(sets.scheduled, 1, "{kind:?}: snoozed");
         assert_eq!(seen.lock().unwrap().len(), 1);
 
         let dead = failures(&server, "dead").await;
-        let hopeless = dead.get("hopeless").unwrap();
-        assert_eq!((hopeless.errtype.as_str(), hopeless.message.as_str()), ("bad", "never"));
+        for (job_type, message) in [
+            ("hopeless", "never"),
+            ("hopeless-by-anyhow", "deliberate: never"),
+            ("hopeless-crate", "never"),
+        ] {
+            let hopeless = dead.get(job_type).unwrap();
+            assert_eq!((hopeless.errtype.as_str(), hopeless.message.as_str()), ("bad", message));
+        }
         each_retry_has_its_reason(kind, &failures(&server, "retries").await);
     }
 }
