@@ -8,6 +8,7 @@ mod keys;
 mod logs;
 pub mod metrics;
 mod queue_order;
+mod quieting;
 mod role;
 mod secret;
 mod settings;
@@ -24,6 +25,7 @@ pub use healthcheck::healthcheck;
 pub use keys::{Key, KeyHash, Keys, Scope};
 pub use logs::LogFormat;
 pub use queue_order::QueueOrder;
+pub use quieting::{QuietSignals, Quieting};
 pub use role::Role;
 pub use secret::Secret;
 pub use settings::{

@@ -60,7 +60,12 @@ pub(crate) fn check_filter(text: &str) -> Result<String, String> {
 pub(crate) fn start(filter: &str, format: LogFormat) {
     // The store under the broker logs its housekeeping; a filter that names the store shows it.
     let filter = EnvFilter::builder().parse_lossy(format!("fjall=warn,lsm_tree=warn,{filter}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A terminal that was closed takes no more lines. To tell of that on the same terminal panics,
+    // and would end the process in the middle of its ending in order.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let _ = match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -140,6 +140,9 @@ metrics! {
     /// Jobs that were fetched, not run, and pushed again.
     WORKER_GIVEN_BACK = "work_factory_worker_given_back_total", Counter;
 
+    /// 1 for the state that a worker is in: quiet, it fetches no more and finishes what it has.
+    WORKER_STATE = "work_factory_worker_state", Gauge, "state: running, quiet, ending";
+
     /// Connections for fetches.
     WORKER_LANES = "work_factory_worker_lanes", Gauge;
 

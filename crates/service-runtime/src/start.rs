@@ -1,5 +1,6 @@
 //! The start of every binary: configuration, logs, and the exit code of a failure.
 
+use std::io::Write;
 use std::path::Path;
 
 use crate::config_error::ConfigError;
@@ -41,12 +42,8 @@ pub fn report(error: &(dyn std::error::Error + 'static)) -> u8 {
         }
         source = cause.source();
     }
-    #[expect(
-        clippy::print_stderr,
-        reason = "the person who started the process reads it, whatever the logs are set to"
-    )]
-    {
-        eprintln!("error: {text}");
-    }
+    // The person who started the process reads it, whatever the logs are set to; where the terminal
+    // was closed, nobody does.
+    let _ = writeln!(std::io::stderr(), "error: {text}");
     if error.is::<ConfigError>() { CONFIG_EXIT_CODE } else { 1 }
 }

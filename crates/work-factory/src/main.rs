@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use service_runtime::documents::variables_help;
-use service_runtime::{Role, Settings, Termination};
+use service_runtime::{QuietSignals, Quieting, Role, Settings, Termination};
 
 use keys::KeyCommand;
 use parts::Running;
@@ -101,14 +101,23 @@ fn main() -> ExitCode {
 
 async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
     let mut termination = Termination::listen()?;
+    // Without a worker these signals do what they do to every process.
+    let quiets = if role.runs_worker() { settings.worker.quiet_signal } else { QuietSignals::NONE };
+    let mut quieting = Quieting::listen(quiets)?;
     let mut running = Running::start(role, settings).await?;
     screen::show(&running, settings);
-    let failure = tokio::select! {
-        signal = termination.signal() => {
-            tracing::info!(signal, "ending; a second signal ends at once");
-            None
+    let failure = loop {
+        tokio::select! {
+            signal = termination.signal() => {
+                tracing::info!(signal, "ending; a second signal ends at once");
+                break None;
+            }
+            signal = quieting.signal() => {
+                tracing::info!(signal, "the worker fetches no more");
+                running.quiet();
+            }
+            failure = running.ended_by_itself(settings.process.shutdown_timeout) => break failure,
         }
-        failure = running.ended_by_itself(settings.process.shutdown_timeout) => failure,
     };
     termination.unless_again(running.stop(settings.process.shutdown_timeout)).await??;
     tracing::info!("ended");

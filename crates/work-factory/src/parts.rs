@@ -20,6 +20,8 @@ pub(crate) struct Running {
     pub(crate) broker: Option<Broker>,
     pub(crate) api: Option<Api>,
     pub(crate) worker: Option<RunningWorker>,
+    /// The end of a worker that the work server told to end, beside an API that goes on.
+    ending_worker: Option<JoinHandle<()>>,
     /// The task that reads the broker's certificate again when its files change.
     certificate: Option<JoinHandle<()>>,
     /// The work server that API and worker use.
@@ -48,11 +50,13 @@ impl Running {
             .map(|tls| tokio::spawn(tls.reload("BROKER_TLS_CERT_FILE")));
         let api = if role.runs_api() { Some(start_api(&settings).await?) } else { None };
         let worker = if role.runs_worker() { Some(start_worker(&settings).await?) } else { None };
-        Ok(Self { broker, api, worker, certificate, work_server: settings.link.url })
+        let ending_worker = None;
+        Ok(Self { broker, api, worker, ending_worker, certificate, work_server: settings.link.url })
     }
 
     /// Waits until the process has nothing left to do: the broker has failed (with its error), or a
     /// worker that runs alone was told to end. A worker beside an API ends alone; the API goes on.
+    /// Cancel safe.
     pub(crate) async fn ended_by_itself(&mut self, timeout: Duration) -> Option<BrokerError> {
         loop {
             let broker = async {
@@ -75,9 +79,16 @@ impl Running {
                 () = worker => tracing::info!("the work server told this worker to end"),
             }
             self.api.as_ref()?;
-            if let Some(worker) = self.worker.take() {
-                worker.stop(timeout).await;
-            }
+            // A task, because this function is dropped when a signal comes.
+            self.ending_worker =
+                self.worker.take().map(|worker| tokio::spawn(worker.stop(timeout)));
+        }
+    }
+
+    /// Has the worker, where there is one, fetch no more.
+    pub(crate) fn quiet(&self) {
+        if let Some(worker) = &self.worker {
+            worker.quiet();
         }
     }
 
@@ -91,6 +102,9 @@ impl Running {
         let worker = async {
             if let Some(worker) = self.worker {
                 worker.stop(timeout).await;
+            }
+            if let Some(ending) = self.ending_worker {
+                let _ = ending.await;
             }
         };
         tokio::join!(api, worker);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use service_runtime::{Role, Termination};
+use service_runtime::{Quieting, Role, Termination};
 use worker_service::{Failure, Job, JobContext, Outcome, Worker, WorkerConfig};
 
 /// Async: waits without a thread of its own. An error has the work server try again.
@@ -45,6 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // FAKTORY_URL, WORKER_QUEUES and the rest; logs go to standard error.
     let settings = service_runtime::start(Role::Worker, None)?;
     let mut termination = Termination::listen()?;
+    let mut quieting = Quieting::listen(settings.worker.quiet_signal)?;
     let mut worker = Worker::builder(WorkerConfig::from_settings(&settings))
         .register_fn("send_mail", send_mail)
         .register_blocking_fn_with_context("resize", resize)
@@ -52,9 +53,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .register_fn("charge", charge)
         .register_fn("poll_partner", poll_partner)
         .start()?;
-    tokio::select! {
-        _ = termination.signal() => {}
-        () = worker.told_to_terminate() => {}
+    loop {
+        tokio::select! {
+            _ = termination.signal() => break,
+            () = worker.told_to_terminate() => break,
+            // Fetches no more, finishes what it has, and stays.
+            _ = quieting.signal() => worker.quiet(),
+        }
     }
     worker.stop(settings.process.shutdown_timeout).await;
     Ok(())

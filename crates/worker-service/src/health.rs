@@ -10,6 +10,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use faktory_wire::WorkerState;
 use metrics::gauge;
 use serde_json::{Value, json};
 use service_runtime::metrics as names;
@@ -124,6 +125,14 @@ impl Observed {
             ("unacknowledged", self.reports.unsettled()),
         ] {
             gauge!(names::WORKER_JOBS, "state" => state).set(jobs as f64);
+        }
+        let now_in = self.lifecycle.state();
+        for (state, word) in [
+            (WorkerState::Running, "running"),
+            (WorkerState::Quiet, "quiet"),
+            (WorkerState::Terminate, "ending"),
+        ] {
+            gauge!(names::WORKER_STATE, "state" => word).set(f64::from(state == now_in));
         }
         gauge!(names::WORKER_LANES).set(now.lanes as f64);
         gauge!(names::WORKER_IDLE).set(1.0 - now.running as f64 / self.slots as f64);

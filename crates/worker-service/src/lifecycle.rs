@@ -66,6 +66,10 @@ impl Lifecycle {
         let _ = state.wait_for(|state| *state == WorkerState::Terminate).await;
     }
 
+    pub(crate) fn state(&self) -> WorkerState {
+        *self.state.borrow()
+    }
+
     pub(crate) fn is_terminating(&self) -> bool {
         *self.state.borrow() == WorkerState::Terminate
     }
@@ -111,8 +115,18 @@ impl Lifecycle {
         });
     }
 
-    /// Why the worker is not ready; none where there is a connection and fetches work.
+    /// Why the worker is not ready; none where there is a connection and fetches work, and are to
+    /// go on.
     pub(crate) fn why_not_ready(&self) -> Option<String> {
+        match *self.state.borrow() {
+            WorkerState::Running => {}
+            WorkerState::Quiet => {
+                return Some(
+                    "the worker is quiet: it fetches no more, and finishes what it has".into(),
+                );
+            }
+            WorkerState::Terminate => return Some("the worker ends".into()),
+        }
         if *self.connected.borrow() {
             self.trouble.borrow().as_ref().map(|why| format!("fetches fail: {why}"))
         } else {
@@ -187,6 +201,10 @@ mod tests {
         assert_eq!(lifecycle.why_not_ready().unwrap(), "fetches fail: no disk");
         lifecycle.note_fetch(None);
         assert_eq!(lifecycle.why_not_ready(), None);
+        lifecycle.advance(WorkerState::Quiet);
+        assert!(lifecycle.why_not_ready().unwrap().contains("is quiet"));
+        lifecycle.advance(WorkerState::Terminate);
+        assert_eq!(lifecycle.why_not_ready().unwrap(), "the worker ends");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use service_runtime::documents::variables_help;
-use service_runtime::{Role, Termination};
+use service_runtime::{Quieting, Role, Termination};
 use worker_service::{Worker, WorkerConfig};
 
 /// A worker of Work Factory: runs jobs that it fetches from the work server at FAKTORY_URL.
@@ -44,16 +44,25 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         let mut termination = Termination::listen()?;
+        let mut quieting = Quieting::listen(settings.worker.quiet_signal)?;
         let builder = Worker::builder(WorkerConfig::from_settings(&settings)).register_job_types();
         let listening = builder.serve_health(settings.worker.bind).await;
         let mut worker =
             listening.context("WORKER_BIND_ADDR says where the worker answers /health")?.start()?;
-        tokio::select! {
-            signal = termination.signal() => {
-                tracing::info!(signal, "ending; a second signal ends at once");
-            }
-            () = worker.told_to_terminate() => {
-                tracing::info!("the work server told this worker to end");
+        loop {
+            tokio::select! {
+                signal = termination.signal() => {
+                    tracing::info!(signal, "ending; a second signal ends at once");
+                    break;
+                }
+                signal = quieting.signal() => {
+                    tracing::info!(signal, "the worker fetches no more");
+                    worker.quiet();
+                }
+                () = worker.told_to_terminate() => {
+                    tracing::info!("the work server told this worker to end");
+                    break;
+                }
             }
         }
         termination.unless_again(worker.stop(settings.process.shutdown_timeout)).await?;

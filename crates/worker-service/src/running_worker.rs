@@ -46,6 +46,15 @@ impl RunningWorker {
         }
     }
 
+    /// Fetches no more jobs: those that are here and those on their way are run, and the worker
+    /// stays, without work, until it is stopped. The work server's page says that the worker is
+    /// quiet. There is no way back.
+    pub fn quiet(&self) {
+        // Before the state is logged, as in `stop`.
+        self.flow.stop_fetching();
+        self.lifecycle.advance(WorkerState::Quiet);
+    }
+
     /// Resolves when the worker has a connection to the work server. Cancel safe.
     pub async fn connected(&mut self) {
         if self.connected.wait_for(|connected| *connected).await.is_err() {

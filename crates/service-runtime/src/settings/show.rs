@@ -9,6 +9,7 @@ use admission::Nets;
 
 use crate::logs::LogFormat;
 use crate::queue_order::QueueOrder;
+use crate::quieting::QuietSignals;
 use crate::secret::Secret;
 use crate::work_server_url::WorkServerUrl;
 
@@ -32,7 +33,18 @@ fn shown(value: &impl Display) -> String {
 }
 
 // A secret and the URL of a work server hide what is secret when they are displayed.
-show_displayed!(bool, u32, usize, String, SocketAddr, LogFormat, QueueOrder, Secret, WorkServerUrl);
+show_displayed!(
+    bool,
+    u32,
+    usize,
+    String,
+    SocketAddr,
+    LogFormat,
+    QueueOrder,
+    QuietSignals,
+    Secret,
+    WorkServerUrl
+);
 
 impl Show for Duration {
     fn show(&self) -> String {

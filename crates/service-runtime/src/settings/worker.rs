@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::declare::settings;
 use super::parse::{address, count, count_or_zero, duration, milliseconds, optional};
 use crate::queue_order::QueueOrder;
+use crate::quieting::QuietSignals;
 
 settings! {
     /// The settings of a worker: its queues, how many jobs it runs at once, how far it fetches
@@ -33,6 +34,11 @@ settings! {
         /// Pause after an empty fetch, for all fetchers but the one that always waits at the work
         /// server; in milliseconds.
         poll_interval: Duration = "WORKER_POLL_INTERVAL_MS" or "100", milliseconds;
+
+        /// Signals after which a worker fetches no more, finishes what it has, and stays: `TSTP`,
+        /// `TTIN`, both (`TSTP,TTIN`) or `none`. `auto` is TTIN, and TSTP where the process has no
+        /// terminal (in a terminal, Ctrl-Z sends it and stops the process).
+        quiet_signal: QuietSignals = "WORKER_QUIET_SIGNAL" or "auto", str::parse;
 
         /// Where a worker answers `/health`, `/ready` and `/metrics`; nowhere where not set.
         bind: Option<SocketAddr> = "WORKER_BIND_ADDR", optional(address);

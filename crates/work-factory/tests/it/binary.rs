@@ -74,14 +74,26 @@ async fn a_data_folder_in_use_is_named_with_the_variable_that_chooses_another() 
 }
 
 #[tokio::test]
-async fn sigterm_and_sigint_end_the_process_in_order() {
-    for signal in ["TERM", "INT"] {
+async fn sigterm_sigint_and_sighup_end_the_process_in_order() {
+    for signal in ["TERM", "INT", "HUP"] {
         let folder = tempfile::tempdir().unwrap();
         let mut process = start(folder.path(), &[]);
         process.line_with("Ctrl-C").await;
         process.signal(signal).await;
         assert_eq!(process.exit_code().await, Some(0), "{}", process.output());
         assert!(process.output().contains("the worker has ended"), "{}", process.output());
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_ends_each_part_in_order() {
+    for part in ["broker", "api", "worker"] {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("tcp://{}", free_address());
+        let mut process = command(&[part], folder.path(), &[("FAKTORY_URL", &url)]);
+        process.line_with("Ctrl-C").await;
+        process.signal("HUP").await;
+        assert_eq!(process.exit_code().await, Some(0), "{part}: {}", process.output());
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use faktory_link::{Connection, Lost, Pending};
 use faktory_wire::{Beat, Command, Reply, ReportRefusal, WorkerState};
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::flow::Flow;
@@ -19,6 +20,7 @@ pub(super) struct Heartbeat {
     lifecycle: Arc<Lifecycle>,
     flow: Arc<Flow>,
     interval: Interval,
+    states: watch::Receiver<WorkerState>,
     /// The answer to come, where a heartbeat is out.
     pending: Option<Pending>,
 }
@@ -35,7 +37,13 @@ impl Heartbeat {
         let every = every.max(AT_LEAST);
         let mut interval = interval_at(Instant::now() + every, every);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { lifecycle: Arc::clone(lifecycle), flow: Arc::clone(flow), interval, pending: None }
+        Self {
+            states: lifecycle.states(),
+            lifecycle: Arc::clone(lifecycle),
+            flow: Arc::clone(flow),
+            interval,
+            pending: None,
+        }
     }
 
     /// The answer to the heartbeat that is out, or the time for the next one. Cancel safe.
@@ -48,6 +56,12 @@ impl Heartbeat {
         loop {
             tokio::select! {
                 () = self.lifecycle.suspected() => self.interval.reset_immediately(),
+                // The sender lives as long as the lifecycle.
+                Ok(()) = self.states.changed() => {
+                    if *self.states.borrow() == WorkerState::Quiet {
+                        self.interval.reset_immediately();
+                    }
+                }
                 _ = self.interval.tick() => return BeatEvent::Due,
             }
         }
@@ -65,13 +79,26 @@ impl Heartbeat {
     ) -> Result<(), String> {
         match event {
             BeatEvent::Due => {
-                let beat = Command::Beat(Beat { wid: wid.into(), ..Beat::default() });
+                let beat = Command::Beat(Beat {
+                    wid: wid.into(),
+                    current_state: self.declared().map(Into::into),
+                    ..Beat::default()
+                });
                 let sent = connection.submit(beat.to_line()).await;
                 self.pending = Some(sent.map_err(|lost| lost.to_string())?);
                 Ok(())
             }
             BeatEvent::Answered(Ok(reply)) => self.obey(&reply),
             BeatEvent::Answered(Err(lost)) => Err(lost.to_string()),
+        }
+    }
+
+    /// The state that the worker declares: quiet, where it is. That it ends is not declared: the
+    /// work server would keep each FETCH in flight waiting for 2 s, and END follows anyway.
+    fn declared(&self) -> Option<&'static str> {
+        match self.lifecycle.state() {
+            WorkerState::Quiet => WorkerState::Quiet.word(),
+            WorkerState::Running | WorkerState::Terminate => None,
         }
     }
 

@@ -10,3 +10,4 @@ mod metrics;
 mod quirks;
 mod running;
 mod shutdown;
+mod signals;
