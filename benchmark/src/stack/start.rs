@@ -87,6 +87,8 @@ pub(super) fn api(
     variables: &BTreeMap<String, String>,
 ) -> anyhow::Result<(Part, String)> {
     let mut variables = variables.clone();
+    // The benchmark's workers are ours; nothing is compressed where no size is set.
+    variables.insert("COMPRESS_QUEUES".into(), "*".into());
     variables.insert("BIND_ADDR".into(), "127.0.0.1:0".into());
     let order = ApiOrder { server: server.clone(), variables, began_us: now_us() };
     let process = Part::start(distance, Side::Near, &Order::Api(order))?;

@@ -5,6 +5,7 @@ mod answer;
 mod batch_body;
 mod body;
 mod budget;
+mod compression;
 mod config;
 mod encoding;
 mod figures;

@@ -95,6 +95,8 @@ impl NewJob {
     }
 
     /// Whether the job's args are stored compressed, whatever the API's `COMPRESS_MIN_BYTES` says.
+    /// `true` is refused, as `compression_not_enabled`, where the API's `COMPRESS_QUEUES` does not
+    /// name the job's queue.
     #[must_use]
     pub fn compress(self, compress: bool) -> Self {
         self.with("compress", &compress.to_string())

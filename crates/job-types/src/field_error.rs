@@ -37,6 +37,8 @@ pub enum Code {
     LoneSurrogate,
     /// A member of `custom` that is reserved for Work Factory.
     ReservedField,
+    /// Compression asked for in a queue whose workers may not know it.
+    CompressionNotEnabled,
     /// A queue beyond the number of queues that the service accepts.
     TooManyQueues,
 }
@@ -62,6 +64,7 @@ impl Code {
             Self::TooDeep => "too_deep",
             Self::LoneSurrogate => "lone_surrogate",
             Self::ReservedField => "reserved_field",
+            Self::CompressionNotEnabled => "compression_not_enabled",
             Self::TooManyQueues => "too_many_queues",
         }
     }

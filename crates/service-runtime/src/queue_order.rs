@@ -42,6 +42,14 @@ impl QueueOrder {
     }
 }
 
+/// True for the name of a queue, by the API's rule.
+pub(crate) fn is_queue_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
 /// The orders that are accepted, for people.
 const ACCEPTED: &str = "queue names separated by commas, each 1 to 100 characters out of A-Z a-z \
                         0-9 . _ - and perhaps a weight from 1 to 1000, as in \
@@ -67,11 +75,7 @@ impl FromStr for QueueOrder {
                     (name.trim(), weight.ok_or(ACCEPTED)?)
                 }
             };
-            let fits = (1..=100).contains(&name.len())
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-            if !fits || order.names().any(|known| known == name) {
+            if !is_queue_name(name) || order.names().any(|known| known == name) {
                 return Err(ACCEPTED.into());
             }
             order.queues.push((name.into(), weight));

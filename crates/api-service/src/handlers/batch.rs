@@ -9,7 +9,7 @@ use super::push::push;
 use crate::batch_body::{BatchBody, Jobs};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
-use crate::{answer, body};
+use crate::{answer, body, compression};
 
 /// The handler.
 pub(crate) async fn batch(
@@ -28,6 +28,7 @@ pub(crate) async fn batch(
             .map_err(Problem::of_faults)?
     };
     drop(text);
+    compression::check_batch(&state.config.api, &jobs)?;
     state.queues.admit_batch(&jobs)?;
     let (ids, outcomes) = push(&state, jobs, deadline).await;
     Ok(answer::batch(&ids, &outcomes))

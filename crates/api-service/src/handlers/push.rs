@@ -4,6 +4,7 @@ use faktory_link::{EncodedJob, JobOutcome};
 use job_types::{NewJob, Saving};
 use tokio::time::Instant;
 
+use crate::compression;
 use crate::state::State;
 use crate::unheard::Unheard;
 
@@ -11,7 +12,7 @@ use crate::unheard::Unheard;
 pub(super) fn encode(state: &State, jobs: Vec<NewJob>) -> Vec<EncodedJob> {
     let mut saved = Saving::default();
     let encode = |mut job: NewJob| {
-        if let Some(saving) = job.compress_args(state.config.api.compress_from) {
+        if let Some(saving) = compression::compress(&state.config.api, &mut job) {
             saved.before += saving.before;
             saved.after += saving.after;
         }

@@ -9,7 +9,7 @@ use job_types::{Element, Form};
 use super::push::push;
 use crate::problem::{Code, Problem};
 use crate::state::{SharedState, State};
-use crate::{answer, body};
+use crate::{answer, body, compression};
 
 /// `POST /jobs`: a job with the members `operation`, or `jobtype` and `args`.
 pub(crate) async fn job(
@@ -48,6 +48,7 @@ async fn post(state: &State, request: Request, form: Form) -> Result<Response, P
         job_types::validate_job(&element, form, Timestamp::now()).map_err(Problem::of_faults)?
     };
     drop(text);
+    compression::check_one(&state.config.api, &job)?;
     state.queues.admit_one(&job)?;
     let (ids, outcomes) = push(state, vec![job], deadline).await;
     match (ids.first(), outcomes.first()) {

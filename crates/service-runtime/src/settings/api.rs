@@ -10,6 +10,7 @@ use super::declare::settings;
 use super::parse::{address, count, duration, hosts, nets, optional, path, size, yes_or_no};
 use super::reader::Reader;
 use crate::keys::Keys;
+use crate::queue_set::QueueSet;
 use crate::tls::ServerTls;
 
 /// The largest size that a body, or args that are compressed, may be bounded by: 1 GiB.
@@ -54,8 +55,12 @@ settings! {
         /// Distinct queue names accepted from clients while the API runs.
         max_queues: usize = "API_MAX_QUEUES" or "1000", count(1_000_000);
 
-        /// `args` from this size on are stored compressed, such as `2KiB`, where a job does not
-        /// say; workers in other languages must then unpack them.
+        /// Queues whose jobs may be stored compressed, comma-separated, `*` for all: those of
+        /// which every worker unpacks `args`, as ours do.
+        compress_queues: QueueSet = "COMPRESS_QUEUES", str::parse;
+
+        /// In the queues of `COMPRESS_QUEUES`, `args` from this size on are stored compressed, such
+        /// as `2KiB`, where a job does not say.
         compress_from: Option<usize> = "COMPRESS_MIN_BYTES", optional(size(SIZE_MAX));
     }
     made of them {
@@ -73,6 +78,13 @@ impl ApiSettings {
         let mut api = Self::read(reader);
         if runs {
             api.refuse_strangers(reader);
+            if api.compress_from.is_some() && api.compress_queues.is_empty() {
+                reader.fault(
+                    "COMPRESS_MIN_BYTES",
+                    "has no effect unless COMPRESS_QUEUES names queues whose workers all unpack \
+                     args, or * for all of them",
+                );
+            }
             api.keys = api.keys_file.as_deref().and_then(|path| read_keys(path, reader));
             api.tls = reader.server_tls(
                 ("API_TLS_CERT_FILE", &api.tls_cert_file),

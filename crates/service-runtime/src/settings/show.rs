@@ -9,6 +9,7 @@ use admission::Nets;
 
 use crate::logs::LogFormat;
 use crate::queue_order::QueueOrder;
+use crate::queue_set::QueueSet;
 use crate::quieting::QuietSignals;
 use crate::secret::Secret;
 use crate::work_server_url::WorkServerUrl;
@@ -41,6 +42,7 @@ show_displayed!(
     SocketAddr,
     LogFormat,
     QueueOrder,
+    QueueSet,
     QuietSignals,
     Secret,
     WorkServerUrl

@@ -119,6 +119,17 @@ fn a_worker_refuses_a_read_timeout_that_is_shorter_than_an_empty_fetch() {
 }
 
 #[test]
+fn a_size_for_compression_without_queues_is_a_fault_of_an_api() {
+    let size = ("COMPRESS_MIN_BYTES", "2KiB");
+    let error = load(&[size], Role::Api).unwrap_err();
+    assert!(error.to_string().contains("unless COMPRESS_QUEUES names"), "{error}");
+    assert!(load(&[size], Role::Worker).is_ok());
+    for queues in ["*", "archive,reports"] {
+        assert!(load(&[size, ("COMPRESS_QUEUES", queues)], Role::Api).is_ok());
+    }
+}
+
+#[test]
 fn a_misspelt_variable_is_warned_about_with_the_name_that_is_meant() {
     let loaded = load(
         &[("FAKTORY_MAX_CONECTIONS", "5"), ("FAKTORY_PORT", "tcp://10.0.0.1"), ("OTHER", "x")],

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api_service::ApiConfig;
 use serde_json::{Value, json};
+use service_runtime::QueueSet;
 use testkit::{TestApi, WorkServer, WorkServerKind, eventually, http};
 use worker_service::{Job, Worker, WorkerConfig};
 
@@ -24,6 +25,57 @@ async fn post(api: &TestApi, compress: Option<bool>) {
     assert_eq!(answer.status, 202, "{}", answer.body);
 }
 
+async fn start(server: &WorkServer, queues: QueueSet, from: Option<usize>) -> TestApi {
+    let config = ApiConfig::new(server.link()).with(|api| {
+        (api.compress_queues, api.compress_from) = (queues, from);
+    });
+    TestApi::start_with(config).await
+}
+
+#[tokio::test]
+async fn args_are_compressed_only_in_the_queues_that_are_named() {
+    let server = WorkServer::broker().await;
+    let mut client = server.client().await;
+    let api = start(&server, QueueSet::of(["archive"]), Some(1)).await;
+    api.ready().await;
+    let job = |queue: &str, compress: Option<bool>| {
+        let mut job = json!({ "jobtype": "archive", "args": args(), "queue": queue });
+        if let Some(compress) = compress {
+            job["compress"] = compress.into();
+        }
+        job
+    };
+    for (queue, compress, status, is_compressed) in [
+        ("archive", None, 202, true),
+        ("archive", Some(true), 202, true),
+        ("archive", Some(false), 202, false),
+        ("default", None, 202, false),
+        ("default", Some(false), 202, false),
+        ("default", Some(true), 422, false),
+    ] {
+        let one = job(queue, compress);
+        let answer = http::post(api.address(), "/jobs", one.to_string()).await.unwrap();
+        assert_eq!(answer.status, status, "{queue} {compress:?}: {}", answer.body);
+        let batch = json!({ "jobs": [job(queue, None), one] });
+        let of_batch = http::post(api.address(), "/jobs/batch", batch.to_string()).await.unwrap();
+        assert_eq!(of_batch.status, status, "{queue} {compress:?}: {}", of_batch.body);
+        if status == 202 {
+            let stored = client.fetch(queue).await.unwrap();
+            let wf = stored.custom.as_ref().is_some_and(|custom| custom.get().contains("wf"));
+            assert_eq!(wf, is_compressed, "{queue} {compress:?}");
+            assert_eq!(stored.args_json().contains("lines"), !is_compressed);
+            while client.fetch(queue).await.is_some() {}
+            continue;
+        }
+        for (answer, pointer) in [(answer, "/compress"), (of_batch, "/jobs/1/compress")] {
+            assert_eq!(answer.body["code"], "compression_not_enabled");
+            assert_eq!(answer.body["errors"][0]["pointer"], pointer);
+            assert!(answer.body["detail"].as_str().unwrap().contains("COMPRESS_QUEUES"));
+        }
+        assert!(client.fetch(queue).await.is_none(), "nothing is stored");
+    }
+}
+
 #[tokio::test]
 async fn args_are_compressed_by_their_size_or_by_the_jobs_own_word() {
     let server = WorkServer::broker().await;
@@ -36,9 +88,7 @@ async fn args_are_compressed_by_their_size_or_by_the_jobs_own_word() {
         (Some(size), Some(false), false),
         (Some(size + 1), None, false),
     ] {
-        let api =
-            TestApi::start_with(ApiConfig::new(server.link()).with(|api| api.compress_from = from))
-                .await;
+        let api = start(&server, QueueSet::all(), from).await;
         api.ready().await;
         post(&api, word).await;
         let stored = client.fetch("default").await.unwrap();
@@ -53,7 +103,7 @@ async fn args_are_compressed_by_their_size_or_by_the_jobs_own_word() {
 async fn the_handler_sees_the_args_that_were_posted() {
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
-        let api = TestApi::start(server.link()).await;
+        let api = start(&server, QueueSet::all(), None).await;
         let seen: Arc<Mutex<Vec<Job>>> = Arc::default();
         let log = Arc::clone(&seen);
         let worker = Worker::builder(WorkerConfig::new(server.link()))
@@ -80,7 +130,7 @@ async fn a_worker_in_another_language_unpacks_them_with_a_few_lines() {
     let Some(python) = python() else { return };
     for kind in WorkServerKind::all() {
         let server = WorkServer::start(kind).await;
-        let api = TestApi::start(server.link()).await;
+        let api = start(&server, QueueSet::all(), None).await;
         post(&api, Some(true)).await;
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/unpack.py");
         let mut command = Command::new(python);

@@ -23,7 +23,7 @@ use crate::handlers::push::encode;
 use crate::lines::{Line, Lines};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
-use crate::{answer, body};
+use crate::{answer, body, compression};
 
 /// The most lines that are pushed together.
 const GROUP_LINES: usize = 500;
@@ -238,6 +238,7 @@ impl Session {
             serde_json::from_str(text).map_err(|error| body::malformed(&error))?;
         let job =
             job_types::validate_job(&element, Form::Members, now).map_err(Problem::of_faults)?;
+        compression::check_one(&self.state.config.api, &job)?;
         self.state.queues.admit_one(&job)?;
         Ok(job)
     }
