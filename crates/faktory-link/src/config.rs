@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::observer::Observer;
+use crate::reply_budget::ReplyBudget;
 use crate::stream::Tls;
 
 /// The configuration of a link: the address of the work server, deadlines and bounds.
@@ -46,8 +47,13 @@ pub struct LinkConfig {
     pub observer: Option<Arc<dyn Observer>>,
     /// Connections of the pool at the most.
     pub max_connections: usize,
-    /// Bytes of one reply at the most.
+    /// Bytes of one reply at the most; for a worker the largest job. A pool's replies are bounded
+    /// by 8 MiB in any case.
     pub reply_limit: usize,
+    /// The memory for replies above 64 KiB, shared by all connections with this configuration;
+    /// where `None`, each connection has `reply_limit` for itself, and a pool has it for all of its
+    /// connections.
+    pub reply_budget: Option<Arc<ReplyBudget>>,
     /// Commands in flight on one connection at the most.
     pub window_commands: u32,
     /// Bytes of commands in flight on one connection at the most; a single command that is larger
@@ -107,7 +113,9 @@ impl LinkConfig {
             max_wait: Duration::from_secs(2),
             observer: None,
             max_connections: 50,
-            reply_limit: 256 << 20,
+            // The longest line of a work server is 64 MiB; it adds members to a job.
+            reply_limit: 65 << 20,
+            reply_budget: None,
             window_commands: 256,
             window_bytes: 8 << 20,
             setting_names: SettingNames::default(),

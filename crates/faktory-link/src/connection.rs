@@ -2,6 +2,7 @@
 //! callers hold futures of their replies.
 
 mod driver;
+mod large_reply;
 mod pending;
 mod state;
 

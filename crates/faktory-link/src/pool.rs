@@ -19,6 +19,7 @@ use crate::config::LinkConfig;
 use crate::connection::Connection;
 use crate::error::{LinkError, Phase};
 use crate::observer::Observer;
+use crate::reply_budget::ReplyBudget;
 
 /// A connection on loan from the pool; dropped, it goes back into the pool.
 pub type Pooled = Object<Manager>;
@@ -38,6 +39,18 @@ pub struct LinkPool {
     returned: Arc<Notify>,
 }
 
+/// The largest reply on a connection of a pool. The largest is that to a push: an error for each of
+/// a few thousand jobs, each with some hundred bytes.
+const REPLY_MAX: usize = 8 << 20;
+
+/// The configuration with bounds for the replies of a pool.
+fn bounded(mut config: LinkConfig) -> LinkConfig {
+    config.reply_limit = config.reply_limit.min(REPLY_MAX);
+    let own = || Arc::new(ReplyBudget::new(config.reply_limit));
+    config.reply_budget = Some(config.reply_budget.take().unwrap_or_else(own));
+    config
+}
+
 impl LinkPool {
     /// An empty pool; connections are made when they are needed, or by [`LinkPool::warm_up`].
     ///
@@ -45,6 +58,7 @@ impl LinkPool {
     /// Where deadpool refuses the settings.
     pub fn new(config: LinkConfig) -> Result<Self, PoolFailure> {
         let limit = config.connect_timeout;
+        let config = bounded(config);
         // Each phase of making a connection has its own deadline; the pool's deadline is their sum.
         let timeouts =
             Timeouts { wait: Some(limit), create: Some(limit * 4), recycle: Some(limit) };

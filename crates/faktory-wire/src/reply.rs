@@ -75,6 +75,10 @@ pub enum ProtocolError {
     BadEnd,
 }
 
+/// The longest line of a reply: a status, an error, or the length of a bulk reply. An error text of
+/// a work server has a few hundred bytes.
+const LINE_MAX: usize = 64 << 10;
+
 /// A decoder that cuts a stream of bytes into replies.
 #[derive(Debug)]
 pub struct ReplyDecoder {
@@ -89,6 +93,13 @@ impl ReplyDecoder {
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         Self { limit, scanned: 0, body: None }
+    }
+
+    /// The length of the bulk reply of which the first line has been taken and the rest is still to
+    /// come.
+    #[must_use]
+    pub const fn body(&self) -> Option<usize> {
+        self.body
     }
 
     /// Takes the next whole reply from the front of `buffer`; `None` while the reply is incomplete.
@@ -107,11 +118,11 @@ impl ReplyDecoder {
         let unseen = buffer.get(self.scanned..).unwrap_or_default();
         let Some(found) = unseen.iter().position(|byte| *byte == b'\n') else {
             self.scanned = buffer.len();
-            self.check(self.scanned)?;
+            check(self.scanned, self.limit.min(LINE_MAX))?;
             return Ok(None);
         };
         let end = self.scanned + found;
-        self.check(end)?;
+        check(end, self.limit.min(LINE_MAX))?;
         self.scanned = 0;
         let mut line = buffer.split_to(end + 1).freeze();
         line.truncate(end);
@@ -131,7 +142,7 @@ impl ReplyDecoder {
                         String::from_utf8_lossy(&line).chars().take(40).collect(),
                     )
                 })?;
-                self.check(length)?;
+                check(length, self.limit)?;
                 self.body = Some(length);
                 self.bulk(buffer, length)
             }
@@ -154,14 +165,10 @@ impl ReplyDecoder {
         self.body = None;
         Ok(Some(Reply::Bulk(body)))
     }
+}
 
-    const fn check(&self, length: usize) -> Result<(), ProtocolError> {
-        if length > self.limit {
-            Err(ProtocolError::TooLarge { length, limit: self.limit })
-        } else {
-            Ok(())
-        }
-    }
+const fn check(length: usize, limit: usize) -> Result<(), ProtocolError> {
+    if length > limit { Err(ProtocolError::TooLarge { length, limit }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -217,6 +224,9 @@ mod tests {
             all(9, &[b"+aaaaaaaaaaaaaaa"]),
             Err(ProtocolError::TooLarge { length: 16, limit: 9 })
         );
+        let endless = vec![b'+'; LINE_MAX + 1];
+        let too_large = ProtocolError::TooLarge { length: LINE_MAX + 1, limit: LINE_MAX };
+        assert_eq!(all(usize::MAX, &[&endless]), Err(too_large));
         assert_eq!(all(9, &[b"$1\r\nabc"]), Err(ProtocolError::BadEnd));
     }
 

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::large_reply::LargeReply;
 use super::state::{Line, LineGroup, State, Waiter};
 use crate::config::LinkConfig;
 use crate::connect::Dialled;
@@ -167,6 +168,7 @@ impl Driver {
     /// Reads replies until the connection fails.
     async fn read(&self, mut stream: impl AsyncRead + Unpin, mut buffer: BytesMut) -> LinkError {
         let mut decoder = ReplyDecoder::new(self.config.reply_limit);
+        let mut large = LargeReply::new(&self.config);
         let limit = self.config.read_timeout;
         // The timer is set anew only where it fires too early: deadlines only ever move on.
         let mut alarm = std::pin::pin!(tokio::time::sleep(limit));
@@ -174,6 +176,7 @@ impl Driver {
             loop {
                 match decoder.decode(&mut buffer) {
                     Ok(Some(reply)) => {
+                        let reply = large.finish(reply, &mut buffer);
                         if let Err(cause) = self.deliver(reply) {
                             return cause;
                         }
@@ -181,6 +184,12 @@ impl Driver {
                     Ok(None) => break,
                     Err(error) => return error.into(),
                 }
+            }
+            if large.admit(&decoder, &mut buffer).await
+                && let Some(waiter) = self.state.in_flight().waiters.front_mut()
+            {
+                // The time in which this side did not read is not the server's.
+                waiter.since = Instant::now();
             }
             if buffer.capacity() - buffer.len() < 4 << 10 {
                 buffer.reserve(16 << 10);

@@ -6,4 +6,5 @@ mod pipelining;
 mod push;
 mod quirks;
 mod replies;
+mod reply_budget;
 mod tls;
