@@ -24,6 +24,15 @@ impl RawJson {
         Ok(Self(raw.get().into()))
     }
 
+    /// Checks the text, and takes it without a copy where it has no white space around the value.
+    ///
+    /// # Errors
+    /// Where the text is not one JSON value.
+    pub fn of_text(text: String) -> Result<Self, InvalidJson> {
+        let raw: &RawValue = serde_json::from_str(&text)?;
+        if raw.get().len() == text.len() { Ok(Self(text)) } else { Ok(Self(raw.get().into())) }
+    }
+
     /// Wraps a text that the caller knows to be one JSON value, without a second check.
     #[must_use]
     pub fn from_checked(text: String) -> Self {

@@ -14,7 +14,9 @@ mod registry;
 mod run_error;
 mod validate;
 
-pub use compressed::{Compressed, UNPACKED_BYTES_MAX, UnpackError, compress, unpack};
+pub use compressed::{
+    Compressed, ENCODING, UNPACKED_BYTES_MAX, UnpackError, compress, unpack, unpacked_bytes,
+};
 pub use definition::{
     Argument, Definition, JobDefinition, MemberInfo, MemberValues, RunJob, WriteArg, args_of,
     positional,

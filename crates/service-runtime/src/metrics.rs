@@ -133,6 +133,10 @@ metrics! {
     WORKER_JOBS = "work_factory_worker_jobs", Gauge,
         "state: running, buffered, at_risk, unacknowledged";
 
+    /// Bytes of jobs at a worker (`WORKER_MAX_BUFFER_BYTES`): of those above 64 KiB that are read
+    /// or wait for a slot, of all that wait, and of those that run with what their args unpack to.
+    WORKER_BYTES = "work_factory_worker_bytes", Gauge, "state: replies, waiting, running";
+
     /// FETCHes that were in flight on connections that were lost; a job that such a FETCH took runs
     /// when its reservation is over.
     WORKER_STRANDED = "work_factory_worker_fetches_lost_total", Counter;

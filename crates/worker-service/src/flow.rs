@@ -11,7 +11,7 @@ use service_runtime::metrics as names;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::buffer::{Buffer, Buffered};
+use crate::buffer::{Buffer, Buffered, Bytewise};
 use crate::fetch_line::FetchLine;
 use crate::lanes_runtime::REST;
 use crate::prefetch::{Limits, Prefetch, Snapshot};
@@ -37,6 +37,7 @@ impl Flow {
         fetch_line: FetchLine,
         limits: Limits,
         poll_interval: Duration,
+        budget: usize,
         reports: Arc<ReportQueues>,
         is_busy: Arc<AtomicBool>,
     ) -> Self {
@@ -44,7 +45,7 @@ impl Flow {
             fetch_line,
             prefetch: Mutex::new(Prefetch::new(limits, poll_interval)),
             lanes: (0..limits.lanes).map(|_| Notify::new()).collect(),
-            buffer: Buffer::new(),
+            buffer: Buffer::new(budget),
             reports,
             is_busy,
             fetched: counter!(names::WORKER_FETCHED),
@@ -61,6 +62,7 @@ impl Flow {
         let now = Instant::now();
         let mut prefetch = self.prefetch();
         let result = change(&mut prefetch, now);
+        prefetch.set_full(self.buffer.is_full());
         prefetch.grant(self.reports.unsettled(), now, |lane| {
             if let Some(lane) = self.lanes.get(lane) {
                 lane.notify_one();
@@ -110,15 +112,17 @@ impl Flow {
         self.stranded.increment(fetches as u64);
     }
 
-    /// The next job for a slot; `None` once no more come. Cancel safe.
-    pub(crate) async fn begin_next(&self) -> Option<Buffered> {
-        let buffered = self.buffer.next().await?;
+    /// The next job for a slot, and the memory that it takes; `None` once no more come. Cancel safe.
+    pub(crate) async fn begin_next(&self) -> Option<(Buffered, usize)> {
+        let begun = self.buffer.next().await?;
         self.prefetch().begun();
-        Some(buffered)
+        Some(begun)
     }
 
-    /// Notes that a slot is free again; `took` where the run says how long runs take.
-    pub(crate) fn ended(&self, took: Option<Duration>) {
+    /// Notes that a slot is free again, and the memory that its job took; `took` where the run says
+    /// how long runs take.
+    pub(crate) fn ended(&self, cost: usize, took: Option<Duration>) {
+        self.buffer.ended(cost);
         self.note(|prefetch, now| prefetch.ended(took, now));
     }
 
@@ -127,6 +131,11 @@ impl Flow {
         let buffered = self.buffer.take()?;
         self.prefetch().requeued();
         Some(buffered)
+    }
+
+    /// Bytes of the jobs that are here.
+    pub(crate) fn bytes(&self) -> Bytewise {
+        self.buffer.bytes()
     }
 
     /// Jobs that wait for a slot.

@@ -10,6 +10,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use faktory_link::ReplyBudget;
 use faktory_wire::WorkerState;
 use metrics::gauge;
 use serde_json::{Value, json};
@@ -48,6 +49,7 @@ pub(crate) struct Observed {
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) flow: Arc<Flow>,
     pub(crate) reports: Arc<ReportQueues>,
+    pub(crate) replies: Arc<ReplyBudget>,
     /// Jobs run at once.
     pub(crate) slots: usize,
 }
@@ -125,6 +127,14 @@ impl Observed {
             ("unacknowledged", self.reports.unsettled()),
         ] {
             gauge!(names::WORKER_JOBS, "state" => state).set(jobs as f64);
+        }
+        let bytes = self.flow.bytes();
+        for (state, bytes) in [
+            ("replies", self.replies.in_use()),
+            ("waiting", bytes.waiting),
+            ("running", bytes.running),
+        ] {
+            gauge!(names::WORKER_BYTES, "state" => state).set(bytes as f64);
         }
         let now_in = self.lifecycle.state();
         for (state, word) in [

@@ -6,6 +6,7 @@ mod builder;
 mod builtin;
 mod config;
 mod context;
+mod cost;
 #[cfg(feature = "faktory-crate")]
 pub mod faktory_crate;
 mod fetch_lane;
@@ -34,5 +35,5 @@ pub use faktory_wire::Job;
 pub use handler::{Handler, HandlerFuture};
 pub use job_types::RunError;
 pub use outcome::{Failure, IntoOutcome, Outcome};
-pub use running_worker::RunningWorker;
+pub use running_worker::{HeldBytes, RunningWorker};
 pub use service_runtime::QueueOrder;

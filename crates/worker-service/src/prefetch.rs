@@ -41,6 +41,8 @@ pub(crate) struct Prefetch {
     lanes: Vec<Lane>,
     /// False once nothing more is to be fetched.
     may_fetch: bool,
+    /// True while the jobs that are here take all the memory.
+    is_full: bool,
     fetches: usize,
     buffered: usize,
     running: usize,
@@ -57,6 +59,7 @@ impl Prefetch {
             poll_interval,
             lanes: vec![Lane::NEW; limits.lanes.max(1)],
             may_fetch: true,
+            is_full: false,
             fetches: 0,
             buffered: 0,
             running: 0,
@@ -163,6 +166,11 @@ impl Prefetch {
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.state = LaneState::Waiting;
         }
+    }
+
+    /// Notes whether the jobs that are here take all the memory.
+    pub(crate) fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
     }
 
     /// Notes that a job that waited has got a slot.

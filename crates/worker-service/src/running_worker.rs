@@ -6,11 +6,13 @@ mod stop;
 
 use std::sync::Arc;
 
+use faktory_link::ReplyBudget;
 use faktory_wire::WorkerState;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::buffer::Bytewise;
 use crate::flow::Flow;
 use crate::lifecycle::Lifecycle;
 use crate::reporting::ReportQueues;
@@ -21,6 +23,7 @@ pub struct RunningWorker {
     lifecycle: Arc<Lifecycle>,
     flow: Arc<Flow>,
     queues: Arc<ReportQueues>,
+    replies: Arc<ReplyBudget>,
     /// The way of unfinished jobs to other workers; there until the worker is stopped.
     requeue: Option<Requeue>,
     /// Jobs run at once.
@@ -68,12 +71,31 @@ impl RunningWorker {
         self.flow.snapshot().running
     }
 
+    /// Bytes of the jobs that are here.
+    #[must_use]
+    pub fn held_bytes(&self) -> HeldBytes {
+        let Bytewise { waiting, running } = self.flow.bytes();
+        HeldBytes { replies: self.replies.in_use(), waiting, running }
+    }
+
     /// Jobs fetched and not finished: running, or waiting for a slot.
     #[must_use]
     pub fn held(&self) -> usize {
         let now = self.flow.snapshot();
         now.running + now.buffered
     }
+}
+
+/// Bytes of the jobs that a worker holds; `WORKER_MAX_BUFFER_BYTES` bounds `replies`, and so it does
+/// `running`, but for a single job that is larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldBytes {
+    /// Of jobs above 64 KiB that are read, or wait for a slot.
+    pub replies: usize,
+    /// Of all jobs that wait for a slot, as they came.
+    pub waiting: usize,
+    /// Of jobs that run: their JSON twice, and what their args unpack to.
+    pub running: usize,
 }
 
 impl Drop for RunningWorker {

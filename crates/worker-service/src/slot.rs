@@ -40,9 +40,9 @@ pub(crate) struct Slot {
 impl Slot {
     /// Runs one job after another until no more come.
     pub(crate) async fn run(self) {
-        while let Some(buffered) = self.flow.begin_next().await {
+        while let Some((buffered, cost)) = self.flow.begin_next().await {
             let took = self.take(buffered).await;
-            self.flow.ended(took);
+            self.flow.ended(cost, took);
         }
     }
 

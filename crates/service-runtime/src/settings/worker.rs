@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::declare::settings;
-use super::parse::{address, count, count_or_zero, duration, milliseconds, optional};
+use super::parse::{address, count, count_or_zero, duration, milliseconds, optional, size};
 use crate::queue_order::QueueOrder;
 use crate::quieting::QuietSignals;
 
@@ -26,6 +26,11 @@ settings! {
         /// Jobs fetched before there is a free slot to run them; 0: none. A cut of the link can
         /// leave so many reserved for nobody.
         max_prefetch: usize = "WORKER_MAX_PREFETCH" or "1000", count_or_zero;
+
+        /// Memory for jobs that are read or wait for a slot, and as much again for those that run
+        /// with what their args unpack to. While it is used up nothing more is fetched; a larger
+        /// job runs alone.
+        max_buffer_bytes: usize = "WORKER_MAX_BUFFER_BYTES" or "256MiB", size(u32::MAX as usize);
 
         /// A job that runs longer fails, where its type has no limit of its own; the job's
         /// `reserve_for` ends it in any case.

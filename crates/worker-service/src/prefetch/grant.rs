@@ -52,7 +52,7 @@ impl Prefetch {
 
     /// FETCHes that may be sent now, lanes aside.
     pub(super) fn room(&self, unacknowledged: usize, now: Instant) -> usize {
-        if !self.may_fetch {
+        if !self.may_fetch || self.is_full {
             return 0;
         }
         let held = self.running + self.buffered + self.fetches;

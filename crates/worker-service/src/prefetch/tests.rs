@@ -243,3 +243,12 @@ fn a_handshake_that_lost_a_packet_is_no_long_way() {
     prefetch.connected(0, FAR);
     assert_eq!(prefetch.round_trip.way(), Some(FAR));
 }
+
+#[test]
+fn nothing_is_fetched_while_the_jobs_that_are_here_take_all_the_memory() {
+    let (mut prefetch, now) = (prefetch(10), Instant::now());
+    prefetch.set_full(true);
+    assert_eq!(send(&mut prefetch, now).iter().sum::<usize>(), 0);
+    prefetch.set_full(false);
+    assert!(send(&mut prefetch, now).iter().sum::<usize>() > 0);
+}

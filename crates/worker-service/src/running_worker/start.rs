@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use faktory_link::{LinkConfig, ReplyBudget};
 use metrics::{counter, histogram};
 use service_runtime::metrics as names;
 use tokio::runtime::{Handle, Runtime};
@@ -31,6 +32,8 @@ use crate::slot::Slot;
 const CONNECTIONS_PER_ACK_LANE: usize = 12;
 /// The greatest number of ack lanes.
 const ACK_LANES_MAX: usize = 4;
+/// The largest answer on an ack lane: to an ACK, a FAIL, a heartbeat, or the push of one job.
+const ACK_REPLY_MAX: usize = 64 << 10;
 
 impl RunningWorker {
     /// Puts a worker to work; its slots on the current runtime, all else on a thread of its own.
@@ -64,6 +67,7 @@ impl RunningWorker {
             lifecycle: parts.lifecycle,
             flow: parts.flow,
             queues: parts.queues,
+            replies: parts.replies,
             requeue: Some(requeue),
             concurrency: parts.limits.concurrency,
             lanes,
@@ -83,6 +87,8 @@ struct Parts {
     lifecycle: Arc<Lifecycle>,
     flow: Arc<Flow>,
     queues: Arc<ReportQueues>,
+    /// The memory for large jobs that are read, or wait for a slot.
+    replies: Arc<ReplyBudget>,
     done_unacked: Arc<DoneUnacked>,
 }
 
@@ -103,15 +109,19 @@ impl Parts {
             FetchLine::new(&config.worker.queues),
             limits,
             config.worker.poll_interval,
+            config.worker.max_buffer_bytes,
             Arc::clone(&queues),
             is_busy,
         ));
-        Self { config, limits, lifecycle, flow, queues, done_unacked: Arc::default() }
+        let replies = Arc::new(ReplyBudget::new(config.worker.max_buffer_bytes));
+        Self { config, limits, lifecycle, flow, queues, replies, done_unacked: Arc::default() }
     }
 
     fn spawn_ack_lanes(&self, runtime: &Runtime) -> (Reports, JoinSet<()>) {
+        // On memory of their own: jobs that wait for memory wait for reports of others.
+        let link = LinkConfig { reply_limit: ACK_REPLY_MAX, ..self.config.link.clone() };
         let context = AckContext {
-            link: self.config.link.clone(),
+            link,
             heartbeat: self.config.heartbeat,
             lifecycle: Arc::clone(&self.lifecycle),
             flow: Arc::clone(&self.flow),
@@ -130,9 +140,11 @@ impl Parts {
 
     fn spawn_fetch_lanes(&self, runtime: &Runtime) -> JoinSet<()> {
         let mut lanes = JoinSet::new();
+        let reply_budget = Some(Arc::clone(&self.replies));
+        let link = LinkConfig { reply_budget, ..self.config.link.clone() };
         for number in 0..self.limits.lanes {
             let (lifecycle, flow) = (Arc::clone(&self.lifecycle), Arc::clone(&self.flow));
-            let lane = FetchLane::new(&self.config.link, lifecycle, flow, number);
+            let lane = FetchLane::new(&link, lifecycle, flow, number);
             lanes.spawn_on(lane.run(), runtime.handle());
         }
         lanes
@@ -175,6 +187,7 @@ impl Parts {
             lifecycle: Arc::clone(&self.lifecycle),
             flow: Arc::clone(&self.flow),
             reports: Arc::clone(&self.queues),
+            replies: Arc::clone(&self.replies),
             slots: self.limits.concurrency,
         }
     }

@@ -6,6 +6,7 @@ mod again;
 mod binary;
 mod compressed;
 mod jobs;
+mod memory;
 mod metrics;
 mod quirks;
 mod running;
