@@ -12,8 +12,7 @@ pub(crate) fn of(body: &[u8]) -> usize {
 /// Only a job that may be compressed is read for that: one whose JSON has the name of the encoding,
 /// which is unpacked only where it is written without escapes.
 fn unpacked(body: &[u8]) -> usize {
-    let may_be = |text: &str| text.contains(job_types::ENCODING);
-    if !std::str::from_utf8(body).is_ok_and(may_be) {
+    if memchr::memmem::find(body, job_types::ENCODING.as_bytes()).is_none() {
         return 0;
     }
     Job::parse(body).map_or(0, |job| job_types::unpacked_bytes(&job))

@@ -53,6 +53,14 @@ pub(super) const ROWS: &[Row] = &[
     ),
     Row(
         "/jobs",
+        r#"{"jobtype":"x","args":[],"compress":true}"#,
+        422,
+        "compression_not_enabled",
+        "/compress",
+        "COMPRESS_QUEUES",
+    ),
+    Row(
+        "/jobs",
         r#"{"jobtype":"x","args":[],"at":"tomorrow"}"#,
         422,
         "invalid_at",
