@@ -2,8 +2,8 @@
 
 use faktory_wire::Job;
 
-/// Bytes that a job takes while it runs: its JSON, the job that is read from that, and the args that
-/// are unpacked. What its handler makes of them is not known here.
+/// Bytes that a job takes while it runs: its JSON, the job that is read from that, and the args
+/// that are unpacked. What its handler makes of them is not known here.
 pub(crate) fn of(body: &[u8]) -> usize {
     2 * body.len() + unpacked(body)
 }

@@ -112,7 +112,8 @@ impl Flow {
         self.stranded.increment(fetches as u64);
     }
 
-    /// The next job for a slot, and the memory that it takes; `None` once no more come. Cancel safe.
+    /// The next job for a slot, and the memory that it takes; `None` once no more come. Cancel
+    /// safe.
     pub(crate) async fn begin_next(&self) -> Option<(Buffered, usize)> {
         let begun = self.buffer.next().await?;
         self.prefetch().begun();

@@ -86,7 +86,7 @@ impl RunningWorker {
     }
 }
 
-/// Bytes of the jobs that a worker holds; `WORKER_MAX_BUFFER_BYTES` bounds `replies`, and so it does
+/// Bytes of the jobs that a worker holds; `WORKER_MAX_BUFFER_BYTES` bounds `replies`, and also
 /// `running`, but for a single job that is larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldBytes {

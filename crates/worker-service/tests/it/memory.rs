@@ -138,9 +138,7 @@ async fn a_server_that_answers_every_fetch_with_a_large_job_fills_no_more_than_t
                     return;
                 }
                 let args = "x".repeat(MIB / 2);
-                let job = format!(
-                    r#"{{"jid":"job-{number:08}","jobtype":"t","args":["{args}"],"reserve_for":600}}"#
-                );
+                let job = format!(r#"{{"jid":"job-{number:08}","jobtype":"t","args":["{args}"]}}"#);
                 session.send(&format!("${}\r\n{job}\r\n", job.len())).await;
             }
         }
