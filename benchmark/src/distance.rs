@@ -108,6 +108,14 @@ impl Distance {
         }
     }
 
+    /// The near side's address that is not loopback, where there is one.
+    pub(crate) fn near_host(&self) -> String {
+        match self {
+            Self::Namespaces(link) => link.near_address().to_string(),
+            Self::Proxy { .. } | Self::Given => "127.0.0.1".to_owned(),
+        }
+    }
+
     /// The address at which the near side reaches a server that listens at `far`.
     pub(crate) fn seen_from_near(&mut self, far: SocketAddr) -> anyhow::Result<SocketAddr> {
         match self {

@@ -6,6 +6,7 @@ mod check;
 mod endings;
 mod enqueue;
 mod figures;
+mod hostile;
 mod overload;
 mod tuning;
 mod work;
@@ -46,6 +47,12 @@ pub(crate) const ALL: &[Gate] = &[
         title: "jobs beyond the work server's rate are refused at once, and all others are stored",
         prepare: overload::prepare,
         checks: overload::checks,
+    },
+    Gate {
+        name: "hostile",
+        title: "hostile clients of the broker and the API do not slow an honest one",
+        prepare: hostile::prepare,
+        checks: hostile::checks,
     },
     Gate {
         name: "endings",

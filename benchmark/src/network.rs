@@ -27,6 +27,9 @@ pub(crate) struct Network {
     /// The silence after which the network forgets a flow, in seconds, where it acts as a NAT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) forgets_after_seconds: Option<f64>,
+    /// Whether the work server asks for a password, and the API for a key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) guarded: bool,
     /// The product's variables with which API and worker are started, beyond a scenario's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) variables: BTreeMap<String, String>,
@@ -43,6 +46,7 @@ impl Network {
             connections: None,
             server_jobs_per_second: None,
             forgets_after_seconds: None,
+            guarded: false,
             variables: BTreeMap::new(),
         }
     }
@@ -86,6 +90,14 @@ impl Network {
     pub(crate) fn with_forgetful_nat(mut self, name: &str, after: Duration) -> Self {
         self.title = format!("{}; a NAT forgets after {after:?} of silence", self.title);
         (self.name, self.forgets_after_seconds) = (name.into(), Some(after.as_secs_f64()));
+        self
+    }
+
+    /// This network with a work server that asks for a password, and an API that asks for a key
+    /// and listens beyond loopback.
+    pub(crate) fn guarded(mut self) -> Self {
+        self.title = format!("{}; with password and keys", self.title);
+        self.guarded = true;
         self
     }
 

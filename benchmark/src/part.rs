@@ -12,6 +12,7 @@ mod baseline;
 mod brake;
 mod channel;
 pub(crate) mod clock;
+mod hostile;
 mod job;
 pub(crate) mod load;
 pub(crate) mod order;
@@ -44,6 +45,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             Order::Api(order) => api::run(order, channel).await,
             Order::Load(order) => load::run(order, channel).await,
             Order::Worker(order) => worker::run(order, channel).await,
+            Order::Hostile(order) => hostile::run(order, channel).await,
             Order::Attendant(order) => attendant::run(order, channel).await,
         }
     });

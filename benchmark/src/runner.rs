@@ -6,6 +6,7 @@ mod cut;
 mod endings;
 mod estimate;
 mod handlers;
+mod hostile;
 mod idle;
 mod load;
 mod measurement;
@@ -148,7 +149,7 @@ impl<'a> Rounds<'a> {
                     Run { failures: vec![format!("{error:#}")], ..Run::default() }
                 }
             };
-        if matches!(scenario.kind, Kind::Outage { .. }) {
+        if matches!(scenario.kind, Kind::Outage { .. } | Kind::Hostile { .. }) {
             *stack = start(plan, network, repetition)?;
         }
         run.repetition = repetition;

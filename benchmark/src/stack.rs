@@ -3,11 +3,14 @@
 //! already.
 
 mod attendant;
+mod keys;
 mod kind;
 mod start;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use anyhow::Context;
 
 use crate::distance::{Congestion, Distance, Means};
 use crate::network::Network;
@@ -15,6 +18,7 @@ use crate::part::order::{Attend, Attended, Event, Server, Sets};
 use crate::process::Part;
 use crate::processor::Usage;
 use attendant::Attendant;
+use keys::Keys;
 
 pub(crate) use kind::ServerKind;
 pub(crate) use start::{READY_WITHIN, ready};
@@ -36,6 +40,8 @@ pub(crate) struct Stack {
     pub(crate) api: Option<String>,
     /// The work server's name and version.
     pub(crate) version: String,
+    /// A good key of the API, where it asks for one.
+    pub(crate) key: Option<String>,
     pub(crate) round_trip: Option<Duration>,
     /// The number of connections to the work server, ours and the baseline's.
     pub(crate) connections: usize,
@@ -48,6 +54,8 @@ pub(crate) struct Stack {
     attendant: Attendant,
     brake: Option<Part>,
     work_server: Option<Part>,
+    /// The file of keys, removed when dropped.
+    _keys: Option<Keys>,
     pub(crate) distance: Distance,
 }
 
@@ -74,7 +82,11 @@ impl Stack {
         let near = start::resolve(&server)?;
         let mut attendant = Attendant::start(&distance, work_server.from_far)?;
         let version = attendant.version()?;
-        let variables = variables(network, connections);
+        let mut variables = variables(network, connections);
+        let keys = network.guarded.then(Keys::make).transpose()?;
+        if let Some(keys) = &keys {
+            variables.insert("API_KEYS_FILE".into(), keys.file.path().display().to_string());
+        }
         let (api_process, api) = match kind {
             ServerKind::Given { api, .. } => (None, api.clone()),
             ServerKind::Broker | ServerKind::Faktory(_) => {
@@ -94,6 +106,8 @@ impl Stack {
             distance,
             server,
             api,
+            key: keys.as_ref().map(|keys| keys.key.clone()),
+            _keys: keys,
             version,
             round_trip,
             connections,
@@ -102,6 +116,13 @@ impl Stack {
             brake: work_server.brake,
             work_server: work_server.process,
         })
+    }
+
+    /// Host and port at which a client that is not on loopback reaches the API.
+    pub(crate) fn api_for_strangers(&self) -> anyhow::Result<String> {
+        let api = self.api.as_deref().and_then(|url| url.rsplit_once(':'));
+        let (_, port) = api.context("there is no API")?;
+        Ok(format!("{}:{port}", self.distance.near_host()))
     }
 
     /// Starts the API anew, and returns the time from its start until it was ready. A measurement

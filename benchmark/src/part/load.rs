@@ -2,6 +2,7 @@
 
 mod closed;
 mod open;
+mod probe;
 mod requests;
 mod stream;
 mod tally;
@@ -34,10 +35,19 @@ pub(crate) async fn run(order: LoadOrder, mut channel: Channel) -> anyhow::Resul
             }
         }
     };
+    let mut probes = probe::Probes::default();
+    let probe = async {
+        if !order.probe {
+            std::future::pending::<()>().await;
+        }
+        probe::run(&order, &mut probes).await;
+    };
     let (tally, mut report) = tokio::select! {
         result = work => result,
+        () = probe => anyhow::bail!("the questions have ended"),
         () = channel.end() => anyhow::bail!("told to end"),
     };
+    report.probed = probes.summary();
     report.jobs = tally.jobs;
     report.latency = tally.latencies.summary();
     report.refused = Refused { latency: tally.refused.summary(), reasons: tally.reasons };

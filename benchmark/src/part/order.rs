@@ -2,6 +2,7 @@
 //! Each is one line of JSON.
 
 mod attend;
+mod hostile;
 mod load;
 mod server;
 mod timeline;
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use attend::{Attend, AttendantOrder, Attended, Sets, Trickle};
-pub(crate) use load::{LoadOrder, LoadReport, Pattern, Refused, Shape, Until};
+pub(crate) use hostile::{Attack, HostileOrder};
+pub(crate) use load::{LoadOrder, LoadReport, Pattern, Probed, Refused, Shape, Until};
 pub(crate) use server::Server;
 pub(crate) use timeline::{BIN_US, note_at};
 pub(crate) use via::Via;
@@ -31,6 +33,7 @@ pub(crate) enum Order {
     Load(LoadOrder),
     Worker(WorkerOrder),
     Attendant(AttendantOrder),
+    Hostile(HostileOrder),
 }
 
 /// A message from a part to the benchmark.
@@ -65,6 +68,7 @@ impl Order {
             Self::Load(_) => "load",
             Self::Worker(_) => "worker",
             Self::Attendant(_) => "attendant",
+            Self::Hostile(_) => "hostile client",
         }
     }
 
@@ -77,7 +81,8 @@ impl Order {
             | Self::Faktory(_)
             | Self::Brake(_)
             | Self::Load(_)
-            | Self::Attendant(_) => None,
+            | Self::Attendant(_)
+            | Self::Hostile(_) => None,
         }
     }
 }
@@ -86,6 +91,8 @@ impl Order {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BrokerOrder {
     pub(crate) bind: SocketAddr,
+    /// The password that clients must know, where there is one.
+    pub(crate) password: Option<String>,
 }
 
 /// A real Faktory as work server, started from a program file.

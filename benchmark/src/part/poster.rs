@@ -40,7 +40,7 @@ impl Poster {
         let way = match order.via {
             Via::Http => {
                 let api = order.api.as_deref().context("the order has no API")?;
-                Way::Http(HttpPoster::connect(api, TIMEOUT).await?)
+                Way::Http(HttpPoster::connect(api, order.key.as_deref(), TIMEOUT).await?)
             }
             Via::Link | Via::Worker => {
                 let link = LinkPoster::connect(&server()?, order.connections, TIMEOUT).await?;

@@ -22,7 +22,9 @@ const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run_broker(order: BrokerOrder, mut channel: Channel) -> anyhow::Result<()> {
     let data = tempfile::tempdir()?;
-    let mut broker = Broker::start(BrokerConfig::new(order.bind, data.path().to_owned())).await?;
+    let mut config = BrokerConfig::new(order.bind, data.path().to_owned());
+    config.password = order.password;
+    let mut broker = Broker::start(config).await?;
     Channel::say(&Event::Ready(Some(broker.address())));
     tokio::select! {
         () = channel.end() => {}

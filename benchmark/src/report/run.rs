@@ -8,7 +8,7 @@ use super::timeline::Timeline;
 use crate::chaos::Chaos;
 use crate::distance::Watched;
 use crate::measure::Latency;
-use crate::part::order::Refused;
+use crate::part::order::{Probed, Refused};
 
 /// A single measurement of a figure.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -52,6 +52,12 @@ pub(crate) struct Run {
     /// on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grew_bytes: Option<f64>,
+    /// The largest resident memory of each process so far, in bytes, where that is looked at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) peak_bytes: BTreeMap<String, u64>,
+    /// What a client saw that connected anew each second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) probed: Option<Probed>,
     pub(crate) cut_short: bool,
     pub(crate) generator_late_p99_us: Option<u64>,
     pub(crate) counts: Counts,

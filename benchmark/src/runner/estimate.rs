@@ -46,6 +46,7 @@ fn measured(parameters: &Parameters, round_trip: Duration, kind: Kind, via: Via)
         Kind::Enqueue { .. }
         | Kind::Overload { .. }
         | Kind::Outage { .. }
+        | Kind::Hostile { .. }
         | Kind::Work { .. }
         | Kind::Idle { .. }
         | Kind::Payloads { .. }
@@ -92,7 +93,8 @@ fn connecting(round_trip: Duration, kind: Kind, via: Via) -> Duration {
         | Kind::Enqueue { .. }
         | Kind::AfterReady { .. }
         | Kind::Overload { .. }
-        | Kind::Outage { .. } => round_trip * 6,
+        | Kind::Outage { .. }
+        | Kind::Hostile { .. } => round_trip * 6,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A load under way: its order, its process, and its result as a run of a report.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::watch::{Watch, note_link};
@@ -47,6 +48,7 @@ pub(super) fn load_order(
     LoadOrder {
         via,
         api: stack.api.clone(),
+        key: stack.key.clone(),
         server: Some(stack.server.clone()),
         // The baseline needs no more connections than clients; our link may use all.
         connections: if via.is_baseline() {
@@ -60,6 +62,7 @@ pub(super) fn load_order(
         batch,
         pattern,
         warm_up: parameters.warm_up,
+        probe: false,
     }
 }
 
@@ -147,6 +150,11 @@ impl Loaded {
     pub(super) fn note_use(&self, stack: &Stack, run: &mut Run) {
         note_link(stack, run);
         self.watch.note(&self.after, run);
+    }
+
+    /// The largest memory of each process so far, in bytes.
+    pub(super) fn peak(&self) -> BTreeMap<String, u64> {
+        self.after.peak.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect()
     }
 
     /// The increase of a process's memory, from the beginning to its largest size, in bytes.

@@ -1,6 +1,6 @@
 //! One measurement: a scenario on a stack, by one way.
 
-use super::{chaos, cut, endings, handlers, idle, posting, trouble, working};
+use super::{chaos, cut, endings, handlers, hostile, idle, posting, trouble, working};
 use crate::part::order::Via;
 use crate::report::Run;
 use crate::scenario::{Kind, Parameters};
@@ -27,6 +27,9 @@ pub(super) fn measure(
         Kind::Queues { jobs, queues } => posting::queues(parameters, stack, queue, jobs, queues),
         Kind::Overload { batch, per_second } => {
             trouble::overload(parameters, stack, queue, batch, per_second)
+        }
+        Kind::Hostile { attack, per_second } => {
+            hostile::hostile(parameters, stack, via, queue, attack, per_second)
         }
         Kind::Outage { clients } => trouble::outage(parameters, stack, queue, clients),
         Kind::Posting { clients, cut } => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::part::order::Via;
+use crate::part::order::{Attack, Via};
 
 /// One scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Overload { batch: usize, per_second: f64 },
     /// The work server ends, and clients go on posting.
     Outage { clients: usize },
+    /// Single jobs are posted at a rate, beside a hostile client; without an attack, alone.
+    Hostile { attack: Option<Attack>, per_second: f64 },
     /// A worker runs jobs that lie in its queue.
     Work { concurrency: usize, mix: Mix },
     /// Jobs come one at a time to an idle worker.
@@ -105,6 +107,7 @@ impl Scenario {
             | Kind::Payloads { .. }
             | Kind::Queues { .. } => &[Via::Http],
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
+            Kind::Hostile { .. } => &[Via::Http, Via::Link],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
             Kind::Idle { .. }
             | Kind::Sharing { .. }

@@ -16,6 +16,9 @@ use crate::process::Part;
 /// The longest time until a process is ready.
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// The password of a guarded work server.
+const PASSWORD: &str = "benchmark";
+
 /// Waits until a part is ready; a server tells the address at which it listens.
 pub(crate) fn ready(part: &Part) -> anyhow::Result<Option<SocketAddr>> {
     match part.next(READY_WITHIN)? {
@@ -40,8 +43,11 @@ pub(super) fn work_server(
     distance: &mut Distance,
     network: &Network,
 ) -> anyhow::Result<WorkServer> {
+    let password = network.guarded.then(|| PASSWORD.to_owned());
     let order = match kind {
-        ServerKind::Broker => Order::Broker(BrokerOrder { bind: distance.far_bind()? }),
+        ServerKind::Broker => {
+            Order::Broker(BrokerOrder { bind: distance.far_bind()?, password: password.clone() })
+        }
         ServerKind::Faktory(program) => {
             let (bind, program) = (distance.far_bind()?, program.clone());
             Order::Faktory(FaktoryOrder { bind, program })
@@ -58,8 +64,11 @@ pub(super) fn work_server(
     Ok(WorkServer {
         process: Some(process),
         brake: brake.map(|(process, _)| process),
-        from_near: Server::at(distance.seen_from_near(front)?),
-        from_far: Server::at(far),
+        from_near: Server {
+            password: password.clone(),
+            ..Server::at(distance.seen_from_near(front)?)
+        },
+        from_far: Server { password, ..Server::at(far) },
     })
 }
 
@@ -89,11 +98,12 @@ pub(super) fn api(
     let mut variables = variables.clone();
     // The benchmark's workers are ours; nothing is compressed where no size is set.
     variables.insert("COMPRESS_QUEUES".into(), "*".into());
-    variables.insert("BIND_ADDR".into(), "127.0.0.1:0".into());
+    let host = if variables.contains_key("API_KEYS_FILE") { "0.0.0.0" } else { "127.0.0.1" };
+    variables.insert("BIND_ADDR".into(), format!("{host}:0"));
     let order = ApiOrder { server: server.clone(), variables, began_us: now_us() };
     let process = Part::start(distance, Side::Near, &Order::Api(order))?;
     let address = ready(&process)?.context("the API did not say where it listens")?;
-    Ok((process, format!("http://{address}")))
+    Ok((process, format!("http://127.0.0.1:{}", address.port())))
 }
 
 /// The address of a server.

@@ -13,6 +13,8 @@ use crate::measure::Latency;
 pub(crate) struct LoadOrder {
     pub(crate) via: Via,
     pub(crate) api: Option<String>,
+    /// The key for the API, where it asks for one.
+    pub(crate) key: Option<String>,
     pub(crate) server: Option<Server>,
     /// The most connections to the work server, for the link and for the baseline.
     pub(crate) connections: usize,
@@ -24,6 +26,8 @@ pub(crate) struct LoadOrder {
     pub(crate) batch: usize,
     pub(crate) pattern: Pattern,
     pub(crate) warm_up: Duration,
+    /// Whether a client also connects anew each second and asks a question.
+    pub(crate) probe: bool,
 }
 
 /// The kind of jobs that a load posts.
@@ -65,6 +69,18 @@ pub(crate) struct Refused {
     pub(crate) reasons: Vec<String>,
 }
 
+/// What a client saw that connected anew each second and asked a question.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Probed {
+    /// From the beginning of the connection to the answer.
+    pub(crate) latency: Latency,
+    /// Questions without an answer.
+    pub(crate) failures: u64,
+    /// The reason of the first of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
 /// The result of a load.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct LoadReport {
@@ -78,6 +94,8 @@ pub(crate) struct LoadReport {
     /// The requests of which no job was stored.
     #[serde(default)]
     pub(crate) refused: Refused,
+    #[serde(default)]
+    pub(crate) probed: Probed,
     /// Jobs answered as stored in each [`BIN_US`](super::BIN_US), for a load that lasts a time.
     #[serde(default)]
     pub(crate) timeline: Vec<u64>,

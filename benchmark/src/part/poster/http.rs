@@ -18,9 +18,17 @@ pub(super) struct HttpPoster(Client);
 impl HttpPoster {
     /// Waits until the API is ready. The client makes one attempt for each request: a measurement
     /// must not hide refusals behind retries.
-    pub(super) async fn connect(api: &str, timeout: Duration) -> anyhow::Result<Self> {
-        let client =
-            Client::builder(api).attempts(1).timeout(timeout).chunk_jobs(10_000).build()?;
+    pub(super) async fn connect(
+        api: &str,
+        key: Option<&str>,
+        timeout: Duration,
+    ) -> anyhow::Result<Self> {
+        let builder = Client::builder(api).attempts(1).timeout(timeout).chunk_jobs(10_000);
+        let client = match key {
+            Some(key) => builder.key(key),
+            None => builder,
+        }
+        .build()?;
         let ready = tokio::time::timeout(READY_TIMEOUT, async {
             while client.ready().await.is_err() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
