@@ -9,10 +9,11 @@ use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
+use job_types::FieldError;
 use tokio::time::{Instant, timeout_at};
 
 use crate::budget::{Budget, Share};
-use crate::encoding::{self, Decoded, Encoding};
+use crate::encoding::{self, Decoded, Encoding, Fault};
 use crate::problem::{Code, Problem};
 
 /// The memory for all bodies that are being read together, in bytes; more where a single body may
@@ -24,8 +25,10 @@ const FIRST_SHARE: usize = 64 << 10;
 /// The limits of bodies.
 #[derive(Debug)]
 pub(crate) struct BodyLimits {
-    /// The largest body, in bytes, after decoding.
+    /// The largest body, in bytes, before and after decoding.
     pub(crate) max_bytes: usize,
+    /// The largest job, in bytes of JSON; no more than `max_bytes`.
+    pub(crate) max_job_bytes: usize,
     /// The longest pause within a body.
     pub(crate) idle_timeout: Duration,
     /// The memory for all bodies that are being read.
@@ -33,9 +36,60 @@ pub(crate) struct BodyLimits {
 }
 
 impl BodyLimits {
-    pub(crate) fn new(max_bytes: usize, idle_timeout: Duration) -> Self {
-        Self { max_bytes, idle_timeout, budget: Budget::new(BUDGET_BYTES.max(max_bytes)) }
+    /// Limits with the time and the sizes of bodies and jobs; a job may be as large as a body where
+    /// it has no size of its own.
+    pub(crate) fn new(
+        max_bytes: usize,
+        max_job_bytes: Option<usize>,
+        idle_timeout: Duration,
+    ) -> Self {
+        Self {
+            max_bytes,
+            max_job_bytes: max_job_bytes.unwrap_or(max_bytes).min(max_bytes),
+            idle_timeout,
+            budget: Budget::new(BUDGET_BYTES.max(max_bytes)),
+        }
     }
+
+    /// The largest body that holds this.
+    const fn of(&self, holds: Holds) -> usize {
+        match holds {
+            Holds::Job => self.max_job_bytes,
+            Holds::Batch => self.max_bytes,
+        }
+    }
+
+    /// The refusal of one job that is too large as it was posted: the body of a single job, or a
+    /// line of a stream.
+    pub(crate) fn job_too_large(&self) -> Problem {
+        if self.max_job_bytes == self.max_bytes {
+            return too_large(self.max_bytes);
+        }
+        let limit = self.max_job_bytes;
+        let detail = format!("a job may have {limit} bytes at the most (API_MAX_JOB_BYTES)");
+        Problem::of_faults(vec![job_fault(String::new(), detail)]).with("limit", limit)
+    }
+
+    fn too_large(&self, holds: Holds) -> Problem {
+        match holds {
+            Holds::Job => self.job_too_large(),
+            Holds::Batch => too_large(self.max_bytes),
+        }
+    }
+}
+
+/// What a body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// One job.
+    Job,
+    /// A batch.
+    Batch,
+}
+
+/// The fault of a job that is too large.
+pub(crate) fn job_fault(pointer: String, detail: String) -> FieldError {
+    FieldError { pointer, code: job_types::Code::JobTooLarge, detail }
 }
 
 /// A body as text, and its share of the memory for bodies.
@@ -53,18 +107,19 @@ impl Text {
 /// Reads a body that must be announced as JSON. Not cancel safe: dropped, the body is lost.
 pub(crate) async fn read_json(
     limits: &BodyLimits,
+    holds: Holds,
     request: Request,
     deadline: Instant,
 ) -> Result<Text, Problem> {
     let headers = request.headers();
     check_headers(headers)?;
     let encoding = Encoding::of(headers)?;
-    let limit = limits.max_bytes;
+    let limit = limits.of(holds);
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large(limit));
+        return Err(limits.too_large(holds));
     }
     // The decoded size of an encoded body is not known in advance.
     let announced = announced.filter(|_| encoding == Encoding::Identity);
@@ -74,7 +129,7 @@ pub(crate) async fn read_json(
     let Some(share) = limits.budget.share(size.min(FIRST_SHARE)).await else {
         return Err(no_memory().closing());
     };
-    let mut collected = Collected { bytes: BytesMut::new(), share, limit };
+    let mut collected = Collected { bytes: BytesMut::new(), share, limits, holds };
     let body = request.into_body();
     match encoding {
         Encoding::Identity => {
@@ -82,20 +137,22 @@ pub(crate) async fn read_json(
             collected.read(body, limits.idle_timeout, deadline).await?;
         }
         Encoding::Gzip | Encoding::Zstd => {
-            collected.read_decoded(encoding.decode(body), limits.idle_timeout, deadline).await?;
+            let body = encoding.decode(body, limit);
+            collected.read_decoded(body, limits.idle_timeout, deadline).await?;
         }
     }
     Ok(Text { text: utf8(collected.bytes)?, _share: collected.share })
 }
 
 /// The bytes of a body that have come so far.
-struct Collected {
+struct Collected<'a> {
     bytes: BytesMut,
     share: Share,
-    limit: usize,
+    limits: &'a BodyLimits,
+    holds: Holds,
 }
 
-impl Collected {
+impl Collected<'_> {
     /// Reads a plain body to its end.
     async fn read(
         &mut self,
@@ -115,7 +172,7 @@ impl Collected {
             };
             if let Ok(data) = frame.into_data() {
                 if self.is_over_limit(data.len()) {
-                    return Err(too_large(self.limit));
+                    return Err(self.limits.too_large(self.holds));
                 }
                 self.append(&data).await?;
             }
@@ -133,9 +190,12 @@ impl Collected {
             match timeout_at(deadline.min(Instant::now() + idle), body.next()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(Ok(data))) if self.is_over_limit(data.len()) => {
-                    return Err(too_large(self.limit));
+                    return Err(self.limits.too_large(self.holds));
                 }
                 Ok(Some(Ok(data))) => self.append(&data).await?,
+                Ok(Some(Err(error))) if Fault::behind(&error) == Some(Fault::TooLarge) => {
+                    return Err(self.limits.too_large(self.holds));
+                }
                 Ok(Some(Err(error))) => {
                     let detail = format!("the body can't be decoded: {error}");
                     let problem = Problem::new(Code::MalformedEncoding, detail);
@@ -148,7 +208,7 @@ impl Collected {
     }
 
     fn is_over_limit(&self, more: usize) -> bool {
-        self.bytes.len() + more > self.limit
+        self.bytes.len() + more > self.limits.of(self.holds)
     }
 
     async fn append(&mut self, data: &[u8]) -> Result<(), Problem> {
@@ -229,8 +289,8 @@ fn too_slow(idle: Duration) -> Problem {
     Problem::new(Code::BodyTooSlow, detail).closing_at_once()
 }
 
-/// The refusal of a body, or a line of a stream, above the limit.
-pub(crate) fn too_large(limit: usize) -> Problem {
+/// The refusal of a body above the limit.
+fn too_large(limit: usize) -> Problem {
     let detail = format!("the body may have {limit} bytes at the most (API_MAX_BODY_BYTES)");
     Problem::new(Code::BodyTooLarge, detail).with("limit", limit)
 }
@@ -257,7 +317,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn where_the_memory_is_used_up_in_mid_body_the_rest_is_drained_and_the_connection_closed()
     {
-        let mut limits = BodyLimits::new(4 * FIRST_SHARE, Duration::from_secs(10));
+        let mut limits = BodyLimits::new(4 * FIRST_SHARE, None, Duration::from_secs(10));
         limits.budget = Budget::new(2 * FIRST_SHARE);
         let other = limits.budget.try_share(FIRST_SHARE).unwrap();
         let request = Request::builder()
@@ -265,7 +325,8 @@ mod tests {
             .body(Body::from(vec![b'a'; 2 * FIRST_SHARE]))
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
-        let refused = read_json(&limits, request, deadline).await.err().unwrap().into_response();
+        let refused =
+            read_json(&limits, Holds::Job, request, deadline).await.err().unwrap().into_response();
         assert_eq!(refused.status(), 503);
         assert_eq!(
             refused.headers().get(header::CONNECTION),

@@ -1,23 +1,24 @@
 //! Decoding of compressed bodies. The reader counts the decoded bytes, so that a small body can't
-//! become a large one unnoticed.
+//! become a large one unnoticed; here is counted what costs time and gives no bytes.
+
+mod fault;
+mod parts;
+mod slices;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::pin::Pin;
 
-use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
-use async_compression::zstd::DParameter;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
-use futures_util::{Stream, TryStreamExt};
-use tokio_util::io::{ReaderStream, StreamReader};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use tokio_util::io::StreamReader;
 
 use crate::problem::{Code, Problem};
+use slices::{Barren, slices};
 
-/// The largest window of a zstd frame, as a power of two: 8 MiB, the bound of RFC 9659 for HTTP. A
-/// decoder needs that much memory.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// The bytes read from a decoder at a time.
-const CHUNK_BYTES: usize = 32 << 10;
+pub(crate) use fault::Fault;
 
 /// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,23 +50,16 @@ impl Encoding {
         }
     }
 
-    /// Decodes a body. An error is a broken encoding or a broken connection.
-    pub(crate) fn decode(self, body: Body) -> Decoded {
+    /// Decodes a body of at most `at_most` encoded bytes, and lets other tasks have their turn in
+    /// between. An error is a broken encoding, a broken connection or a [`Fault`].
+    pub(crate) fn decode(self, body: Body, at_most: usize) -> Decoded {
         let bytes = body.into_data_stream().map_err(io::Error::other);
-        match self {
-            Self::Identity => Box::pin(bytes),
-            Self::Gzip => {
-                let mut decoder = GzipDecoder::new(StreamReader::new(bytes));
-                decoder.multiple_members(true);
-                Box::pin(ReaderStream::with_capacity(decoder, CHUNK_BYTES))
-            }
-            Self::Zstd => {
-                let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)];
-                let mut decoder = ZstdDecoder::with_params(StreamReader::new(bytes), &window);
-                decoder.multiple_members(true);
-                Box::pin(ReaderStream::with_capacity(decoder, CHUNK_BYTES))
-            }
+        if self == Self::Identity {
+            return Box::pin(bytes);
         }
+        let barren = Barren::default();
+        let slices = slices(bytes, at_most, barren.clone());
+        parts::decode(self, StreamReader::new(Box::pin(slices)), barren).boxed()
     }
 }
 

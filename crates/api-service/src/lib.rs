@@ -14,6 +14,7 @@ mod layers;
 mod lifecycle;
 mod lines;
 mod liveness;
+mod long_work;
 mod prefer;
 mod probe;
 mod problem;

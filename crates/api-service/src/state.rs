@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use crate::access::keyring::Keyring;
 use crate::access::origins::Origins;
-use crate::body::{self, BodyLimits, Text};
+use crate::body::{self, BodyLimits, Holds, Text};
 use crate::config::ApiConfig;
 use crate::figures::Figures;
 use crate::lifecycle::{Lifecycle, shutting_down};
 use crate::liveness::Liveness;
+use crate::long_work::LongWork;
 use crate::prefer;
 use crate::problem::Problem;
 use crate::queue_names::QueueNames;
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) figures: Arc<Figures>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) bodies: BodyLimits,
+    pub(crate) long_work: LongWork,
     pub(crate) streams: Streams,
 }
 
@@ -50,7 +52,12 @@ impl State {
         figures: Arc<Figures>,
     ) -> Self {
         Self {
-            bodies: BodyLimits::new(config.api.max_body_bytes, config.body_idle_timeout),
+            bodies: BodyLimits::new(
+                config.api.max_body_bytes,
+                config.api.max_job_bytes,
+                config.body_idle_timeout,
+            ),
+            long_work: LongWork::new(),
             streams: Streams::default(),
             pusher,
             liveness: Arc::default(),
@@ -73,12 +80,13 @@ impl State {
     /// lost.
     pub(crate) async fn read_json(
         &self,
+        holds: Holds,
         request: Request,
         deadline: Instant,
     ) -> Result<Text, Problem> {
         self.lifecycle.check_serving()?;
         tokio::select! {
-            text = body::read_json(&self.bodies, request, deadline) => text,
+            text = body::read_json(&self.bodies, holds, request, deadline) => text,
             () = self.lifecycle.time_is_up() => Err(shutting_down().closing_at_once()),
         }
     }

@@ -39,6 +39,8 @@ pub enum Code {
     ReservedField,
     /// Compression asked for in a queue whose workers may not know it.
     CompressionNotEnabled,
+    /// More bytes of JSON than one job may have.
+    JobTooLarge,
     /// A queue beyond the number of queues that the service accepts.
     TooManyQueues,
 }
@@ -65,6 +67,7 @@ impl Code {
             Self::LoneSurrogate => "lone_surrogate",
             Self::ReservedField => "reserved_field",
             Self::CompressionNotEnabled => "compression_not_enabled",
+            Self::JobTooLarge => "job_too_large",
             Self::TooManyQueues => "too_many_queues",
         }
     }

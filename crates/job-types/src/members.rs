@@ -51,6 +51,18 @@ pub enum Element<'a> {
     Other(&'static str),
 }
 
+impl Element<'_> {
+    /// The size of a job as it was posted: the bytes of its members' names and values, without the
+    /// white space between them; 0 where the element is no object.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Self::Object(members) = self else { return 0 };
+        // The quotes of a name, its colon, and the comma or bracket behind the value.
+        let members = members.iter().map(|(name, value)| name.len() + 4 + value.get().len());
+        1 + members.sum::<usize>().max(1)
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Element<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ElementVisitor)

@@ -5,10 +5,11 @@ use axum::response::Response;
 use faktory_wire::Timestamp;
 use job_types::{Element, FieldError};
 
-use super::push::push;
+use super::push::{Ready, push};
 use crate::batch_body::{BatchBody, Jobs};
+use crate::body::{Holds, Text};
 use crate::problem::{Code, Problem};
-use crate::state::SharedState;
+use crate::state::{SharedState, State};
 use crate::{answer, body, compression};
 
 /// The handler.
@@ -17,21 +18,45 @@ pub(crate) async fn batch(
     request: Request,
 ) -> Result<Response, Problem> {
     let deadline = state.deadline(request.headers());
-    let text = state.read_json(request, deadline).await?;
-    let jobs = {
-        let mut json = serde_json::Deserializer::from_str(text.as_str());
-        let body = BatchBody::read(&mut json, state.config.api.max_batch_jobs)
-            .and_then(|body| json.end().map(|()| body));
-        let body = body.map_err(|error| body::malformed(&error))?;
-        let elements = elements(body, state.config.api.max_batch_jobs)?;
-        job_types::validate_batch(&elements, "/jobs", Timestamp::now())
-            .map_err(Problem::of_faults)?
-    };
-    drop(text);
-    compression::check_batch(&state.config.api, &jobs)?;
-    state.queues.admit_batch(&jobs)?;
+    let text = state.read_json(Holds::Batch, request, deadline).await?;
+    let bytes = text.as_str().len();
+    let shared = SharedState::clone(&state);
+    let work = move || ready(&shared, &text);
+    let jobs = state.long_work.run(bytes, deadline, work).await??;
     let (ids, outcomes) = push(&state, jobs, deadline).await;
     Ok(answer::batch(&ids, &outcomes))
+}
+
+/// Parses, checks and encodes the jobs.
+fn ready(state: &State, text: &Text) -> Result<Ready, Problem> {
+    let limit = state.config.api.max_batch_jobs;
+    let mut json = serde_json::Deserializer::from_str(text.as_str());
+    let body = BatchBody::read(&mut json, limit).and_then(|body| json.end().map(|()| body));
+    let elements = elements(body.map_err(|error| body::malformed(&error))?, limit)?;
+    check_sizes(&elements, state.bodies.max_job_bytes)?;
+    let jobs = job_types::validate_batch(&elements, "/jobs", Timestamp::now())
+        .map_err(Problem::of_faults)?;
+    compression::check_batch(&state.config.api, &jobs)?;
+    state.queues.admit_batch(&jobs)?;
+    Ok(Ready::of(state, jobs))
+}
+
+/// Refuses a batch with jobs that are too large; the errors name these jobs.
+fn check_sizes(elements: &[Element<'_>], limit: usize) -> Result<(), Problem> {
+    let sizes = elements.iter().map(Element::bytes).enumerate();
+    let faults: Vec<FieldError> = sizes
+        .filter(|(_, bytes)| *bytes > limit)
+        .map(|(index, bytes)| {
+            let detail = format!(
+                "the job has {bytes} bytes; {limit} are accepted at the most (API_MAX_JOB_BYTES)"
+            );
+            body::job_fault(format!("/jobs/{index}"), detail)
+        })
+        .collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::of_faults(faults).with("limit", limit))
 }
 
 /// The jobs of a batch, where its shape and its size are right.

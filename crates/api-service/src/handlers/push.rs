@@ -23,15 +23,26 @@ pub(super) fn encode(state: &State, jobs: Vec<NewJob>) -> Vec<EncodedJob> {
     encoded
 }
 
+/// Jobs in their wire form, with their ids.
+pub(super) struct Ready {
+    ids: Vec<String>,
+    encoded: Vec<EncodedJob>,
+}
+
+impl Ready {
+    pub(super) fn of(state: &State, jobs: Vec<NewJob>) -> Self {
+        let ids = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
+        Self { ids, encoded: encode(state, jobs) }
+    }
+}
+
 /// Pushes jobs, and returns the id and the outcome of each. Not cancel safe: dropped, the jobs
 /// count as unknown.
 pub(super) async fn push(
     state: &State,
-    jobs: Vec<NewJob>,
+    Ready { ids, encoded }: Ready,
     deadline: Instant,
 ) -> (Vec<String>, Vec<JobOutcome>) {
-    let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
-    let encoded = encode(state, jobs);
     // Where the client leaves during the push, this function is dropped and not resumed.
     let unheard = Unheard::new(&state.figures, ids.len());
     let outcomes = state.pusher.push(encoded, deadline).await;

@@ -6,7 +6,8 @@ use axum::response::Response;
 use faktory_wire::Timestamp;
 use job_types::{Element, Form};
 
-use super::push::push;
+use super::push::{Ready, push};
+use crate::body::{Holds, Text};
 use crate::problem::{Code, Problem};
 use crate::state::{SharedState, State};
 use crate::{answer, body, compression};
@@ -39,20 +40,27 @@ pub(crate) async fn operation(
     post(&state, request, Form::Operation(definition)).await
 }
 
-async fn post(state: &State, request: Request, form: Form) -> Result<Response, Problem> {
+async fn post(state: &SharedState, request: Request, form: Form) -> Result<Response, Problem> {
     let deadline = state.deadline(request.headers());
-    let text = state.read_json(request, deadline).await?;
-    let job = {
-        let element: Element<'_> =
-            serde_json::from_str(text.as_str()).map_err(|error| body::malformed(&error))?;
-        job_types::validate_job(&element, form, Timestamp::now()).map_err(Problem::of_faults)?
-    };
-    drop(text);
-    compression::check_one(&state.config.api, &job)?;
-    state.queues.admit_one(&job)?;
-    let (ids, outcomes) = push(state, vec![job], deadline).await;
+    let text = state.read_json(Holds::Job, request, deadline).await?;
+    let text_bytes = text.as_str().len();
+    let shared = SharedState::clone(state);
+    let work = move || ready(&shared, &text, form);
+    let job = state.long_work.run(text_bytes, deadline, work).await??;
+    let (ids, outcomes) = push(state, job, deadline).await;
     match (ids.first(), outcomes.first()) {
         (Some(id), Some(outcome)) => Ok(answer::single(id, outcome)),
         _ => Err(Problem::new(Code::InternalError, "the job has no outcome")),
     }
+}
+
+/// Parses, checks and encodes the job.
+fn ready(state: &State, text: &Text, form: Form) -> Result<Ready, Problem> {
+    let element: Element<'_> =
+        serde_json::from_str(text.as_str()).map_err(|error| body::malformed(&error))?;
+    let job =
+        job_types::validate_job(&element, form, Timestamp::now()).map_err(Problem::of_faults)?;
+    compression::check_one(&state.config.api, &job)?;
+    state.queues.admit_one(&job)?;
+    Ok(Ready::of(state, vec![job]))
 }

@@ -38,8 +38,9 @@ pub(crate) async fn stream(
     let permit = state.streams.permit()?;
     let pass = request.extensions().get().copied();
     let lines = Lines::new(
-        encoding.decode(request.into_body()),
-        state.bodies.max_bytes,
+        // A stream may be as long as its client likes.
+        encoding.decode(request.into_body(), usize::MAX),
+        state.bodies.max_job_bytes,
         state.bodies.budget.clone(),
     );
     let (results, answers) = mpsc::channel(RESULTS);

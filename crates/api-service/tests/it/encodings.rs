@@ -94,6 +94,32 @@ async fn a_zstd_frame_with_a_large_window_is_refused() {
 }
 
 #[tokio::test]
+async fn an_encoded_body_that_holds_nothing_is_refused_and_the_connection_goes_on() {
+    let server = WorkServer::broker().await;
+    let api = TestApi::start(server.link()).await;
+    // RFC 8878, 3.1.2: a frame that decoders skip.
+    let skipped = [0x50, 0x2A, 0x4D, 0x18, 0, 0, 0, 0];
+    let job = br#"{"operation":"add","a":1,"b":2}"#;
+    for (name, piece) in [("gzip", gzip(b"")), ("zstd", zstd(b"")), ("zstd", skipped.to_vec())] {
+        let mut client = http::Client::connect(api.address()).await.unwrap();
+        let headers = [JSON, ("content-encoding", name)];
+        let (empty, few) = (piece.repeat(5_000_000 / piece.len()), piece.repeat(1001));
+        let answer = client.send(Method::POST, "/jobs", &headers, empty).await.unwrap();
+        assert_eq!(code(&(answer.status.as_u16(), answer.body)), (400, "malformed_encoding"));
+        let encoded = if name == "gzip" { gzip(job) } else { zstd(job) };
+        let good = [piece.as_slice(), &encoded, &piece].concat();
+        let answer = client.send(Method::POST, "/jobs", &headers, good).await.unwrap();
+        assert_eq!(answer.status, 202, "{name}");
+
+        let headers = [("content-type", "application/x-ndjson"), ("content-encoding", name)];
+        let answer = client.send(Method::POST, "/jobs/stream", &headers, few).await.unwrap();
+        let text = answer.body.to_string();
+        assert!(text.contains("malformed_encoding") && text.contains("1000"), "{name}: {text}");
+    }
+    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 3);
+}
+
+#[tokio::test]
 async fn a_stream_may_be_compressed() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api_service::ApiConfig;
+use axum::http::Method;
 use testkit::{TestApi, WireClient, WorkServer, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,6 +36,39 @@ async fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
     assert_eq!(answer.body.get("limit"), Some(&serde_json::json!(100_000)));
     assert!(answer.body.to_string().contains("API_MAX_BODY_BYTES"));
     assert_eq!(server.client().await.info().await.faktory.total_enqueued, 1);
+}
+
+#[tokio::test]
+async fn a_job_of_its_limit_passes_and_one_byte_more_does_not_however_it_comes() {
+    let (api, server) = api(|config| config.api.max_job_bytes = Some(10_000)).await;
+    let (fits, large) = (body_of(10_000), body_of(10_001));
+    assert_eq!(http::post(api.address(), "/jobs", fits.clone()).await.unwrap().status, 202);
+    let single = http::post(api.address(), "/jobs", large.clone()).await.unwrap();
+    let packed = compressed(api.address(), large.as_bytes()).await;
+    let batch = format!(r#"{{"jobs":[{fits},{large},{fits},{large}]}}"#);
+    let batch = http::post(api.address(), "/jobs/batch", batch).await.unwrap();
+    for (answer, pointers) in
+        [(single, [""].as_slice()), (packed, &[""]), (batch, &["/jobs/1", "/jobs/3"])]
+    {
+        assert_eq!((answer.status.as_u16(), code(&answer)), (422, "job_too_large"));
+        assert_eq!(answer.body.get("limit"), Some(&serde_json::json!(10_000)));
+        assert!(answer.body.to_string().contains("API_MAX_JOB_BYTES"));
+        let errors = answer.body.get("errors").and_then(|errors| errors.as_array()).unwrap();
+        let found: Vec<_> = errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+        assert_eq!(found, pointers);
+    }
+    let all_fit = format!(r#"{{"jobs":[{}]}}"#, vec![fits; 3].join(","));
+    assert_eq!(http::post(api.address(), "/jobs/batch", all_fit).await.unwrap().status, 202);
+    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 4);
+}
+
+/// Posts a job as gzip.
+async fn compressed(address: std::net::SocketAddr, job: &[u8]) -> http::Answer {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, job).unwrap();
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let mut client = http::Client::connect(address).await.unwrap();
+    client.send(Method::POST, "/jobs", &headers, encoder.finish().unwrap()).await.unwrap()
 }
 
 /// Sends raw HTTP and reads the answer to the end of the connection.

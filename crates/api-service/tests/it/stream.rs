@@ -125,6 +125,24 @@ async fn every_line_has_its_own_result_and_a_bad_line_harms_no_other() {
 }
 
 #[tokio::test]
+async fn a_line_with_more_bytes_than_a_job_may_have_gets_a_result_that_names_the_variable() {
+    let server = WorkServer::broker().await;
+    let mut config = ApiConfig::new(server.link());
+    config.api.max_job_bytes = Some(1000);
+    let api = TestApi::start_with(config).await;
+    api.ready().await;
+    let job =
+        |bytes: usize| format!("{{\"jobtype\":\"x\",\"args\":[\"{}\"]}}", "a".repeat(bytes - 27));
+    let results = post(&api, &[job(1000), job(1001), job(500_000), job(27)].join("\n")).await;
+    let code = |result: &Value| at(result, "/error/code").as_str().map(str::to_owned);
+    let large = Some("job_too_large".to_owned());
+    assert_eq!(results.iter().map(code).collect::<Vec<_>>(), [None, large.clone(), large, None]);
+    let detail = at(results.get(1).unwrap(), "/error/detail").as_str().unwrap();
+    assert!(detail.contains("API_MAX_JOB_BYTES") && detail.contains("1000"), "{detail}");
+    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 2);
+}
+
+#[tokio::test]
 async fn results_arrive_before_the_request_has_ended() {
     let server = WorkServer::broker().await;
     let api = TestApi::start(server.link()).await;

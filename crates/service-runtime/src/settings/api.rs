@@ -49,6 +49,9 @@ settings! {
         /// Bytes of the largest body.
         max_body_bytes: usize = "API_MAX_BODY_BYTES" or "16MiB", size(SIZE_MAX);
 
+        /// Bytes of the largest job, as its JSON is posted; as many as of a body where not set.
+        max_job_bytes: Option<usize> = "API_MAX_JOB_BYTES", optional(size(SIZE_MAX));
+
         /// Jobs in the largest batch.
         max_batch_jobs: usize = "API_MAX_BATCH_JOBS" or "10000", count(1_000_000);
 

@@ -223,7 +223,7 @@ impl Session {
     fn check(&self, line: &Line, now: Timestamp) -> (u64, Result<NewJob, Problem>) {
         match line {
             Line::Text(number, text) => (*number, self.check_text(text, now)),
-            Line::TooLong(number) => (*number, Err(body::too_large(self.state.bodies.max_bytes))),
+            Line::TooLong(number) => (*number, Err(self.state.bodies.job_too_large())),
             Line::NoMemory(number) => {
                 let detail = "too many large bodies are being read";
                 (*number, Err(Problem::new(Code::Overloaded, detail)))

@@ -1,0 +1,85 @@
+//! Encoded bytes, handed to a decoder in slices. Between two slices other tasks of the runtime have
+//! their turn: a decoder goes on as long as it has input, and some input takes it very long.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+
+use super::fault::{BARREN_BYTES, Fault};
+
+/// The most encoded bytes that are decoded in one go: 200 gzip members of 20 bytes, of which each
+/// takes a few microseconds.
+const SLICE_BYTES: usize = 4 << 10;
+
+/// The encoded bytes since the decoder last gave anything.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Barren(Arc<AtomicUsize>);
+
+impl Barren {
+    /// The decoder gave something.
+    pub(super) fn ends(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn grows(&self, bytes: usize) -> usize {
+        self.0.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+}
+
+struct Slices<S> {
+    bytes: S,
+    /// What has come and is not handed out yet.
+    rest: Bytes,
+    /// The bytes handed out since other tasks had their turn.
+    since_rest: usize,
+    /// The bytes that may still come.
+    left: usize,
+    barren: Barren,
+}
+
+/// The same bytes in slices, at most `at_most` of them.
+pub(super) fn slices<S>(
+    bytes: S,
+    at_most: usize,
+    barren: Barren,
+) -> impl Stream<Item = io::Result<Bytes>> + Send
+where
+    S: Stream<Item = io::Result<Bytes>> + Send + Unpin,
+{
+    let slices = Slices { bytes, rest: Bytes::new(), since_rest: 0, left: at_most, barren };
+    stream::unfold(Some(slices), |slices| async {
+        let mut slices = slices?;
+        match slices.next().await? {
+            Ok(slice) => Some((Ok(slice), Some(slices))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Slices<S> {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        while self.rest.is_empty() {
+            match self.bytes.next().await? {
+                Ok(bytes) => self.rest = bytes,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        if self.since_rest == SLICE_BYTES {
+            tokio::task::yield_now().await;
+            self.since_rest = 0;
+        }
+        if self.left == 0 {
+            return Some(Err(Fault::TooLarge.into()));
+        }
+        let length = self.rest.len().min(SLICE_BYTES - self.since_rest).min(self.left);
+        self.since_rest += length;
+        self.left -= length;
+        if self.barren.grows(length) > BARREN_BYTES {
+            return Some(Err(Fault::Barren.into()));
+        }
+        Some(Ok(self.rest.split_to(length)))
+    }
+}
