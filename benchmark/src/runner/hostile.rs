@@ -1,5 +1,7 @@
 //! An honest client at a fixed rate, beside a hostile one. The stack can't be used after this.
 
+use std::time::Duration;
+
 use super::arrivals;
 use super::load::{load_order, run_of, start};
 use crate::distance::Side;
@@ -8,6 +10,10 @@ use crate::process::Part;
 use crate::report::Run;
 use crate::scenario::{Pace, Parameters};
 use crate::stack::{Stack, ready};
+
+/// The time that a hostile client has before the honest one is measured: it makes its connections,
+/// and fills the work server with what it needs there.
+const RUN_UP: Duration = Duration::from_secs(3);
 
 /// Posts single jobs at a rate, while a hostile client does its worst; without an attack, alone.
 /// Jobs that are refused or whose outcome is unknown are figures here, and no failures.
@@ -21,7 +27,8 @@ pub(super) fn hostile(
 ) -> anyhow::Result<Run> {
     stack.distance.watch();
     let order = load_order(parameters, stack, via, queue, Shape::Add, 1, Pace::PerSecond(rate));
-    let load = start(stack, LoadOrder { probe: true, ..order })?;
+    let warm_up = parameters.warm_up + RUN_UP;
+    let load = start(stack, LoadOrder { probe: true, warm_up, ..order })?;
     let hostile = attack.map(|attack| hostile_client(stack, attack)).transpose()?;
     let loaded = load.finish(stack, &[])?;
     // It has earned no orderly end.

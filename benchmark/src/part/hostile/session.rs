@@ -14,8 +14,8 @@ use crate::part::order::Server;
 const SILENT: usize = 2300;
 /// The time for which they are held.
 const HELD: Duration = Duration::from_secs(2);
-/// The connections that one task holds.
-const OF_A_TASK: usize = 100;
+/// The connections that one task holds: few, so that all are made at once.
+const OF_A_TASK: usize = 10;
 
 /// A connection to a work server.
 pub(crate) struct Session(BufReader<TcpStream>);
