@@ -59,7 +59,7 @@ pub(crate) enum Task {
         #[arg(default_value = "README.md")]
         readme: PathBuf,
     },
-    /// Runs a process of the benchmark: work server, API, load, worker or attendant
+    /// Runs a process of the benchmark: work server, API, load, worker, attendant, hostile client
     #[command(hide = true)]
     Part,
     /// Runs a program that ends with the benchmark

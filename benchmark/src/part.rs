@@ -1,6 +1,6 @@
-//! The parts of the benchmark: work server, brake, API, load, worker, attendant. Each part is a
-//! process of this program, started with the hidden command `part`, so that its processor time can
-//! be told apart.
+//! The parts of the benchmark: work server, brake, API, load, worker, attendant, hostile client.
+//! Each part is a process of this program, started with the hidden command `part`, so that its
+//! processor time can be told apart.
 //!
 //! A part reads its order as one line of JSON from its standard input, and then commands, one a
 //! line. It writes events to its standard output, one a line. A part ends when its input ends, so
