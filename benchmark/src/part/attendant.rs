@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use faktory_link::{Connection, JobOutcome, LinkPool, Pusher};
-use faktory_wire::{Command, Info, Job, QueueCommand, Reply};
+use faktory_wire::{Command, Info, Job, QueueCommand, Reply, Word};
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
@@ -47,8 +47,12 @@ async fn attend(
         Attend::SizeOfAll => {
             Ok(Attended::Size(info(connection).await?.faktory.queues.values().sum()))
         }
-        Attend::Pause { queue } => manage(connection, QueueCommand::Pause(vec![queue])).await,
-        Attend::Remove { queue } => manage(connection, QueueCommand::Remove(vec![queue])).await,
+        Attend::Pause { queue } => {
+            manage(connection, QueueCommand::Pause(vec![Word::new(queue)?])).await
+        }
+        Attend::Remove { queue } => {
+            manage(connection, QueueCommand::Remove(vec![Word::new(queue)?])).await
+        }
         Attend::Flush => done(connection.ask(&Command::Flush).await?),
         Attend::Working => Ok(Attended::Size(info(connection).await?.faktory.sets.working)),
         Attend::Sets => {
@@ -170,7 +174,7 @@ async fn drain_lane(
     budget: Arc<AtomicI64>,
 ) -> anyhow::Result<Vec<u64>> {
     let connection = Connection::open(&server.link(1), None).await?;
-    let fetch = Command::Fetch(vec![queue.to_owned()]).to_line();
+    let fetch = Command::Fetch(vec![Word::new(queue)?]).to_line();
     let (mut numbers, mut acks) = (Vec::new(), Vec::new());
     while budget.fetch_sub(1, Ordering::Relaxed) > 0 {
         match connection.submit(fetch.clone()).await?.await? {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::beat::Beat;
-use crate::excerpt::excerpt;
+use crate::excerpt::Excerpt;
 use crate::failure::FailReport;
 use crate::job::Job;
 use crate::line::LineTooLong;
@@ -11,6 +11,7 @@ use crate::mutation::Mutation;
 use crate::object_writer::ObjectWriter;
 use crate::push::encode_pushb;
 use crate::queue_command::QueueCommand;
+use crate::word::Word;
 
 /// A command of a client, as it may follow the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum Command {
     /// `PUSHB`: store several jobs. The answer is a map of the jobs that were refused.
     PushBulk(Vec<Job>),
     /// `FETCH`: hand out a job, from the first of these queues that has one.
-    Fetch(Vec<String>),
+    Fetch(Vec<Word>),
     /// `ACK`: the job with this id is done.
     Ack(String),
     /// `FAIL`: a job failed.
@@ -72,7 +73,7 @@ impl Command {
             None => (line, [].as_slice()),
         };
         let fault = |text: String| Err(CommandError(text));
-        let echo = || excerpt(&String::from_utf8_lossy(payload));
+        let echo = || Excerpt::of_bytes(payload);
         match verb {
             b"END" => Ok(Self::End),
             b"PUSH" => Job::parse(payload)
@@ -100,13 +101,12 @@ impl Command {
                 .or_else(fault),
             b"TRACK" => fault("tracking subsystem is only available in Faktory Enterprise".into()),
             b"BATCH" => fault("batch subsystem is only available in Faktory Enterprise".into()),
-            unknown => {
-                fault(format!("unknown command {}", excerpt(&String::from_utf8_lossy(unknown))))
-            }
+            unknown => fault(format!("unknown command {}", Excerpt::of_bytes(unknown))),
         }
     }
 
-    /// Appends the command as a line, with its line ending.
+    /// Appends the command as a line, with its line ending. Whatever texts the command holds, it
+    /// is one line: texts are escaped as JSON, names of queues are [`Word`]s.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::End => out.extend_from_slice(b"END"),
@@ -170,9 +170,8 @@ fn json_command(verb: &[u8], payload: &impl serde::Serialize, out: &mut Vec<u8>)
 }
 
 fn fetch(payload: &[u8]) -> Result<Command, CommandError> {
-    let names = String::from_utf8_lossy(payload);
-    let queues: Vec<String> =
-        names.split(' ').filter(|name| !name.is_empty()).map(Into::into).collect();
+    let queues = Word::all_of(&String::from_utf8_lossy(payload))
+        .map_err(|error| CommandError(error.to_string()))?;
     if queues.is_empty() {
         return Err(CommandError("must call fetch with at least one queue".into()));
     }
@@ -206,7 +205,7 @@ mod tests {
             Command::Push(Box::new(job.clone())),
             Command::PushBulk(vec![job.clone(), job]),
             Command::PushBulk(vec![]),
-            Command::Fetch(vec!["a".into(), "b".into()]),
+            Command::Fetch(vec![Word::new("a").unwrap(), Word::new("b").unwrap()]),
             Command::Ack("quote\"newline\n".into()),
             Command::Fail(Box::new(FailReport {
                 jid: "j".into(),
@@ -222,7 +221,7 @@ mod tests {
                 target: TargetSet::Retries,
                 filter,
             }),
-            Command::Queue(QueueCommand::Pause(vec!["*".into()])),
+            Command::Queue(QueueCommand::Pause(vec![Word::new("*").unwrap()])),
         ] {
             let line = command.to_line();
             let body = line.strip_suffix(b"\r\n").unwrap();

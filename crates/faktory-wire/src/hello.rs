@@ -112,7 +112,7 @@ pub enum HelloError {
     #[error("expected HELLO and a JSON object as the first line")]
     NotHello,
     /// The JSON behind HELLO is invalid, or a member has the wrong type.
-    #[error("invalid HELLO: {0}")]
+    #[error("invalid HELLO: {}", crate::excerpt::Excerpt(.0))]
     Invalid(String),
 }
 

@@ -3,6 +3,7 @@
 
 mod decode;
 
+use crate::excerpt::Excerpt;
 use crate::failure::Failure;
 use crate::object_writer::ObjectWriter;
 use crate::raw_json::RawJson;
@@ -66,7 +67,7 @@ pub struct Job {
 
 /// A text that can't be read as a job. The whole push that carries it is refused.
 #[derive(Debug, thiserror::Error)]
-#[error("invalid JSON: {0}")]
+#[error("invalid JSON: {}", Excerpt(.0))]
 pub struct InvalidJob(#[from] serde_json::Error);
 
 /// The reason for which a work server refuses a job. The texts are those of Faktory.
@@ -85,10 +86,16 @@ pub enum JobError {
     #[error("jobs cannot be reserved for more than one day")]
     ReserveFor,
     /// The due time is not a time.
-    #[error("invalid timestamp for 'at': \"{0}\": parsing time: not RFC 3339 with a zone")]
+    #[error(
+        "invalid timestamp for 'at': \"{}\": parsing time: not RFC 3339 with a zone",
+        Excerpt(.0)
+    )]
     At(String),
     /// The queue name is empty or has a character that is not allowed.
-    #[error("cannot get \"{0}\" queue: queue names must match \\A[a-zA-Z0-9._-]+\\z")]
+    #[error(
+        "cannot get \"{}\" queue: queue names must match \\A[a-zA-Z0-9._-]+\\z",
+        Excerpt(.0)
+    )]
     Queue(String),
 }
 

@@ -17,9 +17,11 @@ mod refusal;
 mod reply;
 mod report_refusal;
 mod timestamp;
+mod word;
 
 pub use beat::{Beat, WorkerState};
 pub use command::{Command, CommandError};
+pub use excerpt::{Bytes, EXCERPT_CHARS_MAX, Excerpt, is_plain};
 pub use failure::{
     BACKTRACE_LINES_MAX, ERROR_TYPE_BYTES_MAX, FailReport, Failure, MESSAGE_BYTES_MAX,
 };
@@ -38,3 +40,4 @@ pub use refusal::Refusal;
 pub use reply::{ProtocolError, Reply, ReplyDecoder};
 pub use report_refusal::ReportRefusal;
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use word::{NotAWord, Word};

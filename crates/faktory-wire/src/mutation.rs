@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt::Excerpt;
+
 /// The set that a mutation changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetSet {
@@ -103,8 +105,8 @@ impl Mutation {
         if payload.is_empty() || payload.contains(&b' ') {
             return Err("invalid format".into());
         }
-        let document: Document =
-            serde_json::from_slice(payload).map_err(|error| format!("invalid JSON: {error}"))?;
+        let document: Document = serde_json::from_slice(payload)
+            .map_err(|error| format!("invalid JSON: {}", Excerpt(error)))?;
         let kind = MutationKind::from_word(&document.cmd).ok_or("unknown mutate operation")?;
         let target =
             TargetSet::from_word(&document.target).ok_or("invalid target for mutation command")?;

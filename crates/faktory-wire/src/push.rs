@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use crate::raw_json::push_on_one_line;
+
 /// The answer to a PUSHB: the jobs that were refused, each with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PushResults {
@@ -31,14 +33,16 @@ impl PushResults {
     }
 }
 
-/// Appends a PUSHB. Each job is given as JSON on one line, so that nothing is encoded twice.
+/// Appends a PUSHB. Each job is given as JSON, so that nothing is encoded twice. LF and CR are left
+/// out: in valid JSON both can only be white space between tokens, and on the wire they would begin
+/// another command.
 pub fn encode_pushb<'a>(jobs: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"PUSHB [");
     for (index, job) in jobs.into_iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(job);
+        push_on_one_line(job, out);
     }
     out.extend_from_slice(b"]\r\n");
 }

@@ -1,35 +1,37 @@
 //! QUEUE: pauses, resumes and removes queues, and reports their latency.
 
-use crate::excerpt::excerpt;
+use crate::excerpt::Excerpt;
+use crate::word::Word;
 
 /// A QUEUE command with the names of queues. Where the first name is `*`, all known queues are
 /// meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueCommand {
     /// Reports for each queue how long its first job has waited.
-    Latency(Vec<String>),
+    Latency(Vec<Word>),
     /// Hands out no jobs of these queues until they are resumed.
-    Pause(Vec<String>),
+    Pause(Vec<Word>),
     /// Hands out jobs of these queues again.
-    Resume(Vec<String>),
+    Resume(Vec<Word>),
     /// Deletes these queues and their jobs.
-    Remove(Vec<String>),
+    Remove(Vec<Word>),
 }
 
 impl QueueCommand {
     /// Reads the text behind the verb. The error is the text that the server answers with.
     pub(crate) fn parse(payload: &str) -> Result<Self, String> {
-        let mut words = payload.split(' ').filter(|word| !word.is_empty());
-        let subcommand =
-            words.next().ok_or("QUEUE needs a subcommand: PAUSE, RESUME, REMOVE or LATENCY")?;
-        let names: Vec<String> = words.map(Into::into).collect();
-        let make: fn(Vec<String>) -> Self = match subcommand.to_ascii_uppercase().as_str() {
+        let mut names = Word::all_of(payload).map_err(|error| error.to_string())?;
+        if names.is_empty() {
+            return Err("QUEUE needs a subcommand: PAUSE, RESUME, REMOVE or LATENCY".into());
+        }
+        let subcommand = names.remove(0);
+        let make: fn(Vec<Word>) -> Self = match subcommand.to_ascii_uppercase().as_str() {
             "LATENCY" => Self::Latency,
             "PAUSE" => Self::Pause,
             "RESUME" => Self::Resume,
             "REMOVE" => Self::Remove,
             _ => {
-                return Err(format!("no such QUEUE subcommand: {}", excerpt(subcommand)));
+                return Err(format!("no such QUEUE subcommand: {}", Excerpt(&subcommand)));
             }
         };
         if names.is_empty() {
@@ -39,7 +41,7 @@ impl QueueCommand {
             ));
         }
         if subcommand.eq_ignore_ascii_case("LATENCY")
-            && names.first().is_some_and(|name| name == "*")
+            && names.first().is_some_and(|name| &**name == "*")
         {
             return Err("QUEUE LATENCY does not support wildcards".into());
         }

@@ -26,20 +26,17 @@ impl Reply {
         Self::Error(format!("ERR {text}"))
     }
 
-    /// Appends the reply as bytes of the wire. A line break inside an error becomes a space,
-    /// because the client would take a line break for the end of the reply.
+    /// Appends the reply as bytes of the wire. A line break inside a simple reply or an error
+    /// becomes a space, because the client would take a line break for the end of the reply.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Simple(text) => {
                 out.push(b'+');
-                out.extend_from_slice(text);
+                on_one_line(text, out);
             }
             Self::Error(text) => {
                 out.push(b'-');
-                out.extend(
-                    text.bytes()
-                        .map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }),
-                );
+                on_one_line(text.as_bytes(), out);
             }
             Self::Bulk(body) => {
                 out.push(b'$');
@@ -51,6 +48,10 @@ impl Reply {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+fn on_one_line(text: &[u8], out: &mut Vec<u8>) {
+    out.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
 }
 
 /// The reason why bytes of a work server break the protocol. The connection can't be used any more.

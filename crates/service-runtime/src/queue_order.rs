@@ -15,12 +15,24 @@ pub struct QueueOrder {
 
 impl QueueOrder {
     /// A strict order: a queue is looked at only where the queues before it are empty.
-    #[must_use]
-    pub fn strict<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
-        Self {
-            queues: names.into_iter().map(|name| (name.into(), 1)).collect(),
-            is_weighted: false,
+    ///
+    /// # Errors
+    /// Where a name is not 1 to 100 characters out of `A-Z a-z 0-9 . _ -`, or appears twice, or
+    /// there is none.
+    pub fn strict<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self, String> {
+        let mut order = Self { queues: Vec::new(), is_weighted: false };
+        for name in names {
+            order.add(&name.into(), 1)?;
         }
+        if order.queues.is_empty() { Err(ACCEPTED.into()) } else { Ok(order) }
+    }
+
+    fn add(&mut self, name: &str, weight: u32) -> Result<(), String> {
+        if !is_queue_name(name) || self.names().any(|known| known == name) {
+            return Err(ACCEPTED.into());
+        }
+        self.queues.push((name.into(), weight));
+        Ok(())
     }
 
     /// True where each fetch looks at the queues in an order that is drawn by their weights; false
@@ -75,10 +87,7 @@ impl FromStr for QueueOrder {
                     (name.trim(), weight.ok_or(ACCEPTED)?)
                 }
             };
-            if !is_queue_name(name) || order.names().any(|known| known == name) {
-                return Err(ACCEPTED.into());
-            }
-            order.queues.push((name.into(), weight));
+            order.add(name, weight)?;
         }
         Ok(order)
     }
@@ -109,7 +118,7 @@ mod tests {
             (strict.is_weighted(), strict.to_string().as_str()),
             (false, "critical,default")
         );
-        assert_eq!(strict, QueueOrder::strict(["critical", "default"]));
+        assert_eq!(Ok(strict), QueueOrder::strict(["critical", "default"]));
         let weighted: QueueOrder = "critical, default * 3,bulk".parse().unwrap();
         assert_eq!(
             (weighted.is_weighted(), weighted.to_string().as_str()),
@@ -121,6 +130,9 @@ mod tests {
     fn a_text_that_is_no_order_of_queues_is_refused() {
         for text in ["", "a,,b", "a b", "a*0", "a*1001", "a*x", "a*-1", "*3", "a,a", "ä"] {
             assert!(text.parse::<QueueOrder>().is_err(), "{text}");
+        }
+        for names in [&["a b"][..], &["a\r\nFLUSH"], &["a", "a"], &[]] {
+            assert!(QueueOrder::strict(names.iter().copied()).is_err(), "{names:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The line of a FETCH: the queues in their order, or in an order that is drawn for each FETCH.
 
-use faktory_wire::Command;
+use faktory_wire::{Command, Word};
 use service_runtime::QueueOrder;
 
 /// The queues that a worker fetches from.
@@ -17,7 +17,7 @@ impl FetchLine {
         if order.is_weighted() {
             Self::Weighted(order.queues().to_vec())
         } else {
-            Self::Strict(Command::Fetch(order.names().map(Into::into).collect()).to_line())
+            Self::Strict(line(order.names()))
         }
     }
 
@@ -33,10 +33,15 @@ impl FetchLine {
                     .map(|(name, weight)| (fastrand::f64().powf(1.0 / f64::from(*weight)), name))
                     .collect();
                 keyed.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-                Command::Fetch(keyed.into_iter().map(|(_, name)| name.clone()).collect()).to_line()
+                line(keyed.into_iter().map(|(_, name)| name.as_str()))
             }
         }
     }
+}
+
+/// A FETCH from these queues. Each name is a word, as [`QueueOrder`] has checked.
+fn line<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    Command::Fetch(names.filter_map(|name| Word::new(name).ok()).collect()).to_line()
 }
 
 #[cfg(test)]
@@ -45,7 +50,7 @@ mod tests {
 
     #[test]
     fn strict_queues_keep_their_order() {
-        let line = FetchLine::new(&QueueOrder::strict(["critical", "default"]));
+        let line = FetchLine::new(&QueueOrder::strict(["critical", "default"]).unwrap());
         assert_eq!(line.get(), b"FETCH critical default\r\n");
     }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use faktory_wire::Reply;
+use faktory_wire::{Excerpt, Reply};
 
 use super::keys::Location;
 use super::{ConnectionId, Machine, Now};
@@ -68,7 +68,7 @@ impl Machine {
     ) -> Result<bool, StoreError> {
         for (worker, connections) in self.workers.reap(as_of) {
             tracing::info!(
-                %worker,
+                worker = %Excerpt(&worker),
                 connections = connections.len(),
                 "a worker has sent no heartbeat for over a minute; its connections are closed"
             );

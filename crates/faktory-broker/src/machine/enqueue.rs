@@ -1,6 +1,6 @@
 //! The end of a queue: jobs are put there, and a queue is made where there is none.
 
-use faktory_wire::Job;
+use faktory_wire::{Excerpt, Job};
 
 use super::edit::Edit;
 use super::keys;
@@ -17,15 +17,15 @@ impl Machine {
             return Ok(id);
         }
         if !may_be_queue(name) {
-            let shown: String = name.chars().take(100).collect();
             return Err(format!(
-                "cannot get \"{shown}\" queue: names have at most {QUEUE_NAME_BYTES_MAX} bytes \
-                 here"
+                "cannot get \"{}\" queue: names have at most {QUEUE_NAME_BYTES_MAX} bytes here",
+                Excerpt(name)
             ));
         }
         match self.queues.full() {
             Some(limit) => Err(format!(
-                "cannot get \"{name}\" queue: this server keeps at most {limit} queues"
+                "cannot get \"{}\" queue: this server keeps at most {limit} queues",
+                Excerpt(name)
             )),
             None => Ok(self.create_queue(name)),
         }

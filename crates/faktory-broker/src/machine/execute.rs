@@ -42,7 +42,10 @@ impl Machine {
                 self.close(connection);
                 return Ok(());
             }
-            Command::Fetch(queues) => return self.fetch(store, now, connection, queues),
+            Command::Fetch(queues) => {
+                let queues = queues.into_iter().map(String::from).collect();
+                return self.fetch(store, now, connection, queues);
+            }
             Command::Mutate(mutation) => {
                 return self.start_mutation(store, now, connection, mutation);
             }

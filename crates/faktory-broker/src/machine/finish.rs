@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faktory_wire::{FailReport, Failure, Reply, Timestamp};
+use faktory_wire::{Excerpt, FailReport, Failure, Reply, Timestamp};
 
 use super::backoff::backoff;
 use super::edit::Edit;
@@ -14,8 +14,6 @@ use crate::store::{Store, StoreError, Table};
 
 /// The time for which a dead job is kept.
 pub(super) const DEAD_FOR: Duration = Duration::from_secs(180 * 24 * 60 * 60);
-/// The characters of a job id that an error repeats.
-const JID_CHARS_SHOWN: usize = 200;
 
 impl Machine {
     /// An ACK for an unknown job is answered with OK, because a client that missed the answer sends
@@ -40,8 +38,7 @@ impl Machine {
         report: FailReport,
     ) -> Result<Reply, StoreError> {
         let Some((key, entry)) = oldest_reservation(store, &report.jid)? else {
-            let shown: String = report.jid.chars().take(JID_CHARS_SHOWN).collect();
-            return Ok(Reply::error(format_args!("Job not found {shown}")));
+            return Ok(Reply::error(format_args!("Job not found {}", Excerpt(&report.jid))));
         };
         let mut edit = Edit::default();
         self.take_out(&mut edit, Location::Working, key, &entry);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use faktory_wire::{QueueCommand, Reply};
+use faktory_wire::{QueueCommand, Reply, Word};
 
 use super::edit::Edit;
 use super::queues::{Trash, may_be_queue};
@@ -29,11 +29,11 @@ impl Machine {
     }
 
     /// The queues that a command means: all known queues where the first name is `*`.
-    fn named(&self, names: Vec<String>) -> Vec<String> {
-        if names.first().is_some_and(|name| name == "*") {
+    fn named(&self, names: Vec<Word>) -> Vec<String> {
+        if names.first().is_some_and(|name| &**name == "*") {
             self.queues.known().map(|queue| queue.name.clone()).collect()
         } else {
-            names
+            names.into_iter().map(String::from).collect()
         }
     }
 
@@ -41,7 +41,7 @@ impl Machine {
         &mut self,
         store: &dyn Store,
         now: Now,
-        names: Vec<String>,
+        names: Vec<Word>,
     ) -> Result<Reply, StoreError> {
         let mut seconds = BTreeMap::new();
         for name in names {
@@ -52,7 +52,10 @@ impl Machine {
                 },
                 None => None,
             };
-            seconds.insert(name, first.map_or(0.0, |since| now.wall.since(since).as_secs_f64()));
+            seconds.insert(
+                String::from(name),
+                first.map_or(0.0, |since| now.wall.since(since).as_secs_f64()),
+            );
         }
         let body = serde_json::to_vec(&seconds).map_err(|_| StoreError::Corrupt("latency"))?;
         Ok(Reply::Bulk(Bytes::from(body)))
@@ -63,7 +66,7 @@ impl Machine {
         &mut self,
         store: &mut dyn Store,
         now: Now,
-        names: Vec<String>,
+        names: Vec<Word>,
         paused: bool,
     ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
@@ -86,7 +89,7 @@ impl Machine {
     }
 
     /// Removes queues at once; their jobs are deleted in the background.
-    fn remove(&mut self, store: &mut dyn Store, names: Vec<String>) -> Result<(), StoreError> {
+    fn remove(&mut self, store: &mut dyn Store, names: Vec<Word>) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         for name in self.named(names) {
             if let Some(id) = self.queues.remove(&name) {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faktory_wire::{Beat, Reply, WorkerState};
+use faktory_wire::{Beat, Excerpt, Reply, WorkerState};
 
 use super::{ConnectionId, Now};
 
@@ -70,10 +70,7 @@ impl Workers {
 
     pub(super) fn beat(&mut self, beat: &Beat, now: Now) -> Reply {
         let Some(worker) = self.by_wid.get_mut(&beat.wid) else {
-            return Reply::error(format_args!(
-                "unknown worker {}",
-                beat.wid.chars().take(100).collect::<String>()
-            ));
+            return Reply::error(format_args!("unknown worker {}", Excerpt(&beat.wid)));
         };
         worker.last_beat = now.monotonic;
         let declared =

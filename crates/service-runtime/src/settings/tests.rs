@@ -13,7 +13,7 @@ fn every_default_is_valid() {
     let loaded = load(&[], Role::All).unwrap();
     assert_eq!(loaded.settings.link.max_connections, 50);
     assert_eq!(loaded.settings.api.max_body_bytes, 16 << 20);
-    assert_eq!(loaded.settings.worker.queues, QueueOrder::strict(["default"]));
+    assert_eq!(loaded.settings.worker.queues, QueueOrder::strict(["default"]).unwrap());
     assert_eq!(loaded.settings.worker.bind, None);
     assert!(!loaded.settings.link.url_is_set);
     assert_eq!(loaded.warnings, [] as [String; 0]);
