@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::logs::plain_text;
+
 /// One fault of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -13,7 +15,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(variable: &str, detail: &str) -> Self {
-        Self { variable: variable.into(), detail: detail.into() }
+        Self { variable: plain_text(variable, false), detail: plain_text(detail, false) }
     }
 }
 

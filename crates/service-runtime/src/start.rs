@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::config_error::ConfigError;
 use crate::environment::Environment;
-use crate::logs;
+use crate::logs::{self, plain_text};
 use crate::role::Role;
 use crate::settings::Settings;
 
@@ -44,6 +44,7 @@ pub fn report(error: &(dyn std::error::Error + 'static)) -> u8 {
     }
     // The person who started the process reads it, whatever the logs are set to; where the terminal
     // was closed, nobody does.
+    let text = plain_text(&text, error.is::<ConfigError>());
     let _ = writeln!(std::io::stderr(), "error: {text}");
     if error.is::<ConfigError>() { CONFIG_EXIT_CODE } else { 1 }
 }
