@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::LinkPool;
+use faktory_wire::Excerpt;
 use tokio::task::JoinSet;
 
 use crate::liveness::Liveness;
@@ -71,7 +72,7 @@ impl Prober {
         match failure {
             None => tracing::info!("the work server answers"),
             Some(why) => tracing::warn!(
-                work_server = %self.work_server,
+                work_server = %Excerpt(&self.work_server),
                 %why,
                 "the work server does not answer (FAKTORY_URL says where it is)"
             ),

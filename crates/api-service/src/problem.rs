@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use faktory_wire::Excerpt;
 use job_types::FieldError;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -194,7 +195,7 @@ impl IntoResponse for Problem {
             members: &self.members,
         };
         if status.is_server_error() && !self.quiet {
-            let (detail, request_id) = (&self.detail, &document.request_id);
+            let (detail, request_id) = (&self.detail, Excerpt(&document.request_id));
             tracing::warn!(code, status = status.as_u16(), %detail, %request_id, "request failed");
         }
         let body = serde_json::to_vec(&document).unwrap_or_default();

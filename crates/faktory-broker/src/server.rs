@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use faktory_wire::Excerpt;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -91,7 +92,7 @@ impl Broker {
         let core = core.await?;
         let (stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, Arc::new(config), events, asked, stopping));
-        tracing::debug!(%address, data_dir = %data_dir.display(), "the broker listens");
+        tracing::debug!(%address, data_dir = %Excerpt(data_dir.display()), "the broker listens");
         Ok(Self { address, stop, accepting, core: Some(core), data_dir })
     }
 

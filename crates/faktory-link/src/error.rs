@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_wire::ProtocolError;
+use faktory_wire::{Excerpt, ProtocolError};
 
 use crate::config::SettingNames;
 use crate::tls_fault::TlsFault;
@@ -55,7 +55,7 @@ pub enum LinkError {
         after: Duration,
     },
     /// The system reports a failure.
-    #[error("{phase} failed: {source}")]
+    #[error("{phase} failed: {}", Excerpt(source))]
     Io {
         /// What was being done.
         phase: Phase,
@@ -63,7 +63,7 @@ pub enum LinkError {
         source: io::Error,
     },
     /// TLS failed, and a setting can cure that.
-    #[error("{phase} failed: {source} ({advice})")]
+    #[error("{phase} failed: {} ({advice})", Excerpt(source))]
     Tls {
         /// What was being done.
         phase: Phase,
@@ -101,7 +101,7 @@ pub enum LinkError {
     #[error("the answer is not TLS: a work server without TLS is reached by tcp://")]
     SpeaksNoTls,
     /// The server refuses this client, with its reason.
-    #[error("the work server refused the connection: {0}")]
+    #[error("the work server refused the connection: {}", Excerpt(.0))]
     Refused(String),
     /// The server wants a password and none is configured.
     #[error("the work server asks for a password, and none is configured")]
@@ -117,7 +117,7 @@ pub enum LinkError {
     #[error("broken protocol: {0}")]
     Protocol(#[from] ProtocolError),
     /// The server sent a reply that is not possible at this point.
-    #[error("unexpected reply: {0}")]
+    #[error("unexpected reply: {}", Excerpt(.0))]
     Unexpected(String),
     /// The connection was closed on this side.
     #[error("the connection was closed on this side")]

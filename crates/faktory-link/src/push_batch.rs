@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
-use faktory_wire::{PushResults, Refusal, Reply, encode_pushb};
+use faktory_wire::{Excerpt, PushResults, Refusal, Reply, encode_pushb};
 use foldhash::fast::RandomState;
 
 use crate::chunk::Chunk;
@@ -69,7 +69,8 @@ impl PushBatch {
             Reply::Bulk(body) => match PushResults::parse(body) {
                 Ok(results) => results,
                 Err(error) => {
-                    let detail = format!("the reply to the push cannot be read: {error}");
+                    let detail =
+                        format!("the reply to the push cannot be read: {}", Excerpt(error));
                     self.answer_all(&JobOutcome::Unknown(detail));
                     return AfterReply::Done;
                 }
@@ -100,7 +101,7 @@ impl PushBatch {
 
 /// The outcome of a job that the server refused with this error text.
 fn refused(text: &str) -> JobOutcome {
-    let shown = text.strip_prefix("ERR ").unwrap_or(text).to_owned();
+    let shown = Excerpt(text.strip_prefix("ERR ").unwrap_or(text)).to_string();
     match Refusal::of(text) {
         Refusal::Job | Refusal::WholePush => JobOutcome::Rejected(shown),
         Refusal::Server => JobOutcome::ServerRefuses(shown),

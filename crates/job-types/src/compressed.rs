@@ -10,7 +10,7 @@ use std::io::Read;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use faktory_wire::{Job, RawJson};
+use faktory_wire::{Excerpt, Job, RawJson};
 use serde_json::value::RawValue;
 use zstd::bulk::Compressor;
 
@@ -116,7 +116,7 @@ fn promised(wf: &RawValue) -> Result<Option<usize>, UnpackError> {
     let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(wf.get()) else {
         return Err(unknown("this form of custom.wf".into()));
     };
-    let shown = |value: &RawValue| value.get().chars().take(100).collect::<String>();
+    let shown = |value: &RawValue| Excerpt(value.get()).to_string();
     match members.get("v").map(|version| version.get()) {
         Some("1") => {}
         Some(_) | None => {
@@ -128,10 +128,7 @@ fn promised(wf: &RawValue) -> Result<Option<usize>, UnpackError> {
     if let Some(name) =
         members.keys().find(|name| !matches!(name.as_str(), "v" | "encoding" | "bytes"))
     {
-        return Err(unknown(format!(
-            "the member {:?} of custom.wf",
-            name.chars().take(100).collect::<String>()
-        )));
+        return Err(unknown(format!("the member \"{}\" of custom.wf", Excerpt(name))));
     }
     match members.get("encoding") {
         None => Ok(None),

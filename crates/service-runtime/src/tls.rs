@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use faktory_wire::Excerpt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -245,7 +246,7 @@ impl ServerTls {
                 }
                 Err(why) => {
                     tracing::error!(
-                        variable, %why,
+                        variable, why = %Excerpt(why),
                         "failed to read the certificate and its key again; those from before are \
                          used"
                     );

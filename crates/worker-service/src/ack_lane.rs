@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::{Backoff, Connection, LinkConfig, Lost};
-use faktory_wire::Reply;
+use faktory_wire::{Excerpt, Reply};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use metrics::Histogram;
@@ -142,7 +142,7 @@ impl AckLane {
             self.context.lifecycle.set_connected(true);
             let LinkConfig { host, port, .. } = &self.context.link;
             tracing::info!(
-                work_server = %format_args!("{host}:{port}"), %wid,
+                work_server = %format_args!("{}:{port}", Excerpt(host)), wid = %Excerpt(wid),
                 "connected to the work server"
             );
         }
@@ -163,7 +163,7 @@ impl AckLane {
         if *logged != why && self.is_first() {
             let LinkConfig { host, port, .. } = &self.context.link;
             tracing::warn!(
-                work_server = %format_args!("{host}:{port}"), %why,
+                work_server = %format_args!("{}:{port}", Excerpt(host)), %why,
                 unacknowledged = self.ledger.len(),
                 "no work server (FAKTORY_URL says where it is); trying for ever"
             );
@@ -336,7 +336,7 @@ impl AckLane {
         for report in reports {
             let jid = report.jid();
             tracing::warn!(
-                %jid,
+                jid = %Excerpt(jid),
                 "the end of this job can't be reported any more; if no report has arrived, the job \
                  is offered again when its reservation ends"
             );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use faktory_wire::Job;
+use faktory_wire::{Excerpt, Job};
 use job_types::REGISTRY;
 
 use crate::handler::{AsyncHandler, Handler};
@@ -15,8 +15,8 @@ pub(crate) fn handlers() -> impl Iterator<Item = (String, Arc<dyn Handler>)> {
             let result = definition.run(job.args_json());
             if let Ok(value) = &result {
                 tracing::info!(
-                    jid = %job.jid, job_type = %job.jobtype, args = %job.args_json(),
-                    result = %value, "job done"
+                    jid = %Excerpt(&job.jid), job_type = %Excerpt(&job.jobtype),
+                    result = %Excerpt(value), "job done"
                 );
             }
             result.map(drop)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faktory_link::{Backoff, Connection, LinkConfig, Lost, Pending};
-use faktory_wire::Reply;
+use faktory_wire::{Excerpt, Reply};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -221,9 +221,9 @@ impl FetchLane {
                 prefetch.brought_nothing(self.number, now);
                 Ok(None)
             }
-            Reply::Error(text) => Err(text),
+            Reply::Error(text) => Err(Excerpt(text).to_string()),
             Reply::Simple(text) => {
-                Err(format!("unexpected answer to FETCH: {}", String::from_utf8_lossy(&text)))
+                Err(format!("unexpected answer to FETCH: {}", Excerpt::of_bytes(&text)))
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_wire::Job;
+use faktory_wire::{Excerpt, Job};
 use tokio::time::Instant;
 
 use crate::buffer::Buffered;
@@ -37,7 +37,7 @@ impl Intake {
                 let reservation = reservation(&job.jid, buffered.came, reserved);
                 if self.done_unacked.is_done(&job) {
                     tracing::info!(
-                        jid = %job.jid,
+                        jid = %Excerpt(&job.jid),
                         "this worker has done this job already, and acknowledges it again"
                     );
                     return Some((reservation, Fetched::Ended(Ending::Done)));

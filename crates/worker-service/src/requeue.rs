@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use faktory_wire::Excerpt;
 use metrics::Counter;
 use tokio::time::Instant;
 
@@ -37,7 +38,7 @@ impl Requeue {
             let Some((reservation, ended)) = self.running.take_any() else { break };
             let ending = ended.unwrap_or_else(|| {
                 tracing::warn!(
-                    jid = %reservation.jid,
+                    jid = %Excerpt(&reservation.jid),
                     "shutdown: the job did not finish in time and is failed"
                 );
                 let message = "the worker was shut down before the job had finished";

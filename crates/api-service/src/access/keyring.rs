@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
+use faktory_wire::Excerpt;
 use service_runtime::{ApiSettings, Key, KeyHash, Keys, Scope, Watched};
 use tokio::sync::watch;
 
@@ -75,7 +76,7 @@ impl Keyring {
             match read {
                 Ok(read) => replace(current, read),
                 Err(why) => tracing::error!(
-                    %why,
+                    why = %Excerpt(why),
                     "failed to reload the keys (API_KEYS_FILE); the keys from before stay in force"
                 ),
             }

@@ -59,6 +59,9 @@ fn check_sizes(elements: &[Element<'_>], limit: usize) -> Result<(), Problem> {
     Err(Problem::of_faults(faults).with("limit", limit))
 }
 
+/// The characters of a member's name that an answer repeats, as in pointers to members of jobs.
+const NAME_SHOWN: usize = 100;
+
 /// The jobs of a batch, where its shape and its size are right.
 fn elements(body: BatchBody<'_>, limit: usize) -> Result<Vec<Element<'_>>, Problem> {
     use job_types::Code as Fault;
@@ -69,7 +72,9 @@ fn elements(body: BatchBody<'_>, limit: usize) -> Result<Vec<Element<'_>>, Probl
         return faults(vec![fault(String::new(), Fault::NotAnObject)]);
     }
     if !body.unknown.is_empty() {
-        let pointer = |name: &String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let shown = |name: &String| name.chars().take(NAME_SHOWN).collect::<String>();
+        let escaped = |name: String| name.replace('~', "~0").replace('/', "~1");
+        let pointer = |name: &String| format!("/{}", escaped(shown(name)));
         return faults(
             body.unknown.iter().map(|name| fault(pointer(name), Fault::UnknownField)).collect(),
         );

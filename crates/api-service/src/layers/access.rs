@@ -7,6 +7,7 @@ use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use faktory_wire::Excerpt;
 use service_runtime::Scope;
 
 use crate::access::client;
@@ -28,7 +29,7 @@ pub(crate) async fn layer(
     };
     let client = client::address(&request, &state.config.api.trusted_proxies);
     state.figures.denied(&denied);
-    tracing::debug!(?denied, %client, path = request.uri().path(), "a request was denied");
+    tracing::debug!(?denied, %client, path = %Excerpt(request.uri().path()), "a request was denied");
     if denied == Denied::UnknownKey {
         refuse(&state, client).await;
     }

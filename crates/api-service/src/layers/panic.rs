@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use axum::response::{IntoResponse, Response};
+use faktory_wire::Excerpt;
 
 use crate::problem::{Code, Problem};
 use crate::request_id;
@@ -15,7 +16,8 @@ pub(crate) fn answer(cause: Box<dyn Any + Send>) -> Response {
         .map(String::as_str)
         .or_else(|| cause.downcast_ref::<&str>().copied());
     let request_id = request_id::current();
-    tracing::error!(panic = text.unwrap_or("unknown"), %request_id, "a handler panicked");
+    let panic = Excerpt(text.unwrap_or("unknown"));
+    tracing::error!(%panic, request_id = %Excerpt(request_id), "a handler panicked");
     Problem::new(Code::InternalError, "a defect of this service; report it with the request_id")
         .into_response()
 }

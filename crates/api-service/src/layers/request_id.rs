@@ -4,6 +4,7 @@ use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
+use faktory_wire::Excerpt;
 
 use crate::request_id;
 
@@ -17,6 +18,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
         response.headers_mut().insert(request_id::HEADER, header);
     }
     let status = response.status().as_u16();
-    tracing::debug!(%method, %path, status, request_id = %id, "request answered");
+    let (method, path) = (Excerpt(method), Excerpt(path));
+    tracing::debug!(%method, %path, status, request_id = %Excerpt(id), "request answered");
     response
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use faktory_wire::Excerpt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -60,10 +61,12 @@ impl<S: HttpService> Connection<S> {
                 serve_http(stream, routes::without_tls(state), watcher).await;
             }
             Ok(Err(error)) if is_fault_of_tls(&error) => {
-                tracing::info!(%client, %error, "a client failed to agree on TLS");
+                tracing::info!(%client, error = %Excerpt(error), "a client failed to agree on TLS");
             }
             // A client that only tests whether the port is open sends nothing.
-            Ok(Err(error)) => tracing::debug!(%client, %error, "a client left before TLS"),
+            Ok(Err(error)) => {
+                tracing::debug!(%client, error = %Excerpt(error), "a client left before TLS");
+            }
             Err(_) => tracing::debug!(%client, "a client took too long to agree on TLS"),
         }
     }
@@ -92,6 +95,6 @@ async fn serve_http<S: HttpService>(
     let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a client's connection ended with an error");
+        tracing::debug!(error = %Excerpt(error), "a client's connection ended with an error");
     }
 }

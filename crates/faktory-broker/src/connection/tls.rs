@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faktory_wire::Excerpt;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
@@ -36,9 +37,9 @@ pub(super) async fn accept<'a>(
 fn log_failure(io: SharedIo<'_>, error: &io::Error) {
     let client = io.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
     if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
-        tracing::info!(client, %error, "a client failed to agree on TLS");
+        tracing::info!(client, error = %Excerpt(error), "a client failed to agree on TLS");
     } else {
-        tracing::debug!(client, %error, "a client left before TLS was agreed on");
+        tracing::debug!(client, error = %Excerpt(error), "a client left before TLS was agreed on");
     }
 }
 

@@ -26,7 +26,7 @@ const DIFFERENCES: &[(&str, usize, &str)] = &[
     ("13-schedule", 20, "\"enqueued_at\":"),
     ("15-queue", 41, "$-1"),
     ("18-flush", 15, "\"queues\":{}"),
-    ("20-framing", 23, "-ERR unknown command NO PE"),
+    ("20-framing", 23, r"-ERR unknown command NO\rPE"),
     ("21-args-fidelity", 9, "[9007199254740993,18446744073709551615,1.0,1e21,-0.0]"),
     ("23-disconnect", 18, "job-0000000a"),
     ("24-retry-default", 17, "\"retry\":25"),

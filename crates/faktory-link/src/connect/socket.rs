@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use faktory_wire::Excerpt;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -77,7 +78,7 @@ fn choose_congestion(config: &LinkConfig, socket: &Socket) {
     {
         let setting = config.setting_names.congestion;
         tracing::warn!(
-            congestion = %name,
+            congestion = %Excerpt(name),
             %error,
             "the system refuses this congestion control ({setting}) and uses its own"
         );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::{Connection, Lost, Pending};
-use faktory_wire::{Beat, Command, Reply, ReportRefusal, WorkerState};
+use faktory_wire::{Beat, Command, Excerpt, Reply, ReportRefusal, WorkerState};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
@@ -120,7 +120,7 @@ impl Heartbeat {
                     return Err(why.into());
                 }
                 ReportRefusal::JobUnknown | ReportRefusal::Unreadable | ReportRefusal::Other(_) => {
-                    tracing::warn!(answer = %text, "heartbeat refused");
+                    tracing::warn!(answer = %Excerpt(text), "heartbeat refused");
                 }
             },
             Reply::Simple(_) | Reply::Nothing => {}

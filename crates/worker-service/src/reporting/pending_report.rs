@@ -8,7 +8,9 @@ mod tests;
 use std::time::Duration;
 
 use faktory_link::Lost;
-use faktory_wire::{Command, Filter, Job, Mutation, MutationKind, Reply, TargetSet, Timestamp};
+use faktory_wire::{
+    Command, Excerpt, Filter, Job, Mutation, MutationKind, Reply, TargetSet, Timestamp,
+};
 use tokio::time::Instant;
 
 use super::answers::{AckAnswer, EndAnswer, KillAnswer, PushAnswer};
@@ -212,7 +214,7 @@ fn log_end(
         Verdict::SendAgain => {
             if let Ok(Reply::Error(text)) = end {
                 tracing::warn!(
-                    %jid, answer = %text,
+                    jid = %Excerpt(jid), answer = %Excerpt(text),
                     "the work server could not take a report; the report is sent again"
                 );
             }
@@ -220,12 +222,12 @@ fn log_end(
         Verdict::Settled => {
             if let Ok(Reply::Error(text)) = end {
                 tracing::info!(
-                    %jid, answer = %text,
+                    jid = %Excerpt(jid), answer = %Excerpt(text),
                     "the work server no longer waits for the end of this job"
                 );
             } else if let Some(Ok(Reply::Error(text))) = kill {
                 tracing::warn!(
-                    %jid, answer = %text,
+                    jid = %Excerpt(jid), answer = %Excerpt(text),
                     "the work server could not put a job that failed for good into the dead set; \
                      the job will be tried again"
                 );
@@ -280,13 +282,13 @@ fn log_push(job: &Job, answered: Answered, text: &str) {
         Answered::PushAndAck(push, _) | Answered::Push(push) => match push {
             PushAnswer::Refused => {
                 tracing::warn!(
-                    %jid, answer = %text,
+                    jid = %Excerpt(jid), answer = %Excerpt(text),
                     "the work server did not take the push of a job that is requeued"
                 );
             }
             PushAnswer::Unclear | PushAnswer::Lost => {
                 tracing::warn!(
-                    %jid, answer = %text,
+                    jid = %Excerpt(jid), answer = %Excerpt(text),
                     "it is unknown whether the work server has taken the push of a job that is \
                      requeued"
                 );
@@ -297,6 +299,7 @@ fn log_push(job: &Job, answered: Answered, text: &str) {
     }
 }
 
+/// The one place where a job's args come into the log: the worker has the only copy of the job.
 fn log_push_given_up(job: &Job, after: Duration) {
     let line = push(job, after);
     let job = String::from_utf8_lossy(&line);

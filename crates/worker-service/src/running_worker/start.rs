@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use faktory_link::{LinkConfig, ReplyBudget};
+use faktory_wire::Excerpt;
 use metrics::{counter, histogram};
 use service_runtime::metrics as names;
 use tokio::runtime::{Handle, Runtime};
@@ -51,7 +52,8 @@ impl RunningWorker {
         let parts = Parts::new(config, is_busy);
         tracing::info!(
             queues = %parts.config.worker.queues, concurrency = parts.limits.concurrency,
-            lanes = parts.limits.lanes, depth = parts.limits.depth, job_types = %registry.names(),
+            lanes = parts.limits.lanes, depth = parts.limits.depth,
+            job_types = %Excerpt(registry.names()),
             "worker starts"
         );
         let (reports, acks) = parts.spawn_ack_lanes(&runtime);

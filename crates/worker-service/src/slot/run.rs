@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use faktory_wire::Job;
+use faktory_wire::{Excerpt, Job};
 use job_types::UnpackError;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -13,9 +13,6 @@ use crate::outcome::{Failure, Outcome};
 use crate::panics::Caught;
 use crate::registry::{Registered, Registry};
 use crate::reporting::Ending;
-
-/// Characters of a job's args in the log.
-const ARGS_LOGGED: usize = 200;
 
 /// Runs a job, which came as `body`, and has until `limit`. The second value is true where a
 /// handler has run.
@@ -53,7 +50,8 @@ fn not_unpacked(error: &UnpackError) -> Outcome {
 
 fn no_handler(job_type: &str, registry: &Registry) -> Outcome {
     let registered = registry.names();
-    let message = format!("no handler for job type {job_type:?}; registered are: {registered}");
+    let job_type = Excerpt(job_type);
+    let message = format!("no handler for job type \"{job_type}\"; registered are: {registered}");
     Outcome::Failed(Failure::new("unknown_job_type", message))
 }
 
@@ -89,34 +87,30 @@ async fn call(
 /// again only where that is needed.
 fn ending(outcome: Outcome, jid: &str, retry: i64, body: &[u8]) -> Ending {
     let job_type = || Job::parse(body).map(|job| job.jobtype).unwrap_or_default();
-    let args = || {
-        Job::parse(body)
-            .map(|job| job.args_json().chars().take(ARGS_LOGGED).collect::<String>())
-            .unwrap_or_default()
-    };
+    let jid = Excerpt(jid);
     match outcome {
         Outcome::Done => {
-            tracing::debug!(%jid, job_type = %job_type(), "job done");
+            tracing::debug!(%jid, job_type = %Excerpt(job_type()), "job done");
             Ending::Done
         }
         Outcome::Failed(failure) => {
             let Failure { kind, message, .. } = &failure;
             tracing::warn!(
-                %jid, job_type = %job_type(), args = %args(), retry, %kind, error = ?message,
-                "job failed"
+                %jid, job_type = %Excerpt(job_type()), retry, kind = %Excerpt(kind),
+                error = %Excerpt(message), "job failed"
             );
             Ending::Failed(failure)
         }
         Outcome::FailedForGood(failure) => {
             let Failure { kind, message, .. } = &failure;
             tracing::warn!(
-                %jid, job_type = %job_type(), args = %args(), %kind, error = ?message,
-                "job failed for good"
+                %jid, job_type = %Excerpt(job_type()), kind = %Excerpt(kind),
+                error = %Excerpt(message), "job failed for good"
             );
             Ending::FailedForGood(failure)
         }
         Outcome::Snooze(after) => {
-            tracing::debug!(%jid, job_type = %job_type(), ?after, "job is snoozed");
+            tracing::debug!(%jid, job_type = %Excerpt(job_type()), ?after, "job is snoozed");
             // The body was read before, so it can be read again.
             Job::parse(body).map_or_else(
                 |error| Ending::Failed(Failure::new("unreadable_job", error.to_string())),
