@@ -3,6 +3,7 @@
 
 mod fjall;
 mod memory;
+mod private;
 
 pub use self::fjall::FjallStore;
 pub use memory::MemoryStore;

@@ -7,9 +7,10 @@ use std::fmt::{self, Write};
 pub const EXCERPT_CHARS_MAX: usize = 200;
 
 /// A text of a client, worker or work server, as it may stand in a log line or an error. It shows
-/// at most [`EXCERPT_CHARS_MAX`] characters, in each of which [`is_plain`] is true: others are
-/// written as `\n`, `\u{1b}` or `\u{202e}`, so that no text can forge a line, colour a terminal or
-/// turn the order of letters around. Whether the text had the backslash itself is not told.
+/// at most [`EXCERPT_CHARS_MAX`] characters, or as many as the format's precision says
+/// (`{:.1000}`). Those of which [`is_plain`] is false are written as `\n`, `\u{1b}` or `\u{202e}`,
+/// so that no text can forge a line, colour a terminal or turn the order of letters around. Whether
+/// the text had the backslash itself is not told.
 ///
 /// `Display` and `Debug` write the same.
 #[derive(Clone, Copy)]
@@ -17,10 +18,11 @@ pub struct Excerpt<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Excerpt<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut writer = Writer { out: f, seen: 0 };
+        let most = f.precision().unwrap_or(EXCERPT_CHARS_MAX);
+        let mut writer = Writer { out: f, seen: 0, most };
         write!(writer, "{}", self.0)?;
         let seen = writer.seen;
-        if seen > EXCERPT_CHARS_MAX {
+        if seen > most {
             write!(f, "… ({seen} characters)")?;
         }
         Ok(())
@@ -61,12 +63,13 @@ impl fmt::Display for Bytes<'_> {
 struct Writer<'a, 'b> {
     out: &'a mut fmt::Formatter<'b>,
     seen: usize,
+    most: usize,
 }
 
 impl Write for Writer<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut chars = text.chars();
-        let room = EXCERPT_CHARS_MAX.saturating_sub(self.seen);
+        let room = self.most.saturating_sub(self.seen);
         for character in chars.by_ref().take(room) {
             self.seen += 1;
             if is_plain(character) {
@@ -144,6 +147,7 @@ mod tests {
         assert_eq!(Excerpt(&exactly).to_string(), exactly);
         let long = format!("{exactly}é");
         assert_eq!(Excerpt(&long).to_string(), format!("{exactly}… (201 characters)"));
+        assert_eq!(format!("{:.201}", Excerpt(&long)), long);
         let controls = "\u{e0041}".repeat(1 << 20);
         assert!(Excerpt(&controls).to_string().len() < 2100);
     }

@@ -24,7 +24,7 @@ pub use config_error::{ConfigError, Problem};
 pub use environment::Environment;
 pub use healthcheck::healthcheck;
 pub use keys::{Key, KeyHash, Keys, Scope};
-pub use logs::LogFormat;
+pub use logs::{LogFormat, plain_text};
 pub use queue_order::QueueOrder;
 pub use queue_set::QueueSet;
 pub use quieting::{QuietSignals, Quieting};

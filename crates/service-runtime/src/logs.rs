@@ -11,7 +11,7 @@ use faktory_wire::Excerpt;
 use tracing_subscriber::EnvFilter;
 
 use plain_lines::PlainLines;
-pub(crate) use plain_lines::plain_text;
+pub use plain_lines::plain_text;
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

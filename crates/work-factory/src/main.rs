@@ -82,6 +82,7 @@ fn main() -> ExitCode {
     if arguments.healthcheck {
         return service_runtime::healthcheck(role, arguments.env_file.as_deref()).into();
     }
+    close_new_files();
     let settings = match service_runtime::start(role, arguments.env_file.as_deref()) {
         Ok(settings) => settings,
         Err(error) => return service_runtime::report(&error).into(),
@@ -97,6 +98,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => service_runtime::report(error.as_ref()).into(),
     }
+}
+
+/// Lets nobody but the user of this process read the files that it makes, above all the store's. A
+/// worker of one's own is another binary, whose handlers make files as they like.
+fn close_new_files() {
+    #[cfg(unix)]
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
 async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {

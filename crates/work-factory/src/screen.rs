@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use service_runtime::Settings;
+use service_runtime::{Settings, plain_text};
 
 use crate::parts::Running;
 
 pub(crate) fn show(running: &Running, settings: &Settings) {
-    let text = describe(running, settings).unwrap_or_default();
+    let text = plain_text(&describe(running, settings).unwrap_or_default(), true);
     // Nobody has to read the screen: a closed pipe is no reason to end.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use faktory_wire::Excerpt;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use super::private;
 use super::{Batch, Change, Pair, Store, StoreError, Table};
 
 /// The size at which fjall writes a table in memory to disk. A sync waits while such a table is
@@ -33,13 +35,23 @@ impl From<fjall::Error> for StoreError {
 }
 
 impl FjallStore {
-    /// Opens the store in this folder. The store is made where there is none.
+    /// Opens the store in this folder. The store is made where there is none. Only the user of this
+    /// process may read it: rights of others are taken away, or warned of where they can't be.
     ///
     /// # Errors
     /// Where the folder can't be used, or another process uses it.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(StoreError::Folder)?;
-        let database = Database::builder(folder.join("fjall")).open()?;
+        // fjall makes files that every user may read: the folder around them is closed first.
+        let place = folder.join("fjall");
+        private::create_folder(&place).map_err(StoreError::Folder)?;
+        if let Err(error) = private::tighten(folder, &place) {
+            tracing::warn!(
+                error = %Excerpt(error),
+                "other users of this machine may be able to read the jobs: the rights of a file \
+                 can't be changed; its owner can, by chmod -R go= on the data folder"
+            );
+        }
+        let database = Database::builder(place).open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let keyspace = |table: Table| database.keyspace(table.name(), options);
         Ok(Self {

@@ -94,7 +94,8 @@ fn colour(text: &str) -> Option<usize> {
 }
 
 /// A text with each character escaped that is not plain; line breaks stay where `lines` is true.
-pub(crate) fn plain_text(text: &str, lines: bool) -> String {
+#[must_use]
+pub fn plain_text(text: &str, lines: bool) -> String {
     let writer = PlainLines { format: LogFormat::Text, colours: false };
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {

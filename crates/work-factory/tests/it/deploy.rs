@@ -253,6 +253,48 @@ async fn the_images_have_every_crate_and_run_binaries_that_there_are() {
     assert!(process.output().contains("--healthcheck"));
 }
 
+/// What a service may not do, in each unit.
+const HARDENING: [&str; 24] = [
+    "UMask=0077",
+    "LimitCORE=0",
+    "DynamicUser=yes",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "AmbientCapabilities=",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "ProtectProc=invisible",
+    "ProtectClock=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectControlGroups=yes",
+    "PrivateTmp=yes",
+    "PrivateDevices=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+];
+
+#[test]
+fn units_leave_no_core_dump_no_file_for_others_and_no_right_that_is_not_needed() {
+    for (binary, unit) in UNITS {
+        for line in HARDENING {
+            assert!(unit.lines().any(|found| found == line), "{binary}: {line}");
+        }
+        let has_store = unit.contains("BROKER_DATA_DIR");
+        let is_closed = unit.lines().any(|line| line == "StateDirectoryMode=0700");
+        assert_eq!(has_store, is_closed, "{binary}");
+    }
+    assert_eq!(COMPOSE.matches("core: 0").count(), 1, "docker-compose.yml: x-service");
+    assert_eq!(COMPOSE_WORKER.matches("core: 0").count(), 1, "docker-compose.worker.yml");
+}
+
 #[test]
 fn units_and_manifests_name_variables_that_there_are() {
     for (binary, unit) in UNITS {

@@ -10,6 +10,7 @@ mod documents;
 mod end_to_end;
 mod healthcheck;
 mod keys;
+mod log_lines;
 mod profiles;
 mod readme;
 mod tls;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use faktory_wire::{Excerpt, Job};
+use faktory_wire::{Excerpt, Job, MESSAGE_BYTES_MAX};
 use job_types::UnpackError;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -83,6 +83,11 @@ async fn call(
     outcome
 }
 
+/// The message as the log shows it: no longer than the work server keeps it.
+fn message_shown(failure: &Failure) -> String {
+    format!("{:.1$}", Excerpt(&failure.message), MESSAGE_BYTES_MAX)
+}
+
 /// Logs an outcome, and says what the work server is told of it. The job is read from its body
 /// again only where that is needed.
 fn ending(outcome: Outcome, jid: &str, retry: i64, body: &[u8]) -> Ending {
@@ -94,18 +99,20 @@ fn ending(outcome: Outcome, jid: &str, retry: i64, body: &[u8]) -> Ending {
             Ending::Done
         }
         Outcome::Failed(failure) => {
-            let Failure { kind, message, .. } = &failure;
+            let Failure { kind, .. } = &failure;
+            let message = message_shown(&failure);
             tracing::warn!(
                 %jid, job_type = %Excerpt(job_type()), retry, kind = %Excerpt(kind),
-                error = %Excerpt(message), "job failed"
+                error = %message, "job failed"
             );
             Ending::Failed(failure)
         }
         Outcome::FailedForGood(failure) => {
-            let Failure { kind, message, .. } = &failure;
+            let Failure { kind, .. } = &failure;
+            let message = message_shown(&failure);
             tracing::warn!(
                 %jid, job_type = %Excerpt(job_type()), kind = %Excerpt(kind),
-                error = %Excerpt(message), "job failed for good"
+                error = %message, "job failed for good"
             );
             Ending::FailedForGood(failure)
         }
