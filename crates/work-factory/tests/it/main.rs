@@ -11,6 +11,7 @@ mod end_to_end;
 mod healthcheck;
 mod keys;
 mod log_lines;
+mod private_files;
 mod profiles;
 mod readme;
 mod tls;
