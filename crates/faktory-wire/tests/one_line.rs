@@ -1,4 +1,5 @@
 //! Whatever texts a command, a HELLO or a reply holds, its line is one line.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use bytes::Bytes;
 use faktory_wire::{

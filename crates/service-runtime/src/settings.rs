@@ -9,6 +9,7 @@ mod misspelt;
 mod parse;
 mod process;
 mod reader;
+mod rights;
 mod show;
 mod variable;
 mod worker;
@@ -105,7 +106,8 @@ impl Settings {
             broker: BrokerSettings::load(&mut reader, runs_broker),
             process: ProcessSettings::read(&mut reader),
         };
-        let warnings = misspelt::warnings(environment, variables());
+        let mut warnings = misspelt::warnings(environment, variables());
+        warnings.append(&mut reader.warnings);
         if reader.problems.is_empty() {
             Ok(Loaded { settings, warnings })
         } else {

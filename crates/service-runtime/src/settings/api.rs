@@ -9,6 +9,7 @@ use admission::Nets;
 use super::declare::settings;
 use super::parse::{address, count, duration, hosts, nets, optional, path, size, yes_or_no};
 use super::reader::Reader;
+use super::rights::Keep;
 use crate::keys::Keys;
 use crate::queue_set::QueueSet;
 use crate::tls::ServerTls;
@@ -113,6 +114,7 @@ impl ApiSettings {
 
 /// The keys in a file. The faults do not repeat the path, as with passwords.
 fn read_keys(path: &Path, reader: &mut Reader<'_>) -> Option<(PathBuf, Keys)> {
+    reader.look_at_rights("API_KEYS_FILE", path, Keep::Unchanged);
     let read = std::fs::read_to_string(path)
         .map_err(|error| format!("must name a file that can be read: {error}"));
     let parsed = read.and_then(|text| {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::declare::settings;
 use super::parse::{address, optional, path, secret, size, yes_or_no};
 use super::reader::{Reader, read_secret};
+use super::rights::Keep;
 use crate::secret::Secret;
 use crate::tls::ServerTls;
 
@@ -70,6 +71,7 @@ impl BrokerSettings {
             ("BROKER_TLS_KEY_FILE", &broker.tls_key_file),
         );
         if let Some(path) = &broker.password_file {
+            reader.look_at_rights("BROKER_PASSWORD_FILE", path, Keep::Secret);
             match (&broker.password, read_secret(path)) {
                 (Some(_), _) => reader
                     .fault("BROKER_PASSWORD_FILE", "must not be set together with BROKER_PASSWORD"),

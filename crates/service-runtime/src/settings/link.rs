@@ -9,6 +9,7 @@ use faktory_link::{LinkConfig, SettingNames, Tls};
 use super::declare::settings;
 use super::parse::{congestion, count, count_or_zero, duration, optional, path, text};
 use super::reader::{Reader, read_secret};
+use super::rights::Keep;
 use crate::role::Role;
 use crate::tls::{self, ClientFiles, ClientTls, TlsFile};
 use crate::work_server_url::WorkServerUrl;
@@ -129,6 +130,7 @@ impl LinkSettings {
 
     fn read_password(&mut self, reader: &mut Reader<'_>) {
         let Some(path) = &self.password_file else { return };
+        reader.look_at_rights("FAKTORY_PASSWORD_FILE", path, Keep::Secret);
         match (&self.url.password, read_secret(path)) {
             (Some(_), _) => reader.fault(
                 "FAKTORY_PASSWORD_FILE",
@@ -158,6 +160,9 @@ impl LinkSettings {
             ("FAKTORY_TLS_CERT_FILE", &self.tls_cert_file),
             ("FAKTORY_TLS_KEY_FILE", &self.tls_key_file),
         );
+        if let Some((_, key)) = &identity {
+            reader.look_at_rights("FAKTORY_TLS_KEY_FILE", key, Keep::Secret);
+        }
         let files = ClientFiles { ca: self.tls_ca_file.clone(), identity };
         let server_name = self.tls_server_name.as_ref().unwrap_or(&self.url.host);
         tls::client(&files, server_name)

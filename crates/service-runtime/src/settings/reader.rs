@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::rights::{self, Keep};
 use crate::config_error::Problem;
 use crate::environment::Environment;
 use crate::secret::Secret;
@@ -13,17 +14,25 @@ use crate::tls::{ServerTls, TlsFile};
 pub(crate) struct Reader<'a> {
     environment: &'a Environment,
     pub(crate) problems: Vec<Problem>,
+    /// What is odd about files, but not wrong.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader that has found nothing yet but what makes the environment's sources unreadable.
     pub(crate) fn new(environment: &'a Environment) -> Self {
-        Self { environment, problems: environment.problems.clone() }
+        Self { environment, problems: environment.problems.clone(), warnings: Vec::new() }
     }
 
     /// Keeps a fault of a variable.
     pub(super) fn fault(&mut self, variable: &str, detail: &str) {
         self.problems.push(Problem::new(variable, detail));
+    }
+
+    /// Warns where other users could use a file that a variable names.
+    pub(super) fn look_at_rights(&mut self, variable: &str, path: &Path, keep: Keep) {
+        let fault = rights::fault(path, keep);
+        self.warnings.extend(fault.map(|fault| format!("{variable}: {fault}")));
     }
 
     /// Drops the faults of a variable that has no effect after all.
@@ -80,6 +89,7 @@ impl<'a> Reader<'a> {
         (key_name, key): (&str, &Option<PathBuf>),
     ) -> Option<ServerTls> {
         let (certificate, key) = self.pair((certificate_name, certificate), (key_name, key))?;
+        self.look_at_rights(key_name, &key, Keep::Secret);
         ServerTls::load(&certificate, &key)
             .map_err(|fault| {
                 let name = match fault.file {

@@ -172,6 +172,12 @@ fn under_each_profile_each_container_has_a_configuration_that_its_binary_takes()
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let rights = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&path, rights).unwrap();
+        }
         path.to_str().unwrap().to_owned()
     };
     let password = file("faktory_password", "x\n");
