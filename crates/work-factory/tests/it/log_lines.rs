@@ -133,7 +133,7 @@ async fn forge_by_http(address: std::net::SocketAddr) {
         format!("GET /FORGED{direction} HTTP/1.1\r\n"),
         "GET /FORGED%0A%1B[2J%E2%80%AE HTTP/1.1\r\n".to_owned(),
         format!("GET /health HTTP/1.1\r\nx-request-id: {direction}\r\n"),
-        format!("GET /health HTTP/1.1\r\nx-request-id: \u{1b}[2J\r\n"),
+        "GET /health HTTP/1.1\r\nx-request-id: \u{1b}[2J\r\n".to_owned(),
         format!("GET /health HTTP/1.1\r\nauthorization: Bearer {direction}\r\n"),
         format!("GET /health HTTP/1.1\r\ncontent-encoding: {direction}\r\n"),
         format!("FORGED{direction} /health HTTP/1.1\r\n"),
