@@ -29,7 +29,8 @@ pub(crate) async fn layer(
     };
     let client = client::address(&request, &state.config.api.trusted_proxies);
     state.figures.denied(&denied);
-    tracing::debug!(?denied, %client, path = %Excerpt(request.uri().path()), "a request was denied");
+    let path = Excerpt(request.uri().path());
+    tracing::debug!(?denied, %client, %path, "a request was denied");
     if denied == Denied::UnknownKey {
         refuse(&state, client).await;
     }
