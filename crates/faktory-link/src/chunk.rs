@@ -1,12 +1,13 @@
 //! Chunks: the jobs of a caller, divided so that the chunks spread over connections, and the claim
 //! that decides between sending a chunk and giving it up.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::connection::Flight;
 use crate::outcome::{EncodedJob, JobOutcome};
 use crate::permit::Permit;
 
@@ -22,19 +23,36 @@ const CANCELLED: u8 = 2;
 /// The claim to a chunk, shared by the caller that waits for the answer and the task that sends.
 /// Either the chunk is sent, or the caller is told that it was not; never both.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Claim(Arc<AtomicU8>);
+pub(crate) struct Claim(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: AtomicU8,
+    /// The command that carries the chunk, once that is written.
+    flight: Mutex<Option<Flight>>,
+}
 
 impl Claim {
     /// Claims the chunk for the sender: false where the caller has cancelled the chunk.
     pub(crate) fn try_claim(&self) -> bool {
-        self.0.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Acquire)
+        self.0.state.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Acquire)
             != Err(CANCELLED)
     }
 
     /// Cancels the chunk for the caller: true where the chunk was not sent and will not be.
     pub(crate) fn try_cancel(&self) -> bool {
-        self.0.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Acquire)
+        self.0.state.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Acquire)
             != Err(CLAIMED)
+    }
+
+    /// Notes the command that carries the chunk.
+    pub(crate) fn flies_with(&self, flight: Option<Flight>) {
+        *self.0.flight.lock().unwrap_or_else(PoisonError::into_inner) = flight;
+    }
+
+    /// The command that carries the chunk, where one is written.
+    pub(crate) fn flight(&self) -> Option<Flight> {
+        self.0.flight.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -47,6 +65,8 @@ pub(crate) struct Chunk {
     pub(crate) answer: oneshot::Sender<Vec<JobOutcome>>,
     /// When the chunk began to wait.
     pub(crate) since: Instant,
+    /// Until when the caller waits; a chunk that has not left by then does not leave.
+    pub(crate) deadline: Instant,
     /// The permit of the whole push, shared by its chunks.
     pub(crate) _permit: Arc<Permit>,
 }

@@ -22,6 +22,8 @@ const DRAINED_BELOW: f64 = 0.5;
 #[derive(Debug, Default)]
 pub(crate) struct Codel {
     above_since: Option<Instant>,
+    /// When the wait was looked at last.
+    looked: Option<Instant>,
     is_standing: bool,
 }
 
@@ -30,6 +32,11 @@ impl Codel {
     /// push is admitted: `max_wait`, or the target while the queue is a standing queue.
     pub(crate) fn limit(&mut self, wait: Duration, max_wait: Duration, now: Instant) -> Duration {
         let target = max_wait.mul_f64(TARGET);
+        // Where nobody has looked for a whole interval, nothing is known of it: this process may
+        // have been stopped.
+        if self.looked.replace(now).is_none_or(|last| now.duration_since(last) > INTERVAL) {
+            self.above_since = None;
+        }
         if wait < target {
             self.above_since = None;
             self.is_standing &= wait >= target.mul_f64(DRAINED_BELOW);
@@ -62,5 +69,8 @@ mod tests {
         assert_eq!(limit(700, 3000), TARGET, "below the target, but not drained");
         assert_eq!(limit(760, 3100), TARGET);
         assert_eq!(limit(300, 4000), MAX, "drained");
+        assert_eq!(limit(1900, 4100), MAX);
+        assert_eq!(limit(1900, 74_100), MAX, "nobody has looked meanwhile");
+        assert_eq!(limit(1900, 75_100), TARGET, "the whole interval was looked at");
     }
 }

@@ -6,6 +6,7 @@ mod socket;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{Error as TlsError, InvalidMessage};
 
 use self::handshake::Handshake;
+use crate::arrival::{Deadline, OverTcp};
 use crate::config::{LinkConfig, WorkerIdentity};
 use crate::error::{LinkError, Phase};
 use crate::stream::Stream;
@@ -47,7 +49,12 @@ pub(crate) async fn dial(
 async fn tcp(config: &LinkConfig) -> Result<(TcpStream, Duration), LinkError> {
     let limit = config.connect_timeout;
     let resolve = tokio::net::lookup_host((config.host.as_str(), config.port));
-    let addresses: Vec<SocketAddr> = within(limit, Phase::Resolve, resolve).await?.collect();
+    let addresses: Vec<SocketAddr> = match deadline::timeout(limit, resolve).await {
+        Ok(resolved) => {
+            resolved.map_err(|source| LinkError::Io { phase: Phase::Resolve, source })?.collect()
+        }
+        Err(_) => return Err(LinkError::Timeout { phase: Phase::Resolve, after: limit }),
+    };
     socket::connect_first(config, &addresses).await.map_err(|source| match source.kind() {
         ErrorKind::TimedOut => LinkError::Timeout { phase: Phase::Connect, after: limit },
         _ => LinkError::Io { phase: Phase::Connect, source },
@@ -56,10 +63,21 @@ async fn tcp(config: &LinkConfig) -> Result<(TcpStream, Duration), LinkError> {
 
 async fn tls(config: &LinkConfig, stream: TcpStream) -> Result<Stream, LinkError> {
     let Some(tls) = &config.tls else { return Ok(Stream::Plain(stream)) };
-    let connecting =
+    let mut connecting =
         TlsConnector::from(Arc::clone(&tls.config)).connect(tls.server_name.clone(), stream);
-    let stream = within(config.connect_timeout, Phase::Tls, connecting).await.map_err(or_no_tls)?;
-    Ok(Stream::Tls(Box::new(stream)))
+    let limit = config.connect_timeout;
+    let connected = Deadline::from_now(limit)
+        .watch(
+            &mut connecting,
+            |connecting, context| Pin::new(connecting).poll(context),
+            OverTcp::has_arrivals,
+        )
+        .await;
+    match connected {
+        Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        Ok(Err(source)) => Err(or_no_tls(LinkError::Io { phase: Phase::Tls, source })),
+        Err(_) => Err(LinkError::Timeout { phase: Phase::Tls, after: limit }),
+    }
 }
 
 async fn shake_hands(
@@ -68,23 +86,14 @@ async fn shake_hands(
 ) -> Result<(Stream, BytesMut), LinkError> {
     let limit = handshake.config.connect_timeout;
     let mut heard = false;
-    match tokio::time::timeout(limit, handshake.run(stream, &mut heard)).await {
-        Ok(result) => result,
-        Err(_) if handshake.config.tls.is_none() && !heard => {
+    match handshake.run(stream, Deadline::from_now(limit), &mut heard).await {
+        // The server may expect TLS, and wait for it.
+        Err(LinkError::Timeout { phase: Phase::Handshake, .. })
+            if handshake.config.tls.is_none() && !heard =>
+        {
             Err(LinkError::Silent { after: limit })
         }
-        Err(_) => Err(LinkError::Timeout { phase: Phase::Handshake, after: limit }),
-    }
-}
-
-async fn within<T>(
-    limit: Duration,
-    phase: Phase,
-    work: impl Future<Output = std::io::Result<T>>,
-) -> Result<T, LinkError> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(result) => result.map_err(|source| LinkError::Io { phase, source }),
-        Err(_) => Err(LinkError::Timeout { phase, after: limit }),
+        result => result,
     }
 }
 

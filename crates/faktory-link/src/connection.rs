@@ -4,6 +4,7 @@
 mod driver;
 mod large_reply;
 mod pending;
+mod reader;
 mod state;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::driver::Driver;
+pub(crate) use self::pending::Flight;
 pub use self::pending::Pending;
 use self::state::{Line, LineGroup, State};
 use crate::config::{LinkConfig, WorkerIdentity};
@@ -62,13 +64,13 @@ impl Connection {
     /// # Errors
     /// Where the connection has ended, or ends meanwhile.
     pub async fn submit(&self, line: Vec<u8>) -> Result<Pending, Lost> {
-        let mut pending = self.submit_together(vec![line]).await;
+        let (mut pending, number) = self.submit_lines(vec![line]).await;
         match pending.pop() {
             // The connection has ended: the reply says whether the system had taken the line.
             Some(pending) if self.state.ended.get().is_some() => {
                 pending.await.map(|reply| Pending::answered(reply, &self.state))
             }
-            Some(pending) => Ok(pending),
+            Some(pending) => Ok(pending.numbered(number)),
             None => Err(self.state.lost(false)),
         }
     }
@@ -79,6 +81,12 @@ impl Connection {
     /// bytes than the window holds wait for an empty window. Cancel safe: where the future is
     /// dropped, all lines are sent or none.
     pub async fn submit_together(&self, lines: Vec<Vec<u8>>) -> Vec<Pending> {
+        self.submit_lines(lines).await.0
+    }
+
+    /// Does what [`Connection::submit_together`] says; also returns the number of the last line,
+    /// where all are written.
+    async fn submit_lines(&self, lines: Vec<Vec<u8>>) -> (Vec<Pending>, Option<u64>) {
         let (mut queued, mut pending) =
             (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
         let total: usize = lines.iter().map(Vec::len).sum();
@@ -96,10 +104,11 @@ impl Connection {
         let (written, is_written) = oneshot::channel();
         // Without a permit the connection has ended, and the dropped senders say so.
         let has_permit = queued.last().is_some_and(|last| last.window.is_some());
+        let mut number = None;
         if has_permit && self.writes.send(LineGroup { lines: queued, written }).await.is_ok() {
-            let _ = is_written.await;
+            number = is_written.await.ok();
         }
-        pending
+        (pending, number)
     }
 
     /// Sends a command and waits for its reply. Cancel safe, as [`Connection::submit`] and

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod arrival;
 mod backoff;
 mod breaker;
 mod chunk;

@@ -59,9 +59,9 @@ impl LinkPool {
     pub fn new(config: LinkConfig) -> Result<Self, PoolFailure> {
         let limit = config.connect_timeout;
         let config = bounded(config);
-        // Each phase of making a connection has its own deadline; the pool's deadline is their sum.
-        let timeouts =
-            Timeouts { wait: Some(limit), create: Some(limit * 4), recycle: Some(limit) };
+        // Each phase of making a connection has its own deadline, which looks at the socket before
+        // it is judged; recycling waits for nothing.
+        let timeouts = Timeouts { wait: Some(limit), create: None, recycle: None };
         let ready_made = Arc::new(ReadyMade::default());
         let breaker = Arc::new(Breaker::new(config.breaker_failures, config.breaker_open_for));
         let (observer, max_wait) = (config.observer.clone(), config.max_wait);
@@ -87,13 +87,18 @@ impl LinkPool {
     /// Where no connection can be made, or none becomes free in time.
     pub async fn get(&self) -> Result<Pooled, PoolFailure> {
         let limit = self.pool.timeouts().wait.unwrap_or_default();
-        self.pool.get().await.map_err(|error| match error {
+        let mut connection = self.pool.get().await;
+        if let Err(PoolError::Timeout(TimeoutType::Wait)) = connection {
+            // The process may have been stopped, and connections become free when what lies in
+            // their sockets is read.
+            deadline::turns().await;
+            let at_once = Timeouts { wait: Some(Duration::ZERO), ..self.pool.timeouts() };
+            connection = self.pool.timeout_get(&at_once).await;
+        }
+        connection.map_err(|error| match error {
             PoolError::Backend(error) => PoolFailure::Connect(error),
             PoolError::Timeout(TimeoutType::Wait) => {
                 LinkError::Timeout { phase: Phase::Pool, after: limit }.into()
-            }
-            PoolError::Timeout(_) => {
-                LinkError::Timeout { phase: Phase::Connect, after: limit * 4 }.into()
             }
             other => PoolFailure::Pool(other.to_string()),
         })

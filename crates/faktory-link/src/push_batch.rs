@@ -5,8 +5,10 @@ use std::hash::BuildHasher;
 
 use faktory_wire::{Excerpt, PushResults, Refusal, Reply, encode_pushb};
 use foldhash::fast::RandomState;
+use tokio::time::Instant;
 
 use crate::chunk::Chunk;
+use crate::connection::Flight;
 use crate::outcome::{EncodedJob, JobOutcome};
 
 /// The chunks of one PUSHB.
@@ -48,6 +50,22 @@ impl PushBatch {
         self.jobs += chunk.jobs.len();
         self.ids.extend(chunk.jobs.iter().map(|job| self.hashing.hash_one(&job.jid)));
         self.chunks.push(chunk);
+    }
+
+    /// Takes out the chunks whose callers wait no longer. To send them now would leave their reply
+    /// no time.
+    pub(crate) fn take_late(&mut self, now: Instant) -> Vec<Chunk> {
+        let late: Vec<Chunk> = self.chunks.extract_if(.., |chunk| chunk.deadline <= now).collect();
+        for chunk in &late {
+            self.bytes -= chunk.bytes;
+            self.jobs -= chunk.jobs.len();
+        }
+        late
+    }
+
+    /// Notes the command that carries the chunks.
+    pub(crate) fn flies_with(&self, flight: &Option<Flight>) {
+        self.chunks.iter().for_each(|chunk| chunk.claim.flies_with(flight.clone()));
     }
 
     /// The PUSHB command as one line.

@@ -27,6 +27,10 @@ pub struct Pusher {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The time for passing on a reply within this process. It is not used up, unless the chunk is sent
+/// a second time because the server refused it together with others.
+const PASSED_ON: Duration = Duration::from_secs(1);
+
 const TOO_MANY: &str = "too many jobs are waiting to be sent";
 
 impl Pusher {
@@ -86,6 +90,7 @@ impl Pusher {
             }
         };
         tokio::select! {
+            biased;
             permit = acquired => return permit.map_err(|_| closed()),
             () = self.queue.until_deadline_or_abandoned(deadline) => {}
         }
@@ -121,7 +126,8 @@ impl Pusher {
             let (answer, answered) = oneshot::channel();
             let claim = Claim::default();
             waiting.push(WaitingChunk { count: jobs.len(), claim: claim.clone(), answered });
-            Chunk { jobs, bytes, claim, answer, since, _permit: Arc::clone(&permit) }
+            let _permit = Arc::clone(&permit);
+            Chunk { jobs, bytes, claim, answer, since, deadline, _permit }
         });
         let chunks = chunks.collect();
         drop(permit);
@@ -228,19 +234,32 @@ struct WaitingChunk {
 
 impl WaitingChunk {
     /// Waits for the outcomes of the chunk's jobs, until the deadline at the latest.
-    async fn outcomes(self, queue: &Queue, deadline: Instant) -> Vec<JobOutcome> {
+    async fn outcomes(mut self, queue: &Queue, deadline: Instant) -> Vec<JobOutcome> {
         let answered = tokio::select! {
             // An answer that has arrived counts, even where the deadline has passed too.
             biased;
-            answered = self.answered => Some(answered),
+            answered = &mut self.answered => Some(answered),
             () = queue.until_deadline_or_abandoned(deadline) => None,
         };
         let outcome = match answered {
             Some(Ok(outcomes)) => return outcomes,
             Some(Err(_)) => JobOutcome::Unknown("the link was closed before an answer came".into()),
             None if self.claim.try_cancel() => queue.not_sent_in_time(),
-            None => JobOutcome::Unknown("sent, but no answer came in time".into()),
+            None => match self.last_look().await {
+                Some(outcomes) => return outcomes,
+                None => JobOutcome::Unknown("sent, but no answer came in time".into()),
+            },
         };
         vec![outcome; self.count]
+    }
+
+    /// The outcomes, where the reply to the chunk's command has arrived by now. The process may
+    /// have been stopped until the deadline, and the reply may lie in the socket.
+    async fn last_look(&mut self) -> Option<Vec<JobOutcome>> {
+        let flight = self.claim.flight()?;
+        if !flight.is_over().await {
+            return None;
+        }
+        deadline::timeout(PASSED_ON, &mut self.answered).await.ok()?.ok()
     }
 }

@@ -45,9 +45,9 @@ impl Sender {
     async fn send_batch(
         &self,
         mut connection: Option<Pooled>,
-        batch: PushBatch,
+        mut batch: PushBatch,
     ) -> (AfterReply, bool) {
-        let line = batch.line();
+        let mut line = batch.line();
         let mut last_failure = JobOutcome::NotSent(NotSent::Unreachable, "no connection".into());
         for _ in 0..ATTEMPTS {
             let held = match connection.take() {
@@ -62,12 +62,24 @@ impl Sender {
                 },
             };
             let left = Instant::now();
+            // The process may have been stopped since the jobs left the queue.
+            let late = batch.take_late(left);
+            if !late.is_empty() {
+                late.into_iter().for_each(|chunk| chunk.answer_all(&self.queue.not_sent_in_time()));
+                line = batch.line();
+            }
+            if batch.chunks.is_empty() {
+                return (AfterReply::Done, false);
+            }
             let distance = held.distance();
             let submitted = held.submit(line.clone()).await;
             drop(held);
             self.pool.returned().notify_one();
             let answered = match submitted {
-                Ok(pending) => pending.await,
+                Ok(pending) => {
+                    batch.flies_with(&pending.flight());
+                    pending.await
+                }
                 Err(lost) => Err(lost),
             };
             match answered {

@@ -2,12 +2,16 @@
 //! write.
 
 use std::io::ErrorKind;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use faktory_wire::{Command, Greeting, Hello, Proof, Reply, ReplyDecoder, password_hash};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
+use crate::arrival::{Deadline, OverTcp, Silent};
 use crate::config::{LinkConfig, WorkerIdentity};
 use crate::error::{LinkError, Phase};
 use crate::stream::Stream;
@@ -24,27 +28,29 @@ pub(super) struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    /// Carries out the handshake. Sets `heard` once the server's greeting has come, or its
+    /// Carries out the handshake until the deadline. Sets `heard` once the server's greeting has come, or its
     /// reading has failed. Returns the stream, and the bytes that came after the handshake.
     pub(super) async fn run(
         &self,
         mut stream: Stream,
+        deadline: Deadline,
         heard: &mut bool,
     ) -> Result<(Stream, BytesMut), LinkError> {
         let mut hello = hello(self.identity);
         let password = self.config.password.as_deref();
+        let mut steps = Steps { deadline, limit: self.config.connect_timeout };
         // Without a password nothing in the greeting is needed: HELLO is sent before the greeting
         // has come, which saves a round trip.
         if password.is_none() {
-            self.send(&mut stream, &hello).await?;
+            self.send(&mut stream, &hello, &mut steps).await?;
         }
         let mut replies = Replies {
             decoder: ReplyDecoder::new(REPLY_MAX),
             buffer: BytesMut::with_capacity(4 << 10),
         };
         let greeting =
-            replies.next(&mut stream).await.map_err(|error| replies.or_tls(error, &stream));
-        *heard = true;
+            replies.next(&mut stream, &mut steps).await.map_err(|e| replies.or_tls(e, &stream));
+        *heard = !matches!(greeting, Err(LinkError::Timeout { .. }));
         let greeting = match greeting? {
             Reply::Simple(text) => {
                 Greeting::parse(&text).map_err(|error| LinkError::Unexpected(error.to_string()))?
@@ -57,23 +63,23 @@ impl Handshake<'_> {
             // Whoever answers in the work server's place could guess the password from it.
             (Proof::Weak, Some(_)) => return Err(LinkError::WeakProof),
             (Proof::Hash { salt, iterations }, Some(password)) => {
-                let hash = hash(password.to_owned(), salt.to_owned(), iterations).await?;
-                hello.pwdhash = Some(hash);
-                self.send(&mut stream, &hello).await?;
+                let hash = hash(password.to_owned(), salt.to_owned(), iterations);
+                hello.pwdhash = Some(steps.hash(hash).await?);
+                self.send(&mut stream, &hello, &mut steps).await?;
             }
             (Proof::NotAsked, Some(_)) => {
                 log_not_asked(self.config);
-                self.send(&mut stream, &hello).await?;
+                self.send(&mut stream, &hello, &mut steps).await?;
             }
             (Proof::NotAsked, None) => {}
         }
-        match replies.next(&mut stream).await? {
+        match replies.next(&mut stream, &mut steps).await? {
             Reply::Simple(_) => {}
             Reply::Error(text) => return Err(LinkError::refused(&text)),
             other => return Err(LinkError::Unexpected(format!("{other:?}"))),
         }
         if self.probe {
-            match replies.next(&mut stream).await? {
+            match replies.next(&mut stream, &mut steps).await? {
                 Reply::Bulk(_) => {}
                 Reply::Error(text) => return Err(LinkError::refused(&text)),
                 other => return Err(LinkError::Unexpected(format!("{other:?} to an empty push"))),
@@ -83,15 +89,72 @@ impl Handshake<'_> {
     }
 
     /// Sends HELLO, and the probe with it.
-    async fn send(&self, stream: &mut Stream, hello: &Hello) -> Result<(), LinkError> {
+    async fn send(
+        &self,
+        stream: &mut Stream,
+        hello: &Hello,
+        steps: &mut Steps,
+    ) -> Result<(), LinkError> {
         let mut lines = Vec::new();
         hello.encode(&mut lines);
         if self.probe {
             lines.extend(Command::PushBulk(Vec::new()).to_line());
         }
-        stream.write_all(&lines).await.map_err(failed)?;
+        let mut left = lines.as_slice();
+        while !left.is_empty() {
+            match steps.write(stream, |stream, context| stream.poll_write(context, left)).await? {
+                0 => return Err(failed(ErrorKind::WriteZero.into())),
+                count => left = left.get(count..).unwrap_or_default(),
+            }
+        }
         // TLS may keep bytes back until then.
-        stream.flush().await.map_err(failed)
+        steps.write(stream, AsyncWrite::poll_flush).await
+    }
+}
+
+/// The steps of a handshake, within one deadline.
+struct Steps {
+    deadline: Deadline,
+    limit: Duration,
+}
+
+impl Steps {
+    async fn read(
+        &mut self,
+        stream: &mut Stream,
+        buffer: &mut BytesMut,
+    ) -> Result<usize, LinkError> {
+        let read = |stream: &mut Stream, context: &mut Context<'_>| {
+            pin!(stream.read_buf(buffer)).poll(context)
+        };
+        let read = self.deadline.watch(stream, read, Stream::has_arrivals).await;
+        self.in_time(read)
+    }
+
+    async fn write<T>(
+        &mut self,
+        stream: &mut Stream,
+        step: impl Fn(Pin<&mut Stream>, &mut Context<'_>) -> Poll<std::io::Result<T>>,
+    ) -> Result<T, LinkError> {
+        let step = |stream: &mut Stream, context: &mut Context<'_>| step(Pin::new(stream), context);
+        let written = self.deadline.watch(stream, step, Stream::takes_bytes).await;
+        self.in_time(written)
+    }
+
+    /// Awaits the hash of the password, which needs nothing of the server.
+    async fn hash(
+        &self,
+        hash: impl Future<Output = Result<String, LinkError>>,
+    ) -> Result<String, LinkError> {
+        let timed_out = LinkError::Timeout { phase: Phase::Handshake, after: self.limit };
+        deadline::timeout(self.limit, hash).await.unwrap_or(Err(timed_out))
+    }
+
+    fn in_time<T>(&self, done: Result<std::io::Result<T>, Silent>) -> Result<T, LinkError> {
+        match done {
+            Ok(result) => result.map_err(failed),
+            Err(Silent) => Err(LinkError::Timeout { phase: Phase::Handshake, after: self.limit }),
+        }
     }
 }
 
@@ -136,12 +199,12 @@ struct Replies {
 }
 
 impl Replies {
-    async fn next(&mut self, stream: &mut Stream) -> Result<Reply, LinkError> {
+    async fn next(&mut self, stream: &mut Stream, steps: &mut Steps) -> Result<Reply, LinkError> {
         loop {
             if let Some(reply) = self.decoder.decode(&mut self.buffer)? {
                 return Ok(reply);
             }
-            if stream.read_buf(&mut self.buffer).await.map_err(failed)? == 0 {
+            if steps.read(stream, &mut self.buffer).await? == 0 {
                 return Err(LinkError::Closed(Phase::Handshake));
             }
         }

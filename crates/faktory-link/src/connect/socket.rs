@@ -28,7 +28,7 @@ pub(super) async fn connect_first(
     let mut failure = Error::new(ErrorKind::NotFound, "the host has no address");
     let share = config.connect_timeout / u32::try_from(addresses.len()).unwrap_or(1).max(1);
     for address in addresses {
-        match tokio::time::timeout(share, connect(config, *address)).await {
+        match deadline::timeout(share, connect(config, *address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => failure = error,
             Err(_) => failure = ErrorKind::TimedOut.into(),

@@ -1,21 +1,24 @@
-//! The driver, the task of a connection: writes commands, reads replies, and ends the connection.
+//! The driver, the task of a connection: writes commands, has replies read, and ends the
+//! connection. The reading is in `reader.rs`.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use faktory_wire::{Command, Reply, ReplyDecoder};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use faktory_wire::Command;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::large_reply::LargeReply;
+use super::reader::Reader;
 use super::state::{Line, LineGroup, State, Waiter};
+use crate::arrival::{Deadline, OverTcp};
 use crate::config::LinkConfig;
 use crate::connect::Dialled;
 use crate::error::{LinkError, Phase};
-use crate::stream::Stream;
+use crate::stream::{SharedTls, Stream};
 
 /// Bytes up to which commands are collected for one write to the system.
 const WRITE_BYTES: usize = 256 << 10;
@@ -24,6 +27,15 @@ const WRITE_BYTES: usize = 256 << 10;
 pub(super) struct Driver {
     pub(super) state: Arc<State>,
     pub(super) config: LinkConfig,
+}
+
+/// A group of lines until it is written.
+struct Finished {
+    /// Where the group ends in the stream of bytes.
+    end: u64,
+    /// The number of its last line.
+    last: u64,
+    told: oneshot::Sender<u64>,
 }
 
 impl Driver {
@@ -35,26 +47,45 @@ impl Driver {
                 self.run_over(reader, writer, rest, queue).await;
             }
             Stream::Tls(stream) => {
-                let (reader, writer) = tokio::io::split(stream);
-                self.run_over(reader, writer, rest, queue).await;
+                let stream = SharedTls::new(stream);
+                self.run_over(&stream, &stream, rest, queue).await;
             }
         }
     }
 
     async fn run_over(
         self,
-        reader: impl AsyncRead + Unpin,
-        mut writer: impl AsyncWrite + Unpin,
+        reader: impl AsyncRead + OverTcp + Unpin,
+        mut writer: impl AsyncWrite + OverTcp + Unpin,
         rest: BytesMut,
         queue: mpsc::Receiver<LineGroup>,
     ) {
         let mut writing = std::pin::pin!(self.write(&mut writer, queue));
-        let mut reading = std::pin::pin!(self.read(reader, rest));
-        let cause = tokio::select! {
-            cause = &mut writing => cause,
-            cause = &mut reading => cause,
-            // The cause is known already.
-            () = self.state.given_up.notified() => LinkError::ClosedHere,
+        let replies = Reader { state: &self.state, config: &self.config };
+        let mut reading = std::pin::pin!(replies.read(reader, rest));
+        let mut nudged = std::pin::pin!(self.state.nudged.notified());
+        let cause = loop {
+            tokio::select! {
+                cause = &mut writing => {
+                    // Replies may have arrived that were not read: the other side may have closed
+                    // the connection after them.
+                    tokio::select! {
+                        biased;
+                        () = self.state.look() => {}
+                        _ = &mut reading => {}
+                    }
+                    break cause;
+                }
+                cause = &mut reading => break cause,
+                () = &mut nudged => {
+                    // The cause is known already.
+                    if self.state.ended.get().is_some() {
+                        break LinkError::ClosedHere;
+                    }
+                    // The next round of this loop polls the reader, which looks.
+                    nudged.set(self.state.nudged.notified());
+                }
+            }
         };
         // The queue of writes still exists here, so a caller whose write is dropped with it finds
         // the cause.
@@ -65,25 +96,27 @@ impl Driver {
     /// answered.
     async fn write(
         &self,
-        stream: &mut (impl AsyncWrite + Unpin),
+        stream: &mut (impl AsyncWrite + OverTcp + Unpin),
         mut queue: mpsc::Receiver<LineGroup>,
     ) -> LinkError {
         let mut wire = Vec::new();
-        let mut finished: VecDeque<(u64, oneshot::Sender<()>)> = VecDeque::new();
-        let mut end = 0;
+        let mut finished: VecDeque<Finished> = VecDeque::new();
+        let (mut end, mut last) = (0, 0);
         while let Some(first) = queue.recv().await {
             let mut next = Some(first);
             while let Some(write) = next {
                 for Line { bytes, reply, window } in write.lines {
                     wire.extend_from_slice(&bytes);
                     end += bytes.len() as u64;
-                    let waiter = Waiter { reply, end, since: Instant::now(), _window: window };
-                    self.state.in_flight().waiters.push_back(waiter);
+                    let waiter = Waiter { reply, end, since: None, _window: window };
+                    let mut in_flight = self.state.in_flight();
+                    in_flight.waiters.push_back(waiter);
+                    in_flight.taken += 1;
+                    last = in_flight.taken;
                 }
-                finished.push_back((end, write.written));
+                finished.push_back(Finished { end, last, told: write.written });
                 next = if wire.len() < WRITE_BYTES { queue.try_recv().ok() } else { None };
             }
-            self.state.sent.notify_one();
             if let Err(cause) = self.write_all(stream, &wire, &mut finished).await {
                 return cause;
             }
@@ -97,13 +130,15 @@ impl Driver {
 
     async fn write_all(
         &self,
-        stream: &mut (impl AsyncWrite + Unpin),
+        stream: &mut (impl AsyncWrite + OverTcp + Unpin),
         mut wire: &[u8],
-        finished: &mut VecDeque<(u64, oneshot::Sender<()>)>,
+        finished: &mut VecDeque<Finished>,
     ) -> Result<(), LinkError> {
-        let limit = self.config.write_timeout;
         while !wire.is_empty() {
-            let count = match self.within(limit, stream.write(wire)).await {
+            let write = |stream: Pin<&mut _>, context: &mut Context<'_>| {
+                AsyncWrite::poll_write(stream, context, wire)
+            };
+            let count = match self.in_time(stream, write).await {
                 Ok(count) => count,
                 Err(cause) => {
                     if self.config.tls.is_some() {
@@ -125,24 +160,33 @@ impl Driver {
             let written = {
                 let mut in_flight = self.state.in_flight();
                 in_flight.written += count as u64;
+                if in_flight.begin_wait(Instant::now) {
+                    self.state.sent.notify_one();
+                }
                 in_flight.written
             };
-            self.within(limit, stream.flush()).await?;
-            while finished.front().is_some_and(|(end, _)| *end <= written) {
-                if let Some((_, done)) = finished.pop_front() {
-                    let _ = done.send(());
+            self.in_time(stream, AsyncWrite::poll_flush).await?;
+            while finished.front().is_some_and(|group| group.end <= written) {
+                if let Some(group) = finished.pop_front() {
+                    let _ = group.told.send(group.last);
                 }
             }
         }
         Ok(())
     }
 
-    async fn within<T>(
+    /// Carries out one step of writing. Its time is over where the system takes nothing for the
+    /// whole time, and nothing at the end of it.
+    async fn in_time<S: AsyncWrite + OverTcp + Unpin, T>(
         &self,
-        limit: Duration,
-        work: impl Future<Output = std::io::Result<T>>,
+        stream: &mut S,
+        step: impl Fn(Pin<&mut S>, &mut Context<'_>) -> Poll<std::io::Result<T>>,
     ) -> Result<T, LinkError> {
-        match tokio::time::timeout(limit, work).await {
+        let limit = self.config.write_timeout;
+        let done = Deadline::from_first_wait(limit)
+            .watch(stream, |stream, context| step(Pin::new(stream), context), S::takes_bytes)
+            .await;
+        match done {
             Ok(result) => result.map_err(|source| LinkError::Io { phase: Phase::Write, source }),
             Err(_) => Err(LinkError::Timeout { phase: Phase::Write, after: limit }),
         }
@@ -150,7 +194,7 @@ impl Driver {
 
     /// Waits for the last replies, then says END, once no further command is to be sent. The
     /// reader's deadlines bound the wait.
-    async fn drain(&self, stream: &mut (impl AsyncWrite + Unpin)) -> LinkError {
+    async fn drain(&self, stream: &mut (impl AsyncWrite + OverTcp + Unpin)) -> LinkError {
         loop {
             let idle = self.state.idle.notified();
             if self.state.in_flight().waiters.is_empty() {
@@ -160,85 +204,8 @@ impl Driver {
         }
         if self.write_all(stream, &Command::End.to_line(), &mut VecDeque::new()).await.is_ok() {
             // TLS tells the other side that the end is intended.
-            let _ = self.within(self.config.write_timeout, stream.shutdown()).await;
+            let _ = self.in_time(stream, AsyncWrite::poll_shutdown).await;
         }
         LinkError::ClosedHere
-    }
-
-    /// Reads replies until the connection fails.
-    async fn read(&self, mut stream: impl AsyncRead + Unpin, mut buffer: BytesMut) -> LinkError {
-        let mut decoder = ReplyDecoder::new(self.config.reply_limit);
-        let mut large = LargeReply::new(&self.config);
-        let limit = self.config.read_timeout;
-        // The timer is set anew only where it fires too early: deadlines only ever move on.
-        let mut alarm = std::pin::pin!(tokio::time::sleep(limit));
-        loop {
-            loop {
-                match decoder.decode(&mut buffer) {
-                    Ok(Some(reply)) => {
-                        let reply = large.finish(reply, &mut buffer);
-                        if let Err(cause) = self.deliver(reply) {
-                            return cause;
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(error) => return error.into(),
-                }
-            }
-            if large.admit(&decoder, &mut buffer).await
-                && let Some(waiter) = self.state.in_flight().waiters.front_mut()
-            {
-                // The time in which this side did not read is not the server's.
-                waiter.since = Instant::now();
-            }
-            if buffer.capacity() - buffer.len() < 4 << 10 {
-                buffer.reserve(16 << 10);
-            }
-            let due = self.state.in_flight().waiters.front().map(|waiter| waiter.since + limit);
-            // Reading by poll, not by readiness: a read that did not fill the buffer needs no
-            // second read to learn that there are no more bytes.
-            let read = tokio::select! {
-                read = stream.read_buf(&mut buffer) => read,
-                // A command was sent while none was in flight: there is a deadline now.
-                () = self.state.sent.notified(), if due.is_none() => continue,
-                () = &mut alarm, if due.is_some() => match due {
-                    Some(due) if due > Instant::now() => {
-                        alarm.as_mut().reset(due);
-                        continue;
-                    }
-                    _ => return LinkError::Timeout { phase: Phase::Reply, after: limit },
-                },
-            };
-            match read {
-                Ok(0) => return LinkError::Closed(Phase::Reply),
-                Ok(_) => {}
-                Err(source) => return LinkError::Io { phase: Phase::Reply, source },
-            }
-        }
-    }
-
-    /// Hands a reply to the oldest waiter. A reply without a waiter breaks the protocol.
-    fn deliver(&self, reply: Reply) -> Result<(), LinkError> {
-        let mut in_flight = self.state.in_flight();
-        match in_flight.waiters.pop_front() {
-            Some(waiter) => {
-                // The next reply's deadline is counted from now, because the server carries out one
-                // command after another.
-                if let Some(next) = in_flight.waiters.front_mut() {
-                    next.since = Instant::now();
-                }
-                if in_flight.waiters.is_empty() {
-                    self.state.idle.notify_one();
-                }
-                drop(in_flight);
-                let _ = waiter.reply.send(Ok(reply));
-                Ok(())
-            }
-            // Faktory refuses a client beyond its limit of clients only after the welcome.
-            None => Err(match reply {
-                Reply::Error(text) => LinkError::refused(&text),
-                other => LinkError::Unexpected(format!("{other:?} to no command")),
-            }),
-        }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use faktory_wire::Reply;
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::state::State;
@@ -18,6 +19,24 @@ use crate::error::{LinkError, Lost, Phase};
 pub struct Pending {
     reply: oneshot::Receiver<Result<Reply, Lost>>,
     state: Arc<State>,
+    /// The command's number on its connection, where it is known.
+    number: Option<u64>,
+}
+
+/// A command that was written, for those who wait for its consequences.
+#[derive(Debug, Clone)]
+pub(crate) struct Flight {
+    state: Arc<State>,
+    number: u64,
+}
+
+impl Flight {
+    /// Whether the reply has come, or is lost: then the waiter for the reply has it. What had
+    /// arrived before this call is read first. Cancel safe.
+    pub(crate) async fn is_over(&self) -> bool {
+        self.state.look().await;
+        self.state.ended.get().is_some() || self.state.in_flight().answered >= self.number
+    }
 }
 
 impl Future for Pending {
@@ -34,7 +53,17 @@ impl Future for Pending {
 
 impl Pending {
     pub(super) fn new(reply: oneshot::Receiver<Result<Reply, Lost>>, state: &Arc<State>) -> Self {
-        Self { reply, state: Arc::clone(state) }
+        Self { reply, state: Arc::clone(state), number: None }
+    }
+
+    /// With the command's number.
+    pub(super) fn numbered(self, number: Option<u64>) -> Self {
+        Self { number, ..self }
+    }
+
+    /// The command, where it was written.
+    pub(crate) fn flight(&self) -> Option<Flight> {
+        Some(Flight { state: Arc::clone(&self.state), number: self.number? })
     }
 
     /// A pending reply that has come already.
@@ -50,14 +79,20 @@ impl Pending {
     ///
     /// # Errors
     /// Where no reply comes.
-    pub(crate) async fn within(self, limit: Duration) -> Result<Reply, Lost> {
-        let state = Arc::clone(&self.state);
-        if let Ok(reply) = tokio::time::timeout(limit, self).await {
+    pub(crate) async fn within(mut self, limit: Duration) -> Result<Reply, Lost> {
+        if let Ok(reply) = tokio::time::timeout(limit, &mut self).await {
+            return reply;
+        }
+        // The reply may lie in the socket: this process may have been stopped.
+        self.state.look().await;
+        if let Some(reply) = (&mut self).now_or_never() {
             return reply;
         }
         let cause = Arc::new(LinkError::Timeout { phase: Phase::Reply, after: limit });
-        if state.in_flight().waiters.len() <= 1 && state.ended.set(Arc::clone(&cause)).is_ok() {
-            state.given_up.notify_one();
+        if self.state.in_flight().waiters.len() <= 1
+            && self.state.ended.set(Arc::clone(&cause)).is_ok()
+        {
+            self.state.nudged.notify_one();
         }
         Err(Lost { sent: true, cause })
     }

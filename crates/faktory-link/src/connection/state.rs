@@ -2,6 +2,7 @@
 //! hands to the driver.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::error::{LinkError, Lost};
 #[derive(Debug)]
 pub(super) struct LineGroup {
     pub(super) lines: Vec<Line>,
-    /// Told when the system has taken all of the lines.
-    pub(super) written: oneshot::Sender<()>,
+    /// Told the number of the last line when the system has taken all of the lines.
+    pub(super) written: oneshot::Sender<u64>,
 }
 
 /// One command as a line.
@@ -41,7 +42,7 @@ pub(super) struct State {
     window_max: u32,
     window_bytes_max: u32,
     in_flight: Mutex<InFlight>,
-    /// Notified when a command was sent, so that there is a reply to wait for.
+    /// Notified when a command was written, so that there is a reply to wait for.
     pub(super) sent: Notify,
     /// Notified when nothing is in flight any more.
     pub(super) idle: Notify,
@@ -49,8 +50,13 @@ pub(super) struct State {
     pub(super) has_ended: Notify,
     /// The cause of the end.
     pub(super) ended: OnceLock<Arc<LinkError>>,
-    /// Notified when the driver is to end the connection, for the cause in `ended`.
-    pub(super) given_up: Notify,
+    /// Notified when the driver is to end the connection, for the cause in `ended`, or to look
+    /// whether something has arrived.
+    pub(super) nudged: Notify,
+    /// Those who wait for such a look.
+    looks: Mutex<Vec<oneshot::Sender<()>>>,
+    /// True where there are any, so that the reader need not ask for the lock.
+    are_looks_wanted: AtomicBool,
     /// The duration of TCP's handshake.
     pub(super) distance: Duration,
 }
@@ -61,6 +67,27 @@ pub(super) struct InFlight {
     pub(super) waiters: VecDeque<Waiter>,
     /// Bytes that the system has taken since the connection began.
     pub(super) written: u64,
+    /// Commands that the writer has taken up since the connection began. A command's number is the
+    /// count when it was taken up.
+    pub(super) taken: u64,
+    /// Replies that were handed to their waiters. They come in the order of the commands, so the
+    /// command with this number is the last that is answered.
+    pub(super) answered: u64,
+}
+
+impl InFlight {
+    /// Begins the wait for the oldest reply, where its command is written; true where the wait had
+    /// not begun before. Until then the reply has no deadline, only the write has.
+    pub(super) fn begin_wait(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        let written = self.written;
+        let oldest = self.waiters.front_mut();
+        let Some(oldest) = oldest.filter(|oldest| oldest.since.is_none() && oldest.end <= written)
+        else {
+            return false;
+        };
+        oldest.since = Some(now());
+        true
+    }
 }
 
 /// A caller that waits for the reply to a command.
@@ -69,8 +96,9 @@ pub(super) struct Waiter {
     pub(super) reply: oneshot::Sender<Result<Reply, Lost>>,
     /// Where the command ends in the stream of bytes.
     pub(super) end: u64,
-    /// When the wait for the reply began: a reply is due once no other is due before it.
-    pub(super) since: Instant,
+    /// When the wait for the reply began: once the command is written, and no other reply is due
+    /// before it.
+    pub(super) since: Option<Instant>,
     pub(super) _window: Option<WindowPermit>,
 }
 
@@ -86,7 +114,9 @@ impl State {
             idle: Notify::new(),
             has_ended: Notify::new(),
             ended: OnceLock::new(),
-            given_up: Notify::new(),
+            nudged: Notify::new(),
+            looks: Mutex::default(),
+            are_looks_wanted: AtomicBool::new(false),
             distance,
         }
     }
@@ -103,6 +133,36 @@ impl State {
         let bytes = Arc::clone(&self.window_bytes).acquire_many_owned(bytes).await.ok()?;
         let lines = Arc::clone(&self.window).acquire_many_owned(lines).await.ok()?;
         Some((lines, bytes))
+    }
+
+    /// Has the driver look whether anything has arrived. Resolves when each reply that had arrived
+    /// before this call is with its waiter, or the connection has ended. Cancel safe.
+    pub(super) async fn look(&self) {
+        let (done, is_done) = oneshot::channel();
+        {
+            let mut looks = self.looks();
+            if self.ended.get().is_some() {
+                return;
+            }
+            looks.push(done);
+            self.are_looks_wanted.store(true, Ordering::Release);
+        }
+        self.nudged.notify_one();
+        // Dropped is done, too.
+        let _ = is_done.await;
+    }
+
+    fn looks(&self) -> MutexGuard<'_, Vec<oneshot::Sender<()>>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in who has asked for a look.
+    pub(super) fn take_looks(&self, taken: &mut Vec<oneshot::Sender<()>>) {
+        if self.are_looks_wanted.load(Ordering::Acquire) {
+            let mut looks = self.looks();
+            self.are_looks_wanted.store(false, Ordering::Release);
+            taken.append(&mut looks);
+        }
     }
 
     /// The loss of a command, for the cause that has ended the connection.
@@ -124,5 +184,7 @@ impl State {
         for waiter in in_flight.waiters.drain(..) {
             let _ = waiter.reply.send(Err(self.lost(waiter.end <= written)));
         }
+        drop(in_flight);
+        self.looks().clear();
     }
 }

@@ -21,6 +21,7 @@ fn chunks(queue: &Queue, caller: &str, chunks: usize, jobs: usize) -> VecDeque<C
             claim: Claim::default(),
             answer,
             since: Instant::now(),
+            deadline: Instant::now() + Duration::from_secs(60),
             _permit: Arc::clone(&permit),
         }
     };

@@ -1,0 +1,177 @@
+//! The reader of a connection: hands replies to their waiters, and gives a silent server up.
+//!
+//! A reply is late where the time since its command was written is over, and the system holds
+//! nothing of the server: this process may have been stopped for that time, and the reply may lie
+//! in the socket. Bytes that lie there begin the time anew, because the rest of a large reply may
+//! need another round trip.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use faktory_wire::{Reply, ReplyDecoder};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::sync::futures::Notified;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::large_reply::LargeReply;
+use super::state::State;
+use crate::arrival::OverTcp;
+use crate::config::LinkConfig;
+use crate::error::{LinkError, Phase};
+
+/// The reader of one connection.
+pub(super) struct Reader<'a> {
+    pub(super) state: &'a State,
+    pub(super) config: &'a LinkConfig,
+}
+
+/// The stream, and what was read of it and is not decoded.
+struct Incoming<S> {
+    stream: S,
+    buffer: BytesMut,
+    /// Those who wait until nothing more lies in the socket.
+    looks: Vec<oneshot::Sender<()>>,
+}
+
+/// What the reader has waited for.
+enum Event {
+    Read(std::io::Result<usize>),
+    /// A command was written while none was in flight: there is a deadline now.
+    Sent,
+    /// The deadline has passed, and the server was not silent.
+    Moved,
+    /// The deadline has passed, and nothing has come.
+    Silent,
+}
+
+impl Reader<'_> {
+    /// Reads replies until the connection fails.
+    pub(super) async fn read(
+        &self,
+        stream: impl AsyncRead + OverTcp + Unpin,
+        buffer: BytesMut,
+    ) -> LinkError {
+        let mut incoming = Incoming { stream, buffer, looks: Vec::new() };
+        let mut decoder = ReplyDecoder::new(self.config.reply_limit);
+        let mut large = LargeReply::new(self.config);
+        let limit = self.config.read_timeout;
+        // The timer is set anew only where it fires too early: deadlines only ever move on.
+        let mut alarm = pin!(sleep(limit));
+        let mut now = Instant::now();
+        loop {
+            loop {
+                match decoder.decode(&mut incoming.buffer) {
+                    Ok(Some(reply)) => {
+                        let reply = large.finish(reply, &mut incoming.buffer);
+                        if let Err(cause) = self.deliver(reply, now) {
+                            return cause;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => return error.into(),
+                }
+            }
+            if large.admit(&decoder, &mut incoming.buffer).await {
+                // The time in which this side did not read is not the server's.
+                self.begin_anew(Instant::now());
+            }
+            if incoming.buffer.capacity() - incoming.buffer.len() < 4 << 10 {
+                incoming.buffer.reserve(16 << 10);
+            }
+            let due = self.due(limit);
+            let mut sent = pin!(self.state.sent.notified());
+            let event = std::future::poll_fn(|context| {
+                self.poll_event(context, &mut incoming, due, alarm.as_mut(), sent.as_mut())
+            });
+            match event.await {
+                Event::Read(Ok(0)) => return LinkError::Closed(Phase::Reply),
+                Event::Read(Ok(_)) => {
+                    now = Instant::now();
+                    if due.is_some_and(|due| now >= due) {
+                        self.begin_anew(now);
+                    }
+                }
+                Event::Read(Err(source)) => return LinkError::Io { phase: Phase::Reply, source },
+                Event::Sent => {}
+                Event::Moved => self.begin_anew(Instant::now()),
+                Event::Silent => return LinkError::Timeout { phase: Phase::Reply, after: limit },
+            }
+        }
+    }
+
+    /// When the oldest reply is due.
+    fn due(&self, limit: Duration) -> Option<Instant> {
+        Some(self.state.in_flight().waiters.front()?.since? + limit)
+    }
+
+    fn begin_anew(&self, now: Instant) {
+        if let Some(oldest) = self.state.in_flight().waiters.front_mut() {
+            oldest.since = Some(now);
+        }
+    }
+
+    /// Reads, and judges the deadline. The order matters: the process may be stopped anywhere.
+    fn poll_event<S: AsyncRead + OverTcp + Unpin>(
+        &self,
+        context: &mut Context<'_>,
+        incoming: &mut Incoming<S>,
+        due: Option<Instant>,
+        mut alarm: Pin<&mut Sleep>,
+        sent: Pin<&mut Notified<'_>>,
+    ) -> Poll<Event> {
+        let Incoming { stream, buffer, looks } = incoming;
+        let is_late = due.is_some_and(|due| Instant::now() >= due);
+        // Asked before the read: TLS may take in bytes that are no whole record.
+        let has_moved = is_late && stream.has_arrivals();
+        self.state.take_looks(looks);
+        // Reading by poll, not by readiness: a read that did not fill the buffer needs no second
+        // read to learn that there are no more bytes.
+        if let Poll::Ready(read) = pin!(stream.read_buf(buffer)).poll(context) {
+            return Poll::Ready(Event::Read(read));
+        }
+        // Where something has arrived, Tokio is about to wake this task for it.
+        if !looks.is_empty() && !stream.has_arrivals() {
+            looks.clear();
+        }
+        let Some(due) = due else { return sent.poll(context).map(|()| Event::Sent) };
+        if is_late {
+            let is_silent = !has_moved && !stream.has_arrivals();
+            return Poll::Ready(if is_silent { Event::Silent } else { Event::Moved });
+        }
+        while alarm.as_mut().poll(context).is_ready() {
+            // The deadline has passed within this call, so it is not known what the read took in.
+            if Instant::now() >= due {
+                return Poll::Ready(Event::Moved);
+            }
+            alarm.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+
+    /// Hands a reply to the oldest waiter. A reply without a waiter breaks the protocol.
+    fn deliver(&self, reply: Reply, now: Instant) -> Result<(), LinkError> {
+        let mut in_flight = self.state.in_flight();
+        match in_flight.waiters.pop_front() {
+            Some(waiter) => {
+                in_flight.answered += 1;
+                // The next reply's deadline is counted from now, because the server carries out one
+                // command after another.
+                in_flight.begin_wait(|| now);
+                if in_flight.waiters.is_empty() {
+                    self.state.idle.notify_one();
+                }
+                drop(in_flight);
+                let _ = waiter.reply.send(Ok(reply));
+                Ok(())
+            }
+            // Faktory refuses a client beyond its limit of clients only after the welcome.
+            None => Err(match reply {
+                Reply::Error(text) => LinkError::refused(&text),
+                other => LinkError::Unexpected(format!("{other:?} to no command")),
+            }),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A paused process: its runtime does not run while the server answers, and finds every deadline
+//! passed. What has arrived counts; what has not is waited for or given up as ever.
+
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faktory_link::{Connection, JobOutcome, LinkConfig, LinkError, LinkPool, Phase, Pusher};
+use faktory_wire::Reply;
+use testkit::{Quirky, Session};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+
+use crate::push::job;
+
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// A scripted server on a thread and a runtime of its own, and the signals between it and the test.
+struct Elsewhere {
+    link: LinkConfig,
+    /// Tells the server to go on.
+    go: mpsc::UnboundedSender<()>,
+    /// The server tells that it has gone on.
+    gone: blocking::Receiver<()>,
+    /// Dropped, it ends the thread.
+    _end: tokio::sync::oneshot::Sender<()>,
+}
+
+/// The server's ends of the signals.
+#[derive(Clone)]
+struct Signals {
+    go: Arc<Mutex<mpsc::UnboundedReceiver<()>>>,
+    gone: blocking::Sender<()>,
+}
+
+impl Signals {
+    async fn wait(&self) {
+        self.go.lock().await.recv().await;
+    }
+
+    fn tell(&self) {
+        let _ = self.gone.send(());
+    }
+}
+
+impl Elsewhere {
+    fn start<F, Fut>(script: F) -> Self
+    where
+        F: Fn(Session, Signals) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let (go, told) = mpsc::unbounded_channel();
+        let (tell, gone) = blocking::channel();
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let (started, link) = blocking::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                let signals = Signals { go: Arc::new(Mutex::new(told)), gone: tell };
+                let server = Quirky::start(move |_, session| script(session, signals.clone()));
+                let server = server.await;
+                started.send(server.link()).unwrap();
+                let _ = ended.await;
+            });
+        });
+        let link = LinkConfig {
+            connect_timeout: LIMIT,
+            read_timeout: LIMIT,
+            write_timeout: LIMIT,
+            ..link.recv().unwrap()
+        };
+        Self { link, go, gone, _end: end }
+    }
+
+    /// Stops the runtime of the test until the server has gone on and every deadline has passed.
+    fn pause(&self) {
+        let begun = std::time::Instant::now();
+        self.go.send(()).unwrap();
+        self.gone.recv().unwrap();
+        std::thread::sleep((2 * LIMIT).saturating_sub(begun.elapsed()));
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_came_during_a_pause_is_delivered() {
+    let server = Elsewhere::start(|mut session, signals| async move {
+        session.welcome().await;
+        while session.line().await.is_some() {
+            signals.wait().await;
+            session.send("$1\r\nx\r\n").await;
+            signals.tell();
+        }
+    });
+    let connection = Connection::open(&server.link, None).await.unwrap();
+    for _ in 0..4 {
+        let pending = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap();
+        server.pause();
+        assert_eq!(pending.await.unwrap(), Reply::Bulk(Bytes::from_static(b"x")));
+    }
+    // And the same server, silent.
+    let pending = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap();
+    let lost = pending.await.unwrap_err();
+    assert!(matches!(*lost.cause, LinkError::Timeout { phase: Phase::Reply, .. }), "{lost}");
+}
+
+#[tokio::test]
+async fn a_reply_of_which_a_part_came_during_a_pause_has_its_time_for_the_rest() {
+    let server = Elsewhere::start(|mut session, signals| async move {
+        session.welcome().await;
+        while session.line().await.is_some() {
+            signals.wait().await;
+            session.send("$9\r\nhalf").await;
+            signals.tell();
+            signals.wait().await;
+            session.send("-half\r\n").await;
+            signals.tell();
+        }
+    });
+    let connection = Connection::open(&server.link, None).await.unwrap();
+    for _ in 0..3 {
+        let mut pending = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap();
+        server.pause();
+        // Some turns of the runtime: the first part is read, with the deadline long over.
+        assert!(tokio::time::timeout(LIMIT / 10, &mut pending).await.is_err());
+        server.go.send(()).unwrap();
+        assert_eq!(pending.await.unwrap(), Reply::Bulk(Bytes::from_static(b"half-half")));
+        server.gone.recv().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn replies_before_the_end_of_a_connection_are_read_though_a_write_fails_first() {
+    for _ in 0..4 {
+        let server = Elsewhere::start(|mut session, signals| async move {
+            session.welcome().await;
+            session.line().await;
+            signals.wait().await;
+            session.send("$1\r\nx\r\n").await;
+            session.reset();
+            signals.tell();
+        });
+        let connection = Connection::open(&server.link, None).await.unwrap();
+        let first = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap();
+        server.pause();
+        // The writer is polled before the reader, or after it.
+        let beat = connection.submit(b"BEAT {}\r\n".to_vec());
+        let (beat, first) = tokio::join!(beat, first);
+        assert_eq!(first.unwrap(), Reply::Bulk(Bytes::from_static(b"x")));
+        assert!(match beat {
+            Err(_) => true,
+            Ok(pending) => pending.await.is_err(),
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_greeting_that_came_during_a_pause_is_answered_and_the_next_reply_has_its_time() {
+    let server = Elsewhere::start(|mut session, signals| async move {
+        signals.wait().await;
+        session.send("+HI {\"v\":2,\"i\":3,\"s\":\"salt\"}\r\n").await;
+        signals.tell();
+        if session.line().await.is_some_and(|hello| hello.contains("pwdhash")) {
+            session.send("+OK\r\n").await;
+            session.silence().await;
+        }
+    });
+    let link = LinkConfig { password: Some("secret".into()), ..server.link.clone() };
+    for _ in 0..3 {
+        let mut opening = std::pin::pin!(Connection::open(&link, None));
+        // The connection is made, and the greeting is waited for.
+        assert!(tokio::time::timeout(LIMIT / 4, &mut opening).await.is_err());
+        server.pause();
+        opening.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_the_system_could_take_during_a_pause_are_written() {
+    let server = Elsewhere::start(|mut session, signals| async move {
+        session.welcome().await;
+        signals.wait().await;
+        let length = session.line().await.unwrap().len();
+        signals.tell();
+        session.send(&format!("+{length}\r\n")).await;
+        session.silence().await;
+    });
+    let connection = Connection::open(&server.link, None).await.unwrap();
+    // More than the buffers of both sides take.
+    let large = vec![b'x'; 64 << 20];
+    let mut writing = std::pin::pin!(connection.submit([&large, &b"\r\n"[..]].concat()));
+    assert!(tokio::time::timeout(LIMIT / 4, &mut writing).await.is_err());
+    // The server begins to read, and can't end before this side goes on.
+    server.go.send(()).unwrap();
+    std::thread::sleep(2 * LIMIT);
+    let pending = writing.await.unwrap();
+    assert_eq!(pending.await.unwrap(), Reply::Simple(large.len().to_string().into()));
+}
+
+#[tokio::test]
+async fn a_push_whose_reply_came_during_a_pause_has_its_outcome() {
+    let server = Elsewhere::start(|mut session, signals| async move {
+        session.welcome().await;
+        while session.line().await.is_some() {
+            signals.wait().await;
+            session.send("$2\r\n{}\r\n").await;
+            signals.tell();
+        }
+    });
+    let link = LinkConfig { read_timeout: Duration::from_secs(60), ..server.link.clone() };
+    let pusher = Pusher::new(LinkPool::new(link).unwrap());
+    for number in 0..4 {
+        let deadline = Instant::now() + LIMIT;
+        let jobs = vec![job(&format!("job-{number:08}"))];
+        let mut pushing = std::pin::pin!(pusher.push(jobs, deadline));
+        while pusher.status().in_flight == 0 {
+            tokio::select! {
+                biased;
+                outcomes = &mut pushing => panic!("{outcomes:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        // The command leaves.
+        let _ = tokio::time::timeout(LIMIT / 4, &mut pushing).await;
+        server.pause();
+        assert_eq!(pushing.await, [JobOutcome::Stored]);
+    }
+    // Without a reply the outcome is unknown, at the deadline and not at the reply's.
+    let outcomes = pusher.push(vec![job("job-00000009")], Instant::now() + LIMIT).await;
+    assert!(matches!(outcomes.as_slice(), [JobOutcome::Unknown(_)]), "{outcomes:?}");
+}
