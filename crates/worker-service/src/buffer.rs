@@ -20,8 +20,11 @@ const COPIED_FROM: usize = 64 << 10;
 pub(crate) struct Buffered {
     /// The job's JSON.
     pub(crate) body: Bytes,
-    /// When the job came. Its reservation began half a round trip before.
+    /// When the job came, as far as this worker knows.
     pub(crate) came: Instant,
+    /// When its FETCH was written: its reservation began after that. The job may have lain in the
+    /// socket while this process was stopped.
+    pub(crate) fetched: Instant,
 }
 
 /// Bytes of a worker's jobs.

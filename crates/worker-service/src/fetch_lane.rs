@@ -16,7 +16,8 @@ use crate::lifecycle::Lifecycle;
 use crate::prefetch::Prefetch;
 
 /// A lane with a FETCH in flight that brings nothing for this long is dead: a FETCH takes 2.1 s at
-/// the most, and a lost packet is sent again well within the rest.
+/// the most, and a lost packet is sent again well within the rest. What has arrived by then is taken
+/// in first, because this process may have been stopped for the whole time.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// One lane.
@@ -39,10 +40,19 @@ enum LaneEnd {
     },
 }
 
-/// FETCHes in flight, the oldest first, with the time when each was sent.
-type InFlight = VecDeque<(Instant, Pending)>;
-/// The reply to a FETCH, with the time when the FETCH was sent.
-type Fetched = (Instant, Result<Reply, Lost>);
+/// The times of a FETCH.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// When it was handed to the connection.
+    sent: Instant,
+    /// When it was known to be written.
+    written: Instant,
+}
+
+/// FETCHes in flight, the oldest first.
+type InFlight = VecDeque<(Times, Pending)>;
+/// The reply to a FETCH, with the times of the FETCH.
+type Fetched = (Times, Result<Reply, Lost>);
 
 impl FetchLane {
     /// Whatever time other commands may take, a lane that is silent for too long is dead.
@@ -127,7 +137,8 @@ impl FetchLane {
             if !lines.is_empty() {
                 let sent = Instant::now();
                 let pending = connection.submit_together(lines).await;
-                in_flight.extend(pending.into_iter().map(|pending| (sent, pending)));
+                let times = Times { sent, written: Instant::now() };
+                in_flight.extend(pending.into_iter().map(|pending| (times, pending)));
             }
             if in_flight.is_empty() {
                 if !is_ours {
@@ -169,17 +180,17 @@ impl FetchLane {
         in_flight: &mut InFlight,
         backoff: &mut Backoff,
     ) -> Option<Lost> {
-        let mut bodies = Vec::new();
+        let mut jobs = Vec::new();
         let mut trouble = None;
         let mut next = Some(first);
         let lost = self.flow.note(|prefetch, now| {
-            while let Some((sent, reply)) = next.take() {
+            while let Some((times, reply)) = next.take() {
                 let reply = match reply {
                     Ok(reply) => reply,
                     Err(lost) => return Some(lost),
                 };
-                match self.take_in_one(reply, sent, prefetch, now) {
-                    Ok(body) => bodies.extend(body),
+                match self.take_in_one(reply, times.sent, prefetch, now) {
+                    Ok(body) => jobs.extend(body.map(|body| (times.written, body))),
                     Err(why) => {
                         prefetch.was_refused(self.number, now + backoff.next_pause());
                         trouble = Some(why);
@@ -195,8 +206,8 @@ impl FetchLane {
             }
             self.lifecycle.note_fetch(trouble.as_deref());
         }
-        if !bodies.is_empty() {
-            self.flow.take_in(bodies);
+        if !jobs.is_empty() {
+            self.flow.take_in(jobs);
         }
         lost
     }
@@ -231,16 +242,16 @@ impl FetchLane {
 
 /// The next reply, when it comes; never where no FETCH is in flight. Cancel safe.
 async fn next_reply(in_flight: &mut InFlight) -> Fetched {
-    let Some((sent, pending)) = in_flight.front_mut() else { return std::future::pending().await };
-    let reply = (*sent, pending.await);
+    let Some((times, pending)) = in_flight.front_mut() else { return std::future::pending().await };
+    let reply = (*times, pending.await);
     in_flight.pop_front();
     reply
 }
 
 /// The next reply, where it is there by now.
 fn reply_at_hand(in_flight: &mut InFlight) -> Option<Fetched> {
-    let (sent, pending) = in_flight.front_mut()?;
-    let reply = (*sent, pending.now_or_never()?);
+    let (times, pending) = in_flight.front_mut()?;
+    let reply = (*times, pending.now_or_never()?);
     in_flight.pop_front();
     Some(reply)
 }

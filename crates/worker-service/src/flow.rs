@@ -100,11 +100,13 @@ impl Flow {
         (0..granted).map(|_| self.fetch_line.get()).collect()
     }
 
-    /// Puts fetched jobs where slots take them from. The jobs have been noted already.
-    pub(crate) fn take_in(&self, bodies: Vec<Bytes>) {
+    /// Puts fetched jobs, each with the time when its FETCH was written, where slots take them from.
+    /// The jobs have been noted already.
+    pub(crate) fn take_in(&self, jobs: Vec<(Instant, Bytes)>) {
         let came = Instant::now();
-        self.fetched.increment(bodies.len() as u64);
-        self.buffer.add(bodies.into_iter().map(|body| Buffered { body, came }));
+        self.fetched.increment(jobs.len() as u64);
+        let jobs = jobs.into_iter().map(|(fetched, body)| Buffered { body, came, fetched });
+        self.buffer.add(jobs);
     }
 
     /// Counts FETCHes that were lost with their lane.

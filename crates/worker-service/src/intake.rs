@@ -34,7 +34,7 @@ impl Intake {
         match Job::parse(&buffered.body) {
             Ok(job) if !job.jid.is_empty() => {
                 let reserved = Duration::from_secs(job.effective_reserve_for().into());
-                let reservation = reservation(&job.jid, buffered.came, reserved);
+                let reservation = reservation(&job.jid, buffered.fetched, reserved);
                 if self.done_unacked.is_done(&job) {
                     tracing::info!(
                         jid = %Excerpt(&job.jid),
@@ -56,13 +56,15 @@ impl Intake {
         let value = serde_json::from_slice::<serde_json::Value>(&buffered.body).ok()?;
         let jid = value.get("jid")?.as_str().filter(|jid| !jid.is_empty())?;
         let failed = Ending::Failed(Failure::new("unreadable_job", why));
-        let reservation = reservation(jid, buffered.came, SHORTEST_RESERVATION);
+        let reservation = reservation(jid, buffered.fetched, SHORTEST_RESERVATION);
         Some((reservation, Fetched::Ended(failed)))
     }
 }
 
-fn reservation(jid: &str, came: Instant, reserved: Duration) -> Reservation {
-    Reservation { jid: jid.into(), until: came + reserved }
+/// The reservation runs on at the work server while this process is stopped, so it is counted from
+/// the writing of the FETCH, and not from the reading of the job.
+fn reservation(jid: &str, fetched: Instant, reserved: Duration) -> Reservation {
+    Reservation { jid: jid.into(), until: fetched + reserved }
 }
 
 #[cfg(test)]
@@ -77,11 +79,12 @@ mod tests {
     }
 
     fn buffered(body: &'static str) -> Buffered {
-        Buffered { body: body.into(), came: Instant::now() }
+        let fetched = Instant::now();
+        Buffered { body: body.into(), came: fetched + Duration::from_secs(70), fetched }
     }
 
     #[test]
-    fn a_job_is_reserved_from_when_it_came_for_the_time_that_it_says() {
+    fn a_job_is_reserved_from_when_its_fetch_was_written_for_the_time_that_it_says() {
         for (body, seconds) in [
             (r#"{"jid":"job-00000001","jobtype":"t","args":[],"reserve_for":60}"#, 60),
             (r#"{"jid":"job-00000001","jobtype":"t","args":[]}"#, 1800),
@@ -89,7 +92,7 @@ mod tests {
             let buffered = buffered(body);
             let (reservation, fetched) = intake().read(&buffered).unwrap();
             assert_eq!(reservation.jid, "job-00000001");
-            assert_eq!(reservation.until, buffered.came + Duration::from_secs(seconds));
+            assert_eq!(reservation.until, buffered.fetched + Duration::from_secs(seconds));
             assert!(matches!(fetched, Fetched::ToRun(job) if job.jobtype == "t"));
         }
     }

@@ -30,6 +30,8 @@ use self::pace::{Rate, RoundTrip};
 const SERVICE_WEIGHT: f64 = 1.0 / 16.0;
 /// The rate is measured over this time, or over a round trip if that is longer.
 const RATE_OVER: Duration = Duration::from_millis(100);
+/// A longer time is none of the way: a lane is given up before that, unless this process was stopped.
+const ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
 /// A FETCH that was answered this soon did not wait for a job, whatever the round trip.
 const AT_ONCE: Duration = Duration::from_millis(20);
 
@@ -118,8 +120,9 @@ impl Prefetch {
         }
         self.answered(lane, if flows { LaneState::Flowing } else { LaneState::Waiting }, now);
         self.buffered += 1;
-        if flows {
-            self.round_trip.note(now.duration_since(sent).as_secs_f64(), now);
+        let took = now.duration_since(sent);
+        if flows && took < ROUND_TRIP_MAX {
+            self.round_trip.note(took.as_secs_f64(), now);
         }
         // The queue is not empty: the other lanes need not wait any longer.
         for lane in &mut self.lanes {

@@ -57,14 +57,17 @@ impl Slot {
         let begun = Instant::now();
         let (ending, ran) = match fetched {
             Fetched::Ended(ending) => (ending, false),
-            Fetched::ToRun(job) if !self.has_time() => {
-                self.requeued.increment(1);
-                (Ending::requeued(job), false)
-            }
             Fetched::ToRun(job) => {
                 let reserved = Duration::from_secs(job.effective_reserve_for().into());
                 let limit = reserved_until - FAIL_AHEAD.min(reserved / 12);
-                run(&self.registry, self.lifecycle.shutdown(), *job, &buffered.body, limit).await
+                if limit <= begun || !self.has_time() {
+                    // Where the reservation is over, the ack lane gives the requeue up.
+                    self.requeued.increment(1);
+                    (Ending::requeued(job), false)
+                } else {
+                    let shutdown = self.lifecycle.shutdown();
+                    run(&self.registry, shutdown, *job, &buffered.body, limit).await
+                }
             }
         };
         let took = begun.elapsed();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use deadline::timeout_at;
 use faktory_wire::WorkerState;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::RunningWorker;
 
@@ -30,7 +31,7 @@ impl RunningWorker {
     /// flushed; END.
     pub async fn stop(mut self, timeout: Duration) {
         let Some(requeue) = self.requeue.take() else { return };
-        let times = Times::from_now(timeout.min(STOP_MAX));
+        let mut times = Times::from_now(timeout.min(STOP_MAX));
         self.lifecycle.set_deadline(times.deadline);
         // Before the state is logged: a log may be slow, and no FETCH is to go out meanwhile.
         self.flow.stop_fetching();
@@ -38,6 +39,7 @@ impl RunningWorker {
         self.lifecycle.shutdown().cancel();
         self.log_phase("taking in what is in flight", &times);
         while let Ok(Some(_)) = timeout_at(times.deadline, self.lanes.join_next()).await {}
+        self.last_look().await;
         self.log_phase("finishing what runs", &times);
         self.flow.close(self.concurrency);
         if timeout_at(times.deadline, all_ended(&mut self.slots)).await.is_err() {
@@ -49,6 +51,7 @@ impl RunningWorker {
         }
         self.lanes.abort_all();
         all_ended(&mut self.lanes).await;
+        times.leave_the_margin(Instant::now());
         self.stale.abort();
         let _ = (&mut self.stale).await;
         if timeout_at(times.end, requeue.hand_over()).await.is_err() {
@@ -67,6 +70,16 @@ impl RunningWorker {
             health.abort();
         }
         tracing::info!(took = ?times.begun.elapsed(), "the worker has ended");
+    }
+
+    /// Lets the lanes take in what lies in their sockets, if they have not ended: this process may
+    /// have been stopped until the deadline. The lanes have a runtime of their own.
+    async fn last_look(&self) {
+        if !self.lanes.is_empty()
+            && let Some(runtime) = &self.runtime
+        {
+            let _ = runtime.spawn(deadline::turns()).await;
+        }
     }
 
     fn log_phase(&self, phase: &'static str, times: &Times) {
@@ -115,6 +128,12 @@ impl Times {
             end: begun + timeout,
             margin,
         }
+    }
+
+    /// Moves the end on, where this process was stopped and finds less time left than the last
+    /// reports are to have.
+    fn leave_the_margin(&mut self, now: Instant) {
+        self.end = self.end.max(now + self.margin / 2);
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use deadline::timeout_at;
 use faktory_wire::{Excerpt, Job, MESSAGE_BYTES_MAX};
 use job_types::UnpackError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::JobContext;
