@@ -7,10 +7,11 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
+use deadline::timeout_at;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use job_types::FieldError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::budget::{Budget, Share};
 use crate::encoding::{self, Decoded, Encoding, Fault};

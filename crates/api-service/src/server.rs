@@ -3,6 +3,7 @@
 
 mod accept;
 mod connection;
+mod late_timer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -105,17 +106,17 @@ impl Api {
     pub async fn stop(self, timeout: Duration) {
         self.state.lifecycle.enter(Phase::ShuttingDown);
         let mut serving = self.serving;
-        if tokio::time::timeout(timeout, &mut serving).await.is_err() {
+        if deadline::timeout(timeout, &mut serving).await.is_err() {
             self.state.lifecycle.enter(Phase::TimeIsUp);
             self.state.pusher.abandon();
-            let _ = tokio::time::timeout(LAST_ANSWERS, &mut serving).await;
+            let _ = deadline::timeout(LAST_ANSWERS, &mut serving).await;
             serving.abort();
         }
         self.probing.abort();
         self.upkeep.abort();
         self.reload.abort();
         self.state.streams.end().await;
-        let _ = tokio::time::timeout(LAST_ANSWERS, self.state.pusher.close()).await;
+        let _ = deadline::timeout(LAST_ANSWERS, self.state.pusher.close()).await;
         self.pool.close();
         tracing::info!("the API has ended");
     }

@@ -113,7 +113,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Unread<B> {
                 }
             }
         };
-        tokio::time::timeout(DISCARD_TIME, read).await.unwrap_or(false)
+        deadline::timeout(DISCARD_TIME, read).await.unwrap_or(false)
     }
 }
 

@@ -76,13 +76,22 @@ impl Client {
             return Answer::NotSent(format!("no such path: {path}"));
         };
         let json = HeaderValue::from_static("application/json");
-        match self.http.post(url).header(CONTENT_TYPE, json).body(body).send().await {
-            Ok(response) => read(response).await,
-            Err(error) if error.is_connect() || error.is_builder() => {
-                Answer::NotSent(chain(&error))
+        let request = self.http.post(url).header(CONTENT_TYPE, json).body(body);
+        let answered = async {
+            match request.send().await {
+                Ok(response) => read(response).await,
+                Err(error) if error.is_connect() || error.is_builder() => {
+                    Answer::NotSent(chain(&error))
+                }
+                Err(error) => Answer::Lost(chain(&error)),
             }
-            Err(error) => Answer::Lost(chain(&error)),
-        }
+        };
+        let timed_out = || Answer::Lost(self.timed_out());
+        deadline::timeout(self.timeout, answered).await.unwrap_or_else(|_| timed_out())
+    }
+
+    fn timed_out(&self) -> String {
+        format!("timed out: no whole answer within {:?}", self.timeout)
     }
 
     /// Whether the API would store jobs now: `/ready` is answered with 200.
@@ -91,12 +100,15 @@ impl Client {
     /// With the reason, where the API would not store jobs or can't be reached. Cancel safe.
     pub async fn ready(&self) -> Result<(), String> {
         let url = self.base.join("ready").map_err(|error| error.to_string())?;
-        let response = self.http.get(url).send().await.map_err(|error| chain(&error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        Err(format!("the answer was {status}: {}", response.text().await.unwrap_or_default()))
+        let answered = async {
+            let response = self.http.get(url).send().await.map_err(|error| chain(&error))?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(());
+            }
+            Err(format!("the answer was {status}: {}", response.text().await.unwrap_or_default()))
+        };
+        deadline::timeout(self.timeout, answered).await.unwrap_or_else(|_| Err(self.timed_out()))
     }
 }
 

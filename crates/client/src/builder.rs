@@ -14,6 +14,7 @@ use url::Url;
 pub struct Client {
     pub(crate) http: reqwest::Client,
     pub(crate) base: Url,
+    pub(crate) timeout: Duration,
     pub(crate) attempts: u32,
     pub(crate) give_up_after: Duration,
     pub(crate) chunk_jobs: usize,
@@ -113,7 +114,8 @@ impl Builder {
     }
 
     /// The time for one request up to the end of its answer; 65 s by default, a little more than
-    /// the API's own limit.
+    /// the API's own limit. An answer that has arrived by then counts, even where this process was
+    /// stopped meanwhile.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -188,7 +190,7 @@ impl Builder {
             .tls_backend_preconfigured(tls(self.authorities.as_deref())?)
             .default_headers(headers)
             .connect_timeout(self.connect_timeout)
-            .timeout(self.timeout)
+            // No timeout of reqwest's: it is asked before the answer, which may have arrived.
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(60))
             .pool_max_idle_per_host(usize::MAX)
@@ -203,6 +205,7 @@ impl Builder {
         Ok(Client {
             http,
             base,
+            timeout: self.timeout,
             attempts: self.attempts,
             give_up_after: self.give_up_after,
             chunk_jobs: self.chunk_jobs,

@@ -7,7 +7,9 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest pause, unless the API asks for more.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// The bounds of one call: attempts and time.
+/// The bounds of one call: attempts and time. The time runs on while this process is stopped: it is
+/// the caller's patience, and whoever waits for the caller has waited as long. It only keeps further
+/// attempts from beginning, and judges nobody's silence.
 pub(crate) struct Patience {
     attempt: u32,
     attempts: u32,

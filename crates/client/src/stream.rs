@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -15,8 +14,6 @@ use crate::new_job::NewJob;
 use crate::outcome::{JobOutcome, PostError, Problem};
 use crate::post::unclear;
 
-/// The time limit of a stream's request, a year: the request lasts as long as its jobs come.
-const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The most jobs that are sent in one piece of the body, where so many are at hand.
 const TOGETHER: usize = 500;
 /// The most bytes of a result.
@@ -84,7 +81,8 @@ impl Client {
             .http
             .post(url)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-        let sent = request.timeout(NO_TIMEOUT).body(reqwest::Body::wrap_stream(lines)).send().await;
+        // Without a time limit: the request lasts as long as its jobs come.
+        let sent = request.body(reqwest::Body::wrap_stream(lines)).send().await;
         let response = match sent {
             Ok(response) => response,
             Err(error) if error.is_connect() => return Err(PostError::NotStored(chain(&error))),

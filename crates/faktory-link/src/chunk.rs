@@ -2,9 +2,9 @@
 //! that decides between sending a chunk and giving it up.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::connection::Flight;
@@ -30,6 +30,8 @@ struct Shared {
     state: AtomicU8,
     /// The command that carries the chunk, once that is written.
     flight: Mutex<Option<Flight>>,
+    /// Notified when that changes.
+    flies: Notify,
 }
 
 impl Claim {
@@ -47,12 +49,25 @@ impl Claim {
 
     /// Notes the command that carries the chunk.
     pub(crate) fn flies_with(&self, flight: Option<Flight>) {
-        *self.0.flight.lock().unwrap_or_else(PoisonError::into_inner) = flight;
+        *self.flight() = flight;
+        self.0.flies.notify_one();
     }
 
-    /// The command that carries the chunk, where one is written.
-    pub(crate) fn flight(&self) -> Option<Flight> {
-        self.0.flight.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The command that carries the chunk, once one is written. For the one caller of the chunk.
+    /// Cancel safe.
+    pub(crate) async fn flies(&self) -> Flight {
+        loop {
+            let flight = self.flight().clone();
+            match flight {
+                Some(flight) => return flight,
+                // Where it has changed meanwhile, the notification is kept.
+                None => self.0.flies.notified().await,
+            }
+        }
+    }
+
+    fn flight(&self) -> MutexGuard<'_, Option<Flight>> {
+        self.0.flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -27,8 +27,9 @@ pub struct Pusher {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The time for passing on a reply within this process. It is not used up, unless the chunk is sent
-/// a second time because the server refused it together with others.
+/// The time for passing on within this process that a command is written, or its reply. It is not
+/// used up, unless the system takes no bytes, or the chunk is sent a second time because the server
+/// refused it together with others.
 const PASSED_ON: Duration = Duration::from_secs(1);
 
 const TOO_MANY: &str = "too many jobs are waiting to be sent";
@@ -256,7 +257,13 @@ impl WaitingChunk {
     /// The outcomes, where the reply to the chunk's command has arrived by now. The process may
     /// have been stopped until the deadline, and the reply may lie in the socket.
     async fn last_look(&mut self) -> Option<Vec<JobOutcome>> {
-        let flight = self.claim.flight()?;
+        // The sender has claimed the chunk, and may be about to write the command, or to note it.
+        let flies = self.claim.flies();
+        let flight = tokio::select! {
+            biased;
+            outcomes = &mut self.answered => return outcomes.ok(),
+            flight = deadline::timeout(PASSED_ON, flies) => flight.ok()?,
+        };
         if !flight.is_over().await {
             return None;
         }

@@ -1,7 +1,7 @@
 //! The health check: asks the process that runs with the same environment whether it lives. For
 //! containers, whose images have no HTTP client.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +61,14 @@ fn ask(
     request: &[u8],
     length: usize,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let mut stream = match TcpStream::connect_timeout(&address, PATIENCE) {
+        // Where the whole container was stopped, the time is over and nobody was silent. For the
+        // steps behind this one the system looks at the socket first, and at the time then.
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            TcpStream::connect_timeout(&address, PATIENCE)?
+        }
+        connected => connected?,
+    };
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut answer = vec![0; length];

@@ -17,9 +17,10 @@ pub(crate) async fn health() -> Response {
 /// `GET /ready`: jobs would be stored.
 pub(crate) async fn ready(Extract(state): Extract<SharedState>) -> Result<Response, Problem> {
     state.lifecycle.check_serving()?;
+    let checked = state.liveness.check().await;
     let circuit = state.pusher.status().breaker;
     let not_ready = |problem: Problem| problem.with("circuit", circuit.name()).quiet();
-    state.liveness.check().map_err(not_ready)?;
+    checked.map_err(not_ready)?;
     if circuit != BreakerState::Closed {
         let detail = "the work server has failed several times in a row; it is tried again soon";
         return Err(not_ready(Problem::new(Code::CircuitOpen, detail)));

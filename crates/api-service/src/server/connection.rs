@@ -8,7 +8,7 @@ use faktory_wire::Excerpt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
+use super::late_timer::LateTimer;
 use crate::access::client::Peer;
 use crate::routes::{self, HttpService};
 use crate::state::SharedState;
@@ -51,7 +52,7 @@ impl<S: HttpService> Connection<S> {
         });
         let Some(tls) = tls else { return serve_http(stream, service, watcher).await };
         let agreed = tokio::select! {
-            agreed = tokio::time::timeout(HEAD_TIMEOUT, begin_tls(&tls, stream)) => agreed,
+            agreed = deadline::timeout(HEAD_TIMEOUT, begin_tls(&tls, stream)) => agreed,
             // No request has begun yet.
             () = state.lifecycle.shutdown_begins() => return,
         };
@@ -91,7 +92,7 @@ async fn serve_http<S: HttpService>(
     watcher: Watcher,
 ) {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.timer(LateTimer).header_read_timeout(HEAD_TIMEOUT);
     let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {

@@ -13,6 +13,7 @@ mod limits;
 mod metrics;
 mod outcomes;
 mod overload;
+mod pause;
 mod ready;
 mod revoked;
 mod shutdown;

@@ -12,6 +12,7 @@ mod healthcheck;
 mod keys;
 mod log_lines;
 mod private_files;
+mod pause;
 mod profiles;
 mod readme;
 mod tls;

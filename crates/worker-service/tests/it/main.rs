@@ -8,6 +8,7 @@ mod compressed;
 mod jobs;
 mod memory;
 mod metrics;
+mod pause;
 mod quirks;
 mod running;
 mod shutdown;
