@@ -229,3 +229,71 @@ async fn a_push_whose_reply_came_during_a_pause_has_its_outcome() {
     let outcomes = pusher.push(vec![job("job-00000009")], Instant::now() + LIMIT).await;
     assert!(matches!(outcomes.as_slice(), [JobOutcome::Unknown(_)]), "{outcomes:?}");
 }
+
+/// A server with TLS on a thread of its own that answers one line after the other, each when told.
+fn answers_by_tls(
+    authority: &testkit::Authority,
+    mut go: mpsc::UnboundedReceiver<()>,
+    gone: blocking::Sender<()>,
+) -> std::net::SocketAddr {
+    use std::io::{BufRead, BufReader, Write};
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let (certificate, key) = authority.certify("server", &["127.0.0.1"]);
+    let chain = CertificateDer::pem_file_iter(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            chain.collect::<Result<_, _>>().unwrap(),
+            PrivateKeyDer::from_pem_file(key).unwrap(),
+        )
+        .unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nodelay(true).unwrap();
+        let session = rustls::ServerConnection::new(Arc::new(tls)).unwrap();
+        let mut stream = BufReader::new(rustls::StreamOwned::new(session, stream));
+        stream.get_mut().write_all(b"+HI {\"v\":2}\r\n").unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        stream.get_mut().write_all(b"+OK\r\n").unwrap();
+        while stream.read_line(&mut line).is_ok_and(|count| count > 0) {
+            if go.blocking_recv().is_none() {
+                return;
+            }
+            let _ = stream.get_mut().write_all(b"$1\r\nx\r\n");
+            let _ = gone.send(());
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_reply_by_tls_that_came_during_a_pause_is_delivered() {
+    let authority = testkit::Authority::new();
+    let (go, told) = mpsc::unbounded_channel();
+    let (tell, gone) = blocking::channel();
+    let address = answers_by_tls(&authority, told, tell);
+    let link = LinkConfig {
+        tls: Some(authority.link_tls("127.0.0.1")),
+        read_timeout: LIMIT,
+        ..LinkConfig::new("127.0.0.1", address.port())
+    };
+    let connection = Connection::open(&link, None).await.unwrap();
+    for _ in 0..4 {
+        let pending = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap();
+        go.send(()).unwrap();
+        gone.recv().unwrap();
+        std::thread::sleep(2 * LIMIT);
+        assert_eq!(pending.await.unwrap(), Reply::Bulk(Bytes::from_static(b"x")));
+    }
+    let lost = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap().await.unwrap_err();
+    assert!(matches!(*lost.cause, LinkError::Timeout { phase: Phase::Reply, .. }), "{lost}");
+}
