@@ -8,8 +8,8 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The bounds of one call: attempts and time. The time runs on while this process is stopped: it is
-/// the caller's patience, and whoever waits for the caller has waited as long. It only keeps further
-/// attempts from beginning, and judges nobody's silence.
+/// the caller's patience, and whoever waits for the caller has waited as long. It only keeps
+/// further attempts from beginning, and judges nobody's silence.
 pub(crate) struct Patience {
     attempt: u32,
     attempts: u32,

@@ -24,8 +24,8 @@ const TURN: Duration = Duration::from_millis(1);
 /// and because what arrived may pass through several tasks.
 const TURNS: u8 = 16;
 
-/// Waits until the I/O driver of this runtime has made full turns, each begun after this call: until
-/// tasks that wait for sockets have seen what had arrived. Takes some 20 ms. Cancel safe.
+/// Waits until the I/O driver of this runtime has made full turns, each begun after this call:
+/// until tasks that wait for sockets have seen what had arrived. Takes some 20 ms. Cancel safe.
 pub async fn turns() {
     for _ in 0..TURNS {
         tokio::time::sleep(TURN).await;
@@ -44,8 +44,8 @@ pub async fn timeout<F: Future>(limit: Duration, work: F) -> Result<F::Output, E
     }
 }
 
-/// Awaits `work` until `deadline`, and looks once more before giving it up. Cancel safe where `work`
-/// is.
+/// Awaits `work` until `deadline`, and looks once more before giving it up. Cancel safe where
+/// `work` is.
 ///
 /// # Errors
 /// As [`timeout`] has.

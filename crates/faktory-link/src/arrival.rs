@@ -1,10 +1,10 @@
-//! Whether the system holds bytes for a socket, or room for bytes, whatever Tokio knows of that; and
-//! a deadline that asks before it is judged.
+//! Whether the system holds bytes for a socket, or room for bytes, whatever Tokio knows of that;
+//! and a deadline that asks before it is judged.
 //!
 //! A process that was stopped, and runs again, finds its deadlines passed. What came meanwhile lies
-//! in the system, and Tokio learns of it only when its driver asks the next time, which may be after
-//! the deadline is judged. The system itself always knows. Where it holds something, the other side
-//! was not silent, and the time begins anew.
+//! in the system, and Tokio learns of it only when its driver asks the next time, which may be
+//! after the deadline is judged. The system itself always knows. Where it holds something, the
+//! other side was not silent, and the time begins anew.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -30,7 +30,8 @@ use self::pace::{Rate, RoundTrip};
 const SERVICE_WEIGHT: f64 = 1.0 / 16.0;
 /// The rate is measured over this time, or over a round trip if that is longer.
 const RATE_OVER: Duration = Duration::from_millis(100);
-/// A longer time is none of the way: a lane is given up before that, unless this process was stopped.
+/// A longer time is none of the way: a lane is given up before that, unless this process was
+/// stopped.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
 /// A FETCH that was answered this soon did not wait for a job, whatever the round trip.
 const AT_ONCE: Duration = Duration::from_millis(20);

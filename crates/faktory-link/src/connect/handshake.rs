@@ -28,8 +28,9 @@ pub(super) struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    /// Carries out the handshake until the deadline. Sets `heard` once the server's greeting has come, or its
-    /// reading has failed. Returns the stream, and the bytes that came after the handshake.
+    /// Carries out the handshake until the deadline. Sets `heard` once the server's greeting has
+    /// come, or its reading has failed. Returns the stream, and the bytes that came after the
+    /// handshake.
     pub(super) async fn run(
         &self,
         mut stream: Stream,

@@ -38,8 +38,9 @@ async fn stop_again_and_again(server: &WorkServer, number: usize) -> TestProcess
         tokio::time::sleep(Duration::from_millis(300 * (number + 4 * pause) as u64 % 2000)).await;
         process.signal("STOP").await;
         let jid = format!("job-{number:03}-{pause:03}");
+        let times = r#""retry":0,"reserve_for":600"#;
         let job = format!(
-            r#"PUSHB [{{"jid":"{jid}","jobtype":"add","args":[1,2],"queue":"{queue}","retry":0,"reserve_for":600}}]"#
+            r#"PUSHB [{{"jid":"{jid}","jobtype":"add","args":[1,2],"queue":"{queue}",{times}}}]"#
         );
         client.ask(&job).await;
         tokio::time::sleep(PAUSE).await;
