@@ -58,10 +58,7 @@ pub async fn timeout_at<F: Future>(deadline: Instant, work: F) -> Result<F::Outp
 }
 
 /// Polls the work after each of the turns.
-async fn last_look<F: Future>(mut work: F) -> Result<F::Output, Elapsed>
-where
-    F: Unpin,
-{
+async fn last_look<F: Future + Unpin>(mut work: F) -> Result<F::Output, Elapsed> {
     for _ in 1..TURNS {
         // Polls the work first, and the timer after it.
         if let Ok(output) = tokio::time::timeout(TURN, &mut work).await {

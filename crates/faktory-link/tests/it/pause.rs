@@ -158,7 +158,7 @@ async fn replies_before_the_end_of_a_connection_are_read_though_a_write_fails_fi
 async fn a_greeting_that_came_during_a_pause_is_answered_and_the_next_reply_has_its_time() {
     let server = Elsewhere::start(|mut session, signals| async move {
         signals.wait().await;
-        session.send("+HI {\"v\":2,\"i\":3,\"s\":\"salt\"}\r\n").await;
+        session.send("+HI {\"v\":2,\"i\":1000,\"s\":\"salt-of-8-bytes\"}\r\n").await;
         signals.tell();
         if session.line().await.is_some_and(|hello| hello.contains("pwdhash")) {
             session.send("+OK\r\n").await;
