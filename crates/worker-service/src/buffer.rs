@@ -188,7 +188,8 @@ mod tests {
     use super::*;
 
     fn job(bytes: usize) -> Buffered {
-        Buffered { body: vec![b'x'; bytes].into(), came: Instant::now() }
+        let now = Instant::now();
+        Buffered { body: vec![b'x'; bytes].into(), came: now, fetched: now }
     }
 
     #[tokio::test]
