@@ -9,32 +9,48 @@ use ipnet::IpNet;
 const HOST_BITS: u32 = 64;
 
 /// The networks whose clients no limit for strangers concerns, beside the loopback addresses.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Nets(Vec<IpNet>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nets {
+    nets: Vec<IpNet>,
+    has_loopback: bool,
+}
+
+impl Default for Nets {
+    /// The loopback addresses alone.
+    fn default() -> Self {
+        Self { nets: Vec::new(), has_loopback: true }
+    }
+}
 
 impl Nets {
+    /// No network at all: clients on this machine are strangers too. For tests.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self { nets: Vec::new(), has_loopback: false }
+    }
+
     /// True for the loopback addresses, and for an address in one of the networks.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        address.to_canonical().is_loopback() || self.lists(address)
+        (self.has_loopback && address.to_canonical().is_loopback()) || self.lists(address)
     }
 
     /// True for an address in one of the networks; the loopback addresses count as any other.
     #[must_use]
     pub fn lists(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|net| net.contains(&address))
+        self.nets.iter().any(|net| net.contains(&address))
     }
 
     /// True where there is no network.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.nets.is_empty()
     }
 
     /// The networks as they were given.
     pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
-        self.0.iter()
+        self.nets.iter()
     }
 }
 
@@ -51,7 +67,8 @@ impl FromStr for Nets {
             let address = || part.parse::<IpAddr>().map(IpNet::from);
             part.parse().or_else(|_| address()).map_err(|_| part.to_owned())
         };
-        parts.map(net).collect::<Result<_, _>>().map(Self)
+        let nets = parts.map(net).collect::<Result<_, _>>()?;
+        Ok(Self { nets, ..Self::default() })
     }
 }
 
@@ -89,6 +106,7 @@ mod tests {
         assert!(none.contains(ip("::1")) && !none.contains(ip("10.0.0.1")));
         assert!(!none.lists(ip("::1")) && none.is_empty());
         assert!(nets.lists(ip("::ffff:10.1.2.3")) && !nets.lists(ip("127.0.0.1")));
+        assert!(!Nets::nobody().contains(ip("127.0.0.1")));
         assert_eq!("10.0.0.0/8,ten".parse::<Nets>(), Err("ten".into()));
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admission::Nets;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::observer::Observer;
@@ -21,9 +22,12 @@ pub struct BrokerConfig {
     pub password: Option<String>,
     /// The configuration of TLS; `None` where connections are plain.
     pub tls: Option<Arc<ServerConfig>>,
-    /// The most connections at a time. The client of one more gets an error and is disconnected.
-    /// The default is Faktory's.
+    /// The most connections at a time. The client of one more gets an error and is disconnected,
+    /// or takes the place of a connection that has not said HELLO; half of the connections at the
+    /// most are such ones ([`admission::PlaceLimits::of_total`]). The default is Faktory's.
     pub max_connections: usize,
+    /// The networks whose connections make room for strangers' last.
+    pub trusted: Nets,
     /// The most bytes in one command. A longer command is answered with an error and ends its
     /// connection.
     pub max_line_bytes: usize,
@@ -43,13 +47,14 @@ impl BrokerConfig {
     /// The configuration of a broker at this address with its store in this folder: without a
     /// password, without TLS, with the default limits.
     #[must_use]
-    pub const fn new(bind: SocketAddr, data_dir: PathBuf) -> Self {
+    pub fn new(bind: SocketAddr, data_dir: PathBuf) -> Self {
         Self {
             bind,
             data_dir,
             password: None,
             tls: None,
             max_connections: 2000,
+            trusted: Nets::default(),
             max_line_bytes: 64 << 20,
             max_input_bytes: 256 << 20,
             max_queues: 100_000,

@@ -16,11 +16,12 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use admission::Place;
 use bytes::BytesMut;
 use faktory_wire::{LineDecoder, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::budget::Budget;
 use crate::catch_up::{Arriving, Asked};
@@ -56,20 +57,37 @@ pub(crate) fn input_budget(config: &BrokerConfig) -> Budget {
     Budget::new(config.max_input_bytes, line_memory::largest(config.max_line_bytes))
 }
 
+/// The place of a connection, which a new connection may take until the HELLO is accepted.
+pub(crate) type HeldPlace = Place<oneshot::Sender<()>>;
+
 /// The fate of a connection after its handshake.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Admission {
     /// The client's commands are carried out.
-    Served,
+    Served(HeldPlace),
     /// The client is told that there are so many connections, and is disconnected.
     TooMany(usize),
 }
 
 impl Connection {
-    /// Serves the client until the connection ends. A failure concerns this client alone, so there
-    /// is no error to return.
-    pub(crate) async fn serve(self, arriving: Arriving) {
-        self.run(Admission::Served, arriving).await;
+    /// Serves the client until the connection ends, or loses its place. A failure concerns this
+    /// client alone, so there is no error to return.
+    pub(crate) async fn serve(
+        self,
+        place: HeldPlace,
+        lost: oneshot::Receiver<()>,
+        arriving: Arriving,
+    ) {
+        let lost = async {
+            // Without a message the client has shown who it is, and the place is kept.
+            if lost.await.is_err() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            () = self.run(Admission::Served(place), arriving) => {}
+            () = lost => {}
+        }
     }
 
     /// Tells the client that there are too many connections. As with Faktory, the error follows the
@@ -105,10 +123,15 @@ impl Connection {
         let mut buffer = BytesMut::with_capacity(8 << 10);
         // Fails only where the client is gone.
         let Ok(peer) = self.stream.peer_addr() else { return };
+        let keep_place = || match &admission {
+            Admission::Served(place) => place.authenticated(),
+            Admission::TooMany(_) => true,
+        };
         let stranger = Stranger {
             address: peer.ip(),
             socket: io.stream,
             passwords: self.passwords.as_deref(),
+            keep_place: &keep_place,
         };
         let timeout = self.config.handshake_timeout;
         let handshake = stranger.shake_hands(timeout, &mut reader, &mut writer, &mut buffer);

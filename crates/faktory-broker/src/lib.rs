@@ -16,5 +16,5 @@ mod store;
 pub use config::BrokerConfig;
 pub use machine::{ConnectionId, Machine, Now, Output, Reservation};
 pub use observer::Observer;
-pub use server::{Broker, BrokerError};
+pub use server::{Broker, BrokerError, TurnedAway};
 pub use store::{Batch, Change, FjallStore, MemoryStore, Store, StoreError, Table};

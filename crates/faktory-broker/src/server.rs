@@ -1,43 +1,28 @@
 //! The server: listens, owns the tasks of connections and the thread of the core, and ends them in
-//! order.
+//! order. How connections are accepted is in `server/accept.rs`.
+
+mod accept;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use faktory_wire::Excerpt;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
-use crate::catch_up::{Asked, CatchUp};
+use crate::catch_up::CatchUp;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::connection::{Connection, Passwords, in_steps, input_budget};
-use crate::core::{Core, Event};
-use crate::machine::{ConnectionId, Machine};
+use crate::core::Core;
+use crate::machine::Machine;
 use crate::store::{FjallStore, StoreError};
+use accept::Accept;
+pub use accept::TurnedAway;
 
 /// The most events under way from the connections to the core.
 const EVENTS_MAX: usize = 4096;
-/// The most connections beyond the limit that are being refused at a time. One more is closed
-/// without an answer.
-const REFUSALS_MAX: usize = 64;
-/// The wait after a failure to accept a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The looks for waiting connections, and the time between them, before the listener says that none
-/// waits.
-const ACCEPT_LOOKS: u32 = 2;
-const ACCEPT_LOOK: Duration = Duration::from_millis(10);
-/// The idle time before the first TCP probe of a client, and the time between two probes. A client
-/// that is gone without a trace is noticed by these probes.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// The longest time that bytes may stay unacknowledged before their connection is ended.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest time that connections may take to send their last answers at shutdown.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The reason why a broker can't start, or why it ended.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +51,7 @@ pub struct Broker {
     /// The result of the core; `None` once [`Broker::failed`] has reported its end.
     core: Option<oneshot::Receiver<Result<(), StoreError>>>,
     data_dir: PathBuf,
+    turned_away: Arc<TurnedAway>,
 }
 
 impl Broker {
@@ -91,9 +77,11 @@ impl Broker {
         });
         let core = core.await?;
         let (stop, stopping) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, Arc::new(config), events, asked, stopping));
+        let turned_away = Arc::new(TurnedAway::default());
+        let accept = Accept::new(config, events, asked, Arc::clone(&turned_away));
+        let accepting = tokio::spawn(accept.run(listener, stopping));
         tracing::debug!(%address, data_dir = %Excerpt(data_dir.display()), "the broker listens");
-        Ok(Self { address, stop, accepting, core: Some(core), data_dir })
+        Ok(Self { address, stop, accepting, core: Some(core), data_dir, turned_away })
     }
 
     /// The address on which the broker listens.
@@ -106,6 +94,12 @@ impl Broker {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// The connections that were turned away since the start.
+    #[must_use]
+    pub fn turned_away(&self) -> &TurnedAway {
+        &self.turned_away
     }
 
     /// Waits until the broker ends by itself, which happens only where the store fails. The future
@@ -168,83 +162,6 @@ async fn start_core(
         Ok(Err(error)) => Err(BrokerError::Store(error, data_dir)),
         Err(_) => Err(BrokerError::Thread("the thread ended while it opened the store".into())),
     }
-}
-
-/// Accepts connections until the broker is told to stop, and then waits for the end of the open
-/// ones.
-async fn accept(
-    listener: TcpListener,
-    config: Arc<BrokerConfig>,
-    core: flume::Sender<Event>,
-    mut asked: Asked,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let input = input_budget(&config);
-    let mut connections = JoinSet::new();
-    let mut refusals = JoinSet::new();
-    let passwords = Passwords::new(&config).map(Arc::new);
-    let mut last_id = 0;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stopping.wait_for(|stop| *stop) => break,
-            Some(_) = connections.join_next() => continue,
-            Some(_) = refusals.join_next() => continue,
-            accepted = listener.accept() => accepted,
-            () = say_when_none_waits(&mut asked, &core) => continue,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // The usual reason is a lack of file descriptors: other connections must end first.
-                tracing::warn!(%error, "failed to accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        if let Err(error) = prepare(&stream) {
-            tracing::debug!(%error, "failed to set the options of a new connection");
-            continue;
-        }
-        last_id += 1;
-        let (config, core) = (Arc::clone(&config), core.clone());
-        let max_connections = config.max_connections;
-        let (arriving, asked) = (asked.arriving(), asked.for_connection());
-        let (id, passwords, input) = (ConnectionId(last_id), passwords.clone(), input.clone());
-        let connection = Connection { id, stream, config, passwords, core, asked, input };
-        if connections.len() < max_connections {
-            connections.spawn(connection.serve(arriving));
-        } else if refusals.len() < REFUSALS_MAX {
-            refusals.spawn(connection.refuse(max_connections + 1, arriving));
-        }
-    }
-    drop(listener);
-    let _ = core.send_async(Event::ShutDown).await;
-    drop(core);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    let _ = in_steps(DRAIN_TIMEOUT, std::pin::pin!(all_ended)).await;
-}
-
-/// Waits until the core asks whether all connections that wait have been accepted, and tells it
-/// when that is so: to be polled where no connection is there to be accepted. Cancel safe.
-async fn say_when_none_waits(asked: &mut Asked, core: &flume::Sender<Event>) {
-    let round = asked.next().await;
-    // The runtime lets time pass only after it has asked the system for new connections.
-    for _ in 0..ACCEPT_LOOKS {
-        tokio::time::sleep(ACCEPT_LOOK).await;
-    }
-    let _ = core.send_async(Event::Accepted { round }).await;
-    asked.answer();
-}
-
-/// Sets the options of a new connection.
-fn prepare(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    Ok(())
 }
 
 #[cfg(test)]

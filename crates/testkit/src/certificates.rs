@@ -11,6 +11,7 @@ use rcgen::{
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
+use service_runtime::ServerTls;
 use tempfile::TempDir;
 
 /// A certificate authority. Its certificates lie in a folder that is removed with this value.
@@ -59,6 +60,13 @@ impl Authority {
         paths
     }
 
+    /// A server's certificate for `127.0.0.1` and `localhost`.
+    #[must_use]
+    pub fn server_tls(&self, file: &str) -> ServerTls {
+        let (certificate, key) = self.certify(file, &["127.0.0.1", "localhost"]);
+        ServerTls::load(&certificate, &key).unwrap()
+    }
+
     /// Writes a certificate for these names and its key into these files, over existing files.
     pub fn certify_to(&self, certificate: &Path, key: &Path, names: &[&str]) {
         let pair = KeyPair::generate().unwrap();
@@ -78,13 +86,6 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         roots
-    }
-
-    /// TLS of a server on this machine, with a certificate of this authority.
-    #[must_use]
-    pub fn server_tls(&self, file: &str) -> Arc<rustls::ServerConfig> {
-        let (certificate, key) = self.certify(file, &["127.0.0.1", "localhost"]);
-        service_runtime::ServerTls::load(&certificate, &key).unwrap().config(&[])
     }
 
     /// TLS for a link to a server with this name; the link trusts only this authority.

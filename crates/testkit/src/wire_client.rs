@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use faktory_wire::{Greeting, Info, Job, Reply, ReplyDecoder};
+use faktory_wire::{Greeting, Info, Job, Reply, ReplyDecoder, password_hash};
 use socket2::{SockRef, Socket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -69,6 +69,38 @@ impl WireClient {
         client.read().await.unwrap();
         assert_eq!(client.ask(r#"HELLO {"v":2}"#).await, Reply::OK);
         client
+    }
+
+    /// One try to connect, with TLS where there is an authority, and to say HELLO with a password.
+    /// `None` where the server closes the connection before it has answered.
+    pub async fn log_in(
+        address: SocketAddr,
+        password: &str,
+        authority: Option<&Authority>,
+    ) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        stream.set_nodelay(true).unwrap();
+        let socket = SockRef::from(&stream).try_clone().unwrap();
+        let stream: Box<dyn Bytes> = match authority {
+            None => Box::new(stream),
+            Some(authority) => {
+                let tls = authority.link_tls("127.0.0.1");
+                let connector = TlsConnector::from(tls.config);
+                Box::new(connector.connect(tls.server_name, stream).await.ok()?)
+            }
+        };
+        let mut client = Self::over(stream, socket);
+        client.read().await?;
+        client.say_password(password).await?;
+        Some(client)
+    }
+
+    /// Answers the greeting with this password. `None` where that is not accepted.
+    pub async fn say_password(&mut self, password: &str) -> Option<()> {
+        let greeting = self.greeting.clone()?;
+        let hash = password_hash(password, &greeting.salt?, greeting.iterations?);
+        self.send(&format!(r#"HELLO {{"v":2,"pwdhash":"{hash}"}}"#)).await;
+        (self.read().await? == Reply::OK).then_some(())
     }
 
     /// Sends bytes as they are.

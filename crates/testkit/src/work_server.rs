@@ -142,8 +142,10 @@ impl WorkServer {
             WorkServerKind::Broker => {
                 let mut config = BrokerConfig::new(self.address, self.folder.path().to_owned());
                 config.password = self.password.clone();
-                config.tls =
-                    self.authority.as_ref().map(|authority| authority.server_tls("broker"));
+                config.tls = self
+                    .authority
+                    .as_ref()
+                    .map(|authority| authority.server_tls("broker").config(&[]));
                 let broker = Broker::start(config).await.unwrap();
                 self.address = broker.address();
                 Running::Broker(broker)

@@ -13,7 +13,7 @@ fn places(total: usize, strangers: usize) -> Arc<Places<u32>> {
 }
 
 fn known(place: Place<u32>) -> Place<u32> {
-    place.authenticated();
+    assert!(place.authenticated());
     place
 }
 
@@ -38,7 +38,7 @@ fn a_stranger_takes_the_place_of_the_client_that_has_most_and_never_of_one_that_
     let (_new, lost) = enter(&places, "192.0.2.4", 5, later);
     assert!(lost == 3 || lost == 4, "{lost}");
     assert_eq!((places.open(), places.strangers()), (4, 3));
-    friend.authenticated();
+    assert!(friend.authenticated());
     drop(friend);
     assert_eq!(places.open(), 3);
 }
@@ -110,7 +110,8 @@ fn a_place_that_was_lost_is_not_freed_a_second_time() {
     let (first, _) = enter(&places, "192.0.2.1", 1, start);
     let (second, lost) = enter(&places, "192.0.2.2", 2, start);
     assert_eq!(lost, 1);
-    drop(known(first));
+    assert!(!first.authenticated());
+    drop(first);
     assert_eq!(places.open(), 1);
     let (third, lost) = enter(&places, "192.0.2.3", 3, start);
     assert_eq!(lost, 2);

@@ -35,6 +35,9 @@ pub(super) struct Stranger<'a> {
     pub(super) socket: &'a TcpStream,
     /// The check of its password; `None` where no password is asked for.
     pub(super) passwords: Option<&'a Passwords>,
+    /// Keeps the connection's place from now on, before the HELLO is answered; false where the
+    /// connection has lost its place.
+    pub(super) keep_place: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Stranger<'_> {
@@ -88,6 +91,9 @@ impl Stranger<'_> {
             if !passwords.check(self.address, challenge, hash).await {
                 return Err(Failed::WrongPassword);
             }
+        }
+        if !(self.keep_place)() {
+            return Err(Failed::Gone);
         }
         wire.clear();
         Reply::OK.encode(&mut wire);

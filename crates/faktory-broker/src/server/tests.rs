@@ -29,7 +29,7 @@ impl World {
     async fn with_tls(authority: Option<&Authority>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), folder.path().to_owned());
-        config.tls = authority.map(|authority| authority.server_tls("broker"));
+        config.tls = authority.map(|authority| authority.server_tls("broker").config(&[]));
         let (seconds, looks) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (time, looked) = (Arc::clone(&seconds), Arc::clone(&looks));
         let clock = Clock::new(move || {

@@ -1,8 +1,12 @@
 //! The bounds on what clients may do. A client that reaches a bound is told so.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use admission::Nets;
 use faktory_broker::{Broker, BrokerConfig};
 use faktory_wire::Reply;
-use testkit::WireClient;
+use testkit::{Authority, Strangers, WireClient};
 
 async fn broker(change: impl FnOnce(&mut BrokerConfig)) -> (Broker, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -22,15 +26,11 @@ async fn a_connection_over_the_limit_is_told_so_after_its_handshake() {
     // A connection that ends makes room for the next.
     drop(second);
     let address = broker.address();
-    testkit::eventually(
-        "the next connection is served",
-        std::time::Duration::from_secs(10),
-        || async move {
-            let mut client = WireClient::connect(address).await;
-            client.send("FLUSH").await;
-            (client.read().await == Some(Reply::OK)).then_some(())
-        },
-    )
+    testkit::eventually("the next connection is served", Duration::from_secs(10), || async move {
+        let mut client = WireClient::connect(address).await;
+        client.send("FLUSH").await;
+        (client.read().await == Some(Reply::OK)).then_some(())
+    })
     .await;
 }
 
@@ -158,4 +158,64 @@ async fn a_client_that_gets_no_memory_in_time_is_told_so_and_disconnected() {
         assert_eq!(end, None);
     }
     assert!(told_so > 0);
+}
+
+/// Waits until strangers have been there for longer than a connection may be silent.
+async fn overrun(strangers: &Strangers, connections: u64) {
+    testkit::eventually("strangers have connected", Duration::from_secs(120), || async {
+        (strangers.opened() > connections).then_some(())
+    })
+    .await;
+}
+
+/// Tries to log in as a client does that connects again, until the broker answers.
+async fn logged_in(address: SocketAddr, authority: Option<&Authority>) -> WireClient {
+    testkit::eventually("the client with the password is let in", Duration::from_secs(60), || {
+        WireClient::log_in(address, "secret", authority)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_with_the_password_gets_in_beside_thousands_of_silent_connections() {
+    let authority = Authority::new();
+    for (tls, addresses) in [(false, 1), (false, 3000), (true, 3000)] {
+        let (broker, _folder) = broker(|config| {
+            config.trusted = Nets::nobody();
+            config.password = Some("secret".into());
+            config.tls = tls.then(|| authority.server_tls("broker").config(&[]));
+        })
+        .await;
+        let strangers = Strangers::start(broker.address(), 2300, addresses, Duration::from_secs(2));
+        overrun(&strangers, 2500).await;
+        let mut client = logged_in(broker.address(), tls.then_some(&authority)).await;
+        // It stays, whoever comes.
+        overrun(&strangers, strangers.opened() + 2500).await;
+        assert_eq!(client.ask("FLUSH").await, Reply::OK);
+        assert!(broker.turned_away().made_room() > 0);
+        assert_eq!(broker.turned_away().refused(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_clients_from_one_address_log_in_at_once_and_none_is_turned_away() {
+    let (broker, _folder) = broker(|config| {
+        config.trusted = Nets::nobody();
+        config.password = Some("secret".into());
+        // Each client's hash is computed in its turn.
+        config.handshake_timeout = Duration::from_secs(300);
+    })
+    .await;
+    let mut clients = Vec::new();
+    for _ in 0..1000 {
+        let mut client = WireClient::open(broker.address()).await;
+        client.read().await.expect("each client is greeted");
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.say_password("secret").await.expect("each client is let in");
+    }
+    let turned_away = broker.turned_away();
+    assert_eq!((turned_away.made_room(), turned_away.refused()), (0, 0));
+    assert_eq!(clients[999].ask("FLUSH").await, Reply::OK);
 }
