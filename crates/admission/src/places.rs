@@ -160,9 +160,15 @@ impl<S> Place<S> {
     /// The client has shown who it is: the connection keeps its place until its end. False where
     /// it has lost its place already; the connection is then to be closed.
     pub fn authenticated(&self) -> bool {
-        let is_kept = self.is_kept.load(Ordering::Relaxed) || self.stop_waiting();
+        let is_kept = self.is_kept() || self.stop_waiting();
         self.is_kept.store(is_kept, Ordering::Relaxed);
         is_kept
+    }
+
+    /// True where the connection keeps its place until its end.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
     }
 
     /// True where the connection waited until now: it keeps its place, or has lost it, otherwise.

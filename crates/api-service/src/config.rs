@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use admission::Nets;
 use faktory_link::LinkConfig;
-use service_runtime::{ApiSettings, Settings};
+use service_runtime::{ApiSettings, Connections, Settings};
 
 /// Where the API listens, what it allows, and which work server it uses.
 #[derive(Debug, Clone)]
@@ -15,6 +16,12 @@ pub struct ApiConfig {
     pub link: LinkConfig,
     /// A body may pause for so long.
     pub body_idle_timeout: Duration,
+    /// The most connections at a time. The client of one more gets a 503, or takes the place of a
+    /// connection that has not shown a key; half of the connections, and 2,000 at the most, are
+    /// such ones ([`admission::PlaceLimits::of_total`]).
+    pub max_connections: usize,
+    /// The networks whose connections make room for strangers' last.
+    pub trusted: Nets,
 }
 
 impl ApiConfig {
@@ -26,13 +33,20 @@ impl ApiConfig {
             api: ApiSettings { bind, ..ApiSettings::default() },
             link,
             body_idle_timeout: Duration::from_secs(10),
+            max_connections: Connections::default().api,
+            trusted: Nets::default(),
         }
     }
 
     /// As configured.
     #[must_use]
     pub fn from_settings(settings: &Settings) -> Self {
-        Self { api: settings.api.clone(), ..Self::new(settings.link.config()) }
+        Self {
+            api: settings.api.clone(),
+            max_connections: settings.connections.api,
+            trusted: settings.process.trusted_nets.clone(),
+            ..Self::new(settings.link.config())
+        }
     }
 
     /// The same with changed settings, such as `.with(|api| api.max_queues = 5)`. Keys and the

@@ -28,6 +28,8 @@ pub(crate) struct Figures {
     key_missing: Counter,
     key_unknown: Counter,
     scope_missing: Counter,
+    made_room: Counter,
+    too_many: Counter,
     /// By route and status, each made at its first request.
     requests: Vec<OnceLock<Histogram>>,
 }
@@ -44,6 +46,7 @@ impl Figures {
         let _ = names::record_metrics();
         let jobs = |outcome| counter!(names::JOBS, "outcome" => outcome);
         let denied = |reason| counter!(names::DENIED, "reason" => reason);
+        let turned_away = |reason| counter!(names::TURNED_AWAY, "reason" => reason);
         let phase = |phase| histogram!(names::ENQUEUE, "phase" => phase);
         Self {
             accepted: jobs("accepted"),
@@ -60,6 +63,8 @@ impl Figures {
             key_missing: denied("key_missing"),
             key_unknown: denied("key_unknown"),
             scope_missing: denied("scope_missing"),
+            made_room: turned_away("made_room"),
+            too_many: turned_away("too_many"),
             requests: (0..ROUTES.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
         }
     }
@@ -80,6 +85,16 @@ impl Figures {
             self.bytes_before.increment(saved.before as u64);
             self.bytes_after.increment(saved.after as u64);
         }
+    }
+
+    /// Counts a connection that was closed to make room for another one.
+    pub(crate) fn made_room(&self) {
+        self.made_room.increment(1);
+    }
+
+    /// Counts a connection that was refused.
+    pub(crate) fn too_many(&self) {
+        self.too_many.increment(1);
     }
 
     /// Counts jobs whose client has left before their outcomes were known.

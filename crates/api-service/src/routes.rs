@@ -72,10 +72,16 @@ fn with_layers(routes: Router<SharedState>, state: &SharedState) -> impl HttpSer
 
 /// The answer to every request that comes as plain HTTP to a port that speaks HTTPS.
 pub(crate) fn without_tls(state: SharedState) -> impl HttpService {
-    let routes = Router::new()
-        .fallback(fallback::tls_needed)
-        .layer((from_fn(request_id::layer), drain::layer(state)));
-    with_tracked_bodies(routes)
+    one_answer(Router::new().fallback(fallback::tls_needed), state)
+}
+
+/// The answer to every request on a connection for which there is no place.
+pub(crate) fn without_place(state: SharedState) -> impl HttpService {
+    one_answer(Router::new().fallback(fallback::too_many_connections), state)
+}
+
+fn one_answer(routes: Router, state: SharedState) -> impl HttpService {
+    with_tracked_bodies(routes.layer((from_fn(request_id::layer), drain::layer(state))))
 }
 
 /// Makes the unread rest of each body reach the drain layer.

@@ -49,11 +49,12 @@ pub(crate) struct Rejected {
 
 /// The API's codes for "certainly not stored, try again". A gateway before the API may answer 503
 /// or 429 to a request that it has passed on, so the status alone tells nothing.
-const TRY_AGAIN: [&str; 5] = [
+const TRY_AGAIN: [&str; 6] = [
     "work_server_unreachable",
     "work_server_refusing",
     "circuit_open",
     "overloaded",
+    "too_many_connections",
     "shutting_down",
 ];
 

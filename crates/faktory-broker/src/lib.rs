@@ -17,4 +17,6 @@ pub use config::BrokerConfig;
 pub use machine::{ConnectionId, Machine, Now, Output, Reservation};
 pub use observer::Observer;
 pub use server::{Broker, BrokerError, TurnedAway};
-pub use store::{Batch, Change, FjallStore, MemoryStore, Store, StoreError, Table};
+pub use store::{
+    Batch, Change, FjallStore, MemoryStore, STORE_FILES_MAX, Store, StoreError, Table,
+};

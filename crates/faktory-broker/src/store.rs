@@ -5,7 +5,7 @@ mod fjall;
 mod memory;
 mod private;
 
-pub use self::fjall::FjallStore;
+pub use self::fjall::{FjallStore, STORE_FILES_MAX};
 pub use memory::MemoryStore;
 
 /// A table of the store: keys in an order of their own.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config_error;
+mod descriptors;
 pub mod documents;
 mod environment;
 mod healthcheck;
@@ -21,6 +22,7 @@ mod watched;
 mod work_server_url;
 
 pub use config_error::{ConfigError, Problem};
+pub use descriptors::{Connections, STORE_FILES};
 pub use environment::Environment;
 pub use healthcheck::healthcheck;
 pub use keys::{Key, KeyHash, Keys, Scope};

@@ -73,6 +73,11 @@ metrics! {
     /// Bytes of args that were compressed (`COMPRESS_MIN_BYTES`).
     COMPRESSED_BYTES = "work_factory_compressed_args_bytes_total", Counter, "size: before, after";
 
+    /// Connections to the API that were closed before their clients had shown a key, to make room
+    /// for new ones; and those that were refused, because every place belonged to a known client.
+    TURNED_AWAY = "work_factory_http_connections_turned_away_total", Counter,
+        "reason: made_room, too_many";
+
     /// From a request's head to its answer's head.
     REQUEST = "work_factory_http_request_seconds", Seconds,
         "path: the route; status: 2xx, 4xx, 5xx, other";

@@ -27,6 +27,7 @@ pub use worker::WorkerSettings;
 use std::net::SocketAddr;
 
 use crate::config_error::ConfigError;
+use crate::descriptors::Connections;
 use crate::environment::Environment;
 use crate::role::Role;
 
@@ -79,6 +80,9 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// What every process has.
     pub process: ProcessSettings,
+    /// The connections that the listeners hold; [`start`](crate::start) fits them to the system's
+    /// limit of open files.
+    pub connections: Connections,
 }
 
 /// Settings, and what is odd but not wrong.
@@ -105,6 +109,7 @@ impl Settings {
             worker: WorkerSettings::read(&mut reader),
             broker: BrokerSettings::load(&mut reader, runs_broker),
             process: ProcessSettings::read(&mut reader),
+            connections: Connections::default(),
         };
         let mut warnings = misspelt::warnings(environment, variables());
         warnings.append(&mut reader.warnings);

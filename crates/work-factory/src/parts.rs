@@ -139,6 +139,8 @@ async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
     config.tls = broker.tls.as_ref().map(|tls| tls.config(&[]));
     config.observer = Some(Arc::new(BrokerFigures));
     config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());
+    config.max_connections = settings.connections.broker;
+    config.trusted = settings.process.trusted_nets.clone();
     Broker::start(config).await.map_err(faults::of_broker)
 }
 

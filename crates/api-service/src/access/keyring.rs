@@ -41,6 +41,12 @@ impl Keyring {
         Some(Arc::clone(&self.watched.as_ref()?.current.borrow()))
     }
 
+    /// True for a request with any of the keys, and for every request where there are none.
+    pub(crate) fn knows(&self, headers: &HeaderMap) -> bool {
+        let Some(keys) = self.keys() else { return true };
+        presented(headers).is_some_and(|key| keys.find(key).is_some())
+    }
+
     /// Lets a request pass whose key has this scope.
     pub(crate) fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<Pass, Denied> {
         let Some(keys) = self.keys() else { return Ok(Pass(None)) };

@@ -25,3 +25,10 @@ pub(crate) async fn tls_needed() -> Problem {
     let detail = "this port speaks HTTPS: its URL begins with https://, not http://";
     Problem::new(Code::TlsNeeded, detail).closing()
 }
+
+/// Every place belongs to another client.
+pub(crate) async fn too_many_connections() -> Problem {
+    let detail = "every connection that this API can hold belongs to a client with a key, or to \
+                  one that has sent a request: try again, or raise the limit of open files";
+    Problem::new(Code::TooManyConnections, detail).closing()
+}

@@ -62,6 +62,7 @@ codes! {
     WorkServerRefusing SERVICE_UNAVAILABLE "work_server_refusing" "The work server refuses work";
     CircuitOpen SERVICE_UNAVAILABLE "circuit_open" "The work server failed several times in a row";
     Overloaded SERVICE_UNAVAILABLE "overloaded" "Too much is waiting already";
+    TooManyConnections SERVICE_UNAVAILABLE "too_many_connections" "There are too many connections";
     ShuttingDown SERVICE_UNAVAILABLE "shutting_down" "This service is shutting down";
     OutcomeUnknown GATEWAY_TIMEOUT "outcome_unknown"
         "Whether the work server has the job is not known";

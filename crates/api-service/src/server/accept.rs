@@ -1,74 +1,147 @@
-//! The loop that accepts connections, up to a bound, until the service shuts down.
+//! The loop that accepts connections, up to a bound, until the service shuts down, and decides which
+//! connection makes room for a new one.
 
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use admission::{BoundedLog, Entry, PlaceLimits, Places};
 use hyper_util::server::graceful::GracefulShutdown;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
-use crate::routes;
+use crate::routes::{self, HttpService};
 use crate::state::SharedState;
 
-/// The most connections at a time; further ones wait in the system's queue.
-const CONNECTIONS_MAX: usize = 10_000;
+/// The most connections without a place that are being answered at a time. One more is closed
+/// without an answer.
+const REFUSALS_MAX: usize = 64;
 /// The silence after which the system checks whether the client still exists.
 const CLIENT_IDLE: Duration = Duration::from_secs(60);
 /// The pause after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// The shortest time between two lines about connections that are turned away.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves until the shutdown has begun, then until the last connection has ended.
 pub(super) async fn serve(listener: TcpListener, state: SharedState) {
-    let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(state.lifecycle.shutdown_begins());
     let service = routes::api(&state);
-    let tls =
-        state.config.api.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config(&[b"http/1.1"])));
+    let refusal = routes::without_place(SharedState::clone(&state));
+    let mut server = Server::new(state, service, refusal);
+    let state = SharedState::clone(&server.state);
+    let mut shutdown = pin!(state.lifecycle.shutdown_begins());
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &permits) => accepted,
+            Some(_) = server.connections.join_next() => continue,
+            Some(_) = server.refusals.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
-        let Some((stream, client, permit)) = accepted else { continue };
-        if let Err(error) = configure(&stream, state.config.api.request_timeout) {
-            tracing::debug!(%error, "failed to set the options of a client's socket");
-            continue;
+        match accepted {
+            Ok((stream, client)) => server.admit(stream, client).await,
+            Err(error) => {
+                // A lack of file descriptors, or of memory: other connections have to end first.
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
         }
-        let connection = Connection {
-            client,
-            state: SharedState::clone(&state),
-            service: service.clone(),
-            watcher: graceful.watcher(),
-            _permit: permit,
-        };
-        connections.spawn(connection.run(stream, tls.clone()));
     }
     drop(listener);
+    let Server { graceful, mut connections, mut refusals, .. } = server;
     graceful.shutdown().await;
     while connections.join_next().await.is_some() {}
+    while refusals.join_next().await.is_some() {}
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, client)) => Some((stream, client, permit)),
-        Err(error) => {
-            // Mostly a lack of file descriptors: other connections have to end first.
-            tracing::warn!(%error, "failed to accept a connection");
-            tokio::time::sleep(ACCEPT_AGAIN).await;
-            None
+/// What the loop needs, with the service for connections that have a place and the one for those
+/// that have none.
+struct Server<S, R> {
+    state: SharedState,
+    service: S,
+    refusal: R,
+    tls: Option<TlsAcceptor>,
+    graceful: GracefulShutdown,
+    places: Arc<Places<oneshot::Sender<()>>>,
+    connections: JoinSet<()>,
+    refusals: JoinSet<()>,
+    made_room: BoundedLog,
+    too_many: BoundedLog,
+}
+
+impl<S: HttpService, R: HttpService> Server<S, R> {
+    fn new(state: SharedState, service: S, refusal: R) -> Self {
+        let tls = state.config.api.tls.as_ref();
+        let limits = PlaceLimits::of_total(state.config.max_connections);
+        Self {
+            tls: tls.map(|tls| TlsAcceptor::from(tls.config(&[b"http/1.1"]))),
+            places: Places::new(limits, state.config.trusted.clone(), fastrand::u64(..)),
+            state,
+            service,
+            refusal,
+            graceful: GracefulShutdown::new(),
+            connections: JoinSet::new(),
+            refusals: JoinSet::new(),
+            made_room: BoundedLog::new(LOG_EVERY),
+            too_many: BoundedLog::new(LOG_EVERY),
+        }
+    }
+
+    /// Gives a connection a place, or refuses it.
+    async fn admit(&mut self, stream: TcpStream, client: SocketAddr) {
+        if let Err(error) = configure(&stream, self.state.config.api.request_timeout) {
+            tracing::debug!(%error, "failed to set the options of a client's socket");
+            return;
+        }
+        let now = Instant::now();
+        let (stop, lost) = oneshot::channel();
+        match self.places.enter(client.ip(), stop, now) {
+            Entry::Admitted { place, instead_of } => {
+                let connection = self.connection(client, self.service.clone());
+                self.connections.spawn(connection.run(stream, self.tls.clone(), place, lost));
+                if let Some(stop) = instead_of {
+                    let _ = stop.send(());
+                    self.note_made_room(now);
+                    // The connection that was closed gives its descriptor back first.
+                    tokio::task::yield_now().await;
+                }
+            }
+            Entry::Full => {
+                self.note_too_many(now);
+                if self.refusals.len() < REFUSALS_MAX {
+                    let connection = self.connection(client, self.refusal.clone());
+                    self.refusals.spawn(connection.refuse(stream, self.tls.clone()));
+                }
+            }
+        }
+    }
+
+    fn connection<T>(&self, client: SocketAddr, service: T) -> Connection<T> {
+        let state = SharedState::clone(&self.state);
+        Connection { client, state, service, watcher: self.graceful.watcher() }
+    }
+
+    fn note_made_room(&mut self, now: Instant) {
+        self.state.figures.made_room();
+        if let Some(count) = self.made_room.note(now) {
+            let at_most = self.places.limits().strangers;
+            tracing::warn!(
+                count,
+                at_most,
+                "closed connections that had shown no key yet, to make room for new ones"
+            );
+        }
+    }
+
+    fn note_too_many(&mut self, now: Instant) {
+        self.state.figures.too_many();
+        if let Some(count) = self.too_many.note(now) {
+            let at_most = self.places.limits().total;
+            tracing::warn!(count, at_most, "refused connections: there are too many");
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use admission::Nets;
 use api_service::ApiConfig;
 use axum::http::Method;
-use testkit::{TestApi, WireClient, WorkServer, http};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use testkit::{Authority, Strangers, TestApi, WireClient, WorkServer, eventually, http};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn api(change: impl FnOnce(&mut ApiConfig)) -> (TestApi, WorkServer) {
@@ -158,4 +159,143 @@ async fn a_connection_with_half_a_head_is_closed() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     let mut wire = WireClient::open(api.address()).await;
     wire.half_close().await;
+}
+
+/// Waits until so many more strangers have connected.
+async fn come(strangers: &Strangers, connections: u64) {
+    let goal = strangers.opened() + connections;
+    eventually("strangers have connected", Duration::from_secs(120), || async {
+        (strangers.opened() > goal).then_some(())
+    })
+    .await;
+}
+
+const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: localhost\r\n";
+
+/// A request on a connection that stays open: the head of its answer, where there is one.
+async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> Option<String> {
+    stream.write_all(request.as_bytes()).await.ok()?;
+    stream.flush().await.ok()?;
+    let mut answer = vec![0; 64 << 10];
+    let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut answer));
+    match read.await.expect("an answer, or the end") {
+        Ok(0) | Err(_) => None,
+        Ok(length) => Some(String::from_utf8_lossy(&answer[..length]).into_owned()),
+    }
+}
+
+/// Connects, and asks once.
+async fn connected(
+    address: std::net::SocketAddr,
+    authority: Option<&Authority>,
+    request: &str,
+) -> Option<(Box<dyn Stream>, String)> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    let mut stream: Box<dyn Stream> = match authority {
+        None => Box::new(stream),
+        Some(authority) => {
+            let tls = authority.link_tls("127.0.0.1");
+            let connector = tokio_rustls::TlsConnector::from(tls.config);
+            Box::new(connector.connect(tls.server_name, stream).await.ok()?)
+        }
+    };
+    let answer = ask(&mut stream, request).await?;
+    Some((stream, answer))
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Keys with one key of the scope `read`, and that key as a header.
+fn keys() -> (service_runtime::Keys, String) {
+    let (secret, key) =
+        service_runtime::Key::new("reader", [service_runtime::Scope::Read]).unwrap();
+    let header = format!("authorization: Bearer {}\r\n\r\n", secret.reveal());
+    (service_runtime::Keys::parse(&key.line()).unwrap(), header)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_with_a_key_gets_in_beside_thousands_of_silent_connections() {
+    let authority = Authority::new();
+    for (has_tls, addresses) in [(false, 1), (false, 3000), (true, 3000)] {
+        let server = WorkServer::broker().await;
+        let (keys, header) = keys();
+        let mut config = ApiConfig::new(server.link());
+        config.trusted = Nets::nobody();
+        config.max_connections = 2000;
+        config.api.keys = Some(("keys".into(), keys));
+        config.api.tls = has_tls.then(|| authority.server_tls("api"));
+        let api = TestApi::start_with(config).await;
+        let strangers = Strangers::start(api.address(), 2300, addresses, Duration::from_secs(2));
+        come(&strangers, 2500).await;
+        let (address, request) = (api.address(), format!("{HEALTH}{header}"));
+        let authority = has_tls.then_some(&authority);
+        let (mut stream, answer) =
+            eventually("the client is let in", Duration::from_secs(60), || async {
+                connected(address, authority, &request).await
+            })
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // It stays, whoever comes, and is not closed for being idle before its time.
+        come(&strangers, 1500).await;
+        let answer = ask(&mut stream, &request).await.expect("the connection is kept");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_key_does_not_keep_a_place_and_one_with_a_key_does() {
+    let server = WorkServer::broker().await;
+    let (keys, header) = keys();
+    let mut config = ApiConfig::new(server.link());
+    config.trusted = Nets::nobody();
+    config.max_connections = 2;
+    config.api.keys = Some(("keys".into(), keys));
+    let api = TestApi::start_with(config).await;
+    let without = format!("{HEALTH}\r\n");
+    let with = format!("{HEALTH}{header}");
+    let (mut stranger, _) = connected(api.address(), None, &without).await.unwrap();
+    // One place of the two is for strangers.
+    let (mut known, _) = connected(api.address(), None, &with).await.unwrap();
+    assert_eq!(ask(&mut stranger, &without).await, None);
+    let (_other, _) = connected(api.address(), None, &without).await.unwrap();
+    let (_another, _) = connected(api.address(), None, &without).await.unwrap();
+    assert!(ask(&mut known, &without).await.is_some());
+    assert!(ask(&mut known, &with).await.is_some());
+}
+
+#[tokio::test]
+async fn a_connection_above_the_limit_is_refused_in_words() {
+    let (api, _server) = api(|config| config.max_connections = 2).await;
+    let address = api.address();
+    let request = format!("{HEALTH}\r\n");
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        // The connection that waited for the API to be ready may not be closed yet.
+        let (stream, _) = eventually("there is a place", Duration::from_secs(30), || async {
+            connected(address, None, &request)
+                .await
+                .filter(|(_, answer)| answer.starts_with("HTTP/1.1 200"))
+        })
+        .await;
+        held.push(stream);
+    }
+    let post = "POST /jobs/add HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+                application/json\r\ncontent-length: 13\r\n\r\n{\"a\":1,\"b\":2}";
+    let answer = raw(address, &[post]).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    for part in ["too_many_connections", "retry-after: 1", "connection: close"] {
+        assert!(answer.contains(part), "{part} not in {answer}");
+    }
+    drop(held);
+    let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let metrics = eventually("there is a place again", Duration::from_secs(30), || async {
+        Some(raw(address, &[request]).await).filter(|answer| answer.starts_with("HTTP/1.1 200"))
+    })
+    .await;
+    let line = "work_factory_http_connections_turned_away_total{reason=\"too_many\"}";
+    assert!(
+        metrics.lines().any(|found| found.starts_with(line) && !found.ends_with(" 0")),
+        "{metrics}"
+    );
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use faktory_wire::{Info, Reply, Timestamp};
 use testkit::{Authority, WireClient};
