@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faktory_link::LinkConfig;
-use service_runtime::{ProcessSettings, Settings, WorkerSettings};
+use service_runtime::{Connections, ProcessSettings, Settings, WorkerSettings};
 
 /// Which queues a worker works on, how many jobs at once, and which work server it uses.
 #[derive(Debug, Clone)]
@@ -21,6 +21,9 @@ pub struct WorkerConfig {
     pub heartbeat: Duration,
     /// Words about the worker, for the work server's pages.
     pub labels: Vec<String>,
+    /// The most connections at a time to `/health`, `/ready` and `/metrics`. One more takes the
+    /// place of another.
+    pub health_connections: usize,
 }
 
 impl WorkerConfig {
@@ -33,6 +36,7 @@ impl WorkerConfig {
             shutdown_timeout: ProcessSettings::default().shutdown_timeout,
             heartbeat: Duration::from_secs(15),
             labels: vec!["work-factory".into()],
+            health_connections: Connections::default().worker,
         }
     }
 
@@ -42,6 +46,7 @@ impl WorkerConfig {
         Self {
             worker: settings.worker.clone(),
             shutdown_timeout: settings.process.shutdown_timeout,
+            health_connections: settings.connections.worker,
             ..Self::new(settings.link.config())
         }
     }

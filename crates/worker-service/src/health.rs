@@ -1,4 +1,7 @@
-//! `/health`, `/ready` and `/metrics` of a worker.
+//! `/health`, `/ready` and `/metrics` of a worker. How connections are served is in
+//! `health/serve.rs`.
+
+mod serve;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,12 +55,15 @@ pub(crate) struct Observed {
     pub(crate) replies: Arc<ReplyBudget>,
     /// Jobs run at once.
     pub(crate) slots: usize,
+    /// Connections to the port at once.
+    pub(crate) connections: usize,
 }
 
 impl Listening {
     /// Answers until dropped; ready while the worker has a connection to the work server and its
     /// fetches work.
     pub(crate) async fn serve(self, observed: Observed) {
+        let connections = observed.connections;
         let lifecycle = Arc::clone(&observed.lifecycle);
         let ready = move || {
             let why = lifecycle.why_not_ready();
@@ -76,13 +82,7 @@ impl Listening {
             .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
             .route("/ready", get(ready))
             .route("/metrics", metrics);
-        let served = async { axum::serve(self.0, router).await };
-        tokio::select! {
-            result = served => if let Err(error) = result {
-                tracing::warn!(%error, "the worker no longer answers /health");
-            },
-            () = names::upkeep() => {}
-        }
+        tokio::join!(serve::serve(self.0, router, connections), names::upkeep());
     }
 }
 

@@ -191,6 +191,7 @@ impl Parts {
             reports: Arc::clone(&self.queues),
             replies: Arc::clone(&self.replies),
             slots: self.limits.concurrency,
+            connections: self.config.health_connections,
         }
     }
 }

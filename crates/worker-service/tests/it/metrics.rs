@@ -66,3 +66,22 @@ async fn a_worker_on_a_loopback_address_tells_its_figures_under_no_foreign_name(
     }
     worker.stop(Duration::from_secs(5)).await;
 }
+
+#[tokio::test]
+async fn silent_connections_keep_nobody_from_asking_a_worker_for_its_health() {
+    let server = WorkServer::broker().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let config = WorkerConfig { health_connections: 10, ..WorkerConfig::new(server.link()) };
+    let worker = Worker::builder(config).register_job_types();
+    let worker = worker.serve_health(Some(address)).await.unwrap().start().unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        let answer = http::get(address, "/health").await.unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    drop(silent);
+    worker.stop(std::time::Duration::from_secs(5)).await;
+}
