@@ -64,6 +64,7 @@ impl TestProcess {
                 "SHUTDOWN_",
                 "RUST_LOG",
                 "LOG_",
+                "TRUSTED_",
             ]
             .iter()
             .any(|ours| name.starts_with(ours))

@@ -340,3 +340,15 @@ fn units_and_manifests_name_variables_that_there_are() {
         assert_eq!(there.trim_matches('"'), value, "{name}");
     }
 }
+
+#[test]
+fn every_service_has_a_limit_of_open_files() {
+    for file in [COMPOSE, COMPOSE_WORKER] {
+        let limits = file.matches("ulimits: {nofile: {soft: 65536, hard: 65536}}").count();
+        assert_eq!(limits, file.matches("pids_limit: 512").count());
+        assert!(limits > 0);
+    }
+    for (name, unit) in UNITS {
+        assert!(unit.contains("\nLimitNOFILE=65536\n"), "{name}");
+    }
+}

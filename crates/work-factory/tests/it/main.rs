@@ -6,6 +6,7 @@ mod binary;
 mod broker_time;
 mod crash;
 mod deploy;
+mod descriptors;
 mod documents;
 mod end_to_end;
 mod healthcheck;
