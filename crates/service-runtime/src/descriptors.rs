@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn the_usual_limits_are_divided_so() {
         let all = needs(Role::All, true);
-        assert_eq!(all.divide(65_536), Ok(Connections::default()));
+        // The number in docs/deployment.md.
+        assert_eq!(all.divide(16_384), Ok(Connections::default()));
         assert_eq!(all.divide(1024), Ok(Connections { api: 165, broker: 265, worker: 46 }));
         assert_eq!(needs(Role::Api, false).divide(1024).unwrap().api, 846);
         assert_eq!(needs(Role::Broker, true).divide(1024).unwrap().broker, 640);

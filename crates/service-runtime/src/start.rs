@@ -17,7 +17,8 @@ pub const CONFIG_EXIT_CODE: u8 = 64;
 /// effect.
 ///
 /// # Errors
-/// With every fault of the configuration, or where too few files may be open; no port has been bound and nothing has been logged.
+/// With every fault of the configuration, or where too few files may be open; no port has been
+/// bound and nothing has been logged.
 pub fn start(role: Role, env_file: Option<&Path>) -> Result<Settings, ConfigError> {
     let mut loaded = Settings::load(&Environment::of_process(env_file), role)?;
     loaded.settings.connections = connections(role, &loaded.settings)?;
