@@ -1,5 +1,5 @@
-//! The loop that accepts connections, up to a bound, until the service shuts down, and decides which
-//! connection makes room for a new one.
+//! The loop that accepts connections, up to a bound, until the service shuts down; it decides
+//! which connection makes room for a new one.
 
 use std::net::SocketAddr;
 use std::pin::pin;

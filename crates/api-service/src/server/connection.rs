@@ -35,7 +35,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time for the answer to a connection that has no place.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The place of a connection, which a new connection may take until a known client has shown itself.
+/// The place of a connection, which a new one may take until its client has shown who it is.
 pub(super) type HeldPlace = Place<oneshot::Sender<()>>;
 
 /// A connection, and what its task needs.

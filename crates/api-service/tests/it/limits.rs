@@ -178,9 +178,9 @@ async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) 
     stream.flush().await.ok()?;
     let mut answer = vec![0; 64 << 10];
     let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut answer));
-    match read.await.expect("an answer, or the end") {
+    match read.await.unwrap() {
         Ok(0) | Err(_) => None,
-        Ok(length) => Some(String::from_utf8_lossy(&answer[..length]).into_owned()),
+        Ok(length) => Some(String::from_utf8_lossy(answer.get(..length)?).into_owned()),
     }
 }
 

@@ -67,18 +67,17 @@ fn job() -> NewJob {
 
 #[tokio::test]
 async fn a_temporary_refusal_is_retried_up_to_the_number_of_attempts() {
-    let busy = answer(
-        503,
-        "retry-after: 0\r\n",
-        r#"{"status":503,"code":"overloaded","detail":"too much"}"#,
-    );
-    let (client, requests) =
-        scripted(vec![busy.clone(), busy.clone(), answer(202, "", r#"{"job_id":"x"}"#)]).await;
-    assert_eq!(client.post(&job()).await.unwrap(), "x");
-    assert_eq!(requests.load(Ordering::SeqCst), 3);
-    let (client, requests) = scripted(vec![busy]).await;
-    assert_eq!(client.post(&job()).await, Err(PostError::NotStored("too much".into())));
-    assert_eq!(requests.load(Ordering::SeqCst), 3);
+    for code in ["overloaded", "too_many_connections"] {
+        let problem = format!(r#"{{"status":503,"code":"{code}","detail":"too much"}}"#);
+        let busy = answer(503, "retry-after: 0\r\n", &problem);
+        let (client, requests) =
+            scripted(vec![busy.clone(), busy.clone(), answer(202, "", r#"{"job_id":"x"}"#)]).await;
+        assert_eq!(client.post(&job()).await.unwrap(), "x");
+        assert_eq!(requests.load(Ordering::SeqCst), 3);
+        let (client, requests) = scripted(vec![busy]).await;
+        assert_eq!(client.post(&job()).await, Err(PostError::NotStored("too much".into())));
+        assert_eq!(requests.load(Ordering::SeqCst), 3);
+    }
 }
 
 #[tokio::test]

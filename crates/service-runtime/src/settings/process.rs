@@ -1,5 +1,5 @@
-//! The settings that every process has, whatever runs in it: its time to end, whom it trusts, and its
-//! log.
+//! The settings that every process has, whatever runs in it: its time to end, whom it trusts, and
+//! its log.
 
 use std::time::Duration;
 
