@@ -38,7 +38,8 @@ pub(super) const fn fault(_: &Path, _: Keep) -> Option<&'static str> {
     None
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

@@ -155,6 +155,7 @@ fn refusing_the_new_connection_keeps_clients_out_where_making_room_lets_them_in(
 /// `cargo test -p admission -- --ignored --nocapture the_table`.
 #[test]
 #[ignore = "prints the table of the decision"]
+#[expect(clippy::print_stdout, reason = "the table is what this is for")]
 fn the_table_of_the_decision() {
     for (text, connections, renewed_after) in [
         ("2,300 in 2 s", 2300, 2000),
