@@ -8,10 +8,17 @@ use crate::failure::FailReport;
 use crate::job::Job;
 use crate::line::LineTooLong;
 use crate::mutation::Mutation;
+use crate::names::names;
 use crate::object_writer::ObjectWriter;
 use crate::push::encode_pushb;
 use crate::queue_command::QueueCommand;
 use crate::word::Word;
+
+/// The most names of queues in one FETCH. Faktory has no such bound; clients name some dozens.
+pub const FETCH_NAMES_MAX: usize = 1_000;
+/// The most bytes behind the verb of a command that carries no jobs, no failure and no list of
+/// ids. Faktory has no such bound; clients send under a thousandth of it.
+pub const SHORT_PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
 /// A command of a client, as it may follow the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +81,12 @@ impl Command {
         };
         let fault = |text: String| Err(CommandError(text));
         let echo = || Excerpt::of_bytes(payload);
+        if payload.len() > SHORT_PAYLOAD_BYTES_MAX
+            && let b"FETCH" | b"ACK" | b"BEAT" | b"QUEUE" = verb
+        {
+            let verb = String::from_utf8_lossy(verb);
+            return fault(format!("{verb} takes at most {SHORT_PAYLOAD_BYTES_MAX} bytes"));
+        }
         match verb {
             b"END" => Ok(Self::End),
             b"PUSH" => Job::parse(payload)
@@ -170,8 +183,10 @@ fn json_command(verb: &[u8], payload: &impl serde::Serialize, out: &mut Vec<u8>)
 }
 
 fn fetch(payload: &[u8]) -> Result<Command, CommandError> {
-    let queues = Word::all_of(&String::from_utf8_lossy(payload))
-        .map_err(|error| CommandError(error.to_string()))?;
+    let text = String::from_utf8_lossy(payload);
+    let queues = names(text.split(' '), FETCH_NAMES_MAX)
+        .map_err(|error| CommandError(error.to_string()))?
+        .ok_or_else(|| CommandError(format!("FETCH takes at most {FETCH_NAMES_MAX} queues")))?;
     if queues.is_empty() {
         return Err(CommandError("must call fetch with at least one queue".into()));
     }
@@ -227,6 +242,41 @@ mod tests {
             let body = line.strip_suffix(b"\r\n").unwrap();
             assert!(!body.contains(&b'\n'), "{command:?}");
             assert_eq!(Command::parse(body).as_ref(), Ok(&command));
+        }
+    }
+
+    #[test]
+    fn a_command_with_too_many_names_or_ids_or_bytes_is_refused_with_the_limit() {
+        let many = |count: usize| " q".repeat(count);
+        let ids = |count: usize| vec![r#""job-00000001""#; count].join(",");
+        let mutate = |count| {
+            format!(
+                r#"MUTATE {{"cmd":"kill","target":"dead","filter":{{"jids":[{}]}}}}"#,
+                ids(count)
+            )
+        };
+        let long = "x".repeat(SHORT_PAYLOAD_BYTES_MAX + 1);
+        for (line, refusal) in [
+            (format!("FETCH{}", many(1_000)), None),
+            (format!("FETCH{}", many(1_001)), Some("FETCH takes at most 1000 queues")),
+            (format!("QUEUE LATENCY{}", many(10_000)), None),
+            (
+                format!("QUEUE LATENCY{}", many(10_001)),
+                Some("QUEUE LATENCY takes at most 10000 queues"),
+            ),
+            (mutate(100_000), None),
+            (mutate(100_001), Some("more than 100000 ids in one MUTATE")),
+            (format!("FETCH {long}"), Some("FETCH takes at most 1048576 bytes")),
+            (format!("ACK {long}"), Some("ACK takes at most 1048576 bytes")),
+            (format!("BEAT {long}"), Some("BEAT takes at most 1048576 bytes")),
+            (format!("QUEUE PAUSE {long}"), Some("QUEUE takes at most 1048576 bytes")),
+        ] {
+            let error = Command::parse(line.as_bytes()).err().map(|error| error.to_string());
+            let same = match (&error, refusal) {
+                (Some(error), Some(refusal)) => error.contains(refusal),
+                (error, refusal) => error.is_none() && refusal.is_none(),
+            };
+            assert!(same, "{error:?}, expected {refusal:?}");
         }
     }
 

@@ -10,6 +10,10 @@ pub const ERROR_TYPE_BYTES_MAX: usize = 100;
 pub const MESSAGE_BYTES_MAX: usize = 1000;
 /// The most lines of a backtrace that the server keeps.
 pub const BACKTRACE_LINES_MAX: usize = 50;
+/// The most bytes of a line of a backtrace that the server keeps. Faktory has no such bound.
+pub const BACKTRACE_LINE_BYTES_MAX: usize = 1000;
+/// The most bytes of a time in a failure record that the server keeps.
+const TIME_BYTES_MAX: usize = 100;
 
 /// The failure record of a job, written by the server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,6 +47,21 @@ impl Failure {
             out.truncate(start);
             out.extend_from_slice(b"null");
         }
+    }
+
+    /// The record of a job that a client pushed, with texts as short as those of a report.
+    #[must_use]
+    pub fn within_limits(mut self) -> Self {
+        for (text, limit) in [
+            (&mut self.failed_at, TIME_BYTES_MAX),
+            (&mut self.next_at, TIME_BYTES_MAX),
+            (&mut self.errtype, ERROR_TYPE_BYTES_MAX),
+            (&mut self.message, MESSAGE_BYTES_MAX),
+        ] {
+            text.truncate(end(text, limit));
+        }
+        cut_backtrace(&mut self.backtrace);
+        self
     }
 
     /// The time of the first failure, where the record holds a valid one.
@@ -83,8 +102,15 @@ impl FailReport {
     pub fn within_limits(mut self) -> Self {
         self.errtype = cut(&self.errtype, ERROR_TYPE_BYTES_MAX);
         self.message = cut(&self.message, MESSAGE_BYTES_MAX);
-        self.backtrace.truncate(BACKTRACE_LINES_MAX);
+        cut_backtrace(&mut self.backtrace);
         self
+    }
+}
+
+fn cut_backtrace(backtrace: &mut Vec<String>) {
+    backtrace.truncate(BACKTRACE_LINES_MAX);
+    for line in backtrace {
+        line.truncate(end(line, BACKTRACE_LINE_BYTES_MAX));
     }
 }
 
@@ -93,11 +119,16 @@ fn cut(text: &str, limit: usize) -> String {
     if text.is_empty() {
         return "unknown".into();
     }
+    text.get(..end(text, limit)).unwrap_or_default().into()
+}
+
+/// The end of a text that is cut to a limit, between two characters.
+fn end(text: &str, limit: usize) -> usize {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text.get(..end).unwrap_or_default().into()
+    end
 }
 
 #[cfg(test)]
@@ -110,11 +141,30 @@ mod tests {
             jid: "j".into(),
             errtype: format!(" {}", "é".repeat(60)),
             message: "  ".into(),
-            backtrace: vec!["l".into(); 60],
+            backtrace: vec!["l".repeat(2000); 60],
         };
         let cut = report.within_limits();
         assert_eq!(cut.errtype, "é".repeat(50));
         assert_eq!(cut.message, "unknown");
-        assert_eq!(cut.backtrace.len(), 50);
+        assert_eq!(cut.backtrace, vec!["l".repeat(1000); 50]);
+    }
+
+    #[test]
+    fn the_record_of_a_pushed_job_is_cut_too_and_stays_as_it_is_where_it_is_short() {
+        let long = || "é".repeat(1000);
+        let record = Failure {
+            failed_at: long(),
+            next_at: long(),
+            message: long(),
+            errtype: long(),
+            backtrace: vec![long(); 60],
+            ..Failure::default()
+        };
+        let cut = record.within_limits();
+        let lengths = [&cut.failed_at, &cut.next_at, &cut.message, &cut.errtype].map(String::len);
+        assert_eq!(lengths, [100, 100, 1000, 100]);
+        assert_eq!(cut.backtrace, vec!["é".repeat(500); 50]);
+        let short = Failure { message: " m ".into(), retry_count: 2, ..Failure::default() };
+        assert_eq!(short.clone().within_limits(), short);
     }
 }

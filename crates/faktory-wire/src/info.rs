@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::object_writer::{ObjectWriter, write_json, write_string};
+
+/// The bytes of an INFO without its queues, and a few more.
+const ROOM_FOR_THE_REST: usize = 2 << 10;
+
 /// The answer to INFO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Info {
@@ -15,6 +20,65 @@ pub struct Info {
     pub faktory: FaktoryInfo,
     /// The state of the process.
     pub server: ServerInfo,
+}
+
+/// An INFO that is written queue by queue, where a server has so many queues that the whole map is
+/// never built at once.
+#[derive(Debug)]
+pub struct InfoWriter {
+    out: Vec<u8>,
+    count: u64,
+    enqueued: u64,
+}
+
+impl InfoWriter {
+    /// A writer with memory for queues whose JSON has this many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(bytes + ROOM_FOR_THE_REST);
+        out.extend_from_slice(br#"{"faktory":{"queues":{"#);
+        Self { out, count: 0, enqueued: 0 }
+    }
+
+    /// Adds a queue, once each.
+    pub fn queue(&mut self, name: &str, length: u64) {
+        if self.count > 0 {
+            self.out.push(b',');
+        }
+        write_string(&mut self.out, name);
+        self.out.push(b':');
+        self.out.extend_from_slice(length.to_string().as_bytes());
+        self.count += 1;
+        self.enqueued += length;
+    }
+
+    /// The bytes that have been written so far.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// The answer as JSON. The queues are those that were added, and so are the totals that
+    /// concern queues, whatever `info` says about them.
+    #[must_use]
+    pub fn finish(self, info: &Info) -> Vec<u8> {
+        let Self { mut out, count, enqueued } = self;
+        out.push(b'}');
+        let mut members = ObjectWriter::continued(&mut out);
+        members.member("sets", |out| write_json(out, &info.faktory.sets));
+        members.member("tasks", |out| write_json(out, &info.faktory.tasks));
+        members.number("total_failures", info.faktory.total_failures);
+        members.number("total_processed", info.faktory.total_processed);
+        members.number("total_enqueued", enqueued);
+        members.number("total_queues", count);
+        members.end();
+        let mut members = ObjectWriter::continued(&mut out);
+        members.string("now", &info.now);
+        members.string("server_utc_time", &info.server_utc_time);
+        members.member("server", |out| write_json(out, &info.server));
+        members.end();
+        out
+    }
 }
 
 /// Counts of jobs: waiting, in each set, and ended.
@@ -83,4 +147,38 @@ pub struct ServerInfo {
     pub command_count: u64,
     /// Memory in use, in MB.
     pub used_memory_mb: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_info_that_is_written_queue_by_queue_reads_as_the_whole() {
+        let task = TaskInfo { reaped: Some(1), size: 2, ..TaskInfo::default() };
+        for queues in
+            [vec![], vec![("default".to_owned(), 3)], vec![("a".into(), 1), ("b".into(), 2)]]
+        {
+            let info = Info {
+                now: "2026-01-02T03:04:05Z".into(),
+                server_utc_time: "03:04:05 UTC".into(),
+                faktory: FaktoryInfo {
+                    total_enqueued: queues.iter().map(|(_, length)| length).sum(),
+                    total_queues: queues.len() as u64,
+                    queues: queues.into_iter().collect(),
+                    sets: SetSizes { dead: 1, retries: 2, scheduled: 3, working: 4 },
+                    tasks: BTreeMap::from([("Busy".to_owned(), task.clone())]),
+                    total_failures: 5,
+                    total_processed: 6,
+                },
+                server: ServerInfo { uptime: 7, ..ServerInfo::default() },
+            };
+            let mut writer = InfoWriter::with_capacity(0);
+            for (name, length) in &info.faktory.queues {
+                writer.queue(name, *length);
+            }
+            let json = writer.finish(&info);
+            assert_eq!(serde_json::from_slice::<Info>(&json).unwrap(), info);
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod info;
 mod job;
 mod line;
 mod mutation;
+mod names;
 mod object_writer;
 mod push;
 mod queue_command;
@@ -20,21 +21,22 @@ mod timestamp;
 mod word;
 
 pub use beat::{Beat, WorkerState};
-pub use command::{Command, CommandError};
+pub use command::{Command, CommandError, FETCH_NAMES_MAX, SHORT_PAYLOAD_BYTES_MAX};
 pub use excerpt::{Bytes, EXCERPT_CHARS_MAX, Excerpt, is_plain};
 pub use failure::{
-    BACKTRACE_LINES_MAX, ERROR_TYPE_BYTES_MAX, FailReport, Failure, MESSAGE_BYTES_MAX,
+    BACKTRACE_LINE_BYTES_MAX, BACKTRACE_LINES_MAX, ERROR_TYPE_BYTES_MAX, FailReport, Failure,
+    MESSAGE_BYTES_MAX,
 };
 pub use hello::{Greeting, GreetingError, Hello, HelloError, Proof, password_hash};
-pub use info::{FaktoryInfo, Info, ServerInfo, SetSizes, TaskInfo};
+pub use info::{FaktoryInfo, Info, InfoWriter, ServerInfo, SetSizes, TaskInfo};
 pub use job::{
     DEFAULT_QUEUE, DEFAULT_RESERVE_FOR, DEFAULT_RETRY, InvalidJob, Job, JobError, PUSH_JOBS_MAX,
     RESERVE_FOR_MAX, RESERVE_FOR_MIN, is_queue_name,
 };
 pub use line::{LineDecoder, LineTooLong};
-pub use mutation::{Filter, Mutation, MutationKind, TargetSet};
+pub use mutation::{Filter, MUTATE_IDS_MAX, Mutation, MutationKind, TargetSet};
 pub use push::{PushResults, encode_pushb};
-pub use queue_command::QueueCommand;
+pub use queue_command::{QUEUE_NAMES_MAX, QueueCommand};
 pub use raw_json::{InvalidJson, RawJson};
 pub use refusal::Refusal;
 pub use reply::{ProtocolError, Reply, ReplyDecoder};

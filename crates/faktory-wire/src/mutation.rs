@@ -1,6 +1,13 @@
 //! MUTATE: moves or deletes jobs of the scheduled, retries and dead sets.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The most ids in the filter of one MUTATE. Faktory has no such bound; one page of its web
+/// interface sends 25.
+pub const MUTATE_IDS_MAX: usize = 100_000;
 
 use crate::excerpt::Excerpt;
 
@@ -68,8 +75,8 @@ impl MutationKind {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filter {
-    /// Job ids.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Job ids, at most [`MUTATE_IDS_MAX`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "ids")]
     pub jids: Option<Vec<String>>,
     /// A glob (`*`, `?`, `[…]`) over the whole JSON of a job; the name is Faktory's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +84,43 @@ pub struct Filter {
     /// The job type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobtype: Option<String>,
+}
+
+/// Reads ids. The bound holds while the array is read, so that no larger one is ever built.
+fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Default)]
+    struct Ids(Vec<String>);
+
+    impl<'de> Deserialize<'de> for Ids {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_seq(IdsVisitor)
+        }
+    }
+
+    struct IdsVisitor;
+
+    impl<'de> Visitor<'de> for IdsVisitor {
+        type Value = Ids;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array of job ids")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Ids, A::Error> {
+            let mut ids = Vec::new();
+            while let Some(id) = seq.next_element()? {
+                if ids.len() == MUTATE_IDS_MAX {
+                    return Err(serde::de::Error::custom(format_args!(
+                        "more than {MUTATE_IDS_MAX} ids in one MUTATE"
+                    )));
+                }
+                ids.push(id);
+            }
+            Ok(Ids(ids))
+        }
+    }
+
+    Ok(Option::<Ids>::deserialize(deserializer)?.map(|Ids(ids)| ids))
 }
 
 /// A MUTATE command.

@@ -14,6 +14,11 @@ impl<'a> ObjectWriter<'a> {
         Self { out, separator: b'{' }
     }
 
+    /// An object that has at least one member already and is not closed.
+    pub(crate) const fn continued(out: &'a mut Vec<u8>) -> Self {
+        Self { out, separator: b',' }
+    }
+
     /// Writes a member; `write` appends its value as JSON.
     pub(crate) fn member(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         self.out.push(self.separator);
@@ -42,8 +47,18 @@ impl<'a> ObjectWriter<'a> {
     }
 }
 
+/// Appends a value that serde writes.
+pub(crate) fn write_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
+    let start = out.len();
+    // A write into memory can't fail. If it did, a null would keep the object whole.
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+    }
+}
+
 /// Appends a JSON string.
-fn write_string(out: &mut Vec<u8>, value: &str) {
+pub(crate) fn write_string(out: &mut Vec<u8>, value: &str) {
     let start = out.len();
     // A write into memory can't fail. If it did, an empty string would keep the line whole.
     if serde_json::to_writer(&mut *out, value).is_err() {

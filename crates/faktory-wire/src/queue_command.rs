@@ -1,7 +1,13 @@
 //! QUEUE: pauses, resumes and removes queues, and reports their latency.
 
 use crate::excerpt::Excerpt;
+use crate::names::names;
 use crate::word::Word;
+
+/// The most names of queues in one QUEUE command. Faktory has no such bound. A server of 100,000
+/// queues is asked for the latency of all of them in ten commands; PAUSE, RESUME and REMOVE have
+/// `*` for all.
+pub const QUEUE_NAMES_MAX: usize = 10_000;
 
 /// A QUEUE command with the names of queues. Where the first name is `*`, all known queues are
 /// meant.
@@ -20,20 +26,23 @@ pub enum QueueCommand {
 impl QueueCommand {
     /// Reads the text behind the verb. The error is the text that the server answers with.
     pub(crate) fn parse(payload: &str) -> Result<Self, String> {
-        let mut names = Word::all_of(payload).map_err(|error| error.to_string())?;
-        if names.is_empty() {
-            return Err("QUEUE needs a subcommand: PAUSE, RESUME, REMOVE or LATENCY".into());
-        }
-        let subcommand = names.remove(0);
+        let mut words = payload.split(' ').filter(|word| !word.is_empty());
+        let subcommand =
+            words.next().ok_or("QUEUE needs a subcommand: PAUSE, RESUME, REMOVE or LATENCY")?;
         let make: fn(Vec<Word>) -> Self = match subcommand.to_ascii_uppercase().as_str() {
             "LATENCY" => Self::Latency,
             "PAUSE" => Self::Pause,
             "RESUME" => Self::Resume,
             "REMOVE" => Self::Remove,
             _ => {
-                return Err(format!("no such QUEUE subcommand: {}", Excerpt(&subcommand)));
+                return Err(format!("no such QUEUE subcommand: {}", Excerpt(subcommand)));
             }
         };
+        let names =
+            names(words, QUEUE_NAMES_MAX).map_err(|error| error.to_string())?.ok_or_else(|| {
+                let subcommand = subcommand.to_ascii_uppercase();
+                format!("QUEUE {subcommand} takes at most {QUEUE_NAMES_MAX} queues")
+            })?;
         if names.is_empty() {
             return Err(format!(
                 "QUEUE {} needs the name of a queue",

@@ -29,11 +29,6 @@ impl Word {
             Ok(Self(text))
         }
     }
-
-    /// The words of a line, or of a part of one.
-    pub(crate) fn all_of(text: &str) -> Result<Vec<Self>, NotAWord> {
-        text.split(' ').filter(|word| !word.is_empty()).map(Self::new).collect()
-    }
 }
 
 impl Deref for Word {
