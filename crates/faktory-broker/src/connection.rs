@@ -26,16 +26,17 @@ use tokio::sync::{mpsc, oneshot};
 use crate::budget::Budget;
 use crate::catch_up::{Arriving, Asked};
 use crate::config::BrokerConfig;
-use crate::core::{Event, Outgoing};
+use crate::core::{Client, Event, Outgoing};
 use crate::delivery::Delivery;
 use crate::machine::{ConnectionId, Reservation};
 use crate::shared_io::SharedIo;
+use crate::unwritten::WrittenBytes;
 use catching_up::CatchingUp;
 use handshake::Stranger;
 use line_memory::LineMemory;
 pub(crate) use patience::in_steps;
 use reader::{CommandReader, InputEnd};
-use writer::Written;
+use writer::{Replies, Written};
 
 pub(crate) use password::Passwords;
 
@@ -142,10 +143,13 @@ impl Connection {
             return close::refuse(&mut reader, &mut writer, &reply).await;
         }
         let (sender, replies) = mpsc::channel(window::REPLIES_MAX);
-        let opened = Event::Opened { connection: self.id, hello: Box::new(hello), replies: sender };
+        let written = WrittenBytes::default();
+        let client = Client { replies: sender, written: written.clone() };
+        let opened = Event::Opened { connection: self.id, hello: Box::new(hello), client };
         let told = self.core.send_async(opened).await;
         drop(arriving);
         if told.is_ok() {
+            let replies = Replies { receiver: replies, written };
             self.exchange(reader, writer, io, buffer, replies).await;
         }
     }
@@ -157,7 +161,7 @@ impl Connection {
         mut writer: impl AsyncWrite + Unpin,
         io: SharedIo<'_>,
         buffer: BytesMut,
-        mut replies: mpsc::Receiver<Outgoing>,
+        mut replies: Replies,
     ) {
         let (window, mut answered) = window::window();
         let mut delivery = Delivery::new(io, self.config.tls.is_none());
@@ -178,6 +182,7 @@ impl Connection {
             let mut writing = std::pin::pin!(writer::write_replies(
                 &mut writer,
                 &mut replies,
+                &self.core,
                 &mut answered,
                 &mut delivery
             ));
@@ -200,7 +205,7 @@ impl Connection {
             )
             .await;
         }
-        let unsent = unsent(&mut replies).await;
+        let unsent = unsent(&mut replies.receiver).await;
         let mut undelivered = delivery.undelivered();
         undelivered.extend(unsent);
         let _ = self.core.send_async(Event::Closed { connection: self.id, undelivered }).await;

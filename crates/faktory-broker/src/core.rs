@@ -11,13 +11,13 @@ use crate::catch_up::CatchUp;
 use crate::clock::{Clock, LOOK_EVERY};
 use crate::machine::{ConnectionId, Machine, Now, Output, Reservation};
 use crate::store::{Store, StoreError};
+use crate::unwritten::WrittenBytes;
 
 /// A message of a connection, or of the server, to the core.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A client finished its handshake. Its replies go to `replies`, which has room for a reply to
-    /// each command that the client may have unanswered.
-    Opened { connection: ConnectionId, hello: Box<Hello>, replies: mpsc::Sender<Outgoing> },
+    /// A client finished its handshake.
+    Opened { connection: ConnectionId, hello: Box<Hello>, client: Client },
     /// A connection read a line.
     Request { connection: ConnectionId, request: Result<Command, CommandError> },
     /// A connection has read all that had arrived when this round of `catch_up.rs` began, or can't
@@ -29,15 +29,25 @@ pub(crate) enum Event {
     InputEnded { connection: ConnectionId },
     /// A connection has ended, and these jobs did not reach its client.
     Closed { connection: ConnectionId, undelivered: Vec<Reservation> },
+    /// A connection wrote replies, and the core has asked to be told.
+    Wrote,
     /// The server stops.
     ShutDown,
+}
+
+/// The core's side of a connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Has room for a reply to each command that the client may have unanswered.
+    pub(crate) replies: mpsc::Sender<Outgoing>,
+    pub(crate) written: WrittenBytes,
 }
 
 /// A message of the core to a connection.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// Send a reply.
-    Reply { reply: Reply, reservation: Option<Reservation> },
+    /// Send a reply, which counts for this many bytes.
+    Reply { reply: Reply, reservation: Option<Reservation>, bytes: usize },
     /// End the connection when all earlier replies have been sent.
     Close,
 }
@@ -66,7 +76,7 @@ pub(crate) struct Core {
     judging: Option<Duration>,
     /// True until the server stops.
     listens: bool,
-    connections: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
+    connections: HashMap<ConnectionId, Client>,
     last_sync: Duration,
 }
 
@@ -100,6 +110,7 @@ impl Core {
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let mut more = false;
         loop {
+            self.note_written();
             let wait = if more { Duration::ZERO } else { self.wait() };
             let first = match self.events.recv_timeout(wait) {
                 Ok(event) => Some(event),
@@ -154,14 +165,27 @@ impl Core {
         Ok(more)
     }
 
+    /// Tells the machine which replies have been written. Where something waits for room, the
+    /// connections are asked first to tell of more, so that none is missed.
+    fn note_written(&mut self) {
+        let connections = &self.connections;
+        if self.machine.waits_for_room() {
+            for client in self.machine.owing().filter_map(|id| connections.get(&id)) {
+                client.written.await_more();
+            }
+        }
+        self.machine
+            .note_written(|id| connections.get(&id).map_or(0, |client| client.written.get()));
+    }
+
     fn apply(&mut self, event: Event) -> Result<(), StoreError> {
         let now = self.now();
         let store = &mut *self.store;
         self.catch_up.took_event();
         match event {
-            Event::Opened { connection, hello, replies } => {
+            Event::Opened { connection, hello, client } => {
                 self.catch_up.opened(connection);
-                self.connections.insert(connection, replies);
+                self.connections.insert(connection, client);
                 self.machine.connect(now, connection, &hello);
             }
             Event::Request { connection, request } => {
@@ -193,6 +217,7 @@ impl Core {
                 }
                 self.machine.disconnect(store, now, connection, &undelivered)?;
             }
+            Event::Wrote => {}
             Event::ShutDown => {
                 self.listens = false;
                 self.machine.shut_down();
@@ -251,8 +276,8 @@ impl Core {
 
     fn send(&mut self, output: Output, undeliverable: &mut Vec<Reservation>) {
         let (connection, outgoing) = match output {
-            Output::Reply { connection, reply, reservation, .. } => {
-                (connection, Outgoing::Reply { reply, reservation })
+            Output::Reply { connection, reply, reservation, bytes, .. } => {
+                (connection, Outgoing::Reply { reply, reservation, bytes })
             }
             Output::Close { connection } => {
                 self.catch_up.left(connection);
@@ -262,8 +287,8 @@ impl Core {
         let unsent = match self.connections.get(&connection) {
             // The channel has room for every answer that the connection may wait for, so a full
             // channel means that the connection no longer takes answers.
-            Some(replies) => {
-                replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner)
+            Some(client) => {
+                client.replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner)
             }
             None => Some(outgoing),
         };
@@ -327,7 +352,8 @@ mod tests {
     fn open(events: &flume::Sender<Event>, id: u64) -> (ConnectionId, mpsc::Receiver<Outgoing>) {
         let (replies, receiver) = mpsc::channel(100);
         let connection = ConnectionId(id);
-        events.send(Event::Opened { connection, hello: Box::default(), replies }).unwrap();
+        let client = Client { replies, written: WrittenBytes::default() };
+        events.send(Event::Opened { connection, hello: Box::default(), client }).unwrap();
         (connection, receiver)
     }
 

@@ -12,6 +12,7 @@ mod observer;
 mod server;
 mod shared_io;
 mod store;
+mod unwritten;
 
 pub use config::BrokerConfig;
 pub use machine::{ConnectionId, Machine, Now, Output, Reservation};

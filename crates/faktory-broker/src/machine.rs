@@ -20,6 +20,7 @@ mod glob;
 mod index;
 mod info;
 mod keys;
+mod member;
 mod mutate;
 mod open;
 mod output;
@@ -27,12 +28,16 @@ mod push;
 mod queue_command;
 mod queues;
 mod records;
+mod replies;
 mod reservations;
 mod returned;
+mod select;
 mod sets;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod work;
 mod workers;
 
 use std::collections::VecDeque;
@@ -42,14 +47,17 @@ use faktory_wire::{Command, CommandError, Hello, Reply, Timestamp};
 
 use crate::store::{Store, StoreError};
 use connections::{Connections, State};
-use mutate::RunningMutation;
+use info::Infos;
 pub use output::{Output, Reservation};
 use queues::Queues;
 use records::Counters;
+use replies::Replies;
 use reservations::{LeftBehind, ReservationClock};
 use returned::Returned;
 use sets::Timers;
+use tasks::Tasks;
 use waiting::Waiting;
+use work::Work;
 use workers::Workers;
 
 /// The id of a client's connection.
@@ -67,9 +75,9 @@ pub struct Now {
     pub monotonic: Duration,
 }
 
-/// The most jobs or entries that one step of background work touches, so that commands never wait
-/// long.
-const CHUNK: usize = 200;
+/// The most entries of a set, or of a removed queue, that are read at once. An entry can have 52 KB, with its failure
+/// record.
+const READ_MAX: usize = 32;
 
 /// The work server's state and rules.
 pub struct Machine {
@@ -81,14 +89,21 @@ pub struct Machine {
     timers: Timers,
     reservation_clock: ReservationClock,
     left_behind: LeftBehind,
-    mutations: VecDeque<RunningMutation>,
+    /// Commands that are carried out in slices.
+    tasks: Tasks,
+    infos: Infos,
     returned: Returned,
     /// Removed queues whose jobs are still to be deleted.
     trash: VecDeque<queues::Trash>,
     /// Connections that may have a command to run.
     runnable: VecDeque<ConnectionId>,
+    /// Queues whose jobs are to be handed to the FETCHes that wait for them.
+    to_serve: VecDeque<u32>,
+    replies: Replies,
+    /// The work of the current slice.
+    work: Work,
     outputs: Vec<Output>,
-    tasks: info::TaskCounts,
+    counts: info::TaskCounts,
     random: fastrand::Rng,
     used_memory_mb: u64,
     shutting_down: bool,
@@ -119,9 +134,10 @@ impl Machine {
         connection: ConnectionId,
         request: Result<Command, CommandError>,
     ) -> Result<(), StoreError> {
-        self.tasks.commands += 1;
+        self.counts.commands += 1;
+        self.work.begin();
         self.connections.queue(connection, request);
-        self.runnable.push_back(connection);
+        self.make_runnable(connection);
         self.run(store, now)
     }
 
@@ -136,12 +152,13 @@ impl Machine {
         now: Now,
         connection: ConnectionId,
     ) -> Result<(), StoreError> {
+        self.work.begin();
         if let Some(ticket) = self.connections.end_input(connection) {
             self.waiting.remove(ticket);
             self.answer_fetch(connection, Reply::Nothing, None);
             self.unblock(connection);
         }
-        self.runnable.push_back(connection);
+        self.make_runnable(connection);
         self.run(store, now)
     }
 
@@ -158,9 +175,16 @@ impl Machine {
         undelivered: &[Reservation],
     ) -> Result<(), StoreError> {
         if let Some(gone) = self.connections.close(connection) {
-            if let State::Fetching(ticket) = gone.state {
-                self.waiting.remove(ticket);
+            match gone.state {
+                State::Fetching(ticket) => drop(self.waiting.remove(ticket)),
+                // A connection that was closed may have been busy before.
+                State::Busy | State::Closed => {
+                    self.tasks.forget(connection);
+                    self.infos.forget(connection);
+                }
+                State::Idle => {}
             }
+            self.forget_replies(&gone.replies);
             if let Some(wid) = gone.wid {
                 self.workers.leave(&wid, connection);
             }
@@ -179,11 +203,12 @@ impl Machine {
         now: Now,
         reservations: &[Reservation],
     ) -> Result<(), StoreError> {
+        self.work.begin();
         self.return_undelivered(store, now, reservations)?;
         self.run(store, now)
     }
 
-    /// Ends every connection. A FETCH that waits and a MUTATE that is not finished are answered
+    /// Ends every connection. A FETCH that waits and a command that is not finished are answered
     /// with an error, and later commands are dropped. Earlier answers are still sent.
     pub fn shut_down(&mut self) {
         self.shutting_down = true;
@@ -193,14 +218,16 @@ impl Machine {
                     self.waiting.remove(ticket);
                     self.answer_fetch(connection, Reply::error("shutdown in progress"), None);
                 }
-                Some(State::Mutating) => {
-                    self.answer(connection, Reply::error("shutdown in progress"))
+                Some(State::Busy) => {
+                    let reply = self.unfinished(connection);
+                    self.answer(connection, reply);
                 }
                 Some(State::Idle | State::Closed) | None => {}
             }
             self.close(connection);
         }
-        self.mutations.clear();
+        self.tasks.clear();
+        self.infos.clear();
     }
 
     /// Takes the orders that have been given since the last call, in order.

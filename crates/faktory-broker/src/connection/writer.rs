@@ -6,11 +6,19 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::window::Answered;
-use crate::core::Outgoing;
+use crate::core::{Event, Outgoing};
 use crate::delivery::Delivery;
+use crate::unwritten::WrittenBytes;
 
 /// Replies are gathered up to this size before they are written.
 const WRITE_BYTES: usize = 64 << 10;
+
+/// The replies of the core to a connection.
+pub(super) struct Replies {
+    pub(super) receiver: mpsc::Receiver<Outgoing>,
+    /// Where the written bytes are counted.
+    pub(super) written: WrittenBytes,
+}
 
 /// How much of the core's output was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,24 +41,30 @@ enum Gathered {
 struct Group {
     wire: Vec<u8>,
     permits: Vec<OwnedSemaphorePermit>,
+    /// The bytes for which the replies count.
+    bytes: u64,
 }
 
 /// Writes replies, as many at a time as are ready, until the core closes the connection or the
 /// connection breaks.
 pub(super) async fn write_replies(
     writer: &mut (impl AsyncWrite + Unpin),
-    replies: &mut mpsc::Receiver<Outgoing>,
+    replies: &mut Replies,
+    core: &flume::Sender<Event>,
     answered: &mut Answered,
     delivery: &mut Delivery<'_>,
 ) -> Written {
     let mut group = Group::default();
     loop {
-        let Some(first) = replies.recv().await else { return Written::Partly };
-        let gathered = group.gather(first, replies, answered, delivery);
+        let Some(first) = replies.receiver.recv().await else { return Written::Partly };
+        let gathered = group.gather(first, &mut replies.receiver, answered, delivery);
         if write_all(writer, &group.wire, delivery).await.is_err() {
             return Written::Partly;
         }
-        group.clear();
+        let bytes = group.clear();
+        if replies.written.add(bytes) && core.send_async(Event::Wrote).await.is_err() {
+            return Written::Partly;
+        }
         if gathered == Gathered::Last {
             return Written::Completely;
         }
@@ -69,7 +83,8 @@ impl Group {
         let mut next = Some(first);
         while let Some(outgoing) = next {
             match outgoing {
-                Outgoing::Reply { reply, reservation } => {
+                Outgoing::Reply { reply, reservation, bytes } => {
+                    self.bytes += bytes as u64;
                     reply.encode(&mut self.wire);
                     self.permits.extend(answered.next());
                     if let Some(reservation) = reservation {
@@ -83,13 +98,15 @@ impl Group {
         Gathered::More
     }
 
-    /// Gives the room back to the window. The memory of an unusually large group is freed.
-    fn clear(&mut self) {
+    /// Gives the room back to the window, and returns the bytes for which the replies counted. The
+    /// memory of an unusually large group is freed.
+    fn clear(&mut self) -> u64 {
         self.wire.clear();
         self.permits.clear();
         if self.wire.capacity() > 4 * WRITE_BYTES {
             self.wire = Vec::new();
         }
+        std::mem::take(&mut self.bytes)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use faktory_wire::{Excerpt, Reply};
 
+use super::fetch::NAMES_OF_A_STEP;
 use super::keys::Location;
 use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
@@ -24,7 +25,7 @@ impl Machine {
     /// Where the store fails; the machine can't be used any more.
     pub fn advance(&mut self, store: &mut dyn Store, now: Now) -> Result<bool, StoreError> {
         let more = self.work(store, now)?;
-        Ok(self.judge(store, now, now.monotonic)? || more)
+        Ok(self.judge(store, now, now.monotonic)? || more || self.is_at_work())
     }
 
     /// Does a bounded part of the work that is due, without a judgement; true where more is due at
@@ -33,16 +34,22 @@ impl Machine {
     /// # Errors
     /// Where the store fails; the machine can't be used any more.
     pub fn work(&mut self, store: &mut dyn Store, now: Now) -> Result<bool, StoreError> {
-        for waiter in self.waiting.expired(now.monotonic) {
+        self.work.begin();
+        while !self.work.is_spent()
+            && let Some(waiter) = self.waiting.next_expired(now.monotonic)
+        {
+            self.work.spend(1 + waiter.queues.len() / NAMES_OF_A_STEP, 0);
             self.answer_fetch(waiter.connection, Reply::Nothing, None);
             self.unblock(waiter.connection);
         }
         let mut more = self.advance_left_behind(store, now)?;
         more |= self.advance_sets(store, now)?;
-        more |= self.advance_mutation(store, now)?;
+        self.advance_task(store, now)?;
         more |= self.advance_trash(store)?;
+        self.work.begin();
+        self.serve(store, now)?;
         self.run(store, now)?;
-        Ok(more)
+        Ok(more || self.is_at_work())
     }
 
     /// True where [`Machine::judge`] would take something from a client now. The caller first
@@ -75,14 +82,28 @@ impl Machine {
             connections.into_iter().for_each(|connection| self.close(connection));
         }
         let more = self.expire(store, now, as_of)?;
+        self.work.begin();
         self.run(store, now)?;
         Ok(more)
     }
 
-    /// True where commands that were submitted could be carried out and have not been.
+    /// True where a part of something is done and the next part can be done at once.
+    fn is_at_work(&self) -> bool {
+        !self.tasks.is_empty()
+            || !self.trash.is_empty()
+            || !self.to_serve.is_empty()
+            || !self.runnable.is_empty()
+            || self.has_left_behind()
+    }
+
+    /// True where commands that were submitted have not been carried out, though nothing but the
+    /// machine's own work holds them up: the work on other commands, or on an earlier command of
+    /// their connection.
     #[must_use]
     pub fn has_runnable(&self) -> bool {
+        let at_work = || self.tasks.connections().chain(self.infos.connections());
         !self.runnable.is_empty()
+            || !self.tasks.is_empty() && at_work().any(|id| self.connections.has_backlog(id))
     }
 
     /// Notes that a part of a long line has arrived on a connection: its worker is not silent.
@@ -101,7 +122,7 @@ impl Machine {
     /// The time until [`Machine::work`] has something to do.
     #[must_use]
     pub fn next_work(&self, now: Now) -> Duration {
-        if !self.mutations.is_empty() || !self.trash.is_empty() || self.has_left_behind() {
+        if self.is_at_work() {
             return Duration::ZERO;
         }
         let wait = self.waiting.next_deadline();

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use faktory_wire::{Command, CommandError};
 
 use super::ConnectionId;
+use super::replies::{Replies, ReplyBytes};
 
 /// The state of a connection: what its next command waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub(super) enum State {
     Idle,
     /// The connection waits for a job; its FETCH has this ticket.
     Fetching(u64),
-    /// The connection waits for the end of its MUTATE.
-    Mutating,
+    /// The connection waits for the end of a command that is carried out in slices.
+    Busy,
     /// No command of the connection is carried out any more.
     Closed,
 }
@@ -27,6 +28,19 @@ pub(super) struct Connection {
     /// Commands behind a command that waits. Their number is bounded by the connection's window.
     backlog: VecDeque<Result<Command, CommandError>>,
     input_ended: bool,
+    /// The connection is among those that may have a command to run.
+    is_runnable: bool,
+    pub(super) replies: ReplyBytes,
+}
+
+/// What a connection does when its turn comes.
+#[derive(Debug)]
+pub(super) enum Turn {
+    Run(Result<Command, CommandError>),
+    /// The next command waits until replies have been written.
+    Blocked,
+    /// No command can run.
+    Nothing,
 }
 
 /// All open connections.
@@ -37,7 +51,14 @@ impl Connections {
     pub(super) fn open(&mut self, id: ConnectionId, wid: Option<String>) {
         self.0.insert(
             id,
-            Connection { wid, state: State::Idle, backlog: VecDeque::new(), input_ended: false },
+            Connection {
+                wid,
+                state: State::Idle,
+                backlog: VecDeque::new(),
+                input_ended: false,
+                is_runnable: false,
+                replies: ReplyBytes::default(),
+            },
         );
     }
 
@@ -64,13 +85,43 @@ impl Connections {
         }
     }
 
-    /// Takes the next command, where the connection is idle.
-    pub(super) fn next_request(
+    /// Notes that a connection may have a command to run; false where that is known.
+    pub(super) fn make_runnable(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.0.get_mut(&id) else { return false };
+        let may_run = connection.state == State::Idle && !connection.backlog.is_empty();
+        may_run && !std::mem::replace(&mut connection.is_runnable, true)
+    }
+
+    /// Takes the next command, where the connection is idle and `replies` leave room.
+    pub(super) fn take_turn(
         &mut self,
         id: ConnectionId,
-    ) -> Option<Result<Command, CommandError>> {
-        let connection = self.0.get_mut(&id)?;
-        if connection.state == State::Idle { connection.backlog.pop_front() } else { None }
+        replies: &Replies,
+        info_bytes: usize,
+    ) -> Turn {
+        let Some(connection) = self.0.get_mut(&id) else { return Turn::Nothing };
+        connection.is_runnable = false;
+        let Some(next) = connection.backlog.front().filter(|_| connection.state == State::Idle)
+        else {
+            return Turn::Nothing;
+        };
+        let is_allowed = match next {
+            Ok(command) => replies.allow(&connection.replies, command, info_bytes),
+            Err(_) => true,
+        };
+        if !is_allowed {
+            return Turn::Blocked;
+        }
+        connection.backlog.pop_front().map_or(Turn::Nothing, Turn::Run)
+    }
+
+    /// True where commands wait behind the one that is being carried out.
+    pub(super) fn has_backlog(&self, id: ConnectionId) -> bool {
+        self.0.get(&id).is_some_and(|connection| !connection.backlog.is_empty())
+    }
+
+    pub(super) fn reply_bytes(&mut self, id: ConnectionId) -> Option<&mut ReplyBytes> {
+        self.0.get_mut(&id).map(|connection| &mut connection.replies)
     }
 
     pub(super) fn state(&self, id: ConnectionId) -> Option<State> {
@@ -111,7 +162,7 @@ impl Connections {
         connection.input_ended = true;
         match connection.state {
             State::Fetching(ticket) => Some(ticket),
-            State::Idle | State::Mutating | State::Closed => None,
+            State::Idle | State::Busy | State::Closed => None,
         }
     }
 }

@@ -47,11 +47,10 @@ impl Machine {
         edit: Edit,
     ) -> Result<(), StoreError> {
         self.unsynced |= !edit.batch.changes.is_empty();
-        let queues = edit.queues.clone();
-        self.commit(store, edit)?;
-        for queue in queues {
-            self.serve(store, now, queue)?;
+        for queue in &edit.queues {
+            self.serve_later(*queue);
         }
-        Ok(())
+        self.commit(store, edit)?;
+        self.serve(store, now)
     }
 }

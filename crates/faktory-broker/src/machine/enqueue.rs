@@ -1,12 +1,11 @@
 //! The end of a queue: jobs are put there, and a queue is made where there is none.
 
-use faktory_wire::{Excerpt, Job};
+use faktory_wire::Excerpt;
 
 use super::edit::Edit;
-use super::keys;
 use super::queues::{QUEUE_NAME_BYTES_MAX, may_be_queue};
 use super::records::Entry;
-use super::{Machine, Now};
+use super::{Machine, Now, keys, member};
 use crate::store::{Store, StoreError, Table};
 
 impl Machine {
@@ -46,27 +45,30 @@ impl Machine {
         }
     }
 
-    /// Puts a job that comes from a set at the end of its queue.
+    /// Puts a job that comes from a set at the end of its queue, and returns the bytes that were
+    /// read for it.
     pub(super) fn enqueue(
         &mut self,
         store: &dyn Store,
         edit: &mut Edit,
         now: Now,
         mut entry: Entry,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
+        let mut read = 0;
         if self.queues.get(entry.queue).is_none() {
             // The queue was removed in the meantime. The accepted job is kept: its queue is made
             // again, by the name in the job's body.
             let Some(json) = store.get(Table::Bodies, &keys::body(entry.job))? else {
-                return Ok(());
+                return Ok(0);
             };
-            let job = Job::parse(&json).map_err(|_| StoreError::Corrupt("job"))?;
-            let name = job.queue_name();
-            entry.queue = self.queues.id(name).unwrap_or_else(|| self.create_queue(name));
+            read = json.len();
+            self.work.spend(0, read);
+            let name = member::queue_of(&json).ok_or(StoreError::Corrupt("job"))?;
+            entry.queue = self.queues.id(&name).unwrap_or_else(|| self.create_queue(&name));
         }
         entry.position = self.counters.number();
         entry.enqueued_at = now.wall;
         self.append(edit, entry);
-        Ok(())
+        Ok(read)
     }
 }

@@ -2,20 +2,35 @@
 
 use faktory_wire::{Command, CommandError, Reply};
 
-use super::connections::State;
+use super::connections::{State, Turn};
 use super::output::{Output, Reservation};
 use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
 
 impl Machine {
-    /// Carries out commands until every connection waits for something.
+    /// Carries out commands until every connection waits for something or the slice is over. The
+    /// connections take turns, a command each.
     pub(super) fn run(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
-        while let Some(connection) = self.runnable.pop_front() {
-            while let Some(request) = self.connections.next_request(connection) {
-                self.execute(store, now, connection, request)?;
+        while !self.work.is_spent() {
+            let Some(connection) = self.runnable.pop_front() else { break };
+            let info_bytes = self.queues.info_bytes();
+            match self.connections.take_turn(connection, &self.replies, info_bytes) {
+                Turn::Run(request) => {
+                    self.work.spend(1, 0);
+                    self.execute(store, now, connection, request)?;
+                    self.make_runnable(connection);
+                }
+                Turn::Blocked => self.replies.block(connection),
+                Turn::Nothing => {}
             }
         }
         Ok(())
+    }
+
+    pub(super) fn make_runnable(&mut self, connection: ConnectionId) {
+        if self.connections.make_runnable(connection) {
+            self.runnable.push_back(connection);
+        }
     }
 
     fn execute(
@@ -49,21 +64,33 @@ impl Machine {
             Command::Mutate(mutation) => {
                 return self.start_mutation(store, now, connection, mutation);
             }
+            Command::PushBulk(jobs) => return self.push_bulk(store, now, connection, jobs),
+            Command::Queue(command) => {
+                return self.queue_command(store, now, connection, command);
+            }
+            Command::Info => {
+                self.start_info(now, connection);
+                return Ok(());
+            }
             Command::Push(job) => self.push(store, now, *job)?,
-            Command::PushBulk(jobs) => self.push_bulk(store, now, jobs)?,
             Command::Ack(jid) => self.ack(store, &jid)?,
             Command::Fail(report) => self.fail(store, now, *report)?,
             Command::Beat(beat) => self.workers.beat(&beat, now),
-            Command::Info => self.info(now),
             Command::Flush => self.flush(store)?,
-            Command::Queue(command) => self.queue_command(store, now, command)?,
         };
         self.answer(connection, reply);
         Ok(())
     }
 
     pub(super) fn answer(&mut self, connection: ConnectionId, reply: Reply) {
-        self.outputs.push(Output::Reply { connection, reply, reservation: None, after_sync: true });
+        let bytes = self.count_reply(connection, &reply);
+        self.outputs.push(Output::Reply {
+            connection,
+            reply,
+            reservation: None,
+            after_sync: true,
+            bytes,
+        });
     }
 
     /// Answers a FETCH, which does not wait for a sync.
@@ -73,7 +100,9 @@ impl Machine {
         reply: Reply,
         reservation: Option<Reservation>,
     ) {
-        self.outputs.push(Output::Reply { connection, reply, reservation, after_sync: false });
+        let bytes = self.count_reply(connection, &reply);
+        let after_sync = false;
+        self.outputs.push(Output::Reply { connection, reply, reservation, after_sync, bytes });
     }
 
     /// Ends a connection after its earlier replies. Its later commands are not carried out, and the
@@ -90,6 +119,6 @@ impl Machine {
     /// Lets a connection go on with its next command.
     pub(super) fn unblock(&mut self, connection: ConnectionId) {
         self.connections.set_state(connection, State::Idle);
-        self.runnable.push_back(connection);
+        self.make_runnable(connection);
     }
 }

@@ -64,7 +64,7 @@ impl Machine {
                 ..FailReport::default()
             };
             self.failed(&mut edit, now, entry, report);
-            self.tasks.expired += 1;
+            self.counts.expired += 1;
         }
         self.commit(store, edit)
     }

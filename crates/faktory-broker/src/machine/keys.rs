@@ -56,7 +56,12 @@ pub(super) struct EntryKey {
     pub(super) number: u64,
 }
 
-/// The first half of the SHA-256 of a job id. Ids have no bound on their length, keys have.
+/// The most bytes in the id of a job. The id is hashed with every command that names it, and nobody
+/// gives a job a longer one.
+pub(super) const JID_BYTES_MAX: usize = 1024;
+
+/// The first half of the SHA-256 of a job id. The ids of a store
+/// of an earlier version have no bound on their length, keys have.
 pub(super) type IdHash = [u8; 16];
 
 pub(super) fn id_hash(jid: &str) -> IdHash {

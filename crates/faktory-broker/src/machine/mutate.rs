@@ -1,57 +1,42 @@
-//! MUTATE: jobs of a set are moved or deleted. A long mutation is carried out in parts, so that the
-//! commands of other connections go on in between.
+//! MUTATE: jobs of a set are moved or deleted, in slices of bounded work. Which jobs are selected is
+//! in `select.rs`.
 
-use std::collections::{HashSet, VecDeque};
+use faktory_wire::{Filter, Mutation, MutationKind, Reply};
 
-use faktory_wire::{Filter, Job, Mutation, MutationKind, Reply};
-
-use super::connections::State;
 use super::edit::Edit;
 use super::finish::DEAD_FOR;
-use super::index::{Found, entries_of};
+use super::index::Found;
 use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
-use super::{CHUNK, ConnectionId, Machine, Now, glob, sets};
+use super::select::Selection;
+use super::tasks::Task;
+use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
-/// The most bytes in a pattern. A pattern is matched against every job of a set, and a match costs
-/// at the worst the length of the pattern times that of the job.
+/// The most bytes in a pattern. A byte of a job costs one operation for every 64 bytes of the
+/// pattern.
 const PATTERN_BYTES_MAX: usize = 1024;
 
 /// A mutation that is being carried out.
 #[derive(Debug)]
 pub(super) struct RunningMutation {
-    connection: ConnectionId,
     kind: MutationKind,
     location: Location,
     selection: Selection,
+    /// Selected entries that the last slice did not reach.
+    rest: Vec<EntryKey>,
+    all_selected: bool,
 }
 
-/// The entries that are still to be handled.
-#[derive(Debug)]
-enum Selection {
-    /// Entries with these ids, found through the index. Of the first id, only the entries whose
-    /// number is larger than `after` are left.
-    Ids { ids: VecDeque<String>, after: Option<u64> },
-    /// Entries from a key on that match, of the next `left` entries.
-    Scan { from: Vec<u8>, left: u64, job_type: Option<String>, pattern: Option<String> },
-}
+impl RunningMutation {
+    /// True where the mutation stopped inside a job, whose text it keeps.
+    pub(super) const fn holds_a_text(&self) -> bool {
+        self.selection.holds_a_text()
+    }
 
-impl Selection {
-    fn new(filter: Filter, location: Location, left: u64) -> Self {
-        match filter.jids {
-            Some(jids) => {
-                let mut seen = HashSet::new();
-                let ids = jids.into_iter().filter(|jid| seen.insert(jid.clone())).collect();
-                Self::Ids { ids, after: None }
-            }
-            None => Self::Scan {
-                from: keys::set_start(location),
-                left,
-                job_type: filter.jobtype,
-                pattern: filter.regexp,
-            },
-        }
+    /// True where the mutation looks into jobs.
+    pub(super) const fn reads_texts(&self) -> bool {
+        self.selection.reads_texts()
     }
 }
 
@@ -78,34 +63,57 @@ impl Machine {
             _ => u64::MAX,
         };
         let selection = Selection::new(filter, location, left);
-        self.connections.set_state(connection, State::Mutating);
-        self.mutations.push_back(RunningMutation { connection, kind, location, selection });
-        // The first part is done at once, since most mutations are small.
-        self.advance_mutation(store, now).map(|_| ())
+        let (rest, all_selected) = (Vec::new(), false);
+        let mutation = RunningMutation { kind, location, selection, rest, all_selected };
+        if mutation.reads_texts() && self.tasks.is_any_text_held() {
+            // Its turn comes when the other mutation is through with its job.
+            self.start_later(connection, Task::Mutation(mutation));
+            return Ok(());
+        }
+        self.start(store, now, connection, Task::Mutation(mutation))
     }
 
-    /// Carries out a part of the first mutation; true where more is to be done.
+    /// Carries out a slice of a mutation; the answer where the mutation is done.
     pub(super) fn advance_mutation(
         &mut self,
         store: &mut dyn Store,
         now: Now,
-    ) -> Result<bool, StoreError> {
-        let Some(mut mutation) = self.mutations.pop_front() else { return Ok(false) };
-        let (found, done) = mutation.next_part(store)?;
+        mutation: &mut RunningMutation,
+    ) -> Result<Option<Reply>, StoreError> {
         let location = mutation.location;
+        let found = if mutation.rest.is_empty() {
+            let (found, done) = mutation.selection.next(store, location, &mut self.work)?;
+            mutation.all_selected = done;
+            found
+        } else {
+            self.still_there(store, location, std::mem::take(&mut mutation.rest))?
+        };
         self.unsynced |= !found.is_empty();
         match mutation.kind {
             MutationKind::Clear | MutationKind::Discard => self.discard(store, location, found)?,
-            MutationKind::Requeue => self.requeue(store, now, location, found)?,
+            MutationKind::Requeue => {
+                mutation.rest = self.requeue(store, now, location, found)?;
+            }
             MutationKind::Kill => self.kill(store, now, location, found)?,
         }
-        if done {
-            self.answer(mutation.connection, Reply::OK);
-            self.unblock(mutation.connection);
-        } else {
-            self.mutations.push_front(mutation);
+        Ok((mutation.rest.is_empty() && mutation.all_selected).then_some(Reply::OK))
+    }
+
+    /// The entries that are still in the set.
+    fn still_there(
+        &mut self,
+        store: &dyn Store,
+        location: Location,
+        keys: Vec<EntryKey>,
+    ) -> Result<Vec<Found>, StoreError> {
+        let mut found = Vec::new();
+        for key in keys {
+            self.work.spend(1, 0);
+            if let Some(entry) = store.get(Table::Sets, &keys::set(location, key))? {
+                found.push((key, Entry::decode(&entry)?));
+            }
         }
-        Ok(!self.mutations.is_empty())
+        Ok(found)
     }
 
     fn kill(
@@ -123,72 +131,4 @@ impl Machine {
         }
         self.commit(store, edit)
     }
-}
-
-impl RunningMutation {
-    /// The next entries, and whether they are the last.
-    fn next_part(&mut self, store: &dyn Store) -> Result<(Vec<Found>, bool), StoreError> {
-        let location = self.location;
-        match &mut self.selection {
-            Selection::Ids { ids, after } => next_by_id(store, location, ids, after),
-            Selection::Scan { from, left, job_type, pattern } => {
-                let limit = usize::try_from(*left).unwrap_or(CHUNK).min(CHUNK);
-                let mut found = sets::entries(store, from, &keys::set_limit(location), limit)?;
-                *left -= found.len() as u64;
-                let done = found.len() < CHUNK || *left == 0;
-                if let Some((key, _)) = found.last() {
-                    *from = keys::set(location, *key);
-                    from.push(0);
-                }
-                if job_type.is_some() || pattern.is_some() {
-                    let mut kept = Vec::new();
-                    for (key, entry) in found {
-                        if matches(store, &entry, job_type.as_deref(), pattern.as_deref())? {
-                            kept.push((key, entry));
-                        }
-                    }
-                    found = kept;
-                }
-                Ok((found, done))
-            }
-        }
-    }
-}
-
-/// The next entries with these ids, and whether they are the last.
-fn next_by_id(
-    store: &dyn Store,
-    location: Location,
-    ids: &mut VecDeque<String>,
-    after: &mut Option<u64>,
-) -> Result<(Vec<Found>, bool), StoreError> {
-    let mut found = Vec::new();
-    // The number of ids is bounded too: an id that finds nothing costs a look-up all the same.
-    for _ in 0..CHUNK {
-        let Some(jid) = ids.front() else { return Ok((found, true)) };
-        let (entries, last) = entries_of(store, location, jid, *after, CHUNK - found.len())?;
-        found.extend(entries);
-        *after = last;
-        if last.is_some() {
-            break;
-        }
-        ids.pop_front();
-    }
-    Ok((found, ids.is_empty()))
-}
-
-fn matches(
-    store: &dyn Store,
-    entry: &Entry,
-    job_type: Option<&str>,
-    pattern: Option<&str>,
-) -> Result<bool, StoreError> {
-    let Some(body) = store.get(Table::Bodies, &keys::body(entry.job))? else { return Ok(false) };
-    if let Some(wanted) = job_type {
-        let job = Job::parse(&body).map_err(|_| StoreError::Corrupt("job"))?;
-        if job.jobtype != wanted {
-            return Ok(false);
-        }
-    }
-    Ok(pattern.is_none_or(|pattern| glob::matches(pattern.as_bytes(), &entry.document(body))))
 }

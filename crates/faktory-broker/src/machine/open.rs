@@ -3,14 +3,17 @@
 use std::collections::VecDeque;
 
 use super::connections::Connections;
-use super::info::TaskCounts;
+use super::info::{Infos, TaskCounts};
 use super::keys::{self, Location};
 use super::queues::{self, Queues};
 use super::records::Counters;
+use super::replies::Replies;
 use super::reservations::{LeftBehind, ReservationClock};
 use super::returned::Returned;
 use super::sets::Timers;
+use super::tasks::Tasks;
 use super::waiting::Waiting;
+use super::work::Work;
 use super::workers::Workers;
 use super::{Machine, flush};
 use crate::store::{Batch, Store, StoreError, Table};
@@ -42,14 +45,18 @@ impl Machine {
             workers: Workers::default(),
             waiting: Waiting::default(),
             timers: Timers::default(),
-            mutations: VecDeque::new(),
+            tasks: Tasks::default(),
+            infos: Infos::default(),
+            to_serve: VecDeque::new(),
+            replies: Replies::default(),
+            work: Work::default(),
             returned: Returned::default(),
             reservation_clock: ReservationClock::default(),
             left_behind,
             trash: queues::load_trash(store)?,
             runnable: VecDeque::new(),
             outputs: Vec::new(),
-            tasks: TaskCounts::default(),
+            counts: TaskCounts::default(),
             random: fastrand::Rng::with_seed(seed),
             used_memory_mb: 0,
             shutting_down: false,

@@ -41,6 +41,9 @@ pub enum Output {
         /// True where the reply may go out only after the next sync. The reply to a FETCH need not
         /// wait.
         after_sync: bool,
+        /// The bytes that count as unwritten until [`super::Machine::note_written`] tells
+        /// otherwise.
+        bytes: usize,
     },
     /// End a connection when all its earlier replies have been sent.
     Close {

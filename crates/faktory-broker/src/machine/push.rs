@@ -1,4 +1,5 @@
-//! PUSH and PUSHB: jobs are taken in.
+//! PUSH and PUSHB: jobs are taken in. A small PUSHB is one atomic write; a large one is stored in
+//! slices, each an atomic write, in the order of its jobs.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +7,25 @@ use bytes::Bytes;
 use faktory_wire::{DEFAULT_RESERVE_FOR, DEFAULT_RETRY, Job, JobError, Reply};
 
 use super::edit::Edit;
-use super::keys::{self, EntryKey, Location};
+use super::keys::{self, EntryKey, JID_BYTES_MAX, Location};
 use super::records::Entry;
-use super::{Machine, Now};
+use super::tasks::Task;
+use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError, Table};
+
+/// The most jobs of a PUSHB that is one atomic write; as many as our own link sends at once.
+const ATOMIC_JOBS_MAX: usize = 1000;
+/// The most bytes of the jobs of such a PUSHB.
+const ATOMIC_BYTES_MAX: usize = 1 << 20;
+
+/// A large PUSHB of which some slices may be done.
+#[derive(Debug)]
+pub(super) struct RunningPush {
+    jobs: std::vec::IntoIter<Job>,
+    refused: BTreeMap<String, String>,
+    /// The beginning of the answer, once all jobs are stored.
+    answer: Vec<u8>,
+}
 
 impl Machine {
     pub(super) fn push(
@@ -30,25 +46,80 @@ impl Machine {
         &mut self,
         store: &mut dyn Store,
         now: Now,
+        connection: ConnectionId,
         jobs: Vec<Job>,
-    ) -> Result<Reply, StoreError> {
+    ) -> Result<(), StoreError> {
+        if jobs.len() > ATOMIC_JOBS_MAX
+            || jobs.iter().map(bytes_of).sum::<usize>() > ATOMIC_BYTES_MAX
+        {
+            let jobs = jobs.into_iter();
+            let push = RunningPush { jobs, refused: BTreeMap::new(), answer: Vec::new() };
+            return self.start(store, now, connection, Task::Push(push));
+        }
         let mut edit = Edit::default();
         let mut refused = BTreeMap::new();
         for job in jobs {
-            let jid = job.jid.clone();
-            if let Err(refusal) = self.admit(&mut edit, now, job) {
-                refused.insert(jid, refusal);
-            }
+            self.admit_of_many(&mut edit, now, job, &mut refused);
         }
         self.commit_and_serve(store, now, edit)?;
         let body = serde_json::to_vec(&refused).map_err(|_| StoreError::Corrupt("push results"))?;
-        Ok(Reply::Bulk(Bytes::from(body)))
+        self.answer(connection, Reply::Bulk(Bytes::from(body)));
+        Ok(())
+    }
+
+    /// Stores the next jobs of a large PUSHB, or writes the next part of its answer; the answer
+    /// where it is complete.
+    pub(super) fn advance_push(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        push: &mut RunningPush,
+    ) -> Result<Option<Reply>, StoreError> {
+        let mut edit = Edit::default();
+        while !self.work.is_spent() {
+            if let Some(job) = push.jobs.next() {
+                self.admit_of_many(&mut edit, now, job, &mut push.refused);
+                continue;
+            }
+            let Some((jid, refusal)) = push.refused.pop_first() else {
+                self.commit_and_serve(store, now, edit)?;
+                push.answer.extend_from_slice(if push.answer.is_empty() { b"{}" } else { b"}" });
+                return Ok(Some(Reply::Bulk(Bytes::from(std::mem::take(&mut push.answer)))));
+            };
+            self.work.spend(1, jid.len() + refusal.len());
+            push.answer.push(if push.answer.is_empty() { b'{' } else { b',' });
+            serde_json::to_writer(&mut push.answer, &jid)
+                .and_then(|()| {
+                    push.answer.push(b':');
+                    serde_json::to_writer(&mut push.answer, &refusal)
+                })
+                .map_err(|_| StoreError::Corrupt("push results"))?;
+        }
+        self.commit_and_serve(store, now, edit)?;
+        Ok(None)
+    }
+
+    fn admit_of_many(
+        &mut self,
+        edit: &mut Edit,
+        now: Now,
+        job: Job,
+        refused: &mut BTreeMap<String, String>,
+    ) {
+        let jid = job.jid.clone();
+        if let Err(refusal) = self.admit(edit, now, job) {
+            refused.insert(jid, refusal);
+        }
     }
 
     /// Takes one job in: into its queue, or into the scheduled set where the job is due later. The
     /// error is the text that the server answers with.
     fn admit(&mut self, edit: &mut Edit, now: Now, mut job: Job) -> Result<(), String> {
+        self.work.spend(1, 0);
         let due = job.check().map_err(|error: JobError| error.to_string())?;
+        if job.jid.len() > JID_BYTES_MAX {
+            return Err(format!("jobs must have a jid of at most {JID_BYTES_MAX} bytes"));
+        }
         let name = job.queue_name().to_owned();
         let due = due.filter(|due| *due > now.wall);
         // A job that is due later claims its queue at once, so that the limit on queues can't
@@ -64,7 +135,7 @@ impl Machine {
             reserve_for: job.effective_reserve_for(),
             enqueued_at: now.wall,
             id: keys::id_hash(&job.jid),
-            failure: job.failure.take(),
+            failure: job.failure.take().map(faktory_wire::Failure::within_limits),
         };
         match due {
             Some(due) => {
@@ -72,9 +143,17 @@ impl Machine {
             }
             None => self.append(edit, entry),
         }
-        edit.batch.put(Table::Bodies, keys::body(number), body(job, name, now));
+        let body = body(job, name, now);
+        self.work.spend(0, body.len());
+        edit.batch.put(Table::Bodies, keys::body(number), body);
         Ok(())
     }
+}
+
+/// The bytes of the parts of a job that may be large.
+fn bytes_of(job: &Job) -> usize {
+    let custom = job.custom.as_ref().map_or(0, |custom| custom.get().len());
+    job.jid.len() + job.jobtype.len() + job.args_json().len() + custom
 }
 
 /// The body of a job: the part that never changes, as JSON. The time at which the job entered its

@@ -9,114 +9,171 @@ use faktory_wire::{QueueCommand, Reply, Word};
 use super::edit::Edit;
 use super::queues::{Trash, may_be_queue};
 use super::records::Entry;
-use super::{CHUNK, Machine, Now, keys};
+use super::tasks::Task;
+use super::{ConnectionId, Machine, Now, READ_MAX, keys};
 use crate::store::{Batch, Store, StoreError, Table};
+
+/// What is done with each queue.
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Latency,
+    Pause,
+    Resume,
+    Remove,
+}
+
+/// The queues that are still to be handled.
+#[derive(Debug)]
+enum Left {
+    Names(std::vec::IntoIter<Word>),
+    /// All known queues with an id above `after`, up to `last`. Queues that are made meanwhile have
+    /// a larger id.
+    All {
+        after: u32,
+        last: u32,
+    },
+}
+
+/// A QUEUE command that is being carried out.
+#[derive(Debug)]
+pub(super) struct RunningQueueCommand {
+    operation: Operation,
+    left: Left,
+    seconds: BTreeMap<String, f64>,
+}
 
 impl Machine {
     pub(super) fn queue_command(
         &mut self,
         store: &mut dyn Store,
         now: Now,
+        connection: ConnectionId,
         command: QueueCommand,
-    ) -> Result<Reply, StoreError> {
-        match command {
-            QueueCommand::Latency(names) => return self.latency(store, now, names),
-            QueueCommand::Pause(names) => self.set_paused(store, now, names, true)?,
-            QueueCommand::Resume(names) => self.set_paused(store, now, names, false)?,
-            QueueCommand::Remove(names) => self.remove(store, names)?,
-        }
-        Ok(Reply::OK)
+    ) -> Result<(), StoreError> {
+        let (operation, names) = match command {
+            QueueCommand::Latency(names) => (Operation::Latency, names),
+            QueueCommand::Pause(names) => (Operation::Pause, names),
+            QueueCommand::Resume(names) => (Operation::Resume, names),
+            QueueCommand::Remove(names) => (Operation::Remove, names),
+        };
+        let is_all = names.first().is_some_and(|name| &**name == "*");
+        let left = match operation {
+            Operation::Pause | Operation::Resume | Operation::Remove if is_all => {
+                Left::All { after: 0, last: self.counters.next_queue }
+            }
+            _ => Left::Names(names.into_iter()),
+        };
+        let command = RunningQueueCommand { operation, left, seconds: BTreeMap::new() };
+        self.start(store, now, connection, Task::Queues(command))
     }
 
-    /// The queues that a command means: all known queues where the first name is `*`.
-    fn named(&self, names: Vec<Word>) -> Vec<String> {
-        if names.first().is_some_and(|name| &**name == "*") {
-            self.queues.known().map(|queue| queue.name.clone()).collect()
-        } else {
-            names.into_iter().map(String::from).collect()
-        }
-    }
-
-    fn latency(
-        &mut self,
-        store: &dyn Store,
-        now: Now,
-        names: Vec<Word>,
-    ) -> Result<Reply, StoreError> {
-        let mut seconds = BTreeMap::new();
-        for name in names {
-            let first = match self.queues.id(&name) {
-                Some(id) => match self.queues.get_mut(id) {
-                    Some(queue) => queue.first(store, id)?.map(|entry| entry.enqueued_at),
-                    None => None,
-                },
-                None => None,
-            };
-            seconds.insert(
-                String::from(name),
-                first.map_or(0.0, |since| now.wall.since(since).as_secs_f64()),
-            );
-        }
-        let body = serde_json::to_vec(&seconds).map_err(|_| StoreError::Corrupt("latency"))?;
-        Ok(Reply::Bulk(Bytes::from(body)))
-    }
-
-    /// A queue may be paused before its first job comes. Faktory forgets such a pause.
-    fn set_paused(
+    /// Handles the next queues; the answer where all are done.
+    pub(super) fn advance_queue_command(
         &mut self,
         store: &mut dyn Store,
         now: Now,
-        names: Vec<Word>,
-        paused: bool,
-    ) -> Result<(), StoreError> {
+        command: &mut RunningQueueCommand,
+    ) -> Result<Option<Reply>, StoreError> {
         let mut edit = Edit::default();
-        for name in self.named(names) {
-            let id = match self.queues.id(&name) {
-                Some(id) => id,
-                None if paused && self.queues.full().is_none() && may_be_queue(&name) => {
-                    self.create_queue(&name)
-                }
-                None => continue,
+        let mut done = false;
+        while !self.work.is_spent() {
+            let Some(name) = self.next_queue(&mut command.left) else {
+                done = true;
+                break;
             };
-            if let Some(queue) = self.queues.get_mut(id) {
-                queue.paused = paused;
-                queue.known = true;
-                edit.touch(id);
+            self.work.spend(1, name.len());
+            match command.operation {
+                Operation::Latency => {
+                    let seconds = self.latency(store, now, &name)?;
+                    command.seconds.insert(name, seconds);
+                }
+                Operation::Pause => self.set_paused(&mut edit, &name, true),
+                Operation::Resume => self.set_paused(&mut edit, &name, false),
+                Operation::Remove => self.remove(&mut edit, &name),
             }
         }
         self.unsynced |= !edit.queues.is_empty();
-        self.commit_and_serve(store, now, edit)
+        self.commit_and_serve(store, now, edit)?;
+        if !done {
+            return Ok(None);
+        }
+        match command.operation {
+            Operation::Latency => {
+                let body = serde_json::to_vec(&command.seconds);
+                let body = body.map_err(|_| StoreError::Corrupt("latency"))?;
+                Ok(Some(Reply::Bulk(Bytes::from(body))))
+            }
+            Operation::Pause | Operation::Resume | Operation::Remove => Ok(Some(Reply::OK)),
+        }
     }
 
-    /// Removes queues at once; their jobs are deleted in the background.
-    fn remove(&mut self, store: &mut dyn Store, names: Vec<Word>) -> Result<(), StoreError> {
-        let mut edit = Edit::default();
-        for name in self.named(names) {
-            if let Some(id) = self.queues.remove(&name) {
-                edit.batch.delete(Table::Meta, keys::queue(id));
-                edit.batch.put(Table::Meta, keys::trash(id), []);
-                self.trash.push_back(Trash { queue: id, from: 0 });
-                self.unsynced = true;
+    /// The name of the next queue that a command means.
+    fn next_queue(&self, left: &mut Left) -> Option<String> {
+        match left {
+            Left::Names(names) => names.next().map(String::from),
+            Left::All { after, last } => {
+                let (id, name) = self.queues.next_known(*after, *last)?;
+                *after = id;
+                Some(name)
             }
         }
-        self.commit(store, edit)
+    }
+
+    /// The seconds for which the first job of a queue has waited.
+    fn latency(&self, store: &dyn Store, now: Now, name: &str) -> Result<f64, StoreError> {
+        let since = match self.queues.id(name).and_then(|id| Some((id, self.queues.get(id)?))) {
+            Some((id, queue)) => queue.first_enqueued_at(store, id)?,
+            None => None,
+        };
+        Ok(since.map_or(0.0, |since| now.wall.since(since).as_secs_f64()))
+    }
+
+    /// A queue may be paused before its first job comes. Faktory forgets such a pause.
+    fn set_paused(&mut self, edit: &mut Edit, name: &str, paused: bool) {
+        let id = match self.queues.id(name) {
+            Some(id) => id,
+            None if paused && self.queues.full().is_none() && may_be_queue(name) => {
+                self.create_queue(name)
+            }
+            None => return,
+        };
+        if let Some(queue) = self.queues.get_mut(id) {
+            queue.paused = paused;
+            queue.known = true;
+            edit.touch(id);
+        }
+    }
+
+    /// Removes a queue at once; its jobs are deleted in the background.
+    fn remove(&mut self, edit: &mut Edit, name: &str) {
+        if let Some(id) = self.queues.remove(name) {
+            edit.batch.delete(Table::Meta, keys::queue(id));
+            edit.batch.put(Table::Meta, keys::trash(id), []);
+            self.trash.push_back(Trash { queue: id, from: 0 });
+        }
     }
 
     /// Deletes a bounded part of the jobs of removed queues; true where more jobs are left.
     pub(super) fn advance_trash(&mut self, store: &mut dyn Store) -> Result<bool, StoreError> {
+        self.work.begin();
         let Some(trash) = self.trash.front_mut() else { return Ok(false) };
-        let (from, to) =
-            (keys::queued(trash.queue, trash.from), keys::queued(trash.queue, u64::MAX));
-        let jobs = store.range(Table::Queued, &from, &to, CHUNK)?;
+        let to = keys::queued(trash.queue, u64::MAX);
         let mut batch = Batch::default();
-        for (key, value) in &jobs {
-            batch.delete(Table::Bodies, keys::body(Entry::decode(value)?.job));
-            batch.delete(Table::Queued, key.clone());
-            trash.from = keys::position_of(key).ok_or(StoreError::Corrupt("queue key"))? + 1;
-        }
-        if jobs.len() < CHUNK {
-            batch.delete(Table::Meta, keys::trash(trash.queue));
-            self.trash.pop_front();
+        while !self.work.is_spent() {
+            let from = keys::queued(trash.queue, trash.from);
+            let jobs = store.range(Table::Queued, &from, &to, READ_MAX)?;
+            let is_last = jobs.len() < READ_MAX;
+            for (key, value) in jobs {
+                self.work.spend(1, value.len());
+                batch.delete(Table::Bodies, keys::body(Entry::decode(&value)?.job));
+                trash.from = keys::position_of(&key).ok_or(StoreError::Corrupt("queue key"))? + 1;
+                batch.delete(Table::Queued, key);
+            }
+            if is_last {
+                batch.delete(Table::Meta, keys::trash(trash.queue));
+                self.trash.pop_front();
+                break;
+            }
         }
         store.write(batch)?;
         Ok(!self.trash.is_empty())

@@ -1,6 +1,9 @@
 //! The queues: names, lengths, and the first jobs of each queue.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+
+use faktory_wire::Timestamp;
 
 use super::keys;
 use super::records::{Entry, QueueRecord};
@@ -26,6 +29,10 @@ pub(super) struct Queue {
     pub(super) paused: bool,
     /// See [`QueueRecord::known`].
     pub(super) known: bool,
+    /// The first job is large, and is handed out when there is room for its reply.
+    pub(super) awaits_room: bool,
+    /// The queue is among those whose jobs are to be handed to waiting FETCHes.
+    pub(super) is_served: bool,
     /// The first jobs of the queue, by position.
     ready: VecDeque<(u64, Entry)>,
     /// The jobs from this position on are not in `ready`.
@@ -35,7 +42,21 @@ pub(super) struct Queue {
 impl Queue {
     fn new(record: QueueRecord) -> Self {
         let QueueRecord { name, length, paused, known } = record;
-        Self { name, length, paused, known, ready: VecDeque::new(), beyond: 0 }
+        Self {
+            name,
+            length,
+            paused,
+            known,
+            awaits_room: false,
+            is_served: false,
+            ready: VecDeque::new(),
+            beyond: 0,
+        }
+    }
+
+    /// True where a job can be handed out.
+    pub(super) const fn has_job(&self) -> bool {
+        self.length > 0 && !self.paused && !self.awaits_room
     }
 
     pub(super) fn record(&self) -> Vec<u8> {
@@ -59,6 +80,7 @@ impl Queue {
         if position >= self.beyond {
             return;
         }
+        self.awaits_room = false;
         let index = self.ready.partition_point(|(other, _)| *other < position);
         self.ready.insert(index, (position, entry));
         if self.ready.len() > 2 * READY_MAX
@@ -99,17 +121,27 @@ impl Queue {
         Ok(first)
     }
 
-    /// The first job, which stays in the queue.
-    pub(super) fn first(
-        &mut self,
+    /// Puts the job back that was just taken out; it was not handed out.
+    pub(super) fn put_first(&mut self, position: u64, entry: Entry) {
+        self.length += 1;
+        self.ready.push_front((position, entry));
+    }
+
+    /// The time at which the first job entered the queue. Nothing is kept in memory for it.
+    pub(super) fn first_enqueued_at(
+        &self,
         store: &dyn Store,
         id: u32,
-    ) -> Result<Option<&Entry>, StoreError> {
-        if let Some((position, entry)) = self.take_first(store, id)? {
-            self.length += 1;
-            self.ready.push_front((position, entry));
+    ) -> Result<Option<Timestamp>, StoreError> {
+        if let Some((_, entry)) = self.ready.front() {
+            return Ok(Some(entry.enqueued_at));
         }
-        Ok(self.ready.front().map(|(_, entry)| entry))
+        if self.length == 0 {
+            return Ok(None);
+        }
+        let (from, to) = (keys::queued(id, self.beyond), keys::queued(id, u64::MAX));
+        let first = store.range(Table::Queued, &from, &to, 1)?.pop();
+        first.map(|(_, value)| Ok(Entry::decode(&value)?.enqueued_at)).transpose()
     }
 }
 
@@ -120,6 +152,8 @@ pub(super) struct Queues {
     by_name: HashMap<String, u32>,
     by_id: BTreeMap<u32, Queue>,
     max: usize,
+    /// The bytes of all names.
+    name_bytes: usize,
 }
 
 impl Queues {
@@ -134,6 +168,7 @@ impl Queues {
     }
 
     fn insert(&mut self, id: u32, queue: Queue) {
+        self.name_bytes += queue.name.len();
         self.by_name.insert(queue.name.clone(), id);
         self.by_id.insert(id, queue);
     }
@@ -170,17 +205,34 @@ impl Queues {
     pub(super) fn remove(&mut self, name: &str) -> Option<u32> {
         let id = self.by_name.remove(name)?;
         self.by_id.remove(&id);
+        self.name_bytes = self.name_bytes.saturating_sub(name.len());
         Some(id)
     }
 
     pub(super) fn clear(&mut self) {
         self.by_name.clear();
         self.by_id.clear();
+        self.name_bytes = 0;
     }
 
-    /// The queues that INFO lists.
-    pub(super) fn known(&self) -> impl Iterator<Item = &Queue> {
-        self.by_id.values().filter(|queue| queue.known)
+    /// The next known queue with an id above `after`, up to `last`.
+    pub(super) fn next_known(&self, after: u32, last: u32) -> Option<(u32, String)> {
+        let range = (Bound::Excluded(after), Bound::Included(last.max(after)));
+        let (id, queue) = self.by_id.range(range).find(|(_, queue)| queue.known)?;
+        Some((*id, queue.name.clone()))
+    }
+
+    /// Up to `limit` queues with an id above `after`.
+    pub(super) fn after(&self, after: u32, limit: usize) -> impl Iterator<Item = (u32, &Queue)> {
+        let range = (Bound::Excluded(after), Bound::Unbounded);
+        self.by_id.range(range).take(limit).map(|(id, queue)| (*id, queue))
+    }
+
+    /// About the bytes of an INFO, by the names of all queues.
+    pub(super) fn info_bytes(&self) -> usize {
+        // Two quotes, a colon, a comma, and a number.
+        const OF_A_QUEUE: usize = 16;
+        self.name_bytes + self.by_id.len() * OF_A_QUEUE
     }
 }
 

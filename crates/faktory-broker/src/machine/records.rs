@@ -146,6 +146,14 @@ impl Entry {
         })
     }
 
+    /// About the bytes of the failure record.
+    pub(super) fn failure_bytes(&self) -> usize {
+        let of = |failure: &Failure| {
+            failure.message.len() + failure.backtrace.iter().map(String::len).sum::<usize>()
+        };
+        self.failure.as_ref().map_or(0, of)
+    }
+
     /// The whole job as JSON: its body, the time at which the job entered its queue, and its
     /// failure record.
     pub(super) fn document(&self, mut body: Vec<u8>) -> Vec<u8> {

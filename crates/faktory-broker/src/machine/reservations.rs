@@ -9,7 +9,7 @@ use faktory_wire::Timestamp;
 use super::edit::Edit;
 use super::fetch::reserved_for;
 use super::keys::{self, EntryKey, Location};
-use super::{CHUNK, Machine, Now, sets};
+use super::{Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
 /// The clock of reservations: the wall time at one moment, and from there on the monotonic clock.
@@ -62,10 +62,12 @@ impl Machine {
         now: Now,
     ) -> Result<bool, StoreError> {
         let LeftBehind::From(from) = &self.left_behind else { return Ok(false) };
-        let found = sets::entries(store, from, &keys::set_limit(Location::Working), CHUNK)?;
+        let (from, to) = (from.clone(), keys::set_limit(Location::Working));
+        self.work.begin();
+        let (found, more) = self.entries_of_slice(store, Location::Working, from, &to)?;
         let time = self.reservation_clock.at(now, now.monotonic);
         self.left_behind = match found.last() {
-            Some((last, _)) if found.len() == CHUNK => {
+            Some((last, _)) if more => {
                 let next = EntryKey { number: last.number.saturating_add(1), ..*last };
                 LeftBehind::From(keys::set(Location::Working, next))
             }

@@ -8,7 +8,8 @@ use super::edit::Edit;
 use super::index::Found;
 use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
-use super::{CHUNK, Machine, Now};
+use super::work::SLICE_BYTES;
+use super::{Machine, Now, READ_MAX};
 use crate::store::{Store, StoreError, Table};
 
 /// For each set, a key before which the set has no entry: that of its first entry, or an earlier
@@ -114,7 +115,7 @@ impl Machine {
         Ok(more)
     }
 
-    /// Handles a bounded part of the entries that are due at `until`; true where more may be due.
+    /// Handles a slice of the entries that are due at `until`; true where more may be due.
     pub(super) fn advance_set(
         &mut self,
         store: &mut dyn Store,
@@ -122,57 +123,97 @@ impl Machine {
         location: Location,
         until: Timestamp,
     ) -> Result<bool, StoreError> {
+        self.work.begin();
         let Some(first) = self.timers.first(location).filter(|first| first.due <= until) else {
             return Ok(false);
         };
         let (from, to) = (keys::set(location, first), keys::set_end(location, until));
-        let due = entries(store, &from, &to, CHUNK)?;
-        let full = due.len() == CHUNK;
+        let (due, mut more) = self.entries_of_slice(store, location, from, &to)?;
         if let Some((last, _)) = due.last() {
             // An entry that is put in meanwhile, with an earlier key, is noted by `put_into`.
             *self.timers.of(location) =
                 Some(EntryKey { number: last.number.saturating_add(1), ..*last });
         }
         match location {
-            Location::Scheduled | Location::Retries => self.promote(store, now, location, due)?,
+            Location::Scheduled | Location::Retries => {
+                if let Some(first) = self.promote(store, now, location, due)? {
+                    *self.timers.of(location) = Some(first);
+                    more = true;
+                }
+            }
             Location::Dead => self.discard(store, location, due)?,
             Location::Working => self.expire_reservations(store, now, due)?,
         }
         self.find_first(store, location)?;
-        Ok(full)
+        Ok(more)
     }
 
+    /// The entries between two keys, as many as the slice allows; true where there may be more.
+    pub(super) fn entries_of_slice(
+        &mut self,
+        store: &dyn Store,
+        location: Location,
+        mut from: Vec<u8>,
+        to: &[u8],
+    ) -> Result<(Vec<Found>, bool), StoreError> {
+        let mut all: Vec<Found> = Vec::new();
+        while !self.work.is_spent() {
+            let found = entries(store, &from, to, READ_MAX)?;
+            let is_last = found.len() < READ_MAX;
+            let bytes = found.iter().map(|(_, entry)| entry.failure_bytes()).sum();
+            self.work.spend(found.len(), bytes);
+            all.extend(found);
+            if is_last {
+                return Ok((all, false));
+            }
+            if let Some((last, _)) = all.last() {
+                from = keys::set(location, *last);
+                from.push(0);
+            }
+        }
+        Ok((all, true))
+    }
+
+    /// Moves due jobs into their queues; the first that was not reached.
     fn promote(
         &mut self,
         store: &mut dyn Store,
         now: Now,
         location: Location,
         due: Vec<Found>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<EntryKey>, StoreError> {
         let count = due.len() as u64;
+        let rest = self.requeue(store, now, location, due)?;
+        let count = count.saturating_sub(rest.len() as u64);
         match location {
-            Location::Scheduled => self.tasks.scheduled_enqueued += count,
+            Location::Scheduled => self.counts.scheduled_enqueued += count,
             Location::Retries | Location::Dead | Location::Working => {
-                self.tasks.retries_enqueued += count;
+                self.counts.retries_enqueued += count;
             }
         }
-        self.requeue(store, now, location, due)
+        Ok(rest.first().copied())
     }
 
-    /// Moves jobs from a set to the end of their queues.
+    /// Moves jobs from a set to the end of their queues, and returns those that were not reached:
+    /// the body of a job whose queue was removed has to be read, and may be large.
     pub(super) fn requeue(
         &mut self,
         store: &mut dyn Store,
         now: Now,
         location: Location,
         jobs: Vec<Found>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<EntryKey>, StoreError> {
         let mut edit = Edit::default();
-        for (key, entry) in jobs {
+        let mut jobs = jobs.into_iter();
+        let mut read = 0;
+        while read < SLICE_BYTES
+            && let Some((key, entry)) = jobs.next()
+        {
             self.take_out(&mut edit, location, key, &entry);
-            self.enqueue(store, &mut edit, now, entry)?;
+            read += self.enqueue(store, &mut edit, now, entry)?;
         }
-        self.commit_and_serve(store, now, edit)
+        self.commit_and_serve(store, now, edit)?;
+        Ok(jobs.map(|(key, _)| key).collect())
     }
 
     /// Deletes jobs of a set.

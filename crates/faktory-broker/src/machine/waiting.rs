@@ -50,6 +50,21 @@ impl Waiting {
         Some(waiter)
     }
 
+    /// Lends the queues of a waiting FETCH, which [`Self::put_queues`] gives back.
+    pub(super) fn queues(&mut self, ticket: u64) -> Vec<String> {
+        self.waiters
+            .get_mut(&ticket)
+            .map(|waiter| std::mem::take(&mut waiter.queues))
+            .unwrap_or_default()
+    }
+
+    /// Gives back the queues that a waiting FETCH lent.
+    pub(super) fn put_queues(&mut self, ticket: u64, queues: Vec<String>) {
+        if let Some(waiter) = self.waiters.get_mut(&ticket) {
+            waiter.queues = queues;
+        }
+    }
+
     /// Takes the queues from a waiting FETCH. The FETCH gets no job, but waits until its time is
     /// over.
     pub(super) fn drop_queues(&mut self, ticket: u64) {
@@ -74,16 +89,11 @@ impl Waiting {
         self.waiters.get(&ticket).map(|waiter| (ticket, waiter.connection))
     }
 
-    /// Takes out all FETCHes whose time is over. Each FETCH waits equally long, so the order of
-    /// tickets is the order of deadlines.
-    pub(super) fn expired(&mut self, now: Duration) -> Vec<Waiter> {
-        let tickets: Vec<u64> = self
-            .waiters
-            .iter()
-            .take_while(|(_, waiter)| waiter.deadline <= now)
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        tickets.into_iter().filter_map(|ticket| self.remove(ticket)).collect()
+    /// Takes out the FETCH that has waited longest, where its time is over. Each FETCH waits equally
+    /// long, so the order of tickets is the order of deadlines.
+    pub(super) fn next_expired(&mut self, now: Duration) -> Option<Waiter> {
+        let (ticket, waiter) = self.waiters.first_key_value()?;
+        if waiter.deadline > now { None } else { self.remove(*ticket) }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {

@@ -1,0 +1,179 @@
+//! Replies that have not been written to their client's socket: their bytes, for each connection and
+//! in total. Nothing more is carried out for a client that does not read.
+
+use std::collections::BTreeSet;
+
+use faktory_wire::{Command, QueueCommand, Reply};
+
+use super::{ConnectionId, Machine};
+
+/// A connection with more bytes of unwritten replies gets no further command carried out. A reply
+/// that is under way may be much larger, so that the last one goes beyond.
+const CONNECTION_BYTES_MAX: u64 = 1 << 20;
+/// The total over all connections from which large replies wait.
+const TOTAL_BYTES_MAX: u64 = 64 << 20;
+/// While the total is used up, a connection with more bytes of unwritten replies gets no command
+/// carried out. A client that reads is seldom above it.
+const FLOOR_BYTES: u64 = 16 << 10;
+/// A reply of more bytes is large.
+const LARGE_REPLY_BYTES: usize = 64 << 10;
+/// What a reply takes in memory beside its text.
+const OVERHEAD_BYTES: usize = 64;
+
+/// The bytes of unwritten replies over all connections.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    total: u64,
+    /// Connections with unwritten replies, as far as the machine knows.
+    owing: Vec<ConnectionId>,
+    /// Connections whose next command waits for room.
+    blocked: BTreeSet<ConnectionId>,
+    /// Queues whose first job waits for room.
+    queues: Vec<u32>,
+    /// INFOs wait for room.
+    infos_wait: bool,
+}
+
+/// The bytes of a connection's replies since its beginning.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ReplyBytes {
+    answered: u64,
+    written: u64,
+    is_owing: bool,
+}
+
+impl ReplyBytes {
+    const fn unwritten(&self) -> u64 {
+        self.answered.saturating_sub(self.written)
+    }
+}
+
+impl Replies {
+    /// True where the total is used up.
+    pub(super) const fn is_full(&self) -> bool {
+        self.total >= TOTAL_BYTES_MAX
+    }
+
+    /// The bytes that one more reply may have.
+    pub(super) const fn room(&self) -> usize {
+        if self.is_full() { LARGE_REPLY_BYTES } else { usize::MAX }
+    }
+
+    pub(super) fn wait_for_room(&mut self, queue: u32) {
+        self.queues.push(queue);
+    }
+
+    pub(super) const fn let_infos_wait(&mut self) {
+        self.infos_wait = true;
+    }
+
+    pub(super) fn block(&mut self, connection: ConnectionId) {
+        self.blocked.insert(connection);
+    }
+
+    /// True where the replies of a connection leave room for its next command.
+    const fn leave_room(&self, of: &ReplyBytes) -> bool {
+        of.unwritten() <= if self.is_full() { FLOOR_BYTES } else { CONNECTION_BYTES_MAX }
+    }
+
+    /// True where a connection may get this command carried out.
+    pub(super) fn allow(&self, of: &ReplyBytes, command: &Command, info_bytes: usize) -> bool {
+        if !self.is_full() {
+            return self.leave_room(of);
+        }
+        // The size of a job is known once the job has been read, see `fetch.rs`.
+        let is_large = match command {
+            Command::Info => info_bytes > LARGE_REPLY_BYTES,
+            Command::Queue(QueueCommand::Latency(names)) => {
+                names.iter().map(|name| name.len() + 24).sum::<usize>() > LARGE_REPLY_BYTES
+            }
+            _ => false,
+        };
+        self.leave_room(of) && !is_large
+    }
+}
+
+impl Machine {
+    /// Counts a reply, and returns the bytes that it counts for.
+    pub(super) fn count_reply(&mut self, connection: ConnectionId, reply: &Reply) -> usize {
+        let text = match reply {
+            Reply::Simple(text) | Reply::Bulk(text) => text.len(),
+            Reply::Error(text) => text.len(),
+            Reply::Nothing => 0,
+        };
+        let bytes = text + OVERHEAD_BYTES;
+        if let Some(of) = self.connections.reply_bytes(connection) {
+            of.answered += bytes as u64;
+            self.replies.total += bytes as u64;
+            if !std::mem::replace(&mut of.is_owing, true) {
+                self.replies.owing.push(connection);
+            }
+        }
+        bytes
+    }
+
+    /// Tells the machine how many bytes of replies have been written. `written` gives the bytes of
+    /// a connection since its beginning, as [`Output::Reply`](super::Output::Reply) counts them.
+    /// Commands that waited for room are carried out by the next [`Machine::advance`].
+    pub fn note_written(&mut self, written: impl Fn(ConnectionId) -> u64) {
+        let mut owing = std::mem::take(&mut self.replies.owing);
+        let mut freed = false;
+        owing.retain(|connection| {
+            let Some(of) = self.connections.reply_bytes(*connection) else { return false };
+            let now = written(*connection).clamp(of.written, of.answered);
+            freed |= now > of.written;
+            self.replies.total = self.replies.total.saturating_sub(now - of.written);
+            of.written = now;
+            of.is_owing = of.unwritten() > 0;
+            of.is_owing
+        });
+        self.replies.owing = owing;
+        if freed {
+            self.use_room();
+        }
+    }
+
+    /// The connections whose replies are not all written.
+    pub fn owing(&self) -> impl Iterator<Item = ConnectionId> {
+        self.replies.owing.iter().copied()
+    }
+
+    /// True where something waits until more replies have been written.
+    #[must_use]
+    pub fn waits_for_room(&self) -> bool {
+        let Replies { blocked, queues, infos_wait, .. } = &self.replies;
+        !blocked.is_empty() || !queues.is_empty() || *infos_wait
+    }
+
+    /// Forgets the replies of a connection that has ended.
+    pub(super) fn forget_replies(&mut self, of: &ReplyBytes) {
+        self.replies.total = self.replies.total.saturating_sub(of.unwritten());
+        self.use_room();
+    }
+
+    /// Lets go on what waited for room.
+    fn use_room(&mut self) {
+        let mut blocked = std::mem::take(&mut self.replies.blocked);
+        blocked.retain(|connection| {
+            let Some(of) = self.connections.reply_bytes(*connection) else { return false };
+            let stays = !self.replies.leave_room(of);
+            if !stays {
+                self.make_runnable(*connection);
+            }
+            stays
+        });
+        self.replies.blocked = blocked;
+        if self.replies.is_full() {
+            return;
+        }
+        for queue in std::mem::take(&mut self.replies.queues) {
+            if let Some(of) = self.queues.get_mut(queue) {
+                of.awaits_room = false;
+                self.serve_later(queue);
+            }
+        }
+        if std::mem::take(&mut self.replies.infos_wait) {
+            self.resume_infos();
+        }
+    }
+}

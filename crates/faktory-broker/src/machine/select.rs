@@ -1,0 +1,236 @@
+//! The jobs that a MUTATE selects, found in parts of bounded work: by ids, or by a walk over a set.
+
+use std::collections::{HashSet, VecDeque};
+
+use faktory_wire::Filter;
+
+use super::glob::{Glob, Progress};
+use super::index::{Found, entries_of};
+use super::keys::{self, EntryKey, IdHash, JID_BYTES_MAX, Location};
+use super::member::{Search, Searched};
+use super::records::Entry;
+use super::work::Work;
+use super::{READ_MAX, sets};
+use crate::store::{Store, StoreError, Table};
+
+/// The entries that are still to be found.
+#[derive(Debug)]
+pub(super) enum Selection {
+    Ids(Ids),
+    Scan(Box<Scan>),
+}
+
+/// Entries with these ids, found through the index. Of the first id, only the entries whose number
+/// is larger than `after` are left.
+#[derive(Debug)]
+pub(super) struct Ids {
+    ids: VecDeque<String>,
+    after: Option<u64>,
+    /// Ids that were handled: a repeated id moves its jobs once.
+    seen: HashSet<IdHash>,
+}
+
+/// Entries from a key on, those that match where there is a filter.
+#[derive(Debug)]
+pub(super) struct Scan {
+    from: Vec<u8>,
+    /// The most entries that are still looked at.
+    left: u64,
+    /// The type of a job as JSON.
+    job_type: Option<Vec<u8>>,
+    pattern: Option<Glob>,
+    /// A job that the last part did not get through.
+    matching: Option<Matching>,
+}
+
+/// A job that is being looked into.
+#[derive(Debug)]
+struct Matching {
+    key: EntryKey,
+    text: Vec<u8>,
+    search: Option<Search>,
+    progress: Option<Progress>,
+}
+
+impl Selection {
+    /// `left`: the most entries that a walk over the set looks at.
+    pub(super) fn new(filter: Filter, location: Location, left: u64) -> Self {
+        if let Some(ids) = filter.jids {
+            return Self::Ids(Ids { ids: ids.into(), after: None, seen: HashSet::new() });
+        }
+        Self::Scan(Box::new(Scan {
+            from: keys::set_start(location),
+            left,
+            job_type: filter.jobtype.and_then(|job_type| serde_json::to_vec(&job_type).ok()),
+            pattern: filter.regexp.map(|pattern| Glob::new(pattern.as_bytes())),
+            matching: None,
+        }))
+    }
+
+    pub(super) const fn holds_a_text(&self) -> bool {
+        match self {
+            Self::Ids(_) => false,
+            Self::Scan(scan) => scan.matching.is_some(),
+        }
+    }
+
+    pub(super) const fn reads_texts(&self) -> bool {
+        match self {
+            Self::Ids(_) => false,
+            Self::Scan(scan) => scan.pattern.is_some() || scan.job_type.is_some(),
+        }
+    }
+
+    /// The next entries, and whether they are the last.
+    pub(super) fn next(
+        &mut self,
+        store: &dyn Store,
+        location: Location,
+        work: &mut Work,
+    ) -> Result<(Vec<Found>, bool), StoreError> {
+        match self {
+            Self::Ids(ids) => ids.next(store, location, work),
+            Self::Scan(scan) => scan.next(store, location, work),
+        }
+    }
+}
+
+impl Ids {
+    fn next(
+        &mut self,
+        store: &dyn Store,
+        location: Location,
+        work: &mut Work,
+    ) -> Result<(Vec<Found>, bool), StoreError> {
+        let mut found = Vec::new();
+        while !work.is_spent() {
+            let Some(jid) = self.ids.front() else { break };
+            // An id that finds nothing costs a look-up all the same.
+            work.spend(1, 0);
+            let is_new = jid.len() <= JID_BYTES_MAX
+                && (self.after.is_some() || self.seen.insert(keys::id_hash(jid)));
+            if is_new {
+                let (entries, last) = entries_of(store, location, jid, self.after, READ_MAX)?;
+                work.spend(entries.len(), 0);
+                found.extend(entries);
+                self.after = last;
+                if last.is_some() {
+                    continue;
+                }
+            }
+            self.ids.pop_front();
+        }
+        Ok((found, self.ids.is_empty()))
+    }
+}
+
+impl Scan {
+    fn next(
+        &mut self,
+        store: &dyn Store,
+        location: Location,
+        work: &mut Work,
+    ) -> Result<(Vec<Found>, bool), StoreError> {
+        let mut selected = Vec::new();
+        if let Some(mut matching) = self.matching.take() {
+            match self.go_on(&mut matching, work) {
+                None => {
+                    self.matching = Some(matching);
+                    return Ok((selected, false));
+                }
+                Some(false) => {}
+                Some(true) => {
+                    // The entry may have been moved since the match began.
+                    let key = keys::set(location, matching.key);
+                    if let Some(entry) = store.get(Table::Sets, &key)? {
+                        selected.push((matching.key, Entry::decode(&entry)?));
+                    }
+                }
+            }
+        }
+        while !work.is_spent() {
+            let limit = usize::try_from(self.left).map_or(READ_MAX, |left| left.min(READ_MAX));
+            let found = sets::entries(store, &self.from, &keys::set_limit(location), limit)?;
+            let is_last = found.len() < READ_MAX || self.left == found.len() as u64;
+            for (key, entry) in found {
+                if work.is_spent() {
+                    return Ok((selected, false));
+                }
+                work.spend(1, entry.failure_bytes());
+                self.from = keys::set(location, key);
+                self.from.push(0);
+                self.left = self.left.saturating_sub(1);
+                let Some(mut matching) = self.begin(store, key, &entry, work)? else {
+                    selected.push((key, entry));
+                    continue;
+                };
+                match self.go_on(&mut matching, work) {
+                    None => {
+                        self.matching = Some(matching);
+                        return Ok((selected, false));
+                    }
+                    Some(true) => selected.push((key, entry)),
+                    Some(false) => {}
+                }
+            }
+            if is_last {
+                return Ok((selected, true));
+            }
+        }
+        Ok((selected, false))
+    }
+
+    /// Reads the text of a job; `None` where no filter asks for it.
+    fn begin(
+        &self,
+        store: &dyn Store,
+        key: EntryKey,
+        entry: &Entry,
+        work: &mut Work,
+    ) -> Result<Option<Matching>, StoreError> {
+        if self.job_type.is_none() && self.pattern.is_none() {
+            return Ok(None);
+        }
+        // A job whose body is missing matches nothing, as it is treated as deleted.
+        let body = store.get(Table::Bodies, &keys::body(entry.job))?;
+        let text = body.map(|body| entry.document(body)).unwrap_or_default();
+        work.spend(0, text.len());
+        Ok(Some(Matching {
+            key,
+            text,
+            search: self.job_type.is_some().then(Search::default),
+            progress: self.pattern.as_ref().map(Glob::begin),
+        }))
+    }
+
+    /// Reads on in a job; the result where it is known before the slice is over.
+    fn go_on(&self, matching: &mut Matching, work: &mut Work) -> Option<bool> {
+        let Matching { text, search, progress, .. } = matching;
+        if text.is_empty() {
+            return Some(false);
+        }
+        if let (Some(searching), Some(job_type)) = (&mut *search, &self.job_type) {
+            let before = searching.at();
+            let result = searching.go_on(text, b"\"jobtype\":", work.bytes_left());
+            work.spend(0, searching.at() - before);
+            match result {
+                Searched::Unfinished => return None,
+                Searched::Absent => return Some(false),
+                Searched::Found(at) => {
+                    if !text.get(at..).is_some_and(|value| value.starts_with(job_type)) {
+                        return Some(false);
+                    }
+                }
+            }
+            *search = None;
+        }
+        let (Some(progress), Some(pattern)) = (progress, &self.pattern) else {
+            return Some(true);
+        };
+        let before = progress.at();
+        let most = work.bytes_left() / pattern.cost_of_byte();
+        let result = pattern.go_on(progress, text, most);
+        work.spend(0, (progress.at() - before) * pattern.cost_of_byte());
+        result
+    }
+}

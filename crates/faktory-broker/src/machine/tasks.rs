@@ -1,0 +1,145 @@
+//! Commands that are carried out in slices, because they may touch many jobs. They take turns, a
+//! slice each, so that a long one delays no other for longer than a slice.
+
+use std::collections::VecDeque;
+
+use faktory_wire::Reply;
+
+use super::connections::State;
+use super::mutate::RunningMutation;
+use super::push::RunningPush;
+use super::queue_command::RunningQueueCommand;
+use super::{ConnectionId, Machine, Now};
+use crate::store::{Store, StoreError};
+
+/// A command that has begun and is not finished.
+#[derive(Debug)]
+pub(super) enum Task {
+    Mutation(RunningMutation),
+    Push(RunningPush),
+    Queues(RunningQueueCommand),
+    /// An INFO for all connections that wait for one; its state is in `info.rs`.
+    Info,
+}
+
+/// The tasks in the order of their turns, each with the connection that gets the answer.
+#[derive(Debug, Default)]
+pub(super) struct Tasks(VecDeque<(ConnectionId, Task)>);
+
+impl Tasks {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn push(&mut self, connection: ConnectionId, task: Task) {
+        self.0.push_back((connection, task));
+    }
+
+    /// Takes the task whose turn it is. A mutation that stopped inside a job keeps the text of the
+    /// job, so the others that look into jobs wait until it is through: no more than one text is
+    /// in memory.
+    fn next(&mut self) -> Option<(ConnectionId, Task)> {
+        let is_held = self.is_any_text_held();
+        let may_run = |task: &Task| match task {
+            Task::Mutation(task) => !is_held || task.holds_a_text() || !task.reads_texts(),
+            Task::Push(_) | Task::Queues(_) | Task::Info => true,
+        };
+        let index = self.0.iter().position(|(_, task)| may_run(task))?;
+        self.0.remove(index)
+    }
+
+    /// True where a mutation stopped inside a job.
+    pub(super) fn is_any_text_held(&self) -> bool {
+        self.0.iter().any(|(_, task)| match task {
+            Task::Mutation(task) => task.holds_a_text(),
+            Task::Push(_) | Task::Queues(_) | Task::Info => false,
+        })
+    }
+
+    /// Forgets the task of a connection that has ended.
+    pub(super) fn forget(&mut self, connection: ConnectionId) {
+        self.0.retain(|(other, task)| *other != connection || matches!(task, Task::Info));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The connections that get the answers; an INFO is for others, see `info.rs`.
+    pub(super) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.0.iter().map(|(connection, _)| *connection)
+    }
+
+    pub(super) fn of(&self, connection: ConnectionId) -> Option<&Task> {
+        self.0.iter().find(|(other, _)| *other == connection).map(|(_, task)| task)
+    }
+}
+
+impl Machine {
+    /// Begins a command that is carried out in slices. The first slice is done at once, since most
+    /// commands are small.
+    pub(super) fn start(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        connection: ConnectionId,
+        task: Task,
+    ) -> Result<(), StoreError> {
+        self.connections.set_state(connection, State::Busy);
+        self.go_on(store, now, connection, task)
+    }
+
+    /// The same, but the first slice has to wait for its turn.
+    pub(super) fn start_later(&mut self, connection: ConnectionId, task: Task) {
+        self.connections.set_state(connection, State::Busy);
+        self.tasks.push(connection, task);
+    }
+
+    /// Carries out a slice of the task whose turn it is.
+    pub(super) fn advance_task(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        self.work.begin();
+        let Some((connection, task)) = self.tasks.next() else { return Ok(()) };
+        self.go_on(store, now, connection, task)
+    }
+
+    fn go_on(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        connection: ConnectionId,
+        mut task: Task,
+    ) -> Result<(), StoreError> {
+        let reply = match &mut task {
+            Task::Mutation(mutation) => self.advance_mutation(store, now, mutation)?,
+            Task::Push(push) => self.advance_push(store, now, push)?,
+            Task::Queues(command) => self.advance_queue_command(store, now, command)?,
+            Task::Info => {
+                self.advance_info(now);
+                return Ok(());
+            }
+        };
+        match reply {
+            Some(reply) => {
+                self.answer(connection, reply);
+                self.unblock(connection);
+            }
+            None => self.tasks.push(connection, task),
+        }
+        Ok(())
+    }
+
+    /// What a client is told whose command is not finished when the server stops.
+    pub(super) fn unfinished(&self, connection: ConnectionId) -> Reply {
+        match self.tasks.of(connection) {
+            // A text without the words that say that nothing is stored.
+            Some(Task::Push(_)) => {
+                Reply::error("the server stops; a part of the jobs is stored and a part is not")
+            }
+            _ => Reply::error("shutdown in progress"),
+        }
+    }
+}
