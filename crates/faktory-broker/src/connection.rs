@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::budget::Budget;
 use crate::catch_up::{Arriving, Asked};
+use crate::command_memory::CommandMemory;
 use crate::config::BrokerConfig;
 use crate::core::{Client, Event, Outgoing};
 use crate::delivery::Delivery;
@@ -51,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) asked: Asked,
     /// The memory of all connections for lines that have not arrived as a whole.
     pub(crate) input: Budget,
+    /// The memory of all connections for commands that are not carried out yet.
+    pub(crate) memory: CommandMemory,
 }
 
 /// The memory for lines that have not arrived as a whole, for all connections of a broker.
@@ -144,7 +147,7 @@ impl Connection {
         }
         let (sender, replies) = mpsc::channel(window::REPLIES_MAX);
         let written = WrittenBytes::default();
-        let client = Client { replies: sender, written: written.clone() };
+        let client = Client::new(sender, written.clone());
         let opened = Event::Opened { connection: self.id, hello: Box::new(hello), client };
         let told = self.core.send_async(opened).await;
         drop(arriving);
@@ -173,6 +176,7 @@ impl Connection {
             decoder: LineDecoder::new(max_line_bytes),
             window,
             memory: LineMemory::new(&self.input, max_line_bytes, buffer.capacity()),
+            command_memory: self.memory.of_connection(),
             buffer,
             stream: io.stream,
             catching_up,

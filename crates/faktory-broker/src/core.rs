@@ -1,7 +1,7 @@
 //! The core: the thread that owns the machine and the store. Commands that arrive during a sync
 //! share the next sync.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use faktory_wire::{Command, CommandError, Hello, Reply};
@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::catch_up::CatchUp;
 use crate::clock::{Clock, LOOK_EVERY};
+use crate::command_memory::Reserved;
 use crate::machine::{ConnectionId, Machine, Now, Output, Reservation};
 use crate::store::{Store, StoreError};
 use crate::unwritten::WrittenBytes;
@@ -18,8 +19,12 @@ use crate::unwritten::WrittenBytes;
 pub(crate) enum Event {
     /// A client finished its handshake.
     Opened { connection: ConnectionId, hello: Box<Hello>, client: Client },
-    /// A connection read a line.
-    Request { connection: ConnectionId, request: Result<Command, CommandError> },
+    /// A connection read a line. The memory of the command is free again when it is answered.
+    Request {
+        connection: ConnectionId,
+        request: Result<Command, CommandError>,
+        reserved: Option<Reserved>,
+    },
     /// A connection has read all that had arrived when this round of `catch_up.rs` began, or can't
     /// read on. `sends_on`: its client is sending a long line.
     CaughtUp { connection: ConnectionId, round: u64, sends_on: bool },
@@ -39,8 +44,16 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Client {
     /// Has room for a reply to each command that the client may have unanswered.
-    pub(crate) replies: mpsc::Sender<Outgoing>,
-    pub(crate) written: WrittenBytes,
+    replies: mpsc::Sender<Outgoing>,
+    written: WrittenBytes,
+    /// The memory of the commands that are not answered, in their order.
+    unanswered: VecDeque<Option<Reserved>>,
+}
+
+impl Client {
+    pub(crate) const fn new(replies: mpsc::Sender<Outgoing>, written: WrittenBytes) -> Self {
+        Self { replies, written, unanswered: VecDeque::new() }
+    }
 }
 
 /// A message of the core to a connection.
@@ -188,7 +201,10 @@ impl Core {
                 self.connections.insert(connection, client);
                 self.machine.connect(now, connection, &hello);
             }
-            Event::Request { connection, request } => {
+            Event::Request { connection, request, reserved } => {
+                if let Some(client) = self.connections.get_mut(&connection) {
+                    client.unanswered.push_back(reserved);
+                }
                 if matches!(request, Ok(Command::Info)) {
                     self.machine.set_used_memory_mb(resident_mb());
                 }
@@ -284,10 +300,11 @@ impl Core {
                 (connection, Outgoing::Close)
             }
         };
-        let unsent = match self.connections.get(&connection) {
+        let unsent = match self.connections.get_mut(&connection) {
             // The channel has room for every answer that the connection may wait for, so a full
             // channel means that the connection no longer takes answers.
             Some(client) => {
+                client.unanswered.pop_front();
                 client.replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner)
             }
             None => Some(outgoing),
@@ -352,14 +369,18 @@ mod tests {
     fn open(events: &flume::Sender<Event>, id: u64) -> (ConnectionId, mpsc::Receiver<Outgoing>) {
         let (replies, receiver) = mpsc::channel(100);
         let connection = ConnectionId(id);
-        let client = Client { replies, written: WrittenBytes::default() };
+        let client = Client::new(replies, WrittenBytes::default());
         events.send(Event::Opened { connection, hello: Box::default(), client }).unwrap();
         (connection, receiver)
     }
 
     fn say(events: &flume::Sender<Event>, connection: ConnectionId, line: &str) {
         events
-            .send(Event::Request { connection, request: Command::parse(line.as_bytes()) })
+            .send(Event::Request {
+                connection,
+                request: Command::parse(line.as_bytes()),
+                reserved: None,
+            })
             .unwrap();
     }
 

@@ -3,6 +3,7 @@
 mod budget;
 mod catch_up;
 mod clock;
+mod command_memory;
 mod config;
 mod connection;
 mod core;

@@ -24,6 +24,17 @@ pub enum QueueCommand {
 }
 
 impl QueueCommand {
+    /// The names of the queues.
+    #[must_use]
+    pub fn names(&self) -> &[Word] {
+        match self {
+            Self::Latency(names)
+            | Self::Pause(names)
+            | Self::Resume(names)
+            | Self::Remove(names) => names,
+        }
+    }
+
     /// Reads the text behind the verb. The error is the text that the server answers with.
     pub(crate) fn parse(payload: &str) -> Result<Self, String> {
         let mut words = payload.split(' ').filter(|word| !word.is_empty());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use faktory_wire::{Command, CommandError, LineDecoder};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
@@ -12,6 +12,7 @@ use super::line_memory::LineMemory;
 use super::patience::in_steps;
 use super::tls;
 use super::window::{self, Window};
+use crate::command_memory::{ConnectionMemory, Reserved};
 use crate::core::Event;
 use crate::machine::ConnectionId;
 
@@ -49,6 +50,7 @@ pub(super) struct CommandReader<'a> {
     /// At first, the bytes that came behind the HELLO.
     pub(super) buffer: BytesMut,
     pub(super) memory: LineMemory,
+    pub(super) command_memory: ConnectionMemory,
     pub(super) stream: &'a TcpStream,
     pub(super) catching_up: CatchingUp<'a>,
 }
@@ -129,8 +131,8 @@ impl CommandReader<'_> {
     }
 
     async fn end_with(&mut self, error: CommandError) -> Result<Next, Stopped> {
-        self.send(Err(error)).await?;
-        self.send(Ok(Command::End)).await?;
+        self.send(Err(error), None).await?;
+        self.send(Ok(Command::End), None).await?;
         self.tell(Event::InputEnded { connection: self.connection }).await?;
         Ok(Next::Unknown)
     }
@@ -141,12 +143,8 @@ impl CommandReader<'_> {
             match self.decoder.decode(&mut self.buffer) {
                 Ok(None) => return Ok(Next::Line),
                 Ok(Some(line)) => {
-                    let request = Command::parse(&line);
-                    let cost = window::cost(line.len(), &request);
-                    drop(line);
-                    self.memory.line_is_done(&mut self.buffer);
-                    self.enter_window(cost).await?;
-                    self.send(request).await?;
+                    let (request, reserved) = self.take_in(line).await?;
+                    self.send(request, Some(reserved)).await?;
                 }
                 Err(error) => {
                     self.buffer = BytesMut::new();
@@ -157,14 +155,25 @@ impl CommandReader<'_> {
         }
     }
 
-    async fn enter_window(&mut self, cost: u32) -> Result<(), Stopped> {
-        let mut entering = std::pin::pin!(self.window.enter(cost));
+    /// Makes a command of a line, once there is memory for it and room in the window. While it
+    /// waits for these, the core is answered where it has asked.
+    async fn take_in(
+        &mut self,
+        line: Bytes,
+    ) -> Result<(Result<Command, CommandError>, Reserved), Stopped> {
+        let bytes = line.len();
+        let mut taking = std::pin::pin!(async {
+            let (request, reserved) = self.command_memory.parse(line).await.ok_or(Stopped)?;
+            self.memory.line_is_done(&mut self.buffer);
+            self.window.enter(window::cost(bytes, &request)).await.map_err(|_| Stopped)?;
+            Ok((request, reserved))
+        });
         loop {
             tokio::select! {
                 biased;
-                entered = &mut entering => {
+                taken = &mut taking => {
                     self.catching_up.moved(0);
-                    return entered.map_err(|_| Stopped);
+                    return taken;
                 }
                 Answer { round, sends_on } = self.catching_up.done(WaitsFor::Room) => {
                     let event = Event::CaughtUp { connection: self.connection, round, sends_on };
@@ -178,8 +187,12 @@ impl CommandReader<'_> {
         self.tell(Event::CaughtUp { connection: self.connection, round, sends_on }).await
     }
 
-    async fn send(&self, request: Result<Command, CommandError>) -> Result<(), Stopped> {
-        self.tell(Event::Request { connection: self.connection, request }).await
+    async fn send(
+        &self,
+        request: Result<Command, CommandError>,
+        reserved: Option<Reserved>,
+    ) -> Result<(), Stopped> {
+        self.tell(Event::Request { connection: self.connection, request, reserved }).await
     }
 
     async fn tell(&self, event: Event) -> Result<(), Stopped> {
@@ -189,7 +202,8 @@ impl CommandReader<'_> {
     /// The core ends the connection when the commands before this have been answered.
     async fn end_of_input(&self) -> InputEnd {
         let ended = Event::InputEnded { connection: self.connection };
-        let told = self.tell(ended).await.is_ok() && self.send(Ok(Command::End)).await.is_ok();
+        let told =
+            self.tell(ended).await.is_ok() && self.send(Ok(Command::End), None).await.is_ok();
         if told { InputEnd::Closed } else { InputEnd::Broken }
     }
 }

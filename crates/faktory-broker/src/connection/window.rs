@@ -13,6 +13,9 @@ const BYTES_OF_COST: usize = 64 << 10;
 /// The cost of a command whose reply can be large.
 const LARGE_REPLY_COST: u32 = 8;
 
+/// A command costs 1 more for this many names of queues.
+const NAMES_OF_COST: usize = 16;
+
 /// Replies that a connection may have waiting for its writer: one for each command in the window,
 /// and some that belong to no command or end the connection.
 pub(super) const REPLIES_MAX: usize = SIZE as usize + 8;
@@ -57,8 +60,14 @@ pub(super) fn cost(line_bytes: usize, request: &Result<Command, CommandError>) -
     let has_large_reply =
         matches!(request, Ok(Command::Fetch(_) | Command::Info | Command::Queue(_)));
     let for_reply = if has_large_reply { LARGE_REPLY_COST } else { 1 };
+    let names = match request {
+        Ok(Command::Fetch(names)) => names.len(),
+        Ok(Command::Queue(command)) => command.names().len(),
+        _ => 0,
+    };
+    let for_names = u32::try_from(names / NAMES_OF_COST).unwrap_or(SIZE);
     let for_bytes = u32::try_from(line_bytes / BYTES_OF_COST).unwrap_or(SIZE);
-    for_bytes.saturating_add(for_reply).min(SIZE)
+    for_bytes.saturating_add(for_reply).saturating_add(for_names).min(SIZE)
 }
 
 #[cfg(test)]
@@ -72,6 +81,8 @@ mod tests {
         assert_eq!(cost_of(20, "no command"), 1);
         assert_eq!(cost_of(20, "FETCH default"), 8);
         assert_eq!(cost_of(4, "INFO"), 8);
+        assert_eq!(cost_of(20, &format!("FETCH{}", " q".repeat(1000))), 8 + 62);
+        assert_eq!(cost_of(20, &format!("QUEUE REMOVE{}", " q".repeat(160))), 8 + 10);
         assert_eq!(cost_of(3 * BYTES_OF_COST, "PUSHB []"), 4);
         assert_eq!(cost_of(usize::MAX, "PUSHB []"), SIZE);
     }

@@ -5,15 +5,19 @@ mod clocks;
 mod crashes;
 mod fetching;
 mod finishing;
+mod load;
 mod mutations;
 mod queues;
 mod random;
+mod replies;
 mod returning;
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use faktory_wire::{Command, Hello, Info, Job, Reply, Timestamp};
 
+use super::work::{SLICE_BYTES, SLICE_STEPS};
 use super::{ConnectionId, Machine, Now, Output, Reservation};
 use crate::store::{MemoryStore, Store, Table};
 
@@ -27,6 +31,16 @@ struct World {
     now: Now,
     replies: Vec<(ConnectionId, Reply, Option<Reservation>)>,
     closed: Vec<ConnectionId>,
+    /// Clients that read nothing.
+    silent: HashSet<ConnectionId>,
+    /// The bytes of the replies to each connection.
+    answered: HashMap<ConnectionId, u64>,
+    /// Those that were written.
+    written: HashMap<ConnectionId, u64>,
+    /// The bytes of the replies to silent clients.
+    unread: u64,
+    /// False where the store is not synced: a sync copies it.
+    syncs: bool,
 }
 
 impl World {
@@ -41,7 +55,18 @@ impl World {
             wall: Timestamp::parse("2026-01-02T03:04:05Z").unwrap(),
             monotonic: Duration::ZERO,
         };
-        let mut world = Self { machine, store, now, replies: Vec::new(), closed: Vec::new() };
+        let mut world = Self {
+            machine,
+            store,
+            now,
+            replies: Vec::new(),
+            closed: Vec::new(),
+            silent: HashSet::new(),
+            answered: HashMap::new(),
+            written: HashMap::new(),
+            unread: 0,
+            syncs: true,
+        };
         world.connect(A, None);
         world.connect(B, None);
         world
@@ -56,23 +81,78 @@ impl World {
     fn reopen(&mut self) {
         self.store.crash();
         self.machine = Machine::open(&mut self.store, 8, 1000).unwrap();
+        self.answered.clear();
+        self.written.clear();
         self.connect(A, None);
         self.connect(B, None);
     }
 
     /// Takes the outputs as the core does: after a sync, where an answer promises one.
     fn collect(&mut self) {
-        if self.machine.take_unsynced() {
+        if self.machine.take_unsynced() && self.syncs {
             self.store.sync().unwrap();
         }
         for output in self.machine.take_outputs() {
             match output {
-                Output::Reply { connection, reply, reservation, .. } => {
+                Output::Reply { connection, reply, reservation, bytes, .. } => {
+                    let answered = self.answered.entry(connection).or_default();
+                    *answered += bytes as u64;
+                    if self.silent.contains(&connection) {
+                        self.unread += bytes as u64;
+                    } else {
+                        self.written.insert(connection, *answered);
+                    }
                     self.replies.push((connection, reply, reservation))
                 }
                 Output::Close { connection } => self.closed.push(connection),
             }
         }
+        self.machine.note_written(|id| self.written.get(&id).copied().unwrap_or(0));
+    }
+
+    /// A client reads all that it was sent.
+    fn read_all(&mut self, connection: ConnectionId) {
+        self.silent.remove(&connection);
+        self.written.insert(connection, self.answered[&connection]);
+        self.machine.note_written(|id| self.written.get(&id).copied().unwrap_or(0));
+    }
+
+    /// Carries out one part of the work that goes on. The part is bounded, but for one job.
+    fn slice(&mut self, largest_job: usize) -> bool {
+        self.machine.work.meter = (0, 0);
+        let more = self.machine.advance(&mut self.store, self.now).unwrap();
+        let (steps, bytes) = self.machine.work.meter;
+        assert!(
+            steps <= 2 * SLICE_STEPS && bytes <= 2 * SLICE_BYTES + largest_job,
+            "{steps} {bytes}"
+        );
+        self.collect();
+        more
+    }
+
+    /// Sends a line on connection A that is carried out in slices, and returns its answer and the
+    /// number of slices. After each slice a push on connection B is answered at once.
+    fn ask_in_slices(&mut self, line: &str, largest_job: usize) -> (Reply, usize) {
+        self.machine.work.meter = (0, 0);
+        self.send(A, line);
+        let (steps, bytes) = self.machine.work.meter;
+        assert!(
+            steps <= 2 * SLICE_STEPS && bytes <= 2 * SLICE_BYTES + largest_job,
+            "{steps} {bytes}"
+        );
+        let mut slices = 1;
+        while self.replies.is_empty() {
+            let jid = format!("between-{slices:06}");
+            let push =
+                format!(r#"PUSH {{"jid":"{jid}","jobtype":"t","args":[],"queue":"between"}}"#);
+            self.send(B, &push);
+            assert_eq!(self.replies.remove(0), (B, Reply::OK, None));
+            assert!(self.slice(largest_job) || !self.replies.is_empty(), "nothing goes on");
+            slices += 1;
+        }
+        let (connection, reply, _) = self.replies.remove(0);
+        assert_eq!((connection, self.replies.len()), (A, 0));
+        (reply, slices)
     }
 
     fn send(&mut self, connection: ConnectionId, line: &str) {

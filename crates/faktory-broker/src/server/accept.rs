@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::budget::Budget;
 use crate::catch_up::Asked;
+use crate::command_memory::CommandMemory;
 use crate::config::BrokerConfig;
 use crate::connection::{Connection, Passwords, in_steps, input_budget};
 use crate::core::Event;
@@ -66,6 +67,8 @@ pub(super) struct Accept {
     asked: Asked,
     /// The memory of all connections for lines that have not arrived as a whole.
     input: Budget,
+    /// The memory of all connections for commands that are not carried out yet.
+    memory: CommandMemory,
     places: Arc<Places<oneshot::Sender<()>>>,
     passwords: Option<Arc<Passwords>>,
     turned_away: Arc<TurnedAway>,
@@ -86,6 +89,7 @@ impl Accept {
         Self {
             places: Places::new(limits, config.trusted.clone(), fastrand::u64(..)),
             input: input_budget(&config),
+            memory: CommandMemory::new(),
             passwords: Passwords::new(&config).map(Arc::new),
             config: Arc::new(config),
             core,
@@ -128,7 +132,9 @@ impl Accept {
             let (config, core) = (Arc::clone(&self.config), self.core.clone());
             let (passwords, input) = (self.passwords.clone(), self.input.clone());
             let (id, asked) = (ConnectionId(last_id), self.asked.for_connection());
-            let connection = Connection { id, stream, config, passwords, core, asked, input };
+            let memory = self.memory.clone();
+            let connection =
+                Connection { id, stream, config, passwords, core, asked, input, memory };
             self.admit(connection, client).await;
         }
         let Self { core, mut connections, .. } = self;

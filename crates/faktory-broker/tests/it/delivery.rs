@@ -29,22 +29,23 @@ async fn client_resets(server: WorkServer) {
             .await;
         dying.send("FETCH default").await;
     }
-    eventually("all jobs are fetched", Duration::from_secs(20), || {
-        let mut watcher = Box::pin(server.client());
-        async move {
-            let working = watcher.as_mut().await.info().await.faktory.sets.working;
-            (working == 12).then_some(())
-        }
-    })
-    .await;
+    // The buffers fill up, and then no further FETCH is carried out for this client.
+    let mut watcher = server.client().await;
+    let (mut working, mut unchanged) = (0, 0);
+    while working < 3 || unchanged < 20 {
+        let now = watcher.info().await.faktory.sets.working;
+        unchanged = if now == working { unchanged + 1 } else { 0 };
+        working = now;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     dying.reset();
     // Jobs that had arrived in the client's buffers count as delivered. The others must return, in
     // order.
     let back = eventually("undelivered jobs have returned", Duration::from_secs(20), || {
         let mut watcher = Box::pin(server.client());
         async move {
-            Some(watcher.as_mut().await.info().await.faktory.total_enqueued)
-                .filter(|count| *count > 0)
+            let info = watcher.as_mut().await.info().await.faktory;
+            (info.sets.working < working).then_some(info.total_enqueued)
         }
     })
     .await;

@@ -7,5 +7,6 @@ mod delivery;
 mod durability;
 mod faktory_crate;
 mod limits;
+mod load;
 mod passwords;
 mod transcripts;

@@ -1,6 +1,6 @@
 //! Seeded random commands and crashes, against a simple account of where each job must be.
 
-use super::{B, World, check_tables, seconds};
+use super::{A, B, World, check_tables, seconds};
 
 /// The account: ids of jobs by where they must be.
 struct Account {
@@ -32,7 +32,7 @@ impl Account {
 
     /// Does one thing at random, where the account allows it.
     fn step(&mut self, step: u32) {
-        match self.random.u8(0..14) {
+        match self.random.u8(0..17) {
             0..=3 => self.push(step),
             4..=6 if !self.waiting.is_empty() => self.fetch(),
             7 if !self.reserved.is_empty() => self.ack(),
@@ -42,6 +42,9 @@ impl Account {
             11 if !self.scheduled.is_empty() => self.requeue(),
             12 if self.random.u8(0..3) == 0 => self.crash(),
             13 if self.random.u8(0..12) == 0 => self.remove_the_queue(),
+            14 if self.random.u8(0..24) == 0 => self.push_many(step),
+            15 if self.scheduled.len() > 3 => self.requeue_all(),
+            16 => self.pause_and_resume_all(),
             _ => {}
         }
     }
@@ -108,6 +111,58 @@ impl Account {
             .ask(&format!(r#"MUTATE {{"cmd":"requeue","target":"scheduled","filter":{filter}}}"#));
         self.waiting.push(jid);
         self.unsynced.clear();
+    }
+
+    /// A PUSHB that is carried out in slices, at times with a crash in between, which leaves its
+    /// first jobs.
+    fn push_many(&mut self, step: u32) {
+        let jids: Vec<_> = (0..self.random.usize(1001..1500))
+            .map(|n| format!("job-{}-{step:06}-{n}", self.seed))
+            .collect();
+        let job = |jid: &String| {
+            format!(r#"{{"jid":"{jid}","jobtype":"t","args":[],"reserve_for":86400}}"#)
+        };
+        let line = format!("PUSHB [{}]", jids.iter().map(job).collect::<Vec<_>>().join(","));
+        if self.random.bool() {
+            assert_eq!(self.world.ask(&line), faktory_wire::Reply::Bulk("{}".into()));
+            self.waiting.extend(jids);
+            self.unsynced.clear();
+            return;
+        }
+        self.world.send(A, &line);
+        for _ in 0..self.random.usize(0..4) {
+            self.world.slice(0);
+        }
+        self.unsynced.clear();
+        self.crash();
+        let stored = self.world.info().faktory.total_enqueued as usize - self.waiting.len();
+        assert!(stored < jids.len(), "seed {}: {stored}", self.seed);
+        self.waiting.extend(jids.into_iter().take(stored));
+    }
+
+    /// Two mutations at once: one moves all jobs by a pattern, the other finds none.
+    fn requeue_all(&mut self) {
+        let filter = r#"{"regexp":"*later*"}"#;
+        self.world
+            .send(B, r#"MUTATE {"cmd":"kill","target":"scheduled","filter":{"regexp":"*none*"}}"#);
+        self.world.send(
+            A,
+            &format!(r#"MUTATE {{"cmd":"requeue","target":"scheduled","filter":{filter}}}"#),
+        );
+        while self.world.slice(0) {}
+        self.world.replies.clear();
+        self.waiting.append(&mut self.scheduled);
+        self.unsynced.clear();
+    }
+
+    fn pause_and_resume_all(&mut self) {
+        for command in ["QUEUE PAUSE *", "QUEUE RESUME *"] {
+            assert_eq!(self.world.ask(command), faktory_wire::Reply::OK);
+        }
+        // Where there is no queue, nothing is written.
+        if self.world.info().faktory.total_queues > 0 {
+            self.unsynced.clear();
+        }
     }
 
     fn crash(&mut self) {

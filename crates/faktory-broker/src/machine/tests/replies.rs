@@ -1,0 +1,150 @@
+//! Replies that are not read: nothing more is carried out for their client, and their bytes are
+//! bounded in total.
+
+use faktory_wire::Reply;
+
+use super::{A, B, World, seconds};
+use crate::machine::ConnectionId;
+
+const MIB: u64 = 1 << 20;
+
+/// A push of a job with args of this many bytes.
+fn push(jid: &str, bytes: usize, queue: &str) -> String {
+    let args = "a".repeat(bytes);
+    format!(r#"PUSH {{"jid":"{jid}","jobtype":"t","args":["{args}"],"queue":"{queue}"}}"#)
+}
+
+#[test]
+fn a_client_that_reads_no_reply_gets_no_further_command_carried_out() {
+    let mut world = World::with_max_queues(30_000);
+    world.syncs = false;
+    let jobs: Vec<_> = (0..20_000)
+        .map(|n| {
+            format!(r#"{{"jid":"job-{n:08}","jobtype":"t","args":[],"queue":"queue-{n:08}"}}"#)
+        })
+        .collect();
+    world.ask_in_slices(&format!("PUSHB [{}]", jobs.join(",")), 0);
+    world.silent.insert(A);
+    for _ in 0..100 {
+        world.send(A, "INFO");
+    }
+    while world.slice(0) {}
+    assert!((1..5).contains(&world.replies.len()), "{}", world.replies.len());
+    assert!(world.unread < 2 * MIB, "{}", world.unread);
+    // Others are served.
+    world.send(B, &push("job-between", 1, "q"));
+    assert_eq!(world.replies.last().unwrap().0, B);
+    // A client that reads gets all its answers.
+    let mut answers = 0;
+    for _ in 0..200 {
+        answers += world.replies.drain(..).filter(|(connection, ..)| *connection == A).count();
+        world.read_all(A);
+        world.silent.insert(A);
+        while world.slice(0) {}
+    }
+    assert_eq!(answers, 100);
+}
+
+/// Clients of which each has a large job unread, until the total is used up.
+fn use_up_the_total(world: &mut World) {
+    let mut id = 100;
+    while !world.machine.replies.is_full() {
+        let client = ConnectionId(id);
+        world.connect(client, None);
+        world.silent.insert(client);
+        world.ask(&push("job-00000001", 2 << 20, "large"));
+        world.send(client, "FETCH large");
+        assert!(matches!(world.replies.remove(0).1, Reply::Bulk(_)));
+        id += 1;
+    }
+}
+
+#[test]
+fn where_the_total_is_used_up_large_replies_wait_and_keep_their_turn_and_small_ones_go_on() {
+    let mut world = World::new();
+    world.syncs = false;
+    use_up_the_total(&mut world);
+    assert!(world.unread >= 64 * MIB);
+    for jid in ["job-first", "job-second"] {
+        world.ask(&push(jid, 100 << 10, "large"));
+    }
+    let (first, second) = (ConnectionId(11), ConnectionId(12));
+    for client in [first, second] {
+        world.connect(client, None);
+        world.send(client, "FETCH large small");
+    }
+    assert_eq!(world.replies, [], "no room for a large reply");
+    assert!(world.machine.waits_for_room());
+    // Pushes, ACKs and small jobs go on, also for a FETCH that would rather have the large job.
+    world.send(B, &push("job-small", 1, "small"));
+    let (client, reply, _) = world.replies.remove(0);
+    assert_eq!((client, World::job(&reply).jid.as_str()), (first, "job-small"));
+    world.replies.clear();
+    world.send(first, r#"ACK {"jid":"job-small"}"#);
+    assert_eq!(world.replies.remove(0), (first, Reply::OK, None));
+    world.send(first, "FETCH large");
+    assert_eq!(world.replies, []);
+    // A client of which one reply is unread gets nothing more.
+    world.send(ConnectionId(100), "FLUSH");
+    assert_eq!(world.replies, []);
+    // Its connection ends: there is room, and the FETCH that has waited longest comes first.
+    world.disconnect(ConnectionId(100), &[]);
+    while world.slice(2 << 20) {}
+    let served: Vec<_> =
+        world.replies.drain(..).map(|(id, reply, _)| (id, World::job(&reply).jid)).collect();
+    assert_eq!(served, [(second, "job-first".to_owned()), (first, "job-second".to_owned())]);
+    assert!(!world.machine.waits_for_room());
+}
+
+#[test]
+fn a_fetch_that_waits_for_room_ends_as_every_fetch_does() {
+    let mut world = World::new();
+    world.syncs = false;
+    use_up_the_total(&mut world);
+    world.ask(&push("job-large", 100 << 10, "large"));
+    world.send(A, "FETCH large");
+    world.advance_time(seconds(2));
+    assert_eq!(world.replies.remove(0), (A, Reply::Nothing, None));
+    // The job is still the first of its queue.
+    world.disconnect(ConnectionId(100), &[]);
+    assert_eq!(World::job(&world.ask("FETCH large")).jid, "job-large");
+}
+
+#[test]
+fn undelivered_jobs_return_where_the_total_was_used_up() {
+    let mut world = World::new();
+    world.syncs = false;
+    let client = ConnectionId(99);
+    world.connect(client, None);
+    world.silent.insert(client);
+    world.ask(&push("job-undelivered", 2 << 20, "large"));
+    world.send(client, "FETCH large");
+    let undelivered = world.take_reservations();
+    use_up_the_total(&mut world);
+    world.ask(&push("job-behind-it", 100 << 10, "large"));
+    world.send(A, "FETCH large");
+    assert_eq!(world.replies, []);
+    world.disconnect(client, &undelivered);
+    while world.slice(4 << 20) {}
+    assert_eq!(World::job(&world.replies.remove(0).1).jid, "job-undelivered");
+    assert_eq!(world.replies, []);
+}
+
+#[test]
+fn a_large_info_waits_for_room_and_is_then_answered() {
+    let mut world = World::with_max_queues(10_000);
+    world.syncs = false;
+    let jobs: Vec<_> = (0..5000)
+        .map(|n| {
+            format!(r#"{{"jid":"job-{n:08}","jobtype":"t","args":[],"queue":"queue-{n:08}"}}"#)
+        })
+        .collect();
+    world.ask_in_slices(&format!("PUSHB [{}]", jobs.join(",")), 0);
+    use_up_the_total(&mut world);
+    world.send(A, "INFO");
+    assert!(!world.slice(0), "nothing can go on");
+    assert_eq!(world.replies, []);
+    world.read_all(ConnectionId(100));
+    while world.slice(0) {}
+    assert!(matches!(world.replies.remove(0), (A, Reply::Bulk(_), None)));
+}
