@@ -3,7 +3,10 @@
 use faktory_wire::{Command, CommandError, Reply};
 
 use super::connections::{State, Turn};
+use super::mutate::RunningMutation;
 use super::output::{Output, Reservation};
+use super::push::RunningPush;
+use super::tasks::Task;
 use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
 
@@ -62,11 +65,20 @@ impl Machine {
                 return self.fetch(store, now, connection, queues);
             }
             Command::Mutate(mutation) => {
-                return self.start_mutation(store, now, connection, mutation);
+                match RunningMutation::new(mutation, self.counters.sets.dead) {
+                    Ok(mutation) => {
+                        return self.start(store, now, connection, Task::Mutation(mutation));
+                    }
+                    Err(refusal) => Reply::error(refusal),
+                }
             }
-            Command::PushBulk(jobs) => return self.push_bulk(store, now, connection, jobs),
+            Command::PushBulk(jobs) => match RunningPush::of_many(jobs) {
+                Ok(push) => return self.start(store, now, connection, Task::Push(push)),
+                Err(jobs) => self.push_bulk(store, now, jobs)?,
+            },
             Command::Queue(command) => {
-                return self.queue_command(store, now, connection, command);
+                let command = self.begin_queue_command(command);
+                return self.start(store, now, connection, Task::Queues(command));
             }
             Command::Info => {
                 self.start_info(now, connection);

@@ -9,8 +9,7 @@ use super::index::Found;
 use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
 use super::select::Selection;
-use super::tasks::Task;
-use super::{ConnectionId, Machine, Now};
+use super::{Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
 /// The most bytes in a pattern. A byte of a job costs one operation for every 64 bytes of the
@@ -29,6 +28,25 @@ pub(super) struct RunningMutation {
 }
 
 impl RunningMutation {
+    /// A mutation that has done nothing yet; `dead` is the size of the dead set. The error is the
+    /// text that the server answers with.
+    pub(super) fn new(mutation: Mutation, dead: u64) -> Result<Self, String> {
+        let Mutation { kind, target, filter } = mutation;
+        if filter.regexp.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
+            return Err(format!("a regexp has at most {PATTERN_BYTES_MAX} bytes"));
+        }
+        let location = Location::from(target);
+        let filter = if kind == MutationKind::Clear { Filter::default() } else { filter };
+        // A dead job that is killed lies in the same set again, so that only its size bounds the
+        // scan. No time does: the wall clock may be set back.
+        let left = match (kind, location) {
+            (MutationKind::Kill, Location::Dead) => dead,
+            _ => u64::MAX,
+        };
+        let selection = Selection::new(filter, location, left);
+        Ok(Self { kind, location, selection, rest: Vec::new(), all_selected: false })
+    }
+
     /// True where the mutation stopped inside a job, whose text it keeps.
     pub(super) const fn holds_a_text(&self) -> bool {
         self.selection.holds_a_text()
@@ -41,38 +59,6 @@ impl RunningMutation {
 }
 
 impl Machine {
-    pub(super) fn start_mutation(
-        &mut self,
-        store: &mut dyn Store,
-        now: Now,
-        connection: ConnectionId,
-        mutation: Mutation,
-    ) -> Result<(), StoreError> {
-        let Mutation { kind, target, filter } = mutation;
-        let location = Location::from(target);
-        if filter.regexp.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
-            let text = format!("a regexp has at most {PATTERN_BYTES_MAX} bytes");
-            self.answer(connection, Reply::error(text));
-            return Ok(());
-        }
-        let filter = if kind == MutationKind::Clear { Filter::default() } else { filter };
-        // A dead job that is killed lies in the same set again, so that only its size bounds the
-        // scan. No time does: the wall clock may be set back.
-        let left = match (kind, location) {
-            (MutationKind::Kill, Location::Dead) => *self.counters.size(location),
-            _ => u64::MAX,
-        };
-        let selection = Selection::new(filter, location, left);
-        let (rest, all_selected) = (Vec::new(), false);
-        let mutation = RunningMutation { kind, location, selection, rest, all_selected };
-        if mutation.reads_texts() && self.tasks.is_any_text_held() {
-            // Its turn comes when the other mutation is through with its job.
-            self.start_later(connection, Task::Mutation(mutation));
-            return Ok(());
-        }
-        self.start(store, now, connection, Task::Mutation(mutation))
-    }
-
     /// Carries out a slice of a mutation; the answer where the mutation is done.
     pub(super) fn advance_mutation(
         &mut self,

@@ -9,8 +9,7 @@ use faktory_wire::{DEFAULT_RESERVE_FOR, DEFAULT_RETRY, Job, JobError, Reply};
 use super::edit::Edit;
 use super::keys::{self, EntryKey, JID_BYTES_MAX, Location};
 use super::records::Entry;
-use super::tasks::Task;
-use super::{ConnectionId, Machine, Now};
+use super::{Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
 /// The most jobs of a PUSHB that is one atomic write; as many as our own link sends at once.
@@ -25,6 +24,17 @@ pub(super) struct RunningPush {
     refused: BTreeMap<String, String>,
     /// The beginning of the answer, once all jobs are stored.
     answer: Vec<u8>,
+}
+
+impl RunningPush {
+    /// A PUSHB of these jobs; the jobs themselves where they are so few that one write takes them.
+    pub(super) fn of_many(jobs: Vec<Job>) -> Result<Self, Vec<Job>> {
+        let bytes = || jobs.iter().map(bytes_of).sum::<usize>();
+        if jobs.len() <= ATOMIC_JOBS_MAX && bytes() <= ATOMIC_BYTES_MAX {
+            return Err(jobs);
+        }
+        Ok(Self { jobs: jobs.into_iter(), refused: BTreeMap::new(), answer: Vec::new() })
+    }
 }
 
 impl Machine {
@@ -42,20 +52,13 @@ impl Machine {
         Ok(Reply::OK)
     }
 
+    /// Takes in the jobs of a small PUSHB, in one atomic write.
     pub(super) fn push_bulk(
         &mut self,
         store: &mut dyn Store,
         now: Now,
-        connection: ConnectionId,
         jobs: Vec<Job>,
-    ) -> Result<(), StoreError> {
-        if jobs.len() > ATOMIC_JOBS_MAX
-            || jobs.iter().map(bytes_of).sum::<usize>() > ATOMIC_BYTES_MAX
-        {
-            let jobs = jobs.into_iter();
-            let push = RunningPush { jobs, refused: BTreeMap::new(), answer: Vec::new() };
-            return self.start(store, now, connection, Task::Push(push));
-        }
+    ) -> Result<Reply, StoreError> {
         let mut edit = Edit::default();
         let mut refused = BTreeMap::new();
         for job in jobs {
@@ -63,8 +66,7 @@ impl Machine {
         }
         self.commit_and_serve(store, now, edit)?;
         let body = serde_json::to_vec(&refused).map_err(|_| StoreError::Corrupt("push results"))?;
-        self.answer(connection, Reply::Bulk(Bytes::from(body)));
-        Ok(())
+        Ok(Reply::Bulk(Bytes::from(body)))
     }
 
     /// Stores the next jobs of a large PUSHB, or writes the next part of its answer; the answer

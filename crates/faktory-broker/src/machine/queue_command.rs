@@ -9,8 +9,7 @@ use faktory_wire::{QueueCommand, Reply, Word};
 use super::edit::Edit;
 use super::queues::{Trash, may_be_queue};
 use super::records::Entry;
-use super::tasks::Task;
-use super::{ConnectionId, Machine, Now, READ_MAX, keys};
+use super::{Machine, Now, READ_MAX, keys};
 use crate::store::{Batch, Store, StoreError, Table};
 
 /// What is done with each queue.
@@ -43,13 +42,7 @@ pub(super) struct RunningQueueCommand {
 }
 
 impl Machine {
-    pub(super) fn queue_command(
-        &mut self,
-        store: &mut dyn Store,
-        now: Now,
-        connection: ConnectionId,
-        command: QueueCommand,
-    ) -> Result<(), StoreError> {
+    pub(super) fn begin_queue_command(&self, command: QueueCommand) -> RunningQueueCommand {
         let (operation, names) = match command {
             QueueCommand::Latency(names) => (Operation::Latency, names),
             QueueCommand::Pause(names) => (Operation::Pause, names),
@@ -63,8 +56,7 @@ impl Machine {
             }
             _ => Left::Names(names.into_iter()),
         };
-        let command = RunningQueueCommand { operation, left, seconds: BTreeMap::new() };
-        self.start(store, now, connection, Task::Queues(command))
+        RunningQueueCommand { operation, left, seconds: BTreeMap::new() }
     }
 
     /// Handles the next queues; the answer where all are done.

@@ -40,16 +40,12 @@ impl Tasks {
     /// in memory.
     fn next(&mut self) -> Option<(ConnectionId, Task)> {
         let is_held = self.is_any_text_held();
-        let may_run = |task: &Task| match task {
-            Task::Mutation(task) => !is_held || task.holds_a_text() || !task.reads_texts(),
-            Task::Push(_) | Task::Queues(_) | Task::Info => true,
-        };
-        let index = self.0.iter().position(|(_, task)| may_run(task))?;
+        let index = self.0.iter().position(|(_, task)| may_run(task, is_held))?;
         self.0.remove(index)
     }
 
     /// True where a mutation stopped inside a job.
-    pub(super) fn is_any_text_held(&self) -> bool {
+    fn is_any_text_held(&self) -> bool {
         self.0.iter().any(|(_, task)| match task {
             Task::Mutation(task) => task.holds_a_text(),
             Task::Push(_) | Task::Queues(_) | Task::Info => false,
@@ -75,9 +71,17 @@ impl Tasks {
     }
 }
 
+/// True where a task can go on, while a mutation may hold the text of a job.
+const fn may_run(task: &Task, is_held: bool) -> bool {
+    match task {
+        Task::Mutation(task) => !is_held || task.holds_a_text() || !task.reads_texts(),
+        Task::Push(_) | Task::Queues(_) | Task::Info => true,
+    }
+}
+
 impl Machine {
-    /// Begins a command that is carried out in slices. The first slice is done at once, since most
-    /// commands are small.
+    /// Begins a command that is carried out in slices. The first slice is done at once where
+    /// possible, since most commands are small.
     pub(super) fn start(
         &mut self,
         store: &mut dyn Store,
@@ -86,13 +90,11 @@ impl Machine {
         task: Task,
     ) -> Result<(), StoreError> {
         self.connections.set_state(connection, State::Busy);
+        if !may_run(&task, self.tasks.is_any_text_held()) {
+            self.tasks.push(connection, task);
+            return Ok(());
+        }
         self.go_on(store, now, connection, task)
-    }
-
-    /// The same, but the first slice has to wait for its turn.
-    pub(super) fn start_later(&mut self, connection: ConnectionId, task: Task) {
-        self.connections.set_state(connection, State::Busy);
-        self.tasks.push(connection, task);
     }
 
     /// Carries out a slice of the task whose turn it is.
