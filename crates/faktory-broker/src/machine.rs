@@ -75,8 +75,8 @@ pub struct Now {
     pub monotonic: Duration,
 }
 
-/// The most entries of a set, or of a removed queue, that are read at once. An entry can have 52 KB, with its failure
-/// record.
+/// The most entries of a set, or of a removed queue, that are read at once. An entry can have
+/// 52 KB, with its failure record.
 const READ_MAX: usize = 32;
 
 /// The work server's state and rules.

@@ -1,5 +1,5 @@
-//! MUTATE: jobs of a set are moved or deleted, in slices of bounded work. Which jobs are selected is
-//! in `select.rs`.
+//! MUTATE: jobs of a set are moved or deleted, in slices of bounded work. Which jobs are selected
+//! is in `select.rs`.
 
 use faktory_wire::{Filter, Mutation, MutationKind, Reply};
 

@@ -1,5 +1,5 @@
-//! Replies that have not been written to their client's socket: their bytes, for each connection and
-//! in total. Nothing more is carried out for a client that does not read.
+//! Replies that have not been written to their client's socket: their bytes, for each connection
+//! and in total. Nothing more is carried out for a client that does not read.
 
 use std::collections::BTreeSet;
 

@@ -89,8 +89,8 @@ impl Waiting {
         self.waiters.get(&ticket).map(|waiter| (ticket, waiter.connection))
     }
 
-    /// Takes out the FETCH that has waited longest, where its time is over. Each FETCH waits equally
-    /// long, so the order of tickets is the order of deadlines.
+    /// Takes out the FETCH that has waited longest, where its time is over. Each FETCH waits
+    /// equally long, so the order of tickets is the order of deadlines.
     pub(super) fn next_expired(&mut self, now: Duration) -> Option<Waiter> {
         let (ticket, waiter) = self.waiters.first_key_value()?;
         if waiter.deadline > now { None } else { self.remove(*ticket) }
