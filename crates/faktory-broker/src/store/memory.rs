@@ -12,12 +12,40 @@ type Tables = BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>;
 pub struct MemoryStore {
     tables: Tables,
     synced: Tables,
+    /// What a sync has to do in the copy.
+    unsynced: Vec<Step>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Change(Change),
+    Clear(Table),
+}
+
+impl Step {
+    fn apply(self, tables: &mut Tables) {
+        match self {
+            Self::Change(Change::Put(table, key, value)) => {
+                tables.entry(table).or_default().insert(key, value);
+            }
+            Self::Change(Change::Delete(table, key)) => {
+                tables.entry(table).or_default().remove(&key);
+            }
+            Self::Clear(table) => drop(tables.remove(&table)),
+        }
+    }
+
+    fn take(self, store: &mut MemoryStore) {
+        self.clone().apply(&mut store.tables);
+        store.unsynced.push(self);
+    }
 }
 
 impl MemoryStore {
     /// Forgets all changes since the last sync, as in a loss of power.
     pub fn crash(&mut self) {
         self.tables = self.synced.clone();
+        self.unsynced.clear();
     }
 }
 
@@ -42,25 +70,20 @@ impl Store for MemoryStore {
 
     fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
         for change in batch.changes {
-            match change {
-                Change::Put(table, key, value) => {
-                    self.tables.entry(table).or_default().insert(key, value);
-                }
-                Change::Delete(table, key) => {
-                    self.tables.entry(table).or_default().remove(&key);
-                }
-            }
+            Step::Change(change).take(self);
         }
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.synced = self.tables.clone();
+        for step in std::mem::take(&mut self.unsynced) {
+            step.apply(&mut self.synced);
+        }
         Ok(())
     }
 
     fn clear(&mut self, table: Table) -> Result<(), StoreError> {
-        self.tables.remove(&table);
+        Step::Clear(table).take(self);
         Ok(())
     }
 }
