@@ -81,10 +81,7 @@ impl Machine {
             );
             connections.into_iter().for_each(|connection| self.close(connection));
         }
-        let more = self.expire(store, now, as_of)?;
-        self.work.begin();
-        self.run(store, now)?;
-        Ok(more)
+        self.expire(store, now, as_of)
     }
 
     /// True where a part of something is done and the next part can be done at once.

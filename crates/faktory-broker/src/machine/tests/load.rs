@@ -7,6 +7,7 @@ use faktory_wire::{Info, Refusal, Reply};
 
 use super::{A, B, World, check_tables, seconds};
 use crate::machine::ConnectionId;
+use crate::machine::work::SLICE_STEPS;
 
 const LATER: &str = r#","at":"2100-01-01T00:00:00Z""#;
 
@@ -75,6 +76,43 @@ fn commands_behind_a_large_pushb_wait_for_it_and_two_take_turns() {
     let Reply::Bulk(info) = &order[2].1 else { panic!("{order:?}") };
     let info: Info = serde_json::from_slice(info).unwrap();
     assert_eq!(info.faktory.total_enqueued, 4100);
+}
+
+#[test]
+fn an_ack_behind_a_command_in_slices_is_carried_out_before_a_judgement() {
+    let mut world = World::new();
+    world.push("job-77777777", r#","reserve_for":60"#);
+    let _ = world.fetch();
+    world.send(A, &numbered(1100, ""));
+    assert!(!world.machine.has_runnable(), "a PUSHB alone ends no reservation");
+    world.send(A, r#"ACK {"jid":"job-77777777"}"#);
+    world.now.monotonic += seconds(75);
+    while world.machine.has_runnable() {
+        world.machine.work(&mut world.store, world.now).unwrap();
+    }
+    assert!(!world.machine.judge(&mut world.store, world.now, world.now.monotonic).unwrap());
+    world.collect();
+    assert_eq!(world.replies.pop(), Some((A, Reply::OK, None)));
+    world.replies.clear();
+    let info = world.info().faktory;
+    assert_eq!((info.total_processed, info.total_failures, info.sets.retries), (1, 0, 0));
+}
+
+#[test]
+fn an_ack_behind_an_info_in_slices_is_carried_out_before_a_judgement() {
+    let mut world = World::new();
+    for number in 0..900 {
+        world.send(B, &format!("PUSH {}", job("job-77777777", &format!(r#","queue":"{number}""#))));
+    }
+    world.replies.clear();
+    world.machine.work.begin();
+    world.machine.work.spend(SLICE_STEPS - 1, 0);
+    world.machine.start_info(world.now, A);
+    world.send(A, r#"ACK {"jid":"job-00000001"}"#);
+    assert!(world.machine.has_runnable());
+    while world.slice(0) {}
+    assert!(!world.machine.has_runnable());
+    assert_eq!(world.replies.pop(), Some((A, Reply::OK, None)));
 }
 
 #[test]
