@@ -22,6 +22,7 @@ COPY benchmark/Cargo.toml benchmark/Cargo.toml
 COPY crates/admission/Cargo.toml crates/admission/Cargo.toml
 COPY crates/api-service/Cargo.toml crates/api-service/Cargo.toml
 COPY crates/client/Cargo.toml crates/client/Cargo.toml
+COPY crates/deadline/Cargo.toml crates/deadline/Cargo.toml
 COPY crates/faktory-broker/Cargo.toml crates/faktory-broker/Cargo.toml
 COPY crates/faktory-link/Cargo.toml crates/faktory-link/Cargo.toml
 COPY crates/faktory-wire/Cargo.toml crates/faktory-wire/Cargo.toml

@@ -81,7 +81,7 @@ impl Needs {
             least => most.max(least).min(least.saturating_add(share)),
         };
         let worker = grow(least.worker, most.worker, rest / 8);
-        let rest = rest.saturating_sub(worker - least.worker.min(worker));
+        let rest = if least.worker == 0 { rest } else { rest - (worker - least.worker) };
         let broker_share = if least.api == 0 { rest } else { rest / 2 };
         let broker = grow(least.broker, most.broker, broker_share);
         let rest = if least.broker == 0 { rest } else { rest - (broker - least.broker) };

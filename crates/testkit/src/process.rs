@@ -31,6 +31,18 @@ where
         .unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
 }
 
+/// The command for a program. A hangup is ignored by tests that run under `nohup`, and what they
+/// start would ignore it too.
+fn started_afresh(program: &OsStr) -> Command {
+    if cfg!(target_os = "linux") {
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP").arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
 /// A process that is killed when this value is dropped.
 pub struct TestProcess {
     child: Child,
@@ -46,7 +58,7 @@ impl TestProcess {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
-        let mut command = Command::new(program);
+        let mut command = started_afresh(program.as_ref());
         command
             .args(arguments)
             .stdin(Stdio::null())

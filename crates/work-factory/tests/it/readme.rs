@@ -91,6 +91,11 @@ fn the_commands_that_are_not_run_here_are_run_elsewhere() {
             .filter(|word| !word.starts_with("FAKTORY_URL=") && !word.starts_with("WORKER_QUEUES="))
             .collect::<Vec<_>>()
             .join(" ");
+        if bare.starts_with("head ") {
+            let run = std::process::Command::new("bash").args(["-c", &bare]).output().unwrap();
+            assert!(run.status.success() && !run.stdout.is_empty(), "{bare:?}: {run:?}");
+            continue;
+        }
         assert!(known.iter().any(|start| bare.starts_with(start)), "nobody runs {command:?}");
     }
 }
