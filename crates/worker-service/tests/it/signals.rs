@@ -64,7 +64,9 @@ async fn a_hangup_ends_a_worker_in_order_and_leaves_nothing_reserved() {
 async fn a_worker_whose_terminal_was_closed_ends_in_order_although_nobody_reads_its_log() {
     let server = WorkServer::broker().await;
     pile(&server, 0..10_000).await;
-    let mut process = Command::new(env!("CARGO_BIN_EXE_worker-service"))
+    // A hangup is ignored where these tests run under nohup.
+    let mut process = Command::new("env")
+        .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_worker-service")])
         .env("FAKTORY_URL", format!("tcp://{}", server.address()))
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
