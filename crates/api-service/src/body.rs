@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
-use deadline::timeout_at;
+use deadline::{timeout, timeout_at};
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use job_types::FieldError;
@@ -132,16 +132,20 @@ pub(crate) async fn read_json(
     };
     let mut collected = Collected { bytes: BytesMut::new(), share, limits, holds };
     let body = request.into_body();
-    match encoding {
-        Encoding::Identity => {
-            collected.bytes.reserve(size.min(1 << 20));
-            collected.read(body, limits.idle_timeout, deadline).await?;
+    let idle = limits.idle_timeout;
+    let read = async {
+        match encoding {
+            Encoding::Identity => {
+                collected.bytes.reserve(size.min(1 << 20));
+                collected.read(body, idle).await
+            }
+            Encoding::Gzip | Encoding::Zstd => {
+                collected.read_decoded(encoding.decode(body, limit), idle).await
+            }
         }
-        Encoding::Gzip | Encoding::Zstd => {
-            let body = encoding.decode(body, limit);
-            collected.read_decoded(body, limits.idle_timeout, deadline).await?;
-        }
-    }
+    };
+    // One deadline for the whole body: one for each piece would look once more after each.
+    timeout_at(deadline, read).await.unwrap_or_else(|_| Err(too_slow(idle)))?;
     Ok(Text { text: utf8(collected.bytes)?, _share: collected.share })
 }
 
@@ -155,14 +159,9 @@ struct Collected<'a> {
 
 impl Collected<'_> {
     /// Reads a plain body to its end.
-    async fn read(
-        &mut self,
-        mut body: Body,
-        idle: Duration,
-        deadline: Instant,
-    ) -> Result<(), Problem> {
+    async fn read(&mut self, mut body: Body, idle: Duration) -> Result<(), Problem> {
         loop {
-            let frame = match timeout_at(deadline.min(Instant::now() + idle), body.frame()).await {
+            let frame = match timeout(idle, body.frame()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => {
@@ -181,14 +180,9 @@ impl Collected<'_> {
     }
 
     /// Reads an encoded body to its end.
-    async fn read_decoded(
-        &mut self,
-        mut body: Decoded,
-        idle: Duration,
-        deadline: Instant,
-    ) -> Result<(), Problem> {
+    async fn read_decoded(&mut self, mut body: Decoded, idle: Duration) -> Result<(), Problem> {
         loop {
-            match timeout_at(deadline.min(Instant::now() + idle), body.next()).await {
+            match timeout(idle, body.next()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(Ok(data))) if self.is_over_limit(data.len()) => {
                     return Err(self.limits.too_large(self.holds));

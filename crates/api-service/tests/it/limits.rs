@@ -125,6 +125,40 @@ async fn a_body_that_pauses_too_long_is_refused() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_refused_when_the_time_for_the_request_is_over() {
+    let (api, server) = api(|_| {}).await;
+    let encoded: [(&str, &[u8]); 2] =
+        [("identity", b" "), ("gzip", &[0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 3, 255, 255])];
+    for (encoding, begin) in encoded {
+        let stream = TcpStream::connect(api.address()).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut read, mut write) = stream.into_split();
+        let head = format!(
+            "POST /jobs/add HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-encoding: {encoding}\r\nprefer: wait=1\r\ncontent-length: 60000\r\n\r\n"
+        );
+        write.write_all(&[head.as_bytes(), begin].concat()).await.unwrap();
+        let dripping = async {
+            while write.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // The answer may have come, and the connection is closed.
+            std::future::pending::<()>().await
+        };
+        let answer = async {
+            let mut answer = [0; 12];
+            read.read_exact(&mut answer).await.map(|_| answer)
+        };
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(Duration::from_secs(60), answer) => answer,
+            () = dripping => unreachable!(),
+        };
+        assert_eq!(&answer.expect(encoding).unwrap(), b"HTTP/1.1 408", "{encoding}");
+    }
+    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 0);
+}
+
+#[tokio::test]
 async fn a_batch_of_the_limit_passes_and_one_job_more_does_not() {
     let (api, _server) = api(|config| config.api.max_batch_jobs = 3).await;
     let batch = |count: usize| {

@@ -38,7 +38,7 @@ impl RunningWorker {
         self.lifecycle.advance(WorkerState::Terminate);
         self.lifecycle.shutdown().cancel();
         self.log_phase("taking in what is in flight", &times);
-        while let Ok(Some(_)) = timeout_at(times.deadline, self.lanes.join_next()).await {}
+        let _ = timeout_at(times.deadline, all_ended(&mut self.lanes)).await;
         self.last_look().await;
         self.log_phase("finishing what runs", &times);
         self.flow.close(self.concurrency);
