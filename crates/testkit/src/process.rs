@@ -118,6 +118,14 @@ impl TestProcess {
         address.split(' ').next().unwrap().parse().unwrap()
     }
 
+    /// The address in a line of the log with this text, such as `address=127.0.0.1:3000`.
+    pub async fn listening(&self, text: &str) -> SocketAddr {
+        let line = self.line_with(text).await;
+        let (_, address) = line.split_once("127.0.0.1:").unwrap();
+        let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+        ([127, 0, 0, 1], port.parse::<u16>().unwrap()).into()
+    }
+
     /// Kills the process without a warning, and waits for its end.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();

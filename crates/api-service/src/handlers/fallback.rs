@@ -30,5 +30,7 @@ pub(crate) async fn tls_needed() -> Problem {
 pub(crate) async fn too_many_connections() -> Problem {
     let detail = "every connection that this API can hold belongs to a client with a key, or to \
                   one that has sent a request: try again, or raise the limit of open files";
-    Problem::new(Code::TooManyConnections, detail).closing()
+    // Anybody can cause it, thousands of times a second: the loop that accepts connections tells
+    // how many there were.
+    Problem::new(Code::TooManyConnections, detail).closing().quiet()
 }

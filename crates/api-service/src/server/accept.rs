@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use admission::{BoundedLog, Entry, PlaceLimits, Places};
@@ -71,6 +71,7 @@ struct Server<S, R> {
     refusals: JoinSet<()>,
     made_room: BoundedLog,
     too_many: BoundedLog,
+    bad_tls: Arc<Mutex<BoundedLog>>,
 }
 
 impl<S: HttpService, R: HttpService> Server<S, R> {
@@ -88,6 +89,7 @@ impl<S: HttpService, R: HttpService> Server<S, R> {
             refusals: JoinSet::new(),
             made_room: BoundedLog::new(LOG_EVERY),
             too_many: BoundedLog::new(LOG_EVERY),
+            bad_tls: Arc::new(Mutex::new(BoundedLog::new(LOG_EVERY))),
         }
     }
 
@@ -122,7 +124,8 @@ impl<S: HttpService, R: HttpService> Server<S, R> {
 
     fn connection<T>(&self, client: SocketAddr, service: T) -> Connection<T> {
         let state = SharedState::clone(&self.state);
-        Connection { client, state, service, watcher: self.graceful.watcher() }
+        let bad_tls = Arc::clone(&self.bad_tls);
+        Connection { client, state, service, watcher: self.graceful.watcher(), bad_tls }
     }
 
     fn note_made_room(&mut self, now: Instant) {

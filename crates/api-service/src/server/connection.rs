@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use admission::Place;
+use admission::{BoundedLog, Place};
 use axum::response::Response;
 use faktory_wire::Excerpt;
 use hyper::Request;
@@ -44,6 +45,8 @@ pub(super) struct Connection<S> {
     pub(super) state: SharedState,
     pub(super) service: S,
     pub(super) watcher: Watcher,
+    /// When to write a line about a client that fails to agree on TLS.
+    pub(super) bad_tls: Arc<Mutex<BoundedLog>>,
 }
 
 /// How a client began on a port that speaks TLS.
@@ -80,7 +83,7 @@ impl<S: HttpService> Connection<S> {
     }
 
     async fn serve(self, stream: TcpStream, tls: Option<TlsAcceptor>, place: Option<HeldPlace>) {
-        let Self { client, state, service, watcher } = self;
+        let Self { client, state, service, watcher, bad_tls } = self;
         let service = service.map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(client.ip()));
             request
@@ -102,7 +105,12 @@ impl<S: HttpService> Connection<S> {
                 serve_http(stream, service, watcher).await;
             }
             Ok(Err(error)) if is_fault_of_tls(&error) => {
-                tracing::info!(%client, error = %Excerpt(error), "a client failed to agree on TLS");
+                let due =
+                    bad_tls.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now());
+                if let Some(count) = due {
+                    let error = Excerpt(error);
+                    tracing::info!(%client, %error, count, "clients failed to agree on TLS");
+                }
             }
             // A client that only tests whether the port is open sends nothing.
             Ok(Err(error)) => {

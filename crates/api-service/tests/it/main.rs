@@ -10,6 +10,7 @@ mod encodings;
 mod hosts;
 mod jobs;
 mod limits;
+mod log_lines;
 mod metrics;
 mod outcomes;
 mod overload;

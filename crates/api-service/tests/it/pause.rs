@@ -36,10 +36,7 @@ async fn a_request_whose_answer_came_while_the_api_was_stopped_has_the_real_outc
         ("API_REQUEST_TIMEOUT", "2s"),
     ];
     let api = TestProcess::start(env!("CARGO_BIN_EXE_api-service"), &[], &variables);
-    let line = api.line_with("the API listens").await;
-    let (_, address) = line.split_once("127.0.0.1:").unwrap();
-    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
-    let address = ([127, 0, 0, 1], port.parse().unwrap()).into();
+    let address = api.listening("the API listens").await;
     eventually("ready", Duration::from_secs(30), || async {
         http::get(address, "/ready").await.ok().filter(|answer| answer.status == 200)
     })
