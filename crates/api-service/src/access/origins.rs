@@ -76,7 +76,9 @@ fn names<B>(request: &Request<B>, proxies: &Nets) -> Result<Vec<String>, Problem
     }
     let told = forwarded::hosts(request.headers());
     match (told.is_empty(), named) {
-        (false, _) => Ok(told),
+        // A page can write X-Forwarded-Host itself, and a proxy may pass it on beside the name that
+        // the page was loaded under. A local name as Host is the proxy's own name for the API.
+        (false, named) => Ok(told.into_iter().chain(named.filter(|n| !is_local_name(n))).collect()),
         // Some proxies pass the name on as it is.
         (true, Some(named)) if !is_loopback_name(&named) => Ok(vec![named]),
         (true, _) => Err(unknown_proxy(

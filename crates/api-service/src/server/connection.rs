@@ -109,7 +109,7 @@ impl<S: HttpService> Connection<S> {
                     bad_tls.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now());
                 if let Some(count) = due {
                     let error = Excerpt(error);
-                    tracing::info!(%client, %error, count, "clients failed to agree on TLS");
+                    tracing::info!(%client, %error, count, "a client failed to agree on TLS");
                 }
             }
             // A client that only tests whether the port is open sends nothing.

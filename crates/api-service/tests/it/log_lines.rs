@@ -68,7 +68,7 @@ async fn clients_that_fail_to_agree_on_tls_are_counted_in_the_log_and_get_no_lin
         stream.write_all(b"\x16\x03\x01\0\x05hello").await.unwrap();
         beginning(&mut stream).await;
     }
-    let line = "clients failed to agree on TLS";
+    let line = "a client failed to agree on TLS";
     api.line_with(line).await;
     assert_eq!(api.output().matches(line).count(), 1, "{}", api.output());
 }

@@ -140,3 +140,21 @@ fn behind_a_trusted_proxy_the_name_that_the_client_used_is_judged() {
     let nginx = request(&[own, ("connection", "close")]).version(Version::HTTP_10);
     assert_eq!(code(&origins, nginx), "proxy_not_trusted", "it tells no name");
 }
+
+#[test]
+fn behind_a_trusted_proxy_that_passes_host_on_the_page_cannot_tell_another_name() {
+    for (address, hosts) in
+        [("127.0.0.1:3000", &["jobs.example"] as &[&str]), ("0.0.0.0:3000", &[])]
+    {
+        let origins = without_keys(address, hosts, "127.0.0.1");
+        for told in [("x-forwarded-host", "localhost"), ("forwarded", "host=localhost")] {
+            // The page's name was made to point to the proxy, whose nginx has `Host $host`.
+            let rebound = request(&[("host", "evil.example"), told]).method("GET");
+            assert_eq!(code(&origins, rebound), "host_not_allowed", "{address} {told:?}");
+            // A proxy's own name for the API, such as that of a container.
+            for own in ["api:3000", "10.0.0.5:3000", "localhost:3000"] {
+                assert_eq!(code(&origins, request(&[("host", own), told]).method("GET")), "");
+            }
+        }
+    }
+}
