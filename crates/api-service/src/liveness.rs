@@ -92,6 +92,11 @@ impl Liveness {
         self.check_at(Instant::now())
     }
 
+    /// Whether [`check`](Self::check) would await the next probe now.
+    pub(crate) fn awaits_probe(&self) -> bool {
+        self.has_not_probed_at(Instant::now())
+    }
+
     fn has_not_probed_at(&self, now: Instant) -> bool {
         let seen = self.seen();
         let is_old = |at: Instant| now.duration_since(at) >= VALID_FOR;
