@@ -89,20 +89,56 @@ impl Needs {
     }
 }
 
+/// The most that macOS accepts as the soft limit of open files, whatever the hard limit is:
+/// `OPEN_MAX` of its `<sys/syslimits.h>`.
+#[cfg(unix)]
+const OPEN_MAX: u64 = 10_240;
+
+/// The limit of open files that is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// So many files may be open.
+    pub(crate) files: usize,
+    /// Whether this is the hard limit too.
+    is_hard: bool,
+}
+
+impl Limit {
+    /// Where the limit comes from, for an operator to whom it is too low.
+    pub(crate) const fn source(self) -> &'static str {
+        if self.is_hard {
+            "This is the hard limit: LimitNOFILE of systemd, ulimits of Docker, ulimit -Hn of a \
+             shell"
+        } else {
+            "This is the soft limit, ulimit -Sn of a shell, which the system did not let this \
+             process raise to the hard one"
+        }
+    }
+}
+
 /// Raises the limit of open files as far as the system allows, and returns it. `None` where the
 /// system has no such limit.
-pub(crate) fn raise_limit() -> Option<usize> {
+pub(crate) fn raise_limit() -> Option<Limit> {
     #[cfg(unix)]
     {
         use nix::sys::resource::{Resource, getrlimit, setrlimit};
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-        let is_raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
-        usize::try_from(if is_raised { hard } else { soft }).ok()
+        let set = |limit| setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_ok();
+        let limit = raised(soft, hard, set);
+        let files = usize::try_from(limit).ok()?;
+        Some(Limit { files, is_hard: limit == hard })
     }
     #[cfg(not(unix))]
     {
         None
     }
+}
+
+/// Sets the soft limit to the hard one, or to what macOS accepts, and returns what counts then.
+#[cfg(unix)]
+fn raised(soft: u64, hard: u64, mut set: impl FnMut(u64) -> bool) -> u64 {
+    let tries = [hard, hard.min(OPEN_MAX)];
+    tries.into_iter().find(|limit| *limit > soft && set(*limit)).unwrap_or(soft)
 }
 
 #[cfg(test)]
@@ -137,6 +173,22 @@ mod tests {
                 assert!(connections.broker <= 2000 && connections.api <= 10_000);
             }
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn where_the_hard_limit_is_refused_the_soft_one_is_raised_as_far_as_macos_allows() {
+        const NO_LIMIT: u64 = u64::MAX;
+        let macos = |limit| limit <= OPEN_MAX;
+        assert_eq!(raised(256, NO_LIMIT, macos), 10_240);
+        assert_eq!(raised(20_000, NO_LIMIT, macos), 20_000, "never lowered");
+        assert_eq!(raised(256, 4096, macos), 4096);
+        assert_eq!(raised(1024, 524_288, |_| true), 524_288);
+        assert_eq!(raised(1024, 524_288, |_| false), 1024);
+        assert_eq!(raised(1024, 1024, |_| panic!("nothing to raise")), 1024);
+        let (hard, soft) =
+            (Limit { files: 64, is_hard: true }, Limit { files: 64, is_hard: false });
+        assert!(hard.source().contains("ulimit -Hn") && soft.source().contains("ulimit -Sn"));
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn connections(role: Role, settings: &Settings) -> Result<Connections, ConfigErr
     let Some(limit) = descriptors::raise_limit() else { return Ok(Connections::default()) };
     let runs_broker = role.runs_broker(settings.link.url_is_set);
     let link = settings.link.max_connections;
-    Needs { role, runs_broker, link }.divide(limit).map_err(|needed| {
+    Needs { role, runs_broker, link }.divide(limit.files).map_err(|needed| {
         let of_link = match role {
             Role::Broker => String::new(),
             Role::All | Role::Api | Role::Worker => {
@@ -57,9 +57,10 @@ fn connections(role: Role, settings: &Settings) -> Result<Connections, ConfigErr
             }
         };
         let detail = format!(
-            "at most {limit} may be open, which leaves none for clients; at least {needed} are \
-             needed{of_link}. The hard limit counts: LimitNOFILE of systemd, ulimits of Docker, \
-             ulimit -Hn of a shell"
+            "at most {} may be open, which leaves none for clients; at least {needed} are \
+             needed{of_link}. {}",
+            limit.files,
+            limit.source()
         );
         ConfigError {
             problems: vec![Problem::new("limit of open files", &detail)],
