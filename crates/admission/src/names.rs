@@ -4,13 +4,19 @@
 
 use std::net::IpAddr;
 
-/// The name in `name:port`, without the brackets of an IPv6 address.
+/// The name in `name:port`, without the brackets of an IPv6 address and without a dot at its end
+/// (RFC 1034, 3.1: `localhost.` is `localhost`). Empty where something other than a port follows
+/// the brackets.
 #[must_use]
 pub fn host_name(authority: &str) -> &str {
-    match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
+    let name = match authority.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((name, after)) if after.is_empty() || after.starts_with(':') => name,
+            _ => "",
+        },
         None => authority.split(':').next().unwrap_or_default(),
-    }
+    };
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// True for `localhost` and the loopback addresses.
@@ -38,7 +44,14 @@ mod tests {
 
     #[test]
     fn names_that_nobody_outside_can_own() {
-        for own in ["localhost:80", "127.0.0.1", "127.9.9.9:1", "[::1]:3000"] {
+        for own in [
+            "localhost:80",
+            "localhost.",
+            "localhost.:80",
+            "127.0.0.1",
+            "127.9.9.9:1",
+            "[::1]:3000",
+        ] {
             assert!(is_loopback_name(own), "{own}");
         }
         assert!(!is_loopback_name("localhost.evil.example") && !is_loopback_name("10.0.0.5"));
@@ -49,12 +62,20 @@ mod tests {
             "api:3000",
             "host.docker.internal",
             "a.local",
+            "a.local.:80",
         ] {
             assert!(is_local_name(local), "{local}");
         }
-        for other in
-            ["", ":3000", "evil.example", "internal.evil.example:80", "10.0.0.5.evil.example"]
-        {
+        for other in [
+            "",
+            ":3000",
+            "evil.example",
+            "evil.example.",
+            "[::1].evil.example",
+            "[::1",
+            "internal.evil.example:80",
+            "10.0.0.5.evil.example",
+        ] {
             assert!(!is_local_name(other), "{other}");
         }
     }

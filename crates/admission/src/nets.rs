@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// The bits of an IPv6 address that a host does not choose by itself (RFC 4291, 2.5.1).
 const HOST_BITS: u32 = 64;
@@ -54,10 +54,12 @@ impl Nets {
     }
 }
 
-/// Reads a comma-separated list of networks and addresses, such as `10.0.0.0/8,192.0.2.7`.
+/// Reads a comma-separated list of networks and addresses, such as `10.0.0.0/8,192.0.2.7`. An IPv4
+/// network in IPv6 form (`::ffff:10.0.0.0/104`) is the IPv4 network.
 ///
 /// # Errors
-/// The part that is neither a network nor an address.
+/// The part that is neither a network nor an address, or one in the IPv6 form of IPv4 that covers
+/// more than all of IPv4 (its prefix is shorter than 96 bits).
 impl FromStr for Nets {
     type Err = String;
 
@@ -65,11 +67,23 @@ impl FromStr for Nets {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let net = |part: &str| {
             let address = || part.parse::<IpAddr>().map(IpNet::from);
-            part.parse().or_else(|_| address()).map_err(|_| part.to_owned())
+            let net = part.parse().or_else(|_| address()).ok().and_then(canonical);
+            net.ok_or_else(|| part.to_owned())
         };
         let nets = parts.map(net).collect::<Result<_, _>>()?;
         Ok(Self { nets, ..Self::default() })
     }
+}
+
+/// The bits before the IPv4 address in its IPv6 form (RFC 4291, 2.5.5.2).
+const MAPPED_BITS: u8 = 96;
+
+/// The network in the form in which addresses are compared; `None` where it has none.
+fn canonical(net: IpNet) -> Option<IpNet> {
+    let IpAddr::V6(address) = net.addr() else { return Some(net) };
+    let Some(address) = address.to_ipv4_mapped() else { return Some(net) };
+    let prefix = net.prefix_len().checked_sub(MAPPED_BITS)?;
+    Ipv4Net::new(address, prefix).ok().map(IpNet::V4)
 }
 
 /// The address that stands for a client: an IPv4 address as it is, of an IPv6 address the first
@@ -108,6 +122,20 @@ mod tests {
         assert!(nets.lists(ip("::ffff:10.1.2.3")) && !nets.lists(ip("127.0.0.1")));
         assert!(!Nets::nobody().contains(ip("127.0.0.1")));
         assert_eq!("10.0.0.0/8,ten".parse::<Nets>(), Err("ten".into()));
+    }
+
+    #[test]
+    fn an_ipv4_network_in_ipv6_form_is_the_ipv4_network() {
+        let nets: Nets = "::ffff:10.0.0.0/104,::ffff:192.0.2.7".parse().unwrap();
+        for inside in ["10.1.2.3", "::ffff:10.1.2.3", "192.0.2.7"] {
+            assert!(nets.lists(ip(inside)), "{inside}");
+        }
+        assert!(!nets.lists(ip("11.0.0.1")) && !nets.lists(ip("192.0.2.8")));
+        let all: Nets = "::ffff:0.0.0.0/96".parse().unwrap();
+        assert!(all.lists(ip("192.0.2.7")) && !all.lists(ip("2001:db8::1")));
+        let part = "::ffff:10.0.0.0/95";
+        assert_eq!(part.parse::<Nets>(), Err(part.into()));
+        assert!("::/0".parse::<Nets>().unwrap().lists(ip("2001:db8::1")));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The host that a request is sent to (RFC 9112, section 3.2).
 
+use std::net::Ipv6Addr;
+
 use axum::http::uri::Authority;
 use axum::http::{Request, Version, header};
 
@@ -36,7 +38,27 @@ fn invalid(what: &str) -> Problem {
 
 /// True for an empty text (the target has no host), and for a host with or without a port.
 fn is_host(text: &[u8]) -> bool {
-    text.is_empty() || !text.contains(&b'@') && Authority::try_from(text).is_ok()
+    let is_authority = !text.contains(&b'@') && Authority::try_from(text).is_ok();
+    text.is_empty() || is_authority && std::str::from_utf8(text).is_ok_and(has_host_and_port)
+}
+
+/// True for `host`, `host:port`, `[address]` and `[address]:port`. The port may be empty (RFC 3986,
+/// 3.2.3).
+fn has_host_and_port(text: &str) -> bool {
+    let port = match text.strip_prefix('[') {
+        None => text.split_once(':').map(|(_, port)| port),
+        Some(rest) => match rest.split_once(']') {
+            Some((address, _)) if address.parse::<Ipv6Addr>().is_err() => return false,
+            Some((_, "")) => None,
+            Some((_, after)) if after.starts_with(':') => after.get(1..),
+            _ => return false,
+        },
+    };
+    let is_number = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && (port.is_empty() || port.parse::<u16>().is_ok())
+    };
+    port.is_none_or(is_number)
 }
 
 #[cfg(test)]
@@ -57,6 +79,9 @@ mod tests {
         assert_eq!(host(new, "/", &["LOCALHOST:3000"]), Ok(Some("localhost:3000".into())));
         assert_eq!(host(new, "/", &[""]), Ok(Some(String::new())));
         assert_eq!(host(old, "/", &[]), Ok(None));
+        for good in ["[::1]", "[::1]:3000", "localhost.:3000", "localhost:", "10.0.0.1:65535"] {
+            assert_eq!(host(new, "/", &[good]), Ok(Some(good.into())));
+        }
         let target = "http://Evil.example:80/jobs";
         assert_eq!(host(new, target, &["localhost"]), Ok(Some("evil.example:80".into())));
         assert_eq!(host(old, target, &[]), Ok(Some("evil.example:80".into())));
@@ -68,6 +93,15 @@ mod tests {
             (new, "/", &["local host"]),
             (new, "/", &["localhost@evil.example"]),
             (new, "/", &["localhost/x"]),
+            (new, "/", &["localhost:abc"]),
+            (new, "/", &["localhost:99999"]),
+            (new, "/", &["localhost:+80"]),
+            (new, "/", &["localhost:80:80"]),
+            (new, "/", &["[::1].evil.example"]),
+            (new, "/", &["[::1]x:80"]),
+            (new, "/", &["[::1]:x"]),
+            (new, "/", &["[evil]"]),
+            (new, "http://[::1].evil.example/", &["localhost"]),
             (new, "http://localhost@evil.example/", &["localhost"]),
         ] {
             assert_eq!(host(version, target, hosts), Err(()), "{version:?} {target} {hosts:?}");

@@ -34,8 +34,8 @@ impl Origins {
         }
         // An address that other machines reach has names that only the configuration knows.
         let checks_hosts = address.ip().is_loopback() || !config.allowed_hosts.is_empty();
-        let hosts = checks_hosts
-            .then(|| config.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect());
+        let hosts =
+            checks_hosts.then(|| config.allowed_hosts.iter().map(|host| allowed(host)).collect());
         Self::Own { hosts, proxies: config.trusted_proxies.clone() }
     }
 
@@ -86,6 +86,11 @@ fn names<B>(request: &Request<B>, proxies: &Nets) -> Result<Vec<String>, Problem
              or Forwarded with host=, or give the API keys",
         )),
     }
+}
+
+/// A configured name as names of requests are compared with it.
+fn allowed(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 fn unknown_proxy(why: &str) -> Problem {

@@ -38,6 +38,8 @@ fn without_keys_a_loopback_port_answers_to_names_of_this_machine_only() {
         "[::1]:3000",
         "jobs.example",
         "JOBS.example:80",
+        "jobs.example.:80",
+        "localhost.:3000",
     ] {
         assert_eq!(code(&origins, request(&[("host", own)])), "", "{own}");
     }
