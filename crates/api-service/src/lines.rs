@@ -1,10 +1,15 @@
 //! The lines of a stream's body, each within the limit of its size.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, BodyDataStream};
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 
 use crate::budget::{Budget, Share};
-use crate::encoding::Decoded;
+use crate::encoding::{Decoded, Encoding};
 use crate::unread::{DISCARD_BYTES, DISCARD_TIME};
 
 /// One line, counted from 1.
@@ -18,6 +23,23 @@ pub(crate) enum Line {
     NoMemory(u64),
 }
 
+impl Line {
+    /// The number of the line.
+    pub(crate) const fn number(&self) -> u64 {
+        match self {
+            Self::Text(number, _) | Self::TooLong(number) | Self::NoMemory(number) => *number,
+        }
+    }
+
+    /// The bytes of the text that was kept.
+    pub(crate) const fn bytes(&self) -> usize {
+        match self {
+            Self::Text(_, text) => text.len(),
+            Self::TooLong(_) | Self::NoMemory(_) => 0,
+        }
+    }
+}
+
 /// Why the rest of a line is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Skip {
@@ -28,9 +50,29 @@ enum Skip {
 /// The bytes that a line may have without a share of the memory for bodies.
 const FREE_BYTES: usize = 64 << 10;
 
+/// A body that its decoder reads, and whose rest is read without the decoder.
+#[derive(Clone)]
+struct SharedBody(Arc<Mutex<BodyDataStream>>);
+
+impl SharedBody {
+    fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(body.into_data_stream())))
+    }
+}
+
+impl Stream for SharedBody {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(context)
+    }
+}
+
 /// A body, divided into lines.
 pub(crate) struct Lines {
-    body: Decoded,
+    decoded: Decoded,
+    /// The body before it is decoded: its rest can be read after a fault of the encoding.
+    raw: SharedBody,
     buffer: BytesMut,
     /// The number of bytes at the beginning of the buffer that hold no line break.
     searched: usize,
@@ -45,9 +87,14 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn new(body: Decoded, limit: usize, budget: Budget) -> Self {
+    /// The lines of a body in this encoding, each of at most `limit` bytes.
+    pub(crate) fn new(encoding: Encoding, body: Body, limit: usize, budget: Budget) -> Self {
+        let raw = SharedBody::new(body);
+        // A stream may be as long as its client likes.
+        let decoded = encoding.decode(Body::from_stream(raw.clone()), usize::MAX);
         Self {
-            body,
+            decoded,
+            raw,
             buffer: BytesMut::new(),
             searched: 0,
             limit,
@@ -71,7 +118,7 @@ impl Lines {
             if !lines.is_empty() || self.ended {
                 return Ok(lines);
             }
-            match self.body.next().await {
+            match self.decoded.next().await {
                 Some(Ok(data)) => self.buffer.extend_from_slice(&data),
                 Some(Err(error)) => return Err(error),
                 None => {
@@ -84,9 +131,9 @@ impl Lines {
     }
 
     /// Reads the rest of the body and forgets it, within the time and size of a refused request's
-    /// body. Cancel safe.
+    /// body, also where the body can't be decoded. Cancel safe.
     pub(crate) async fn discard(&mut self) {
-        let body = &mut self.body;
+        let body = &mut self.raw;
         let discarding = async {
             let mut seen = 0;
             while let Some(Ok(data)) = body.next().await {
@@ -160,9 +207,9 @@ mod tests {
 
     async fn lines_within(chunks: &[&str], limit: usize, budget: &Budget) -> Vec<Line> {
         let chunks: Vec<_> =
-            chunks.iter().map(|chunk| Ok(Bytes::from((*chunk).to_owned()))).collect();
-        let mut lines =
-            Lines::new(Box::pin(futures_util::stream::iter(chunks)), limit, budget.clone());
+            chunks.iter().map(|chunk| Ok::<_, axum::Error>((*chunk).to_owned())).collect();
+        let body = Body::from_stream(futures_util::stream::iter(chunks));
+        let mut lines = Lines::new(Encoding::Identity, body, limit, budget.clone());
         let mut all = Vec::new();
         loop {
             let some = lines.next(2).await.unwrap();

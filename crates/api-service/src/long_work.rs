@@ -26,7 +26,8 @@ impl LongWork {
         Self::with_turns(processors.div_ceil(2))
     }
 
-    fn with_turns(turns: usize) -> Self {
+    /// So many work at a time.
+    pub(crate) fn with_turns(turns: usize) -> Self {
         Self { turns: Arc::new(Semaphore::new(turns)) }
     }
 

@@ -1,6 +1,7 @@
 //! `POST /jobs/stream`: one job a line in the request, one result a line in the answer, for as long
 //! as the client likes. The work on the lines is in `stream/session.rs`.
 
+mod checked;
 mod session;
 
 use axum::body::{Body, Bytes};
@@ -38,8 +39,8 @@ pub(crate) async fn stream(
     let permit = state.streams.permit()?;
     let pass = request.extensions().get().copied();
     let lines = Lines::new(
-        // A stream may be as long as its client likes.
-        encoding.decode(request.into_body(), usize::MAX),
+        encoding,
+        request.into_body(),
         state.bodies.max_job_bytes,
         state.bodies.budget.clone(),
     );

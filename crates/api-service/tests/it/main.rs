@@ -19,3 +19,4 @@ mod ready;
 mod revoked;
 mod shutdown;
 mod stream;
+mod stream_input;

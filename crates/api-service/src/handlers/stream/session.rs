@@ -4,26 +4,24 @@
 //! known. The jobs without a result are bounded: above the bound no further line is read, and TCP
 //! holds the client back. A client that reads no results is held back likewise.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use axum::body::Bytes;
 use faktory_link::{EncodedJob, FairnessKey, JobOutcome, Permit};
-use faktory_wire::Timestamp;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use job_types::{Element, Form, NewJob};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use super::Answer;
+use super::checked::{Checked, CheckedGroup};
 use crate::access::keyring::Pass;
-use crate::handlers::push::encode;
+use crate::answer;
 use crate::lines::{Line, Lines};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
-use crate::{answer, body, compression};
 
 /// The most lines that are pushed together.
 const GROUP_LINES: usize = 500;
@@ -42,6 +40,8 @@ pub(super) struct Session {
     pushing: FuturesUnordered<BoxFuture<'static, Step>>,
     /// Results that the client has not taken yet; while there are any, no line is read.
     unsent: VecDeque<Bytes>,
+    /// Whether lines are being checked; meanwhile no further line is read.
+    is_checking: bool,
     /// The jobs without a result.
     jobs: usize,
     /// The jobs among them that wait for a place in the link's queue.
@@ -68,6 +68,8 @@ struct Group {
 
 /// How far a group has come.
 enum Step {
+    /// Lines have been checked.
+    Checked(Checked),
     /// The group has its permit from the link.
     Admitted(Group, Vec<EncodedJob>, Permit),
     /// The link takes none of the group's jobs.
@@ -89,6 +91,7 @@ impl Session {
             fairness_key,
             pushing: FuturesUnordered::new(),
             unsent: VecDeque::new(),
+            is_checking: false,
             jobs: 0,
             waiting: 0,
             bytes: 0,
@@ -128,7 +131,7 @@ impl Session {
                         }
                     },
                     Err(error) => {
-                        (ended, has_rest) = (true, false);
+                        ended = true;
                         let detail = format!("the body broke off or can't be decoded: {error}");
                         self.fail(&Problem::new(Code::MalformedEncoding, detail));
                     }
@@ -161,7 +164,8 @@ impl Session {
     /// Whether more lines may be read: the groups of the latest reading have permits, the client
     /// takes its results, and the jobs without a result are within their bounds.
     fn may_read(&self) -> bool {
-        self.waiting == 0
+        !self.is_checking
+            && self.waiting == 0
             && self.unsent.is_empty()
             && self.jobs < PENDING_JOBS
             && self.bytes < PENDING_BYTES
@@ -175,6 +179,11 @@ impl Session {
 
     fn advance(&mut self, step: Step) {
         match step {
+            Step::Checked(Checked { refused, groups }) => {
+                self.is_checking = false;
+                self.send(refused);
+                groups.into_iter().for_each(|group| self.admit(group));
+            }
             Step::Admitted(group, jobs, permit) => {
                 self.waiting -= group.numbers.len();
                 self.push(group, jobs, permit);
@@ -187,67 +196,23 @@ impl Session {
         }
     }
 
-    /// Checks lines, divides the valid jobs into groups that wait for a permit, and answers the
-    /// lines that are not valid.
+    /// Lets lines be checked: long ones on a thread of their own, in their turn.
     fn take(&mut self, lines: Vec<Line>) {
-        let now = Timestamp::now();
-        let mut refused = String::new();
-        let mut groups: Vec<Vec<(u64, NewJob)>> = vec![Vec::with_capacity(lines.len())];
-        let mut ids = HashSet::with_capacity(lines.len());
-        for line in lines {
-            let (number, job) = self.check(&line, now);
-            match job {
-                Ok(job) => {
-                    // The work server's reply to a push names jobs by id, so each id may occur
-                    // only once in a group.
-                    if !ids.insert(job.id.as_str().to_owned()) {
-                        ids = HashSet::from([job.id.as_str().to_owned()]);
-                        groups.push(Vec::new());
-                    }
-                    if let Some(group) = groups.last_mut() {
-                        group.push((number, job));
-                    }
-                }
-                Err(problem) => {
-                    let error = problem.as_member("not_sent");
-                    refused.push_str(&json!({ "line": number, "error": error }).to_string());
-                    refused.push('\n');
-                }
-            }
-        }
-        self.send(refused);
-        groups.into_iter().filter(|group| !group.is_empty()).for_each(|group| self.admit(group));
-    }
-
-    /// The number of a line, and its job where it is valid.
-    fn check(&self, line: &Line, now: Timestamp) -> (u64, Result<NewJob, Problem>) {
-        match line {
-            Line::Text(number, text) => (*number, self.check_text(text, now)),
-            Line::TooLong(number) => (*number, Err(self.state.bodies.job_too_large())),
-            Line::NoMemory(number) => {
-                let detail = "too many large bodies are being read";
-                (*number, Err(Problem::new(Code::Overloaded, detail)))
-            }
-        }
-    }
-
-    fn check_text(&self, text: &[u8], now: Timestamp) -> Result<NewJob, Problem> {
-        let text = std::str::from_utf8(text)
-            .map_err(|_| Problem::new(Code::MalformedJson, "the line is not UTF-8"))?;
-        let element: Element<'_> =
-            serde_json::from_str(text).map_err(|error| body::malformed(&error))?;
-        let job =
-            job_types::validate_job(&element, Form::Members, now).map_err(Problem::of_faults)?;
-        compression::check_one(&self.state.config.api, &job)?;
-        self.state.queues.admit_one(&job)?;
-        Ok(job)
+        self.is_checking = true;
+        let state = SharedState::clone(&self.state);
+        self.pushing.push(Box::pin(async move {
+            let numbers: Vec<u64> = lines.iter().map(Line::number).collect();
+            let bytes = lines.iter().map(Line::bytes).sum();
+            let deadline = Instant::now() + state.config.api.request_timeout;
+            let shared = SharedState::clone(&state);
+            let work = move || Checked::new(&shared, &lines);
+            let checked = state.long_work.run(bytes, deadline, work).await;
+            Step::Checked(checked.unwrap_or_else(|problem| Checked::none(&numbers, &problem)))
+        }));
     }
 
     /// Lets a group wait for a permit of the link.
-    fn admit(&mut self, group: Vec<(u64, NewJob)>) {
-        let (numbers, jobs): (Vec<u64>, Vec<NewJob>) = group.into_iter().unzip();
-        let ids: Vec<String> = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
-        let encoded = encode(&self.state, jobs);
+    fn admit(&mut self, CheckedGroup { numbers, ids, encoded }: CheckedGroup) {
         let bytes = encoded.iter().map(|job| job.json.len() + 1).sum();
         self.jobs += numbers.len();
         self.waiting += numbers.len();
@@ -303,6 +268,47 @@ impl Session {
     fn send(&mut self, lines: String) {
         if !lines.is_empty() {
             self.unsent.push_back(lines.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use faktory_link::{LinkConfig, LinkPool, Pusher};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::config::ApiConfig;
+    use crate::encoding::Encoding;
+    use crate::figures::Figures;
+    use crate::long_work::LongWork;
+    use crate::state::State;
+
+    #[tokio::test(start_paused = true)]
+    async fn long_lines_wait_for_their_turn_of_long_work_and_short_ones_do_not() {
+        let link = LinkConfig::new("127.0.0.1", 1);
+        let pusher = Pusher::new(LinkPool::new(link.clone()).unwrap());
+        let address = ([127, 0, 0, 1], 3000).into();
+        let mut state = State::new(ApiConfig::new(link), address, pusher, Arc::new(Figures::new()));
+        state.long_work = LongWork::with_turns(0);
+        let state = Arc::new(state);
+        let long = format!("{{\"jobtype\":\"x\",\"args\":[\"{}\"]}}\n", "a".repeat(1 << 20));
+        for (body, waits) in [(format!("{long}no job\n"), true), ("no job\n".into(), false)] {
+            let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+            let session = Session::new(Arc::clone(&state), None, permit);
+            let budget = state.bodies.budget.clone();
+            let lines = Lines::new(Encoding::Identity, Body::from(body), 2 << 20, budget);
+            let (results, mut answers) = mpsc::channel(16);
+            tokio::spawn(session.run(lines, results));
+            let mut text = String::new();
+            while let Some(Answer::Lines(lines)) = answers.recv().await {
+                text.push_str(std::str::from_utf8(&lines).unwrap());
+            }
+            assert_eq!(text.contains("wait to be parsed"), waits, "{text}");
+            assert_eq!(text.contains("malformed_json"), !waits, "{text}");
         }
     }
 }
