@@ -218,6 +218,18 @@ async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) 
     }
 }
 
+/// The whole answer to a request after which the connection ends.
+async fn all(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> String {
+    let request = request.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut answer = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer));
+    // A TLS connection may end without a farewell.
+    let _ = read.await.unwrap();
+    answer
+}
+
 /// Connects, and asks once.
 async fn connected(
     address: std::net::SocketAddr,
@@ -270,10 +282,23 @@ async fn a_client_with_a_key_gets_in_beside_thousands_of_silent_connections() {
             })
             .await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        // It stays, whoever comes, and is not closed for being idle before its time.
-        come(&strangers, 1500).await;
-        let answer = ask(&mut stream, &request).await.expect("the connection is kept");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // It stays, whoever comes. An idle connection is closed after a time: it asks meanwhile.
+        let asking = async {
+            loop {
+                let answer = ask(&mut stream, &request).await.expect("the connection is kept");
+                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        };
+        tokio::select! {
+            () = come(&strangers, 1500) => {}
+            () = asking => {}
+        }
+        let metrics = request.replace("/health", "/metrics");
+        let answer = all(&mut stream, &metrics).await;
+        let line = "work_factory_http_connections_turned_away_total{reason=\"made_room\"}";
+        let shown = answer.lines().find(|shown| shown.starts_with(line)).expect(line);
+        assert!(!shown.ends_with(" 0"), "{shown}");
     }
 }
 

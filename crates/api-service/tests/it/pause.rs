@@ -6,9 +6,9 @@ use std::time::Duration;
 use testkit::{Quirky, TestProcess, eventually, http};
 use tokio::sync::{Notify, mpsc};
 
-const PAUSES: usize = 4;
+const PAUSES: usize = 2;
 /// Longer than a request may take.
-const PAUSE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_secs(12);
 
 #[tokio::test]
 async fn a_request_whose_answer_came_while_the_api_was_stopped_has_the_real_outcome() {
@@ -33,7 +33,7 @@ async fn a_request_whose_answer_came_while_the_api_was_stopped_has_the_real_outc
     let variables = [
         ("FAKTORY_URL", url.as_str()),
         ("BIND_ADDR", "127.0.0.1:0"),
-        ("API_REQUEST_TIMEOUT", "2s"),
+        ("API_REQUEST_TIMEOUT", "10s"),
     ];
     let api = TestProcess::start(env!("CARGO_BIN_EXE_api-service"), &[], &variables);
     let address = api.listening("the API listens").await;

@@ -41,8 +41,9 @@ impl Stream {
         stream
     }
 
-    async fn send(&mut self, line: &str) {
-        self.0.get_mut().write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    /// Sends a line; false where the API has ended the stream and closed the connection.
+    async fn send(&mut self, line: &str) -> bool {
+        self.0.get_mut().write_all(format!("{line}\n").as_bytes()).await.is_ok()
     }
 
     async fn text(&mut self) -> Option<String> {
@@ -68,7 +69,7 @@ async fn a_stream_ends_when_its_key_is_taken_back_and_takes_no_line_after_that()
     let server = WorkServer::broker().await;
     let (api, key) = api(&server, &file).await;
     let mut stream = Stream::begin(&api, &key).await;
-    stream.send(JOB).await;
+    assert!(stream.send(JOB).await);
     let stored = stream.result().await.unwrap();
     assert!(at(&stored, "/job_id").is_string(), "{stored}");
 
@@ -83,7 +84,9 @@ async fn a_stream_ends_when_its_key_is_taken_back_and_takes_no_line_after_that()
     );
     // A client that has not read the end yet sends on, and no line is taken.
     for _ in 0..100 {
-        stream.send(JOB).await;
+        if !stream.send(JOB).await {
+            break;
+        }
     }
     assert_eq!(stream.result().await, None, "no further result");
     assert_eq!(server.client().await.info().await.faktory.total_enqueued, 1);
@@ -101,8 +104,7 @@ async fn a_stream_ends_when_its_key_loses_the_scope_and_lines_before_that_have_t
     // Lines are sent until the end comes; a line that was taken just before has its result after.
     let (mut sent, mut stored) = (0, 0);
     let last = loop {
-        stream.send(JOB).await;
-        sent += 1;
+        sent += u64::from(stream.send(JOB).await);
         let result = stream.result().await.unwrap();
         if at(&result, "/line") == &Value::Null {
             break result;

@@ -96,11 +96,6 @@ async fn a_worker_that_is_to_outlive_its_terminal_ignores_a_hangup() {
     assert_eq!(process.exit_code().await, Some(0), "{}", process.output());
 }
 
-/// An address on which no process listens at present.
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// The text under `/metrics` has all of these lines.
 async fn shows(address: SocketAddr, lines: &[&str]) {
     eventually(&format!("{lines:?}"), PATIENCE, || async {
@@ -117,10 +112,8 @@ async fn a_quiet_worker_lives_and_fetches_no_more_until_it_is_ended() {
     {
         let server = WorkServer::start(kind).await;
         pile(&server, 0..2000).await;
-        let address = free_address();
-        let bind = address.to_string();
-        let more = [("WORKER_BIND_ADDR", bind.as_str()), ("WORKER_QUIET_SIGNAL", "TTIN,TSTP")];
-        let mut process = process(&server, &[], &more);
+        let mut process = process(&server, &[], &[("WORKER_QUIET_SIGNAL", "TTIN,TSTP")]);
+        let address = process.listening("the worker answers /health").await;
         processed(&server, 10).await;
         process.signal(signal).await;
         // All FETCHes are answered, and what they brought has run.
