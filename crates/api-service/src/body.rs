@@ -119,11 +119,14 @@ pub(crate) async fn read_json(
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(limits.too_large(holds));
+    // An encoder may write more bytes than it was given: a job's own bound is for its JSON.
+    let is_encoded = encoding != Encoding::Identity;
+    let sent_limit = if is_encoded { limits.max_bytes } else { limit };
+    if announced.is_some_and(|length| length > sent_limit as u64) {
+        return Err(if is_encoded { too_large(sent_limit) } else { limits.too_large(holds) });
     }
     // The decoded size of an encoded body is not known in advance.
-    let announced = announced.filter(|_| encoding == Encoding::Identity);
+    let announced = announced.filter(|_| !is_encoded);
     let size =
         announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_SHARE.min(limit));
     // The announced bytes may never come, so the share grows with the bytes that have come.
@@ -140,7 +143,7 @@ pub(crate) async fn read_json(
                 collected.read(body, idle).await
             }
             Encoding::Gzip | Encoding::Zstd => {
-                collected.read_decoded(encoding.decode(body, limit), idle).await
+                collected.read_decoded(encoding.decode(body, sent_limit), idle).await
             }
         }
     };
@@ -189,7 +192,7 @@ impl Collected<'_> {
                 }
                 Ok(Some(Ok(data))) => self.append(&data).await?,
                 Ok(Some(Err(error))) if Fault::behind(&error) == Some(Fault::TooLarge) => {
-                    return Err(self.limits.too_large(self.holds));
+                    return Err(too_large(self.limits.max_bytes));
                 }
                 Ok(Some(Err(error))) => {
                     let detail = format!("the body can't be decoded: {error}");

@@ -45,7 +45,8 @@ async fn a_job_of_its_limit_passes_and_one_byte_more_does_not_however_it_comes()
     let (fits, large) = (body_of(10_000), body_of(10_001));
     assert_eq!(http::post(api.address(), "/jobs", fits.clone()).await.unwrap().status, 202);
     let single = http::post(api.address(), "/jobs", large.clone()).await.unwrap();
-    let packed = compressed(api.address(), large.as_bytes()).await;
+    let packed = gzip(large.as_bytes(), flate2::Compression::default());
+    let packed = encoded(api.address(), packed).await;
     let batch = format!(r#"{{"jobs":[{fits},{large},{fits},{large}]}}"#);
     let batch = http::post(api.address(), "/jobs/batch", batch).await.unwrap();
     for (answer, pointers) in
@@ -58,18 +59,26 @@ async fn a_job_of_its_limit_passes_and_one_byte_more_does_not_however_it_comes()
         let found: Vec<_> = errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
         assert_eq!(found, pointers);
     }
+    // Uncompressed gzip is longer than what it holds.
+    let stored = gzip(fits.as_bytes(), flate2::Compression::none());
+    assert!(stored.len() > 10_000);
+    assert_eq!(encoded(api.address(), stored).await.status, 202);
     let all_fit = format!(r#"{{"jobs":[{}]}}"#, vec![fits; 3].join(","));
     assert_eq!(http::post(api.address(), "/jobs/batch", all_fit).await.unwrap().status, 202);
-    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 4);
+    assert_eq!(server.client().await.info().await.faktory.total_enqueued, 5);
+}
+
+fn gzip(text: &[u8], level: flate2::Compression) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+    std::io::Write::write_all(&mut encoder, text).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// Posts a job as gzip.
-async fn compressed(address: std::net::SocketAddr, job: &[u8]) -> http::Answer {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    std::io::Write::write_all(&mut encoder, job).unwrap();
+async fn encoded(address: std::net::SocketAddr, job: Vec<u8>) -> http::Answer {
     let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
     let mut client = http::Client::connect(address).await.unwrap();
-    client.send(Method::POST, "/jobs", &headers, encoder.finish().unwrap()).await.unwrap()
+    client.send(Method::POST, "/jobs", &headers, job).await.unwrap()
 }
 
 /// Sends raw HTTP and reads the answer to the end of the connection.
