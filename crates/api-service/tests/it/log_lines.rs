@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 async fn beginning(stream: &mut TcpStream) -> String {
     let mut answer = vec![0; 4096];
     let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut answer));
-    let length = read.await.expect("an answer").unwrap_or(0);
+    let length = read.await.unwrap().unwrap_or(0);
     String::from_utf8_lossy(answer.get(..length).unwrap()).into_owned()
 }
 

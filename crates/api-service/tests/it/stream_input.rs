@@ -18,12 +18,12 @@ async fn post(api: &TestApi, encoding: &str, body: Vec<u8>) -> Vec<Value> {
     );
     let sending = async {
         write.write_all(head.as_bytes()).await.unwrap();
-        write.write_all(&body).await.expect("all of the body is read");
+        write.write_all(&body).await.unwrap();
     };
     let mut text = String::new();
     let talking = async {
         sending.await;
-        read.read_to_string(&mut text).await.expect("the connection ends in order");
+        read.read_to_string(&mut text).await.unwrap();
     };
     tokio::time::timeout(Duration::from_secs(120), talking).await.unwrap();
     let (_, results) = text.split_once("\r\n\r\n").unwrap();
