@@ -1,9 +1,15 @@
 //! The pusher: takes jobs from many callers and tells each caller the outcomes of its jobs.
 
+#[cfg(test)]
+mod tests;
+
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::sync::oneshot::error::{RecvError, TryRecvError};
 use tokio::sync::{TryAcquireError, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -27,10 +33,13 @@ pub struct Pusher {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The time for passing on within this process that a command is written, or its reply. It is not
-/// used up, unless the system takes no bytes, or the chunk is sent a second time because the server
-/// refused it together with others.
+/// The time after the deadline, of a push as a whole, for passing on within this process that
+/// commands are written, or their replies. It is not used up, unless the system takes no bytes, or
+/// a chunk is sent a second time because the server refused it together with others.
 const PASSED_ON: Duration = Duration::from_secs(1);
+/// The same, once the pusher is abandoned: a program that ends gives the last answers little time,
+/// the HTTP API one second.
+const PASSED_ON_ABANDONED: Duration = Duration::from_millis(250);
 
 const TOO_MANY: &str = "too many jobs are waiting to be sent";
 
@@ -49,9 +58,10 @@ impl Pusher {
         }
     }
 
-    /// Pushes jobs and returns the outcome of each, in their order, by `deadline` at the latest: a
-    /// job that has not been sent by then will not be, and a job that has been sent without an
-    /// answer is unknown. Where too many jobs wait already, or the circuit is open, nothing is sent
+    /// Pushes jobs and returns the outcome of each, in their order, by `deadline`, or up to a second
+    /// later where commands have been sent without an answer: a reply that lies in the socket is
+    /// still read then. A job that has not been sent by the deadline will not be, and a job that
+    /// has been sent without an answer is unknown. Where too many jobs wait already, or the circuit is open, nothing is sent
     /// and the answer comes at once. No two jobs may have the same id.
     ///
     /// Not cancel safe in one respect: where the future is dropped, jobs that were not yet sent may
@@ -135,11 +145,7 @@ impl Pusher {
         if !self.queue.add(key, chunks) {
             return vec![closed(); count];
         }
-        let mut outcomes = Vec::with_capacity(count);
-        for chunk in waiting {
-            outcomes.extend(chunk.outcomes(&self.queue, deadline).await);
-        }
-        outcomes
+        outcomes(waiting, &self.queue, deadline).await
     }
 
     /// Takes a permit for these jobs without waiting.
@@ -194,8 +200,8 @@ impl Pusher {
         }
     }
 
-    /// Ends every wait now: a job that has not been sent will not be, and a job that has been sent
-    /// without an answer is unknown.
+    /// Ends every wait, within a quarter of a second: a job that has not been sent will not be, and
+    /// a job that has been sent without an answer is unknown.
     pub fn abandon(&self) {
         self.queue.abandoned.send_replace(true);
     }
@@ -226,6 +232,64 @@ const fn overloaded(detail: String) -> JobOutcome {
     JobOutcome::NotSent(NotSent::Overloaded, detail)
 }
 
+/// Waits for the outcomes of the jobs of all chunks, in their order: until the deadline, or until
+/// the pusher is abandoned, and then for [`PASSED_ON`] at the most, all chunks together.
+async fn outcomes(chunks: Vec<WaitingChunk>, queue: &Queue, deadline: Instant) -> Vec<JobOutcome> {
+    let mut outcomes = Vec::with_capacity(chunks.iter().map(|chunk| chunk.count).sum());
+    let mut is_over = pin!(queue.until_deadline_or_abandoned(deadline));
+    let mut chunks = chunks.into_iter();
+    let mut late = Vec::new();
+    for mut chunk in chunks.by_ref() {
+        tokio::select! {
+            // An answer that has arrived counts, even where the deadline has passed too.
+            biased;
+            answered = &mut chunk.answered => outcomes.extend(chunk.told(answered)),
+            () = &mut is_over => {
+                late.push(chunk);
+                break;
+            }
+        }
+    }
+    late.extend(chunks);
+    outcomes.extend(last_outcomes(late, queue).await);
+    outcomes
+}
+
+/// The outcomes of chunks whose time is over: what is known of them by now, or soon.
+async fn last_outcomes(mut chunks: Vec<WaitingChunk>, queue: &Queue) -> Vec<JobOutcome> {
+    let (mut settled, mut sent) = (vec![None; chunks.len()], Vec::new());
+    for (chunk, settled) in chunks.iter_mut().zip(&mut settled) {
+        match chunk.answered.try_recv() {
+            Err(TryRecvError::Empty) if chunk.claim.try_cancel() => {
+                *settled = Some(vec![queue.not_sent_in_time(); chunk.count]);
+            }
+            Err(TryRecvError::Empty) => sent.push((chunk, settled)),
+            Ok(outcomes) => *settled = Some(outcomes),
+            Err(TryRecvError::Closed) => *settled = Some(chunk.lost()),
+        }
+    }
+    // All at the same time, so that one chunk without an answer costs the others nothing.
+    let looks = sent.into_iter().map(async |(chunk, settled)| *settled = chunk.last_look().await);
+    {
+        let mut looks = pin!(join_all(looks));
+        let is_settled = tokio::select! {
+            biased;
+            _ = deadline::timeout(PASSED_ON, &mut looks) => true,
+            () = queue.until_abandoned() => false,
+        };
+        if !is_settled {
+            let _ = deadline::timeout(PASSED_ON_ABANDONED, looks).await;
+        }
+    }
+    let unknown = JobOutcome::Unknown("sent, but no answer came in time".into());
+    let settled = settled.into_iter().zip(&chunks);
+    settled
+        .flat_map(|(outcomes, chunk)| {
+            outcomes.unwrap_or_else(|| vec![unknown.clone(); chunk.count])
+        })
+        .collect()
+}
+
 /// The caller's end of a chunk.
 struct WaitingChunk {
     count: usize,
@@ -234,24 +298,14 @@ struct WaitingChunk {
 }
 
 impl WaitingChunk {
-    /// Waits for the outcomes of the chunk's jobs, until the deadline at the latest.
-    async fn outcomes(mut self, queue: &Queue, deadline: Instant) -> Vec<JobOutcome> {
-        let answered = tokio::select! {
-            // An answer that has arrived counts, even where the deadline has passed too.
-            biased;
-            answered = &mut self.answered => Some(answered),
-            () = queue.until_deadline_or_abandoned(deadline) => None,
-        };
-        let outcome = match answered {
-            Some(Ok(outcomes)) => return outcomes,
-            Some(Err(_)) => JobOutcome::Unknown("the link was closed before an answer came".into()),
-            None if self.claim.try_cancel() => queue.not_sent_in_time(),
-            None => match self.last_look().await {
-                Some(outcomes) => return outcomes,
-                None => JobOutcome::Unknown("sent, but no answer came in time".into()),
-            },
-        };
-        vec![outcome; self.count]
+    /// The outcomes that the sender of the chunk has told, or that it is gone.
+    fn told(&self, answered: Result<Vec<JobOutcome>, RecvError>) -> Vec<JobOutcome> {
+        answered.unwrap_or_else(|_| self.lost())
+    }
+
+    fn lost(&self) -> Vec<JobOutcome> {
+        let why = "the link was closed before an answer came";
+        vec![JobOutcome::Unknown(why.into()); self.count]
     }
 
     /// The outcomes, where the reply to the chunk's command has arrived by now. The process may
@@ -262,11 +316,11 @@ impl WaitingChunk {
         let flight = tokio::select! {
             biased;
             outcomes = &mut self.answered => return outcomes.ok(),
-            flight = deadline::timeout(PASSED_ON, flies) => flight.ok()?,
+            flight = flies => flight,
         };
         if !flight.is_over().await {
             return None;
         }
-        deadline::timeout(PASSED_ON, &mut self.answered).await.ok()?.ok()
+        (&mut self.answered).await.ok()
     }
 }

@@ -144,11 +144,15 @@ impl Queue {
 
     /// Resolves at the deadline, or when the pusher is abandoned.
     pub(crate) async fn until_deadline_or_abandoned(&self, deadline: Instant) {
-        let mut abandoned = self.abandoned.subscribe();
         tokio::select! {
             () = tokio::time::sleep_until(deadline) => {}
-            _ = abandoned.wait_for(|abandoned| *abandoned) => {}
+            () = self.until_abandoned() => {}
         }
+    }
+
+    /// Resolves when the pusher is abandoned. Cancel safe.
+    pub(crate) async fn until_abandoned(&self) {
+        let _ = self.abandoned.subscribe().wait_for(|abandoned| *abandoned).await;
     }
 
     /// The outcome of jobs that were still waiting at the deadline, or when the pusher was

@@ -74,7 +74,8 @@ impl Reader<'_> {
                     Err(error) => return error.into(),
                 }
             }
-            if large.admit(&decoder, &mut incoming.buffer).await {
+            let admitted = large.admit(&decoder, &mut incoming.buffer);
+            if self.without_looks(admitted, &mut incoming.looks).await {
                 // The time in which this side did not read is not the server's.
                 self.begin_anew(Instant::now());
             }
@@ -100,6 +101,24 @@ impl Reader<'_> {
                 Event::Silent => return LinkError::Timeout { phase: Phase::Reply, after: limit },
             }
         }
+    }
+
+    /// Waits for memory. Looks end meanwhile: nobody is kept waiting for what is not read.
+    async fn without_looks<T>(
+        &self,
+        memory: impl Future<Output = T>,
+        looks: &mut Vec<oneshot::Sender<()>>,
+    ) -> T {
+        let mut memory = pin!(memory);
+        std::future::poll_fn(|context| {
+            let granted = memory.as_mut().poll(context);
+            if granted.is_pending() {
+                self.state.take_looks(looks);
+                looks.clear();
+            }
+            granted
+        })
+        .await
     }
 
     /// When the oldest reply is due.

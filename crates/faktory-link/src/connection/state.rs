@@ -13,6 +13,10 @@ use tokio::time::Instant;
 use crate::config::LinkConfig;
 use crate::error::{LinkError, Lost};
 
+/// The time of a look at the most. It is used up only where the server sends all the time faster
+/// than this side reads.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
 /// Lines that are written together, with no other line in between.
 #[derive(Debug)]
 pub(super) struct LineGroup {
@@ -136,7 +140,8 @@ impl State {
     }
 
     /// Has the driver look whether anything has arrived. Resolves when each reply that had arrived
-    /// before this call is with its waiter, or the connection has ended. Cancel safe.
+    /// before this call is with its waiter, or waits for memory, or the connection has ended; and
+    /// after [`LOOK_MAX`] in any case. Cancel safe.
     pub(super) async fn look(&self) {
         let (done, is_done) = oneshot::channel();
         {
@@ -149,7 +154,7 @@ impl State {
         }
         self.nudged.notify_one();
         // Dropped is done, too.
-        let _ = is_done.await;
+        let _ = deadline::timeout(LOOK_MAX, is_done).await;
     }
 
     fn looks(&self) -> MutexGuard<'_, Vec<oneshot::Sender<()>>> {

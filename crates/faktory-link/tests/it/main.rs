@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod broker;
+mod last_answers;
 mod pause;
 mod pipelining;
 mod push;
