@@ -21,7 +21,9 @@ pub struct LinkConfig {
     pub password: Option<String>,
     /// Longest time of each of: a free connection of the pool, the TCP connection, the handshake.
     pub connect_timeout: Duration,
-    /// Longest time of a reply, counted from the moment when no other reply is due before it.
+    /// Longest time of a reply, counted from the moment when no other reply is due before it. Each
+    /// such time that brings at least 64 KiB of a large reply, and not its end, is followed by
+    /// another.
     pub read_timeout: Duration,
     /// Longest time of the system for taking the bytes of a command.
     pub write_timeout: Duration,

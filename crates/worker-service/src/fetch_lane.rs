@@ -17,7 +17,8 @@ use crate::prefetch::Prefetch;
 
 /// A lane with a FETCH in flight that brings nothing for this long is dead: a FETCH takes 2.1 s at
 /// the most, and a lost packet is sent again well within the rest. What has arrived by then is
-/// taken in first, because this process may have been stopped for the whole time.
+/// taken in first, because this process may have been stopped for the whole time. A large job that
+/// is still arriving has as long again for each 64 KiB of it.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// One lane.

@@ -2,8 +2,13 @@
 //!
 //! A reply is late where the time since its command was written is over, and the system holds
 //! nothing of the server: this process may have been stopped for that time, and the reply may lie
-//! in the socket. Bytes that lie there begin the time anew, because the rest of a large reply may
-//! need another round trip.
+//! in the socket. A part of a reply that has come begins the time anew where it has
+//! [`PROGRESS_MIN`] bytes, so a large reply may take long, and a trickle ends. A smaller part that
+//! is taken in when the time is over begins the time anew once: after a stop of this process the
+//! rest of the reply may need another round trip.
+
+#[cfg(test)]
+mod tests;
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -18,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::large_reply::LargeReply;
 use super::state::State;
-use crate::arrival::OverTcp;
+use crate::arrival::{OverTcp, PROGRESS_MIN};
 use crate::config::LinkConfig;
 use crate::error::{LinkError, Phase};
 
@@ -36,15 +41,37 @@ struct Incoming<S> {
     looks: Vec<oneshot::Sender<()>>,
 }
 
+/// The progress of the reply that is due, in the time that runs.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Bytes read.
+    bytes: usize,
+    /// Something was read after the time was over.
+    has_moved_late: bool,
+    /// The time before this one brought too little, and was followed by this one nevertheless.
+    is_last_time: bool,
+}
+
+impl Progress {
+    /// Judges a time that is over: the progress of the next, where there is to be one.
+    fn next(&self, has_moved: bool) -> Option<Self> {
+        let is_enough = self.bytes >= PROGRESS_MIN;
+        let has_moved = has_moved || self.has_moved_late;
+        (is_enough || (has_moved && !self.is_last_time))
+            .then(|| Self { is_last_time: !is_enough, ..Self::default() })
+    }
+}
+
 /// What the reader has waited for.
 enum Event {
     Read(std::io::Result<usize>),
     /// A command was written while none was in flight: there is a deadline now.
     Sent,
-    /// The deadline has passed, and the server was not silent.
-    Moved,
-    /// The deadline has passed, and nothing has come.
-    Silent,
+    /// The deadline has passed, and nothing more is to be read.
+    Late {
+        /// Something has come all the same.
+        has_moved: bool,
+    },
 }
 
 impl Reader<'_> {
@@ -57,6 +84,7 @@ impl Reader<'_> {
         let mut incoming = Incoming { stream, buffer, looks: Vec::new() };
         let mut decoder = ReplyDecoder::new(self.config.reply_limit);
         let mut large = LargeReply::new(self.config);
+        let mut progress = Progress::default();
         let limit = self.config.read_timeout;
         // The timer is set anew only where it fires too early: deadlines only ever move on.
         let mut alarm = pin!(sleep(limit));
@@ -69,6 +97,7 @@ impl Reader<'_> {
                         if let Err(cause) = self.deliver(reply, now) {
                             return cause;
                         }
+                        progress = Progress::default();
                     }
                     Ok(None) => break,
                     Err(error) => return error.into(),
@@ -78,6 +107,7 @@ impl Reader<'_> {
             if self.without_looks(admitted, &mut incoming.looks).await {
                 // The time in which this side did not read is not the server's.
                 self.begin_anew(Instant::now());
+                progress = Progress::default();
             }
             if incoming.buffer.capacity() - incoming.buffer.len() < 4 << 10 {
                 incoming.buffer.reserve(16 << 10);
@@ -89,16 +119,21 @@ impl Reader<'_> {
             });
             match event.await {
                 Event::Read(Ok(0)) => return LinkError::Closed(Phase::Reply),
-                Event::Read(Ok(_)) => {
+                Event::Read(Ok(count)) => {
                     now = Instant::now();
-                    if due.is_some_and(|due| now >= due) {
-                        self.begin_anew(now);
-                    }
+                    progress.bytes += count;
+                    // Judged when all that lies in the socket is read.
+                    progress.has_moved_late |= due.is_some_and(|due| now >= due);
                 }
                 Event::Read(Err(source)) => return LinkError::Io { phase: Phase::Reply, source },
                 Event::Sent => {}
-                Event::Moved => self.begin_anew(Instant::now()),
-                Event::Silent => return LinkError::Timeout { phase: Phase::Reply, after: limit },
+                Event::Late { has_moved } => {
+                    let Some(next) = progress.next(has_moved) else {
+                        return LinkError::Timeout { phase: Phase::Reply, after: limit };
+                    };
+                    progress = next;
+                    self.begin_anew(Instant::now());
+                }
             }
         }
     }
@@ -157,13 +192,13 @@ impl Reader<'_> {
         }
         let Some(due) = due else { return sent.poll(context).map(|()| Event::Sent) };
         if is_late {
-            let is_silent = !has_moved && !stream.has_arrivals();
-            return Poll::Ready(if is_silent { Event::Silent } else { Event::Moved });
+            let has_moved = has_moved || stream.has_arrivals();
+            return Poll::Ready(Event::Late { has_moved });
         }
         while alarm.as_mut().poll(context).is_ready() {
             // The deadline has passed within this call, so it is not known what the read took in.
             if Instant::now() >= due {
-                return Poll::Ready(Event::Moved);
+                return Poll::Ready(Event::Late { has_moved: true });
             }
             alarm.as_mut().reset(due);
         }

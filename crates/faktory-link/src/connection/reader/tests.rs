@@ -1,0 +1,121 @@
+//! The time of a reply, on a clock of the test, over a stream of the test.
+
+use std::collections::VecDeque;
+
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+use tokio::time::sleep_until;
+
+use super::*;
+use crate::connection::state::Waiter;
+use crate::error::Lost;
+
+/// The time of a reply in these tests.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A stream of pieces, each of which arrives at its time; silent after the last.
+struct Pieces {
+    pieces: VecDeque<(Instant, Vec<u8>)>,
+    next: Pin<Box<Sleep>>,
+}
+
+impl Pieces {
+    /// `bytes` in pieces of `size`, one after each `pause`.
+    fn new(bytes: &[u8], size: usize, pause: Duration) -> Self {
+        let mut at = Instant::now();
+        let piece = |piece: &[u8]| {
+            at += pause;
+            (at, piece.to_vec())
+        };
+        let pieces: VecDeque<_> = bytes.chunks(size).map(piece).collect();
+        Self { next: Box::pin(sleep_until(pieces[0].0)), pieces }
+    }
+}
+
+impl AsyncRead for Pieces {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let Some((at, bytes)) = self.pieces.pop_front() else { return Poll::Pending };
+        self.next.as_mut().reset(at);
+        if self.next.as_mut().poll(context).is_pending() {
+            self.pieces.push_front((at, bytes));
+            return Poll::Pending;
+        }
+        let (now, later) = bytes.split_at(bytes.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        if !later.is_empty() {
+            self.pieces.push_front((at, later.to_vec()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl OverTcp for Pieces {
+    fn ask(&self, _: fn(&TcpStream) -> bool) -> bool {
+        false
+    }
+
+    fn has_arrivals(&self) -> bool {
+        self.pieces.front().is_some_and(|(at, _)| *at <= Instant::now())
+    }
+}
+
+/// What a waiter gets for its command: the reply, or why the connection ended; and when.
+async fn reply(stream: Pieces, buffer: BytesMut) -> (Result<Reply, LinkError>, Duration) {
+    let begun = Instant::now();
+    let config = LinkConfig { read_timeout: LIMIT, ..LinkConfig::new("h", 1) };
+    let state = State::new(&config, Duration::ZERO);
+    let (told, answered) = oneshot::channel::<Result<Reply, Lost>>();
+    let waiter = Waiter { reply: told, end: 0, since: Some(begun), _window: None };
+    state.in_flight().waiters.push_back(waiter);
+    let reader = Reader { state: &state, config: &config };
+    let answer = tokio::select! {
+        biased;
+        cause = reader.read(stream, buffer) => Err(cause),
+        answer = answered => Ok(answer.unwrap().unwrap()),
+    };
+    (answer, begun.elapsed())
+}
+
+fn bulk(length: usize) -> Vec<u8> {
+    [format!("${length}\r\n").as_bytes(), &vec![b'x'; length], b"\r\n"].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_reply_that_comes_slowly_and_steadily_arrives() {
+    // 3 MB at 20 kB every 100 ms, and the slowest that is allowed.
+    for (length, size, pause, least) in [
+        (3_000_000, 20_000, Duration::from_millis(97), Duration::from_secs(14)),
+        (1_000_000, 8_000, Duration::from_millis(997), Duration::from_secs(100)),
+    ] {
+        let (answer, took) = reply(Pieces::new(&bulk(length), size, pause), BytesMut::new()).await;
+        assert!(matches!(&answer, Ok(Reply::Bulk(body)) if body.len() == length), "{answer:?}");
+        assert!(took >= least, "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trickle_ends() {
+    for length in [60_000, 3_000_000] {
+        // At the end of each time something has always just come.
+        let pieces = Pieces::new(&bulk(length), 4, Duration::from_millis(1));
+        let slow = Pieces::new(&bulk(length), 60, Duration::from_millis(10));
+        for stream in [pieces, slow] {
+            let (answer, took) = reply(stream, BytesMut::new()).await;
+            let is_late = matches!(answer, Err(LinkError::Timeout { phase: Phase::Reply, .. }));
+            let arrived = matches!(answer, Ok(Reply::Bulk(_)));
+            assert!(is_late || (arrived && length == 60_000), "{answer:?}");
+            assert!(took <= 3 * LIMIT, "{took:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_has_one_time() {
+    let (answer, took) = reply(Pieces::new(b"$9\r\nhalf", 8, LIMIT / 2), BytesMut::new()).await;
+    assert!(matches!(answer, Err(LinkError::Timeout { phase: Phase::Reply, .. })), "{answer:?}");
+    assert!(took < LIMIT + LIMIT / 10, "{took:?}");
+}
