@@ -58,23 +58,25 @@ impl Driver {
         reader: impl AsyncRead + OverTcp + Unpin,
         mut writer: impl AsyncWrite + OverTcp + Unpin,
         rest: BytesMut,
-        queue: mpsc::Receiver<LineGroup>,
+        mut queue: mpsc::Receiver<LineGroup>,
     ) {
-        let mut writing = std::pin::pin!(self.write(&mut writer, queue));
+        let mut writing = std::pin::pin!(self.write(&mut writer, &mut queue));
         let replies = Reader { state: &self.state, config: &self.config };
         let mut reading = std::pin::pin!(replies.read(reader, rest));
         let mut nudged = std::pin::pin!(self.state.nudged.notified());
         let cause = loop {
             tokio::select! {
                 cause = &mut writing => {
+                    // Known from now on, so that nobody takes this connection for a live one.
+                    self.state.note_cause(cause);
                     // Replies may have arrived that were not read: the other side may have closed
                     // the connection after them.
                     tokio::select! {
                         biased;
-                        () = self.state.look() => {}
+                        () = self.state.last_look() => {}
                         _ = &mut reading => {}
                     }
-                    break cause;
+                    break LinkError::ClosedHere;
                 }
                 cause = &mut reading => break cause,
                 () = &mut nudged => {
@@ -87,8 +89,8 @@ impl Driver {
                 }
             }
         };
-        // The queue of writes still exists here, so a caller whose write is dropped with it finds
-        // the cause.
+        // A cause that is known already stays. The queue of writes still exists here, so a caller
+        // whose write is dropped with it finds the cause.
         self.state.end(cause);
     }
 
@@ -97,7 +99,7 @@ impl Driver {
     async fn write(
         &self,
         stream: &mut (impl AsyncWrite + OverTcp + Unpin),
-        mut queue: mpsc::Receiver<LineGroup>,
+        queue: &mut mpsc::Receiver<LineGroup>,
     ) -> LinkError {
         let mut wire = Vec::new();
         let mut finished: VecDeque<Finished> = VecDeque::new();

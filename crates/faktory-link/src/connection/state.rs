@@ -143,18 +143,35 @@ impl State {
     /// before this call is with its waiter, or waits for memory, or the connection has ended; and
     /// after [`LOOK_MAX`] in any case. Cancel safe.
     pub(super) async fn look(&self) {
-        let (done, is_done) = oneshot::channel();
-        {
+        let is_done = {
             let mut looks = self.looks();
             if self.ended.get().is_some() {
                 return;
             }
-            looks.push(done);
-            self.are_looks_wanted.store(true, Ordering::Release);
-        }
+            self.ask_for_look(&mut looks)
+        };
         self.nudged.notify_one();
         // Dropped is done, too.
         let _ = deadline::timeout(LOOK_MAX, is_done).await;
+    }
+
+    /// Looks once more although the cause of the end is known; for the driver, which polls the
+    /// reader meanwhile. Cancel safe.
+    pub(super) async fn last_look(&self) {
+        let is_done = self.ask_for_look(&mut self.looks());
+        let _ = deadline::timeout(LOOK_MAX, is_done).await;
+    }
+
+    fn ask_for_look(&self, looks: &mut Vec<oneshot::Sender<()>>) -> oneshot::Receiver<()> {
+        let (done, is_done) = oneshot::channel();
+        looks.push(done);
+        self.are_looks_wanted.store(true, Ordering::Release);
+        is_done
+    }
+
+    /// Notes the cause of the end, where none is known: [`State::end`] follows.
+    pub(super) fn note_cause(&self, cause: LinkError) {
+        let _ = self.ended.set(Arc::new(cause));
     }
 
     fn looks(&self) -> MutexGuard<'_, Vec<oneshot::Sender<()>>> {
@@ -180,7 +197,7 @@ impl State {
     /// Ends the connection. Every caller that waits for a reply is told the cause, and whether the
     /// system had taken the command.
     pub(super) fn end(&self, cause: LinkError) {
-        let _ = self.ended.set(Arc::new(cause));
+        self.note_cause(cause);
         self.window.close();
         self.window_bytes.close();
         self.has_ended.notify_waiters();
