@@ -50,6 +50,14 @@ impl LargeReply {
         true
     }
 
+    /// Bytes that may be read and not decoded: those of a small reply, or of the large reply that
+    /// has its memory. Whatever room the buffer has from earlier replies, a large reply is not read
+    /// to its end without its memory.
+    pub(super) fn size_max(decoder: &ReplyDecoder) -> usize {
+        // With the ending.
+        decoder.body().unwrap_or_default().max(SMALL) + 2
+    }
+
     /// The reply, which keeps its grant where it is large; the buffer then begins anew, so that the
     /// connection does not hold the memory of the reply.
     pub(super) fn finish(&mut self, reply: Reply, buffer: &mut BytesMut) -> Reply {

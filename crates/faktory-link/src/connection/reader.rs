@@ -14,7 +14,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use faktory_wire::{Reply, ReplyDecoder};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::futures::Notified;
@@ -39,6 +39,8 @@ struct Incoming<S> {
     buffer: BytesMut,
     /// Those who wait until nothing more lies in the socket.
     looks: Vec<oneshot::Sender<()>>,
+    /// Bytes that the buffer may hold by now.
+    size_max: usize,
 }
 
 /// The progress of the reply that is due, in the time that runs.
@@ -81,7 +83,7 @@ impl Reader<'_> {
         stream: impl AsyncRead + OverTcp + Unpin,
         buffer: BytesMut,
     ) -> LinkError {
-        let mut incoming = Incoming { stream, buffer, looks: Vec::new() };
+        let mut incoming = Incoming { stream, buffer, looks: Vec::new(), size_max: 0 };
         let mut decoder = ReplyDecoder::new(self.config.reply_limit);
         let mut large = LargeReply::new(self.config);
         let mut progress = Progress::default();
@@ -112,6 +114,7 @@ impl Reader<'_> {
             if incoming.buffer.capacity() - incoming.buffer.len() < 4 << 10 {
                 incoming.buffer.reserve(16 << 10);
             }
+            incoming.size_max = LargeReply::size_max(&decoder);
             let due = self.due(limit);
             let mut sent = pin!(self.state.sent.notified());
             let event = std::future::poll_fn(|context| {
@@ -176,14 +179,16 @@ impl Reader<'_> {
         mut alarm: Pin<&mut Sleep>,
         sent: Pin<&mut Notified<'_>>,
     ) -> Poll<Event> {
-        let Incoming { stream, buffer, looks } = incoming;
+        let Incoming { stream, buffer, looks, size_max } = incoming;
         let is_late = due.is_some_and(|due| Instant::now() >= due);
         // Asked before the read: TLS may take in bytes that are no whole record.
         let has_moved = is_late && stream.has_arrivals();
         self.state.take_looks(looks);
         // Reading by poll, not by readiness: a read that did not fill the buffer needs no second
         // read to learn that there are no more bytes.
-        if let Poll::Ready(read) = pin!(stream.read_buf(buffer)).poll(context) {
+        let room = size_max.saturating_sub(buffer.len()).max(1);
+        let mut room = (&mut *buffer).limit(room);
+        if let Poll::Ready(read) = pin!(stream.read_buf(&mut room)).poll(context) {
             return Poll::Ready(Event::Read(read));
         }
         // Where something has arrived, Tokio is about to wake this task for it.

@@ -1,6 +1,7 @@
 //! The time of a reply, on a clock of the test, over a stream of the test.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
@@ -9,6 +10,7 @@ use tokio::time::sleep_until;
 use super::*;
 use crate::connection::state::Waiter;
 use crate::error::Lost;
+use crate::reply_budget::ReplyBudget;
 
 /// The time of a reply in these tests.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -63,10 +65,21 @@ impl OverTcp for Pieces {
     }
 }
 
+fn config() -> LinkConfig {
+    LinkConfig { read_timeout: LIMIT, ..LinkConfig::new("h", 1) }
+}
+
 /// What a waiter gets for its command: the reply, or why the connection ended; and when.
 async fn reply(stream: Pieces, buffer: BytesMut) -> (Result<Reply, LinkError>, Duration) {
+    reply_with(config(), stream, buffer).await
+}
+
+async fn reply_with(
+    config: LinkConfig,
+    stream: Pieces,
+    buffer: BytesMut,
+) -> (Result<Reply, LinkError>, Duration) {
     let begun = Instant::now();
-    let config = LinkConfig { read_timeout: LIMIT, ..LinkConfig::new("h", 1) };
     let state = State::new(&config, Duration::ZERO);
     let (told, answered) = oneshot::channel::<Result<Reply, Lost>>();
     let waiter = Waiter { reply: told, end: 0, since: Some(begun), _window: None };
@@ -118,4 +131,29 @@ async fn a_silent_server_has_one_time() {
     let (answer, took) = reply(Pieces::new(b"$9\r\nhalf", 8, LIMIT / 2), BytesMut::new()).await;
     assert!(matches!(answer, Err(LinkError::Timeout { phase: Phase::Reply, .. })), "{answer:?}");
     assert!(took < LIMIT + LIMIT / 10, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_reply_waits_for_memory_whatever_room_the_buffer_has() {
+    for length in [(64 << 10) + 1, 100_000, 128 << 10] {
+        let budget = Arc::new(ReplyBudget::new(1 << 20));
+        let all = budget.grant(1 << 20).await;
+        let given_back = LIMIT * 5;
+        tokio::spawn(async move {
+            tokio::time::sleep(given_back).await;
+            drop(all);
+        });
+        let config = LinkConfig { reply_budget: Some(budget), ..config() };
+        let stream = Pieces::new(&bulk(length), 1 << 20, Duration::ZERO);
+        let (answer, took) = reply_with(config, stream, BytesMut::with_capacity(1 << 20)).await;
+        assert!(matches!(&answer, Ok(Reply::Bulk(body)) if body.len() == length), "{answer:?}");
+        assert!(took >= given_back, "{took:?}");
+    }
+    // The largest small reply needs no grant.
+    let budget = Arc::new(ReplyBudget::new(1 << 20));
+    let _all = budget.grant(1 << 20).await;
+    let config = LinkConfig { reply_budget: Some(budget), ..config() };
+    let stream = Pieces::new(&bulk(64 << 10), 1 << 20, Duration::ZERO);
+    let (answer, _) = reply_with(config, stream, BytesMut::with_capacity(1 << 20)).await;
+    assert!(matches!(&answer, Ok(Reply::Bulk(body)) if body.len() == 64 << 10), "{answer:?}");
 }
