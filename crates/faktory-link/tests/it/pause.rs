@@ -14,7 +14,10 @@ use tokio::time::Instant;
 
 use crate::push::job;
 
-const LIMIT: Duration = Duration::from_secs(1);
+/// Generous, because the server has this long for its part on a crowded machine.
+const LIMIT: Duration = Duration::from_secs(5);
+/// A pause in which every deadline passes.
+const PAUSE: Duration = Duration::from_secs(6);
 
 /// A scripted server on a thread and a runtime of its own, and the signals between it and the test.
 struct Elsewhere {
@@ -78,7 +81,7 @@ impl Elsewhere {
         let begun = std::time::Instant::now();
         self.go.send(()).unwrap();
         self.gone.recv().unwrap();
-        std::thread::sleep((2 * LIMIT).saturating_sub(begun.elapsed()));
+        std::thread::sleep(PAUSE.saturating_sub(begun.elapsed()));
     }
 }
 
@@ -93,7 +96,7 @@ async fn a_reply_that_came_during_a_pause_is_delivered() {
         }
     });
     let connection = Connection::open(&server.link, None).await.unwrap();
-    for _ in 0..4 {
+    for _ in 0..2 {
         let pending = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap();
         server.pause();
         assert_eq!(pending.await.unwrap(), Reply::Bulk(Bytes::from_static(b"x")));
@@ -118,7 +121,7 @@ async fn a_reply_of_which_a_part_came_during_a_pause_has_its_time_for_the_rest()
         }
     });
     let connection = Connection::open(&server.link, None).await.unwrap();
-    for _ in 0..3 {
+    for _ in 0..2 {
         let mut pending = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap();
         server.pause();
         // Some turns of the runtime: the first part is read, with the deadline long over.
@@ -131,7 +134,7 @@ async fn a_reply_of_which_a_part_came_during_a_pause_has_its_time_for_the_rest()
 
 #[tokio::test]
 async fn replies_before_the_end_of_a_connection_are_read_though_a_write_fails_first() {
-    for _ in 0..4 {
+    for _ in 0..2 {
         let server = Elsewhere::start(|mut session, signals| async move {
             session.welcome().await;
             session.line().await;
@@ -174,7 +177,7 @@ async fn a_greeting_that_came_during_a_pause_is_answered_and_the_next_reply_has_
         }
     });
     let link = LinkConfig { password: Some("secret".into()), ..server.link.clone() };
-    for _ in 0..3 {
+    for _ in 0..2 {
         let mut opening = std::pin::pin!(Connection::open(&link, None));
         // The connection is made, and the greeting is waited for.
         assert!(tokio::time::timeout(LIMIT / 4, &mut opening).await.is_err());
@@ -200,7 +203,7 @@ async fn bytes_that_the_system_could_take_during_a_pause_are_written() {
     assert!(tokio::time::timeout(LIMIT / 4, &mut writing).await.is_err());
     // The server begins to read, and can't end before this side goes on.
     server.go.send(()).unwrap();
-    std::thread::sleep(2 * LIMIT);
+    std::thread::sleep(PAUSE);
     let pending = writing.await.unwrap();
     assert_eq!(pending.await.unwrap(), Reply::Simple(large.len().to_string().into()));
 }
@@ -217,7 +220,7 @@ async fn a_push_whose_reply_came_during_a_pause_has_its_outcome() {
     });
     let link = LinkConfig { read_timeout: Duration::from_secs(60), ..server.link.clone() };
     let pusher = Pusher::new(LinkPool::new(link).unwrap());
-    for number in 0..4 {
+    for number in 0..2 {
         let deadline = Instant::now() + LIMIT;
         let jobs = vec![job(&format!("job-{number:08}"))];
         let mut pushing = std::pin::pin!(pusher.push(jobs, deadline));
@@ -295,11 +298,11 @@ async fn a_reply_by_tls_that_came_during_a_pause_is_delivered() {
         ..LinkConfig::new("127.0.0.1", address.port())
     };
     let connection = Connection::open(&link, None).await.unwrap();
-    for _ in 0..4 {
+    for _ in 0..2 {
         let pending = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap();
         go.send(()).unwrap();
         gone.recv().unwrap();
-        std::thread::sleep(2 * LIMIT);
+        std::thread::sleep(PAUSE);
         assert_eq!(pending.await.unwrap(), Reply::Bulk(Bytes::from_static(b"x")));
     }
     let lost = connection.submit(b"FETCH q\r\n".to_vec()).await.unwrap().await.unwrap_err();
