@@ -6,6 +6,9 @@
 //! [`PROGRESS_MIN`] bytes, so a large reply may take long, and a trickle ends. A smaller part that
 //! is taken in when the time is over begins the time anew once: after a stop of this process the
 //! rest of the reply may need another round trip.
+//!
+//! The time passes in steps: however long this process stands still, one step of it counts. The
+//! server may have stood still too, as where all of them run in one container or on one laptop.
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,9 @@ use crate::arrival::{OverTcp, PROGRESS_MIN};
 use crate::config::LinkConfig;
 use crate::error::{LinkError, Phase};
 
+/// The steps in which the time of a reply passes.
+const STEPS: u32 = 8;
+
 /// The reader of one connection.
 pub(super) struct Reader<'a> {
     pub(super) state: &'a State,
@@ -41,6 +47,8 @@ struct Incoming<S> {
     looks: Vec<oneshot::Sender<()>>,
     /// Bytes that the buffer may hold by now.
     size_max: usize,
+    /// When the time of a reply was looked at last; `None` where no reply is due.
+    looked_at: Option<Instant>,
 }
 
 /// The progress of the reply that is due, in the time that runs.
@@ -74,6 +82,8 @@ enum Event {
         /// Something has come all the same.
         has_moved: bool,
     },
+    /// This process stood still for so long, beyond one step.
+    StoodStill(Duration),
 }
 
 impl Reader<'_> {
@@ -83,12 +93,12 @@ impl Reader<'_> {
         stream: impl AsyncRead + OverTcp + Unpin,
         buffer: BytesMut,
     ) -> LinkError {
-        let mut incoming = Incoming { stream, buffer, looks: Vec::new(), size_max: 0 };
+        let mut incoming =
+            Incoming { stream, buffer, looks: Vec::new(), size_max: 0, looked_at: None };
         let mut decoder = ReplyDecoder::new(self.config.reply_limit);
         let mut large = LargeReply::new(self.config);
         let mut progress = Progress::default();
         let limit = self.config.read_timeout;
-        // The timer is set anew only where it fires too early: deadlines only ever move on.
         let mut alarm = pin!(sleep(limit));
         let mut now = Instant::now();
         loop {
@@ -137,6 +147,7 @@ impl Reader<'_> {
                     progress = next;
                     self.begin_anew(Instant::now());
                 }
+                Event::StoodStill(time) => self.leave_out(time),
             }
         }
     }
@@ -170,6 +181,15 @@ impl Reader<'_> {
         }
     }
 
+    /// Leaves a time out of what counts for the oldest reply.
+    fn leave_out(&self, time: Duration) {
+        if let Some(oldest) = self.state.in_flight().waiters.front_mut()
+            && let Some(since) = oldest.since
+        {
+            oldest.since = Some((since + time).min(Instant::now()));
+        }
+    }
+
     /// Reads, and judges the deadline. The order matters: the process may be stopped anywhere.
     fn poll_event<S: AsyncRead + OverTcp + Unpin>(
         &self,
@@ -179,8 +199,9 @@ impl Reader<'_> {
         mut alarm: Pin<&mut Sleep>,
         sent: Pin<&mut Notified<'_>>,
     ) -> Poll<Event> {
-        let Incoming { stream, buffer, looks, size_max } = incoming;
-        let is_late = due.is_some_and(|due| Instant::now() >= due);
+        let Incoming { stream, buffer, looks, size_max, looked_at } = incoming;
+        let now = Instant::now();
+        let is_late = due.is_some_and(|due| now >= due);
         // Asked before the read: TLS may take in bytes that are no whole record.
         let has_moved = is_late && stream.has_arrivals();
         self.state.take_looks(looks);
@@ -195,17 +216,30 @@ impl Reader<'_> {
         if !looks.is_empty() && !stream.has_arrivals() {
             looks.clear();
         }
-        let Some(due) = due else { return sent.poll(context).map(|()| Event::Sent) };
+        let Some(due) = due else {
+            *looked_at = None;
+            return sent.poll(context).map(|()| Event::Sent);
+        };
+        let step = self.config.read_timeout / STEPS;
+        let gap = looked_at.replace(now).map_or(Duration::ZERO, |at| now.duration_since(at));
+        // The alarm goes off after each step: twice as long means that the process stood still.
+        if gap > 2 * step {
+            return Poll::Ready(Event::StoodStill(gap - step));
+        }
         if is_late {
             let has_moved = has_moved || stream.has_arrivals();
             return Poll::Ready(Event::Late { has_moved });
         }
+        if alarm.deadline() > now + step {
+            alarm.as_mut().reset(due.min(now + step));
+        }
         while alarm.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
             // The deadline has passed within this call, so it is not known what the read took in.
-            if Instant::now() >= due {
+            if now >= due {
                 return Poll::Ready(Event::Late { has_moved: true });
             }
-            alarm.as_mut().reset(due);
+            alarm.as_mut().reset(due.min(now + step));
         }
         Poll::Pending
     }

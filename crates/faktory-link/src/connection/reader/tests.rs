@@ -157,3 +157,15 @@ async fn a_large_reply_waits_for_memory_whatever_room_the_buffer_has() {
     let (answer, _) = reply_with(config, stream, BytesMut::with_capacity(1 << 20)).await;
     assert!(matches!(&answer, Ok(Reply::Bulk(body)) if body.len() == 64 << 10), "{answer:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_which_this_process_stood_still_does_not_count() {
+    let stopped = async {
+        tokio::time::sleep(LIMIT / 10).await;
+        tokio::time::advance(3 * LIMIT).await;
+    };
+    // The server stood still too, so that its reply comes only afterwards.
+    let late = Pieces::new(b"+OK\r\n", 5, 3 * LIMIT + LIMIT / 2);
+    let ((answer, _), ()) = tokio::join!(reply(late, BytesMut::new()), stopped);
+    assert!(matches!(answer, Ok(Reply::Simple(_))), "{answer:?}");
+}
