@@ -22,8 +22,8 @@ pub(crate) struct Buffered {
     pub(crate) body: Bytes,
     /// When the job came, as far as this worker knows.
     pub(crate) came: Instant,
-    /// When its FETCH was written: its reservation began after that. The job may have lain in the
-    /// socket while this process was stopped.
+    /// Just before its FETCH was written: its reservation began after that. The job may have lain
+    /// in the socket since then.
     pub(crate) fetched: Instant,
 }
 

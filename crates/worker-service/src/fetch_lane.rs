@@ -41,19 +41,11 @@ enum LaneEnd {
     },
 }
 
-/// The times of a FETCH.
-#[derive(Debug, Clone, Copy)]
-struct Times {
-    /// When it was handed to the connection.
-    sent: Instant,
-    /// When it was known to be written.
-    written: Instant,
-}
-
-/// FETCHes in flight, the oldest first.
-type InFlight = VecDeque<(Times, Pending)>;
-/// The reply to a FETCH, with the times of the FETCH.
-type Fetched = (Times, Result<Reply, Lost>);
+/// FETCHes in flight, the oldest first, each with the time when it was handed to the connection:
+/// before it was written, so that no reservation began earlier, wherever this process is stopped.
+type InFlight = VecDeque<(Instant, Pending)>;
+/// The reply to a FETCH, with the time when the FETCH was handed to the connection.
+type Fetched = (Instant, Result<Reply, Lost>);
 
 impl FetchLane {
     /// Whatever time other commands may take, a lane that is silent for too long is dead.
@@ -138,8 +130,7 @@ impl FetchLane {
             if !lines.is_empty() {
                 let sent = Instant::now();
                 let pending = connection.submit_together(lines).await;
-                let times = Times { sent, written: Instant::now() };
-                in_flight.extend(pending.into_iter().map(|pending| (times, pending)));
+                in_flight.extend(pending.into_iter().map(|pending| (sent, pending)));
             }
             if in_flight.is_empty() {
                 if !is_ours {
@@ -185,13 +176,13 @@ impl FetchLane {
         let mut trouble = None;
         let mut next = Some(first);
         let lost = self.flow.note(|prefetch, now| {
-            while let Some((times, reply)) = next.take() {
+            while let Some((sent, reply)) = next.take() {
                 let reply = match reply {
                     Ok(reply) => reply,
                     Err(lost) => return Some(lost),
                 };
-                match self.take_in_one(reply, times.sent, prefetch, now) {
-                    Ok(body) => jobs.extend(body.map(|body| (times.written, body))),
+                match self.take_in_one(reply, sent, prefetch, now) {
+                    Ok(body) => jobs.extend(body.map(|body| (sent, body))),
                     Err(why) => {
                         prefetch.was_refused(self.number, now + backoff.next_pause());
                         trouble = Some(why);
@@ -243,16 +234,16 @@ impl FetchLane {
 
 /// The next reply, when it comes; never where no FETCH is in flight. Cancel safe.
 async fn next_reply(in_flight: &mut InFlight) -> Fetched {
-    let Some((times, pending)) = in_flight.front_mut() else { return std::future::pending().await };
-    let reply = (*times, pending.await);
+    let Some((sent, pending)) = in_flight.front_mut() else { return std::future::pending().await };
+    let reply = (*sent, pending.await);
     in_flight.pop_front();
     reply
 }
 
 /// The next reply, where it is there by now.
 fn reply_at_hand(in_flight: &mut InFlight) -> Option<Fetched> {
-    let (times, pending) = in_flight.front_mut()?;
-    let reply = (*times, pending.now_or_never()?);
+    let (sent, pending) = in_flight.front_mut()?;
+    let reply = (*sent, pending.now_or_never()?);
     in_flight.pop_front();
     Some(reply)
 }

@@ -100,8 +100,8 @@ impl Flow {
         (0..granted).map(|_| self.fetch_line.get()).collect()
     }
 
-    /// Puts fetched jobs, each with the time when its FETCH was written, where slots take them
-    /// from. The jobs have been noted already.
+    /// Puts fetched jobs, each with a time before which its FETCH was not written, where slots take
+    /// them from. The jobs have been noted already.
     pub(crate) fn take_in(&self, jobs: Vec<(Instant, Bytes)>) {
         let came = Instant::now();
         self.fetched.increment(jobs.len() as u64);

@@ -62,7 +62,7 @@ impl Intake {
 }
 
 /// The reservation runs on at the work server while this process is stopped, so it is counted from
-/// the writing of the FETCH, and not from the reading of the job.
+/// before the writing of the FETCH, and not from the reading of the job.
 fn reservation(jid: &str, fetched: Instant, reserved: Duration) -> Reservation {
     Reservation { jid: jid.into(), until: fetched + reserved }
 }
