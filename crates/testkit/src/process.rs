@@ -126,6 +126,16 @@ impl TestProcess {
         ([127, 0, 0, 1], port.parse::<u16>().unwrap()).into()
     }
 
+    /// Closes this side of the output, as a terminal that goes away does: nothing more is read, and
+    /// what the process writes from now on fails.
+    pub async fn close_output(&mut self) {
+        for collecting in self.collecting.drain(..) {
+            collecting.abort();
+            // The stream is closed when its task has ended.
+            let _ = collecting.await;
+        }
+    }
+
     /// Kills the process without a warning, and waits for its end.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();

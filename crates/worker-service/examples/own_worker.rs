@@ -18,6 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .start()?;
     termination.signal().await;
-    worker.stop(settings.process.shutdown_timeout).await;
+    // A second signal ends at once.
+    termination.unless_again(worker.stop(settings.process.shutdown_timeout)).await?;
     Ok(())
 }

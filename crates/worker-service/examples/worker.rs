@@ -61,6 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ = quieting.signal() => worker.quiet(),
         }
     }
-    worker.stop(settings.process.shutdown_timeout).await;
+    // A second signal ends at once.
+    termination.unless_again(worker.stop(settings.process.shutdown_timeout)).await?;
     Ok(())
 }

@@ -1,12 +1,10 @@
 //! The signals to a worker: SIGHUP ends it in order, TTIN quiets it.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use testkit::{Quirky, Session, TestProcess, WorkServer, WorkServerKind, eventually, http};
-use tokio::process::Command;
 use tokio::sync::{Notify, mpsc};
 use worker_service::{Worker, WorkerConfig};
 
@@ -64,21 +62,11 @@ async fn a_hangup_ends_a_worker_in_order_and_leaves_nothing_reserved() {
 async fn a_worker_whose_terminal_was_closed_ends_in_order_although_nobody_reads_its_log() {
     let server = WorkServer::broker().await;
     pile(&server, 0..10_000).await;
-    // A hangup is ignored where these tests run under nohup.
-    let mut process = Command::new("env")
-        .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_worker-service")])
-        .env("FAKTORY_URL", format!("tcp://{}", server.address()))
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut process = process(&server, &[], &[("RUST_LOG", "info")]);
     processed(&server, 100).await;
-    drop(process.stderr.take());
-    let id = process.id().unwrap().to_string();
-    Command::new("kill").args(["-HUP", &id]).status().await.unwrap();
-    let status = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
-    assert_eq!(status.code(), Some(0));
+    process.close_output().await;
+    process.signal("HUP").await;
+    assert_eq!(process.exit_code().await, Some(0));
     let info = server.client().await.info().await.faktory;
     assert_eq!((info.sets.working, info.total_failures), (0, 0));
 }
