@@ -2,6 +2,7 @@
 //! been granted, in turn, so that one large reply can always be read to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -11,6 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct ReplyBudget {
     total: u32,
     free: Arc<Semaphore>,
+    /// Replies whose grants are waited for.
+    awaited: AtomicUsize,
 }
 
 /// The grant for one reply; given back when it is dropped.
@@ -24,7 +27,7 @@ impl ReplyBudget {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let total = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
-        Self { total, free: Arc::new(Semaphore::new(total as usize)) }
+        Self { total, free: Arc::new(Semaphore::new(total as usize)), awaited: AtomicUsize::new(0) }
     }
 
     /// Bytes that are granted now: of replies that are being read, or that somebody holds. A reply
@@ -34,12 +37,29 @@ impl ReplyBudget {
         self.total as usize - self.free.available_permits()
     }
 
+    /// Replies that wait for their grants; their beginnings have been read.
+    #[must_use]
+    pub fn awaited(&self) -> usize {
+        self.awaited.load(Ordering::Relaxed)
+    }
+
     /// Waits until so many bytes are free, behind those who wait already. More than the whole
     /// budget is granted when nothing else is. Cancel safe.
     pub(crate) async fn grant(&self, bytes: usize) -> Grant {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.total);
+        self.awaited.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(&self.awaited);
         // The semaphore is never closed.
         Grant { _permit: Arc::clone(&self.free).acquire_many_owned(bytes).await.ok() }
+    }
+}
+
+/// Counts a reply as waiting until it is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -56,6 +76,7 @@ mod tests {
         let mut large = Box::pin(budget.grant(1000));
         assert!(large.as_mut().now_or_never().is_none(), "larger than the budget: alone");
         assert!(budget.grant(10).now_or_never().is_none(), "behind the one that waits");
+        assert_eq!(budget.awaited(), 1, "the other one was dropped");
         assert_eq!(budget.in_use(), 100, "what is free is kept for the first that waits");
         drop(first);
         let large = large.await;

@@ -146,6 +146,11 @@ impl Buffer {
         self.state().jobs.front().is_some_and(|(job, _)| job.came < came)
     }
 
+    /// True where the FETCH of the first job was written before this.
+    pub(crate) fn was_fetched_before(&self, time: Instant) -> bool {
+        self.state().jobs.front().is_some_and(|(job, _)| job.fetched < time)
+    }
+
     /// Takes the first job out.
     pub(crate) fn take(&self) -> Option<Buffered> {
         let mut state = self.state();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use faktory_link::ReplyBudget;
 use metrics::{Counter, counter};
 use service_runtime::metrics as names;
 use tokio::sync::Notify;
@@ -24,6 +25,8 @@ pub(crate) struct Flow {
     /// One for each lane: fires when the lane may send, or is to connect.
     lanes: Vec<Notify>,
     buffer: Buffer,
+    /// The memory for large jobs while they are read and wait.
+    replies: Arc<ReplyBudget>,
     /// The reports that are not settled: where there are too many, nothing more is fetched.
     reports: Arc<ReportQueues>,
     /// True while jobs end so fast that the lanes' thread may rest in between.
@@ -38,6 +41,7 @@ impl Flow {
         limits: Limits,
         poll_interval: Duration,
         budget: usize,
+        replies: Arc<ReplyBudget>,
         reports: Arc<ReportQueues>,
         is_busy: Arc<AtomicBool>,
     ) -> Self {
@@ -46,6 +50,7 @@ impl Flow {
             prefetch: Mutex::new(Prefetch::new(limits, poll_interval)),
             lanes: (0..limits.lanes).map(|_| Notify::new()).collect(),
             buffer: Buffer::new(budget),
+            replies,
             reports,
             is_busy,
             fetched: counter!(names::WORKER_FETCHED),
@@ -62,7 +67,7 @@ impl Flow {
         let now = Instant::now();
         let mut prefetch = self.prefetch();
         let result = change(&mut prefetch, now);
-        prefetch.set_full(self.buffer.is_full());
+        prefetch.set_full(self.buffer.is_full() || self.awaits_memory());
         prefetch.grant(self.reports.unsettled(), now, |lane| {
             if let Some(lane) = self.lanes.get(lane) {
                 lane.notify_one();
@@ -70,6 +75,11 @@ impl Flow {
         });
         self.is_busy.store(prefetch.rate(now) * REST.as_secs_f64() >= 1.0, Ordering::Relaxed);
         result
+    }
+
+    /// True where a job waits in its socket for memory.
+    pub(crate) fn awaits_memory(&self) -> bool {
+        self.replies.awaited() > 0
     }
 
     /// Wakes the lanes that may send more FETCHes.
@@ -148,7 +158,9 @@ impl Flow {
 
     /// True where a job has waited for a slot since before then.
     pub(crate) fn has_waited_since(&self, came: Instant) -> bool {
+        // Jobs that waited in their sockets come late, with reservations that have run meanwhile.
         self.buffer.is_older_than(came)
+            || self.awaits_memory() && self.buffer.was_fetched_before(came)
     }
 
     /// Notes that no more jobs come: each of the slots ends once no job waits.

@@ -17,6 +17,10 @@ use crate::running_jobs::RunningJobs;
 /// A job that has waited for a slot this long is requeued: jobs take longer than they did, and its
 /// reservation runs. A quarter of the shortest reservation.
 const STALE_AFTER: Duration = Duration::from_secs(15);
+/// The time between two looks for such jobs, and the shorter one while jobs wait in their sockets
+/// for the memory that these hold.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_SOON: Duration = Duration::from_millis(50);
 
 /// The way of fetched jobs to other workers.
 #[derive(Clone)]
@@ -75,10 +79,20 @@ impl Requeue {
         jobs
     }
 
+    /// Requeues, for ever, jobs that wait here while others wait in their sockets for the memory that
+    /// these hold: for the time in which a shutdown takes in what is in flight. Cancel safe.
+    pub(crate) async fn make_room(&self) {
+        loop {
+            tokio::time::sleep(LOOK_SOON).await;
+            self.requeue_waiting(Flow::awaits_memory).await;
+        }
+    }
+
     /// Requeues, for ever, the jobs that have waited too long for a slot.
     pub(crate) async fn requeue_stale(self) {
         loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            let wait = if self.flow.awaits_memory() { LOOK_SOON } else { LOOK_EVERY };
+            tokio::time::sleep(wait).await;
             let Some(before) = Instant::now().checked_sub(STALE_AFTER) else { continue };
             if !self.flow.has_waited_since(before) {
                 continue;

@@ -107,15 +107,16 @@ impl Parts {
         };
         let lifecycle = Arc::new(Lifecycle::new(hostname(), config.labels.clone()));
         let queues = Arc::new(ReportQueues::new(ack_lanes));
+        let replies = Arc::new(ReplyBudget::new(config.worker.max_buffer_bytes));
         let flow = Arc::new(Flow::new(
             FetchLine::new(&config.worker.queues),
             limits,
             config.worker.poll_interval,
             config.worker.max_buffer_bytes,
+            Arc::clone(&replies),
             Arc::clone(&queues),
             is_busy,
         ));
-        let replies = Arc::new(ReplyBudget::new(config.worker.max_buffer_bytes));
         Self { config, limits, lifecycle, flow, queues, replies, done_unacked: Arc::default() }
     }
 

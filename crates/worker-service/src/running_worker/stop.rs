@@ -38,7 +38,11 @@ impl RunningWorker {
         self.lifecycle.advance(WorkerState::Terminate);
         self.lifecycle.shutdown().cancel();
         self.log_phase("taking in what is in flight", &times);
-        let _ = timeout_at(times.deadline, all_ended(&mut self.lanes)).await;
+        tokio::select! {
+            _ = timeout_at(times.deadline, all_ended(&mut self.lanes)) => {}
+            // Large jobs that lie in sockets would stay there, and stay reserved.
+            () = requeue.make_room() => {}
+        }
         self.last_look().await;
         self.log_phase("finishing what runs", &times);
         self.flow.close(self.concurrency);

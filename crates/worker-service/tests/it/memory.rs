@@ -155,3 +155,52 @@ async fn a_server_that_answers_every_fetch_with_a_large_job_fills_no_more_than_t
     assert!(runs.most.load(Ordering::SeqCst) <= 3, "each takes a mebibyte and a little more");
     drop(worker);
 }
+
+/// Jobs of 2.5 MiB, of which the worker holds one beside the one that runs; the others lie in its
+/// sockets.
+async fn in_the_sockets(kind: WorkServerKind, runs: &Arc<Runs>) -> (WorkServer, RunningWorker) {
+    let server = WorkServer::start(kind).await;
+    let args = "x".repeat(5 * MIB / 2);
+    let jobs: Vec<String> = (0..6)
+        .map(|number| {
+            format!(r#"{{"jid":"job-{number:08}","jobtype":"t","args":["{args}"],"retry":0}}"#)
+        })
+        .collect();
+    let client = &mut server.client().await;
+    for job in &jobs {
+        client.ask(&pushb(std::slice::from_ref(job))).await;
+    }
+    let worker = worker(server.link(), runs, &Arc::new(Semaphore::new(0)));
+    eventually("one runs, and others are fetched", PATIENCE, || async {
+        let working = server.client().await.info().await.faktory.sets.working;
+        (runs.now.load(Ordering::SeqCst) == 1 && working >= 3).then_some(())
+    })
+    .await;
+    (server, worker)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_wait_for_memory_in_sockets_go_back_when_the_worker_ends() {
+    for kind in WorkServerKind::all() {
+        let (server, worker) = in_the_sockets(kind, &Arc::default()).await;
+        worker.stop(Duration::from_secs(15)).await;
+        let info = server.client().await.info().await.faktory;
+        // The one that ran has failed, without a retry; all others are scheduled or back.
+        assert_eq!((info.sets.working, info.total_failures), (0, 1), "{kind:?}");
+        assert_eq!(info.sets.scheduled + info.total_enqueued, 5, "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_wait_for_memory_in_sockets_go_back_before_their_reservations_end() {
+    for kind in WorkServerKind::all() {
+        let (server, worker) = in_the_sockets(kind, &Arc::default()).await;
+        eventually("all but the one that runs are back", PATIENCE, || async {
+            let sets = server.client().await.info().await.faktory.sets;
+            (sets.working <= 2).then_some(())
+        })
+        .await;
+        assert_eq!(server.client().await.info().await.faktory.total_failures, 0, "{kind:?}");
+        drop(worker);
+    }
+}
