@@ -64,14 +64,12 @@ impl Machine {
                 let queues = queues.into_iter().map(String::from).collect();
                 return self.fetch(store, now, connection, queues);
             }
-            Command::Mutate(mutation) => {
-                match RunningMutation::new(mutation, self.counters.sets.dead) {
-                    Ok(mutation) => {
-                        return self.start(store, now, connection, Task::Mutation(mutation));
-                    }
-                    Err(refusal) => Reply::error(refusal),
+            Command::Mutate(mutation) => match RunningMutation::new(mutation, self.counters) {
+                Ok(mutation) => {
+                    return self.start(store, now, connection, Task::Mutation(mutation));
                 }
-            }
+                Err(refusal) => Reply::error(refusal),
+            },
             Command::PushBulk(jobs) => match RunningPush::of_many(jobs) {
                 Ok(push) => return self.start(store, now, connection, Task::Push(push)),
                 Err(jobs) => self.push_bulk(store, now, jobs)?,

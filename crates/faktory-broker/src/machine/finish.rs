@@ -88,6 +88,7 @@ impl Machine {
         };
         let key = EntryKey { due, number: entry.job };
         entry.failure = Some(failure);
+        entry.position = self.counters.number();
         self.put_into(edit, location, key, &entry);
     }
 }

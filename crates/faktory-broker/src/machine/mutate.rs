@@ -7,8 +7,8 @@ use super::edit::Edit;
 use super::finish::DEAD_FOR;
 use super::index::Found;
 use super::keys::{self, EntryKey, Location};
-use super::records::Entry;
-use super::select::Selection;
+use super::records::{Counters, Entry};
+use super::select::{Present, Selection};
 use super::{Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
@@ -28,22 +28,19 @@ pub(super) struct RunningMutation {
 }
 
 impl RunningMutation {
-    /// A mutation that has done nothing yet; `dead` is the size of the dead set. The error is the
-    /// text that the server answers with.
-    pub(super) fn new(mutation: Mutation, dead: u64) -> Result<Self, String> {
+    /// A mutation that has done nothing yet. The error is the text that the server answers with.
+    pub(super) fn new(mutation: Mutation, mut counters: Counters) -> Result<Self, String> {
         let Mutation { kind, target, filter } = mutation;
         if filter.regexp.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
             return Err(format!("a regexp has at most {PATTERN_BYTES_MAX} bytes"));
         }
         let location = Location::from(target);
         let filter = if kind == MutationKind::Clear { Filter::default() } else { filter };
-        // A dead job that is killed lies in the same set again, so that only its size bounds the
-        // scan. No time does: the wall clock may be set back.
-        let left = match (kind, location) {
-            (MutationKind::Kill, Location::Dead) => dead,
-            _ => u64::MAX,
-        };
-        let selection = Selection::new(filter, location, left);
+        // Jobs that come into the set from now on are left alone, or a requeue of jobs that fail
+        // again would never end. Numbers tell which they are, not times: the wall clock may be set
+        // back.
+        let present = Present { last: counters.next, left: *counters.size(location) };
+        let selection = Selection::new(filter, location, present);
         Ok(Self { kind, location, selection, rest: Vec::new(), all_selected: false })
     }
 
@@ -72,7 +69,8 @@ impl Machine {
             mutation.all_selected = done;
             found
         } else {
-            self.still_there(store, location, std::mem::take(&mut mutation.rest))?
+            let keys = std::mem::take(&mut mutation.rest);
+            self.still_there(store, location, keys, mutation.selection.last())?
         };
         self.unsynced |= !found.is_empty();
         match mutation.kind {
@@ -85,18 +83,22 @@ impl Machine {
         Ok((mutation.rest.is_empty() && mutation.all_selected).then_some(Reply::OK))
     }
 
-    /// The entries that are still in the set.
+    /// The entries that are still in the set, and were put there with a number up to `last`.
     fn still_there(
         &mut self,
         store: &dyn Store,
         location: Location,
         keys: Vec<EntryKey>,
+        last: u64,
     ) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::new();
         for key in keys {
             self.work.spend(1, 0);
             if let Some(entry) = store.get(Table::Sets, &keys::set(location, key))? {
-                found.push((key, Entry::decode(&entry)?));
+                let entry = Entry::decode(&entry)?;
+                if entry.position <= last {
+                    found.push((key, entry));
+                }
             }
         }
         Ok(found)
@@ -111,8 +113,9 @@ impl Machine {
     ) -> Result<(), StoreError> {
         let mut edit = Edit::default();
         let due = now.wall.plus(DEAD_FOR);
-        for (key, entry) in jobs {
+        for (key, mut entry) in jobs {
             self.take_out(&mut edit, location, key, &entry);
+            entry.position = self.counters.number();
             self.put_into(&mut edit, Location::Dead, EntryKey { due, number: entry.job }, &entry);
         }
         self.commit(store, edit)

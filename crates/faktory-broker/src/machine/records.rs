@@ -101,7 +101,8 @@ pub(super) struct Entry {
     /// The id of its queue.
     pub(super) queue: u32,
     /// The last position in its queue, to which the job is returned where a reply could not be
-    /// delivered.
+    /// delivered. In a set but that of reservations: a number that was new when the job was put
+    /// there.
     pub(super) position: u64,
     pub(super) retry: i64,
     /// Seconds for which a FETCH reserves the job.

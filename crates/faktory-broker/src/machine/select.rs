@@ -20,12 +20,29 @@ pub(super) enum Selection {
     Scan(Box<Scan>),
 }
 
+/// What was in the set when the mutation began. Every job that is put into the set gets a number
+/// that is larger than all before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Present {
+    /// The last number at that time.
+    pub(super) last: u64,
+    /// The entries of that time that a walk over the set has not seen yet.
+    pub(super) left: u64,
+}
+
+impl Present {
+    const fn holds(&self, entry: &Entry) -> bool {
+        entry.position <= self.last
+    }
+}
+
 /// Entries with these ids, found through the index. Of the first id, only the entries whose number
 /// is larger than `after` are left.
 #[derive(Debug)]
 pub(super) struct Ids {
     ids: VecDeque<String>,
     after: Option<u64>,
+    present: Present,
     /// Ids that were handled: a repeated id moves its jobs once.
     seen: HashSet<IdHash>,
 }
@@ -34,8 +51,7 @@ pub(super) struct Ids {
 #[derive(Debug)]
 pub(super) struct Scan {
     from: Vec<u8>,
-    /// The most entries that are still looked at.
-    left: u64,
+    present: Present,
     /// The type of a job as JSON.
     job_type: Option<Vec<u8>>,
     pattern: Option<Glob>,
@@ -53,18 +69,26 @@ struct Matching {
 }
 
 impl Selection {
-    /// `left`: the most entries that a walk over the set looks at.
-    pub(super) fn new(filter: Filter, location: Location, left: u64) -> Self {
+    pub(super) fn new(filter: Filter, location: Location, present: Present) -> Self {
         if let Some(ids) = filter.jids {
-            return Self::Ids(Ids { ids: ids.into(), after: None, seen: HashSet::new() });
+            let (ids, seen) = (ids.into(), HashSet::new());
+            return Self::Ids(Ids { ids, after: None, present, seen });
         }
         Self::Scan(Box::new(Scan {
             from: keys::set_start(location),
-            left,
+            present,
             job_type: filter.jobtype.and_then(|job_type| serde_json::to_vec(&job_type).ok()),
             pattern: filter.regexp.map(|pattern| Glob::new(pattern.as_bytes())),
             matching: None,
         }))
+    }
+
+    /// The last number of a job that was in the set when the mutation began.
+    pub(super) const fn last(&self) -> u64 {
+        match self {
+            Self::Ids(ids) => ids.present.last,
+            Self::Scan(scan) => scan.present.last,
+        }
     }
 
     pub(super) const fn holds_a_text(&self) -> bool {
@@ -112,9 +136,10 @@ impl Ids {
             if is_new {
                 let (entries, last) = entries_of(store, location, jid, self.after, READ_MAX)?;
                 work.spend(entries.len(), 0);
-                found.extend(entries);
-                self.after = last;
-                if last.is_some() {
+                found.extend(entries.into_iter().filter(|(_, entry)| self.present.holds(entry)));
+                // Jobs with larger numbers were pushed after the beginning.
+                self.after = last.filter(|last| *last < self.present.last);
+                if self.after.is_some() {
                     continue;
                 }
             }
@@ -142,16 +167,20 @@ impl Scan {
                 Some(true) => {
                     // The entry may have been moved since the match began.
                     let key = keys::set(location, matching.key);
-                    if let Some(entry) = store.get(Table::Sets, &key)? {
-                        selected.push((matching.key, Entry::decode(&entry)?));
+                    let entry = store.get(Table::Sets, &key)?;
+                    let entry = entry.map(|entry| Entry::decode(&entry)).transpose()?;
+                    if let Some(entry) = entry.filter(|entry| self.present.holds(entry)) {
+                        selected.push((matching.key, entry));
                     }
                 }
             }
         }
         while !work.is_spent() {
-            let limit = usize::try_from(self.left).map_or(READ_MAX, |left| left.min(READ_MAX));
-            let found = sets::entries(store, &self.from, &keys::set_limit(location), limit)?;
-            let is_last = found.len() < READ_MAX || self.left == found.len() as u64;
+            if self.present.left == 0 {
+                return Ok((selected, true));
+            }
+            let found = sets::entries(store, &self.from, &keys::set_limit(location), READ_MAX)?;
+            let is_last = found.len() < READ_MAX;
             for (key, entry) in found {
                 if work.is_spent() {
                     return Ok((selected, false));
@@ -159,7 +188,10 @@ impl Scan {
                 work.spend(1, entry.failure_bytes());
                 self.from = keys::set(location, key);
                 self.from.push(0);
-                self.left = self.left.saturating_sub(1);
+                if !self.present.holds(&entry) {
+                    continue;
+                }
+                self.present.left = self.present.left.saturating_sub(1);
                 let Some(mut matching) = self.begin(store, key, &entry, work)? else {
                     selected.push((key, entry));
                     continue;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use faktory_wire::Reply;
 
-use super::{A, B, World};
+use super::{A, B, World, check_tables};
 
 #[test]
 fn other_clients_are_answered_while_a_long_mutation_goes_on() {
@@ -54,5 +54,91 @@ fn killing_jobs_of_the_dead_set_ends_also_by_an_id_that_many_share() {
         );
         assert_eq!(world.ask(&mutate), Reply::OK);
         assert_eq!(world.info().faktory.sets.dead, 650);
+    }
+}
+
+/// Pushes a job that has this `retry`, and lets it fail.
+fn fail_new(world: &mut World, jid: &str, retry: i64) {
+    world.send(B, &format!(r#"PUSH {{"jid":"{jid}","jobtype":"t","args":[],"retry":{retry}}}"#));
+    fail_queued(world);
+}
+
+/// Lets every job fail that waits in the queue.
+fn fail_queued(world: &mut World) {
+    let id = world.machine.queues.id("default").unwrap();
+    while world.machine.queues.get(id).unwrap().length > 0 {
+        world.send(B, "FETCH default");
+        while !world.replies.iter().any(|(client, ..)| *client == B) {
+            world.slice(0);
+        }
+        let (_, reply, _) = world.replies.pop().unwrap();
+        if reply != Reply::OK {
+            world.send(B, &format!(r#"FAIL {{"jid":"{}"}}"#, World::job(&reply).jid));
+        }
+        world.replies.retain(|(client, ..)| *client == A);
+    }
+}
+
+const SETS: [(&str, i64); 2] = [("dead", -1), ("retries", 25)];
+
+#[test]
+fn a_requeue_ends_although_its_jobs_fail_again_and_handles_each_once() {
+    for (set, retry) in SETS {
+        for filter in ["", r#","filter":{"regexp":"*job*"}"#] {
+            let mut world = World::new();
+            world.syncs = false;
+            for job in 0..450 {
+                fail_new(&mut world, &format!("job-{job:08}"), retry);
+            }
+            world.send(A, &format!(r#"MUTATE {{"cmd":"requeue","target":"{set}"{filter}}}"#));
+            let mut slices = 0;
+            while world.replies.is_empty() {
+                fail_queued(&mut world);
+                world.slice(0);
+                slices += 1;
+                assert!(slices < 20, "{set}{filter}: the mutation goes on and on");
+            }
+            assert_eq!(world.replies.remove(0), (A, Reply::OK, None));
+            fail_queued(&mut world);
+            let info = world.info().faktory;
+            assert_eq!(info.total_failures, 900, "{set}{filter}");
+            assert_eq!(info.sets.dead + info.sets.retries, 450, "{set}{filter}");
+            check_tables(&world, set);
+        }
+    }
+}
+
+#[test]
+fn a_mutation_leaves_jobs_alone_that_come_into_its_set_after_its_beginning() {
+    for (set, retry) in SETS {
+        for command in ["clear", "discard", "kill", "requeue"] {
+            for filter in ["", r#","filter":{"jids":["job-same"]}"#] {
+                let mut world = World::new();
+                world.syncs = false;
+                for _ in 0..450 {
+                    fail_new(&mut world, "job-same", retry);
+                }
+                let line = format!(r#"MUTATE {{"cmd":"{command}","target":"{set}"{filter}}}"#);
+                world.send(A, &line);
+                let (mut slices, mut new) = (0, 0);
+                while world.replies.is_empty() {
+                    // More than a slice handles.
+                    for _ in 0..250 {
+                        fail_new(&mut world, "job-same", retry);
+                        new += 1;
+                    }
+                    world.slice(0);
+                    slices += 1;
+                    assert!(slices < 20, "{line}: the mutation goes on and on");
+                }
+                assert_eq!(world.replies.remove(0), (A, Reply::OK, None));
+                let sets = world.info().faktory.sets;
+                let killed = if command == "kill" { 450 } else { 0 };
+                let again = if command == "requeue" { 450 } else { 0 };
+                let failed = sets.dead + sets.retries + world.info().faktory.total_enqueued;
+                assert_eq!(failed, new + killed + again, "{line}");
+                check_tables(&world, &line);
+            }
+        }
     }
 }
