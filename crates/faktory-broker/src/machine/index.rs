@@ -3,7 +3,7 @@
 //! written and deleted in one batch; an entry of the index that points to no entry of the set is
 //! ignored.
 
-use super::keys::{self, EntryKey, JID_BYTES_MAX, Location};
+use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
 use crate::store::{Store, StoreError, Table};
 
@@ -15,9 +15,6 @@ pub(super) fn oldest_reservation(
     store: &dyn Store,
     jid: &str,
 ) -> Result<Option<Found>, StoreError> {
-    if jid.len() > JID_BYTES_MAX {
-        return Ok(None);
-    }
     let hash = keys::id_hash(jid);
     let (from, to) =
         (keys::index_prefix(Location::Working, &hash), keys::index_limit(Location::Working, &hash));

@@ -56,8 +56,8 @@ pub(super) struct EntryKey {
     pub(super) number: u64,
 }
 
-/// The most bytes in the id of a job. The id is hashed with every command that names it, and nobody
-/// gives a job a longer one.
+/// The most bytes in the id of a job that is pushed; nobody gives a job a longer one. A store of an
+/// earlier version may hold longer ones, so that commands that name a job take any.
 pub(super) const JID_BYTES_MAX: usize = 1024;
 
 /// The first half of the SHA-256 of a job id. The ids of a store

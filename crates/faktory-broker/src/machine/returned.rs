@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use faktory_wire::Reply;
 
 use super::edit::Edit;
-use super::keys::{self, IdHash, JID_BYTES_MAX, Location};
+use super::keys::{self, IdHash, Location};
 use super::output::Reservation;
 use super::records::Entry;
 use super::{Machine, Now};
@@ -124,9 +124,6 @@ impl Machine {
         store: &mut dyn Store,
         jid: &str,
     ) -> Result<Reply, StoreError> {
-        if jid.len() > JID_BYTES_MAX {
-            return Ok(Reply::OK);
-        }
         let Some(position) = self.returned.take(keys::id_hash(jid)) else { return Ok(Reply::OK) };
         let key = keys::queued(position.queue, position.position);
         let Some(bytes) = store.get(Table::Queued, &key)? else { return Ok(Reply::OK) };

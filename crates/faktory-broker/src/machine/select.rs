@@ -6,7 +6,7 @@ use faktory_wire::Filter;
 
 use super::glob::{Glob, Progress};
 use super::index::{Found, entries_of};
-use super::keys::{self, EntryKey, IdHash, JID_BYTES_MAX, Location};
+use super::keys::{self, EntryKey, IdHash, Location};
 use super::member::{Search, Searched};
 use super::records::Entry;
 use super::work::Work;
@@ -130,9 +130,8 @@ impl Ids {
         while !work.is_spent() {
             let Some(jid) = self.ids.front() else { break };
             // An id that finds nothing costs a look-up all the same.
-            work.spend(1, 0);
-            let is_new = jid.len() <= JID_BYTES_MAX
-                && (self.after.is_some() || self.seen.insert(keys::id_hash(jid)));
+            work.spend(1, jid.len());
+            let is_new = self.after.is_some() || self.seen.insert(keys::id_hash(jid));
             if is_new {
                 let (entries, last) = entries_of(store, location, jid, self.after, READ_MAX)?;
                 work.spend(entries.len(), 0);
