@@ -155,7 +155,13 @@ impl Machine {
 /// The bytes of the parts of a job that may be large.
 fn bytes_of(job: &Job) -> usize {
     let custom = job.custom.as_ref().map_or(0, |custom| custom.get().len());
-    job.jid.len() + job.jobtype.len() + job.args_json().len() + custom
+    let texts = [&job.queue, &job.at, &job.created_at].into_iter().flatten();
+    let failure = job.failure.as_ref().map_or(0, |failure| {
+        let of_lines = failure.backtrace.iter().map(String::len).sum::<usize>();
+        failure.errtype.len() + failure.message.len() + of_lines
+    });
+    let texts = texts.map(String::len).sum::<usize>();
+    job.jid.len() + job.jobtype.len() + job.args_json().len() + custom + texts + failure
 }
 
 /// The body of a job: the part that never changes, as JSON. The time at which the job entered its
