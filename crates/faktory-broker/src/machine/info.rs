@@ -110,17 +110,20 @@ impl Machine {
         } else {
             self.infos.current = Some(current);
         }
-        if self.infos.current.is_some() || !self.infos.waiting.is_empty() {
+        let waiting = !self.infos.waiting.is_empty() && !self.replies.do_infos_wait();
+        if self.infos.current.is_some() || waiting {
             self.tasks.push(ConnectionId(0), Task::Info);
         }
     }
 
-    /// Answers the connections for which there is room; the others get the next answer.
+    /// Answers the connections for which there is room; the others get an answer that is begun when
+    /// there is room again.
     fn answer_infos(&mut self, now: Now, current: CurrentInfo) {
         let body = Bytes::from(current.writer.finish(&self.info(now)));
         for connection in current.connections {
             if body.len() > self.replies.room() {
                 self.infos.waiting.push(connection);
+                self.replies.let_infos_wait();
                 continue;
             }
             self.answer(connection, Reply::Bulk(body.clone()));

@@ -230,9 +230,11 @@ impl Queues {
 
     /// About the bytes of an INFO, by the names of all queues.
     pub(super) fn info_bytes(&self) -> usize {
-        // Two quotes, a colon, a comma, and a number.
-        const OF_A_QUEUE: usize = 16;
-        self.name_bytes + self.by_id.len() * OF_A_QUEUE
+        // Two quotes, a colon, a comma, and a number of up to 20 digits.
+        const OF_A_QUEUE: usize = 24;
+        // Everything but the queues.
+        const OF_THE_REST: usize = 2 << 10;
+        self.name_bytes + self.by_id.len() * OF_A_QUEUE + OF_THE_REST
     }
 }
 

@@ -67,6 +67,11 @@ impl Replies {
         self.infos_wait = true;
     }
 
+    /// True where INFOs wait for room.
+    pub(super) const fn do_infos_wait(&self) -> bool {
+        self.infos_wait
+    }
+
     pub(super) fn block(&mut self, connection: ConnectionId) {
         self.blocked.insert(connection);
     }

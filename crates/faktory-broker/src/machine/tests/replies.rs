@@ -5,6 +5,7 @@ use faktory_wire::Reply;
 
 use super::{A, B, World, seconds};
 use crate::machine::ConnectionId;
+use crate::machine::work::SLICE_STEPS;
 
 const MIB: u64 = 1 << 20;
 
@@ -143,7 +144,38 @@ fn a_large_info_waits_for_room_and_is_then_answered() {
     use_up_the_total(&mut world);
     world.send(A, "INFO");
     assert!(!world.slice(0), "nothing can go on");
-    assert_eq!(world.replies, []);
+    assert!(world.replies.is_empty());
+    world.read_all(ConnectionId(100));
+    while world.slice(0) {}
+    assert!(matches!(world.replies.remove(0), (A, Reply::Bulk(_), None)));
+}
+
+#[test]
+fn infos_that_find_no_room_when_they_are_written_wait_without_work() {
+    let mut world = World::with_max_queues(10_000);
+    world.syncs = false;
+    let jobs: Vec<_> = (0..5000)
+        .map(|n| {
+            format!(r#"{{"jid":"job-{n:08}","jobtype":"t","args":[],"queue":"queue-{n:08}"}}"#)
+        })
+        .collect();
+    world.ask_in_slices(&format!("PUSHB [{}]", jobs.join(",")), 0);
+    use_up_the_total(&mut world);
+    // There is room when the INFO begins, and none when it has been written.
+    world.read_all(ConnectionId(100));
+    world.machine.work.begin();
+    world.machine.work.spend(SLICE_STEPS - 1, 0);
+    world.machine.start_info(world.now, A);
+    world.silent.insert(ConnectionId(100));
+    world.send(B, &push("job-00000002", 2 << 20, "large"));
+    world.send(ConnectionId(100), "FETCH large");
+    assert!(world.machine.replies.is_full());
+    world.replies.clear();
+    for _ in 0..100 {
+        world.slice(2 << 20);
+    }
+    assert!(!world.slice(0), "nothing can go on");
+    assert!(world.replies.is_empty());
     world.read_all(ConnectionId(100));
     while world.slice(0) {}
     assert!(matches!(world.replies.remove(0), (A, Reply::Bulk(_), None)));
