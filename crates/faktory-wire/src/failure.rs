@@ -1,6 +1,9 @@
 //! The failure of a job: the record that the server keeps, and the report that a worker sends.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::timestamp::Timestamp;
 
@@ -31,7 +34,7 @@ pub struct Failure {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub errtype: String,
     /// The backtrace of the last failure.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "first_lines", skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
     /// Retries done; 0 after the first failure.
     pub retry_count: i64,
@@ -85,7 +88,7 @@ pub struct FailReport {
     #[serde(deserialize_with = "null_is_default")]
     pub message: String,
     /// The lines of the backtrace.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "first_lines_or_null", skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
 }
 
@@ -93,6 +96,51 @@ fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'d
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The lines of a backtrace that the server keeps. The others are read and not stored, so that a
+/// command of many short lines takes no more memory than its text.
+struct FirstLines(Vec<String>);
+
+impl<'de> Deserialize<'de> for FirstLines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Lines;
+        impl<'de> Visitor<'de> for Lines {
+            type Value = FirstLines;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<FirstLines, A::Error> {
+                let mut first = Vec::new();
+                while first.len() < BACKTRACE_LINES_MAX {
+                    let Some(mut line) = lines.next_element::<String>()? else {
+                        return Ok(FirstLines(first));
+                    };
+                    if line.len() > BACKTRACE_LINE_BYTES_MAX {
+                        line.truncate(end(&line, BACKTRACE_LINE_BYTES_MAX));
+                        line.shrink_to_fit();
+                    }
+                    first.push(line);
+                }
+                while lines.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(FirstLines(first))
+            }
+        }
+        deserializer.deserialize_seq(Lines)
+    }
+}
+
+fn first_lines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    FirstLines::deserialize(deserializer).map(|FirstLines(lines)| lines)
+}
+
+fn first_lines_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    let lines = Option::<FirstLines>::deserialize(deserializer)?;
+    Ok(lines.map_or_else(Vec::new, |FirstLines(lines)| lines))
 }
 
 impl FailReport {
@@ -147,6 +195,22 @@ mod tests {
         assert_eq!(cut.errtype, "é".repeat(50));
         assert_eq!(cut.message, "unknown");
         assert_eq!(cut.backtrace, vec!["l".repeat(1000); 50]);
+    }
+
+    #[test]
+    fn no_more_lines_are_read_than_are_kept() {
+        let lines = vec![format!("\"{}\"", "l".repeat(2000)); 1000].join(",");
+        let report: FailReport =
+            serde_json::from_str(&format!(r#"{{"jid":"j","backtrace":[{lines}]}}"#)).unwrap();
+        let record: Failure =
+            serde_json::from_str(&format!(r#"{{"backtrace":[{lines}]}}"#)).unwrap();
+        for backtrace in [report.backtrace, record.backtrace] {
+            assert_eq!(backtrace, vec!["l".repeat(1000); 50]);
+            assert!(backtrace.capacity() <= 2 * BACKTRACE_LINES_MAX);
+        }
+        let null: FailReport = serde_json::from_str(r#"{"jid":"j","backtrace":null}"#).unwrap();
+        assert!(null.backtrace.is_empty());
+        assert!(serde_json::from_str::<FailReport>(r#"{"jid":"j","backtrace":[1]}"#).is_err());
     }
 
     #[test]
