@@ -49,15 +49,16 @@ impl CommandMemory {
 }
 
 impl ConnectionMemory {
-    /// Waits for the memory of a command, and makes a command of its line. `None` where the process
-    /// ends. Cancel safe, except that the line is gone.
-    pub(crate) async fn parse(
-        &self,
-        line: Bytes,
-    ) -> Option<(Result<Command, CommandError>, Reserved)> {
-        let reserved = self.reserve(bytes_of(&line)).await?;
+    /// True where the command of this line takes memory that all connections share.
+    pub(crate) fn is_large(line: &[u8]) -> bool {
+        bytes_of(line) > OWN_BYTES
+    }
+
+    /// Makes a command of a line, for which there is memory. `None` where the process ends. Cancel
+    /// safe, except that the line is gone.
+    pub(crate) async fn parse(&self, line: Bytes) -> Option<Result<Command, CommandError>> {
         if line.len() <= LONG_LINE_BYTES {
-            return Some((Command::parse(&line), reserved));
+            return Some(Command::parse(&line));
         }
         let parser = Arc::clone(&self.all.parsers).acquire_owned().await.ok()?;
         let parsing = tokio::task::spawn_blocking(move || {
@@ -65,7 +66,12 @@ impl ConnectionMemory {
             drop((line, parser));
             request
         });
-        Some((parsing.await.ok()?, reserved))
+        parsing.await.ok()
+    }
+
+    /// Waits for the memory of the command of a line. `None` where the process ends. Cancel safe.
+    pub(crate) async fn reserve_for(&self, line: &[u8]) -> Option<Reserved> {
+        self.reserve(bytes_of(line)).await
     }
 
     /// Takes memory of the connection itself, or else of the shared memory, where either is free.
@@ -138,7 +144,7 @@ mod tests {
         let memory = CommandMemory::new().of_connection();
         for count in [1, 20_000] {
             let line = format!("PUSHB [{}]", vec![r#"{"jid":"job-00000001"}"#; count].join(","));
-            let (request, _) = memory.parse(line.clone().into()).await.unwrap();
+            let request = memory.parse(line.clone().into()).await.unwrap();
             assert_eq!(request, Command::parse(line.as_bytes()));
         }
     }

@@ -11,7 +11,7 @@ use super::catching_up::{Answer, CatchingUp, WaitsFor};
 use super::line_memory::LineMemory;
 use super::patience::in_steps;
 use super::tls;
-use super::window::{self, Window};
+use super::window::Window;
 use crate::command_memory::{ConnectionMemory, Reserved};
 use crate::core::Event;
 use crate::machine::ConnectionId;
@@ -20,6 +20,9 @@ use crate::machine::ConnectionId;
 const MEMORY_WAIT: Duration = Duration::from_secs(20);
 /// The variable that bounds this memory, as clients and operators are told.
 const MEMORY_VARIABLE: &str = "BROKER_MAX_INPUT_BYTES";
+
+/// The answer to a large command that got no memory in time.
+const NO_MEMORY: &str = "too many large commands at once; try again later";
 
 /// How the input of a connection ended.
 pub(super) enum InputEnd {
@@ -144,7 +147,7 @@ impl CommandReader<'_> {
                 Ok(None) => return Ok(Next::Line),
                 Ok(Some(line)) => {
                     let (request, reserved) = self.take_in(line).await?;
-                    self.send(request, Some(reserved)).await?;
+                    self.send(request, reserved).await?;
                 }
                 Err(error) => {
                     self.buffer = BytesMut::new();
@@ -155,18 +158,29 @@ impl CommandReader<'_> {
         }
     }
 
-    /// Makes a command of a line, once there is memory for it and room in the window. While it
-    /// waits for these, the core is answered where it has asked.
+    /// Makes a command of a line, once there is room in the window and memory for it. A command
+    /// that waits for its client to read replies holds no memory. While it waits, the core is
+    /// answered where it has asked.
     async fn take_in(
         &mut self,
         line: Bytes,
-    ) -> Result<(Result<Command, CommandError>, Reserved), Stopped> {
-        let bytes = line.len();
+    ) -> Result<(Result<Command, CommandError>, Option<Reserved>), Stopped> {
         let mut taking = std::pin::pin!(async {
-            let (request, reserved) = self.command_memory.parse(line).await.ok_or(Stopped)?;
+            let is_large = ConnectionMemory::is_large(&line);
+            self.window.enter(&line, is_large).await.map_err(|_| Stopped)?;
+            let reserved = {
+                let memory = std::pin::pin!(self.command_memory.reserve_for(&line));
+                in_steps(MEMORY_WAIT, memory).await
+            };
+            let Some(reserved) = reserved else {
+                drop(line);
+                self.memory.line_is_done(&mut self.buffer);
+                return Ok((Err(CommandError::new(NO_MEMORY)), None));
+            };
+            let reserved = reserved.ok_or(Stopped)?;
+            let request = self.command_memory.parse(line).await.ok_or(Stopped)?;
             self.memory.line_is_done(&mut self.buffer);
-            self.window.enter(window::cost(bytes, &request)).await.map_err(|_| Stopped)?;
-            Ok((request, reserved))
+            Ok((request, Some(reserved)))
         });
         loop {
             tokio::select! {

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use faktory_wire::{Command, CommandError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The size of a window, in units of cost; every command costs at least 1.
 const SIZE: u32 = 1024;
 /// A command costs 1 more for this many bytes.
 const BYTES_OF_COST: usize = 64 << 10;
+/// The most cost of the commands that may be unanswered when another one takes shared memory, with
+/// its own: 2 MiB. A larger command waits until all earlier ones have been answered.
+const PIPELINED: u32 = 32;
 /// The cost of a command whose reply can be large.
 const LARGE_REPLY_COST: u32 = 8;
 
@@ -25,6 +27,8 @@ pub(super) const REPLIES_MAX: usize = SIZE as usize + 8;
 pub(super) struct Window {
     room: Arc<Semaphore>,
     unanswered: mpsc::Sender<OwnedSemaphorePermit>,
+    /// A command with a large reply may be unanswered.
+    owes_large: bool,
 }
 
 /// The side of a window that gives room back.
@@ -35,14 +39,27 @@ pub(super) struct WindowClosed;
 
 pub(super) fn window() -> (Window, Answered) {
     let (unanswered, answered) = mpsc::channel(SIZE as usize);
-    (Window { room: Arc::new(Semaphore::new(SIZE as usize)), unanswered }, Answered(answered))
+    (
+        Window { room: Arc::new(Semaphore::new(SIZE as usize)), unanswered, owes_large: false },
+        Answered(answered),
+    )
 }
 
 impl Window {
-    /// Waits until the window has room for a command.
-    pub(super) async fn enter(&self, cost: u32) -> Result<(), WindowClosed> {
+    /// Waits until the window has room for the command of a line. `is_large`: it takes memory that
+    /// all connections share. Such a command must not wait for earlier ones of its client while it
+    /// holds that memory: a client that reads no replies would hold up the others.
+    pub(super) async fn enter(&mut self, line: &[u8], is_large: bool) -> Result<(), WindowClosed> {
+        let cost = cost(line);
+        if is_large {
+            let alone = self.owes_large || cost > PIPELINED;
+            let room = if alone { SIZE } else { SIZE - PIPELINED + cost };
+            let _answered = self.room.acquire_many(room).await.map_err(|_| WindowClosed)?;
+            self.owes_large &= !alone;
+        }
         let permit = Arc::clone(&self.room).acquire_many_owned(cost).await;
         let permit = permit.map_err(|_| WindowClosed)?;
+        self.owes_large |= has_large_reply(line);
         self.unanswered.send(permit).await.map_err(|_| WindowClosed)
     }
 }
@@ -54,20 +71,20 @@ impl Answered {
     }
 }
 
-/// The room that a command takes in its window. A command that is larger than the window takes the
-/// whole window.
-pub(super) fn cost(line_bytes: usize, request: &Result<Command, CommandError>) -> u32 {
-    let has_large_reply =
-        matches!(request, Ok(Command::Fetch(_) | Command::Info | Command::Queue(_)));
-    let for_reply = if has_large_reply { LARGE_REPLY_COST } else { 1 };
-    let names = match request {
-        Ok(Command::Fetch(names)) => names.len(),
-        Ok(Command::Queue(command)) => command.names().len(),
-        _ => 0,
-    };
+/// The room that a command takes in its window, told by its line alone. A command that is larger
+/// than the window takes the whole window.
+pub(super) fn cost(line: &[u8]) -> u32 {
+    let names_many = line.starts_with(b"FETCH") || line.starts_with(b"QUEUE");
+    let for_reply = if has_large_reply(line) { LARGE_REPLY_COST } else { 1 };
+    let names = if names_many { line.iter().filter(|byte| **byte == b' ').count() } else { 0 };
     let for_names = u32::try_from(names / NAMES_OF_COST).unwrap_or(SIZE);
-    let for_bytes = u32::try_from(line_bytes / BYTES_OF_COST).unwrap_or(SIZE);
+    let for_bytes = u32::try_from(line.len() / BYTES_OF_COST).unwrap_or(SIZE);
     for_bytes.saturating_add(for_reply).saturating_add(for_names).min(SIZE)
+}
+
+/// True for a command whose reply can be large, or can be long in coming.
+fn has_large_reply(line: &[u8]) -> bool {
+    [b"FETCH".as_slice(), b"INFO", b"QUEUE"].into_iter().any(|verb| line.starts_with(verb))
 }
 
 #[cfg(test)]
@@ -76,22 +93,24 @@ mod tests {
 
     #[test]
     fn a_command_costs_by_its_bytes_and_by_the_size_of_its_reply() {
-        let cost_of = |bytes, line: &str| cost(bytes, &Command::parse(line.as_bytes()));
-        assert_eq!(cost_of(20, r#"ACK {"jid":"x"}"#), 1);
-        assert_eq!(cost_of(20, "no command"), 1);
-        assert_eq!(cost_of(20, "FETCH default"), 8);
-        assert_eq!(cost_of(4, "INFO"), 8);
-        assert_eq!(cost_of(20, &format!("FETCH{}", " q".repeat(1000))), 8 + 62);
-        assert_eq!(cost_of(20, &format!("QUEUE REMOVE{}", " q".repeat(160))), 8 + 10);
-        assert_eq!(cost_of(3 * BYTES_OF_COST, "PUSHB []"), 4);
-        assert_eq!(cost_of(usize::MAX, "PUSHB []"), SIZE);
+        let cost_of = |line: &str| cost(line.as_bytes());
+        assert_eq!(cost_of(r#"ACK {"jid":"x"}"#), 1);
+        assert_eq!(cost_of("no command"), 1);
+        assert_eq!(cost_of("FETCH default"), 8);
+        assert_eq!(cost_of("INFO"), 8);
+        assert_eq!(cost_of(&format!("FETCH{}", " q".repeat(1000))), 8 + 62);
+        assert_eq!(cost_of(&format!("QUEUE REMOVE{}", " q".repeat(160))), 8 + 10);
+        let pushb = |bytes: usize| "PUSHB".to_owned() + &" ".repeat(bytes);
+        assert_eq!(cost_of(&pushb(3 * BYTES_OF_COST)), 4);
+        assert_eq!(cost_of(&pushb(2000 * BYTES_OF_COST)), SIZE);
     }
 
     #[tokio::test]
     async fn a_full_window_lets_a_command_in_once_a_reply_was_written() {
-        let (window, mut answered) = window();
-        assert!(window.enter(SIZE).await.is_ok());
-        let mut waiting = std::pin::pin!(window.enter(1));
+        let (mut window, mut answered) = window();
+        let whole = vec![b'x'; SIZE as usize * BYTES_OF_COST];
+        assert!(window.enter(&whole, false).await.is_ok());
+        let mut waiting = std::pin::pin!(window.enter(b"ACK", false));
         tokio::select! {
             biased;
             _ = &mut waiting => panic!("the window is full"),
@@ -99,5 +118,29 @@ mod tests {
         }
         drop(answered.next());
         assert!(waiting.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_large_command_waits_for_earlier_ones_with_large_replies_and_for_many() {
+        let large = vec![b'x'; 10 * BYTES_OF_COST];
+        for (earlier, count, goes_on) in
+            [(b"FETCH a".as_slice(), 1, false), (b"ACK", 20, true), (b"ACK", 22, false)]
+        {
+            let (mut window, mut answered) = window();
+            for _ in 0..count {
+                assert!(window.enter(earlier, false).await.is_ok());
+            }
+            let mut entering = Box::pin(window.enter(&large, true));
+            let entered = tokio::select! {
+                biased;
+                entered = &mut entering => entered.is_ok(),
+                () = std::future::ready(()) => false,
+            };
+            assert_eq!(entered, goes_on, "{count}");
+            if !entered {
+                while answered.next().is_some() {}
+                assert!(entering.await.is_ok());
+            }
+        }
     }
 }
