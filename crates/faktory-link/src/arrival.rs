@@ -16,9 +16,9 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::Connect;
 
-/// Bytes of one large reply, or of commands, that begin its time anew: a reply of megabytes may take
-/// many times as long over a slow link, and a few bytes now and then hold no connection for ever.
-/// As many bytes as a small reply has at the most; in 10 s they need 52 kbit/s.
+/// Bytes of one large reply that begin its time anew: a reply of megabytes may take many times as
+/// long over a slow link, and a few bytes now and then hold no connection for ever. As many bytes
+/// as a small reply has at the most; in 10 s they need 52 kbit/s.
 pub(crate) const PROGRESS_MIN: usize = 64 << 10;
 
 /// Something that reads from a TCP socket and writes to it.

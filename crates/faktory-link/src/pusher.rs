@@ -58,11 +58,12 @@ impl Pusher {
         }
     }
 
-    /// Pushes jobs and returns the outcome of each, in their order, by `deadline`, or up to a second
-    /// later where commands have been sent without an answer: a reply that lies in the socket is
-    /// still read then. A job that has not been sent by the deadline will not be, and a job that
-    /// has been sent without an answer is unknown. Where too many jobs wait already, or the circuit is open, nothing is sent
-    /// and the answer comes at once. No two jobs may have the same id.
+    /// Pushes jobs and returns the outcome of each, in their order, by `deadline`, or up to a
+    /// second later where commands have been sent without an answer: a reply that lies in the
+    /// socket is still read then. A job that has not been sent by the deadline will not be, and a
+    /// job that has been sent without an answer is unknown. Where too many jobs wait already, or
+    /// the circuit is open, nothing is sent and the answer comes at once. No two jobs may have the
+    /// same id.
     ///
     /// Not cancel safe in one respect: where the future is dropped, jobs that were not yet sent may
     /// still be.

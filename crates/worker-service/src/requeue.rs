@@ -79,8 +79,8 @@ impl Requeue {
         jobs
     }
 
-    /// Requeues, for ever, jobs that wait here while others wait in their sockets for the memory that
-    /// these hold: for the time in which a shutdown takes in what is in flight. Cancel safe.
+    /// Requeues, for ever, jobs that wait here while others wait in their sockets for the memory
+    /// that these hold: for the time in which a shutdown takes in what is in flight. Cancel safe.
     pub(crate) async fn make_room(&self) {
         loop {
             tokio::time::sleep(LOOK_SOON).await;
