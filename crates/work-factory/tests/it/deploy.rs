@@ -344,7 +344,7 @@ fn units_and_manifests_name_variables_that_there_are() {
 #[test]
 fn every_service_has_a_limit_of_open_files() {
     for file in [COMPOSE, COMPOSE_WORKER] {
-        let limits = file.matches("ulimits: {nofile: {soft: 65536, hard: 65536}, core: 0}").count();
+        let limits = file.matches("ulimits: {nofile: {soft: 16384, hard: 16384}, core: 0}").count();
         assert_eq!(limits, file.matches("pids_limit: 512").count());
         assert!(limits > 0);
     }
