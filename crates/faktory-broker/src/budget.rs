@@ -2,12 +2,12 @@
 //! is used up, shares could wait for each other for ever; so a part of it is set aside for one
 //! share at a time, which then grows to its full size, ends, and hands the part on.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use admission::BoundedLog;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 
 /// The bytes that one permit of the semaphores stands for.
 const UNIT: usize = 1 << 10;
@@ -27,8 +27,7 @@ pub(crate) struct Budget {
 struct State {
     pool_units: usize,
     waiting: AtomicUsize,
-    refused: AtomicU64,
-    logged: Mutex<Option<(Instant, u64)>>,
+    refusals: Mutex<BoundedLog>,
 }
 
 /// A part of the budget, given back when dropped.
@@ -50,8 +49,7 @@ impl Budget {
             state: Arc::new(State {
                 pool_units: units,
                 waiting: AtomicUsize::new(0),
-                refused: AtomicU64::new(0),
-                logged: Mutex::new(None),
+                refusals: Mutex::new(BoundedLog::new(LOG_EVERY)),
             }),
         }
     }
@@ -74,17 +72,10 @@ impl Budget {
     /// Counts a client that was refused for want of bytes, and says so in the log from time to
     /// time.
     pub(crate) fn note_refusal(&self, name: &str) {
-        let refused = self.state.refused.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut logged = self.state.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, counted) = match *logged {
-            Some((last, _)) if last.elapsed() < LOG_EVERY => return,
-            Some((last, counted)) => (Some(last), counted),
-            None => (None, 0),
-        };
-        *logged = Some((Instant::now(), refused));
+        let mut refusals = self.state.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(refused) = refusals.note(Instant::now()) else { return };
         tracing::warn!(
-            refused = refused - counted,
-            since_seconds = last.map_or(0, |last| last.elapsed().as_secs()),
+            refused,
             waiting = self.waiting(),
             used_bytes = self.used(),
             "clients were refused and disconnected, because all of {name} was in use"

@@ -49,9 +49,9 @@ impl CommandMemory {
 }
 
 impl ConnectionMemory {
-    /// True where the command of this line takes memory that all connections share.
-    pub(crate) fn is_large(line: &[u8]) -> bool {
-        bytes_of(line) > OWN_BYTES
+    /// True where a command of so many bytes takes memory that all connections share.
+    pub(crate) const fn is_large(bytes: usize) -> bool {
+        bytes > OWN_BYTES
     }
 
     /// Makes a command of a line, for which there is memory. `None` where the process ends. Cancel
@@ -69,13 +69,9 @@ impl ConnectionMemory {
         parsing.await.ok()
     }
 
-    /// Waits for the memory of the command of a line. `None` where the process ends. Cancel safe.
-    pub(crate) async fn reserve_for(&self, line: &[u8]) -> Option<Reserved> {
-        self.reserve(bytes_of(line)).await
-    }
-
-    /// Takes memory of the connection itself, or else of the shared memory, where either is free.
-    async fn reserve(&self, bytes: usize) -> Option<Reserved> {
+    /// Waits for the memory of a command of so many bytes: that of the connection itself, or else
+    /// of the shared memory, where either is free. `None` where the process ends. Cancel safe.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let units = bytes.div_ceil(UNIT).clamp(1, SHARED_BYTES / UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         if let Ok(reserved) = Arc::clone(&self.own).try_acquire_many_owned(units) {
@@ -93,9 +89,9 @@ impl ConnectionMemory {
     }
 }
 
-/// About the memory of a command: its line, and what is made beside the text for each job, id or
-/// name in it.
-fn bytes_of(line: &[u8]) -> usize {
+/// About the memory of a command in bytes: its line, and what is made beside the text for each job,
+/// id or name in it.
+pub(crate) fn bytes_of(line: &[u8]) -> usize {
     let count = |byte: u8| line.iter().filter(|other| **other == byte).count();
     let beside = if line.starts_with(b"PUSHB") {
         count(b'{').min(PUSH_JOBS_MAX) * size_of::<Job>()

@@ -12,7 +12,7 @@ use super::line_memory::LineMemory;
 use super::patience::in_steps;
 use super::tls;
 use super::window::Window;
-use crate::command_memory::{ConnectionMemory, Reserved};
+use crate::command_memory::{self, ConnectionMemory, Reserved};
 use crate::core::Event;
 use crate::machine::ConnectionId;
 
@@ -166,10 +166,11 @@ impl CommandReader<'_> {
         line: Bytes,
     ) -> Result<(Result<Command, CommandError>, Option<Reserved>), Stopped> {
         let mut taking = std::pin::pin!(async {
-            let is_large = ConnectionMemory::is_large(&line);
+            let bytes = command_memory::bytes_of(&line);
+            let is_large = ConnectionMemory::is_large(bytes);
             self.window.enter(&line, is_large).await.map_err(|_| Stopped)?;
             let reserved = {
-                let memory = std::pin::pin!(self.command_memory.reserve_for(&line));
+                let memory = std::pin::pin!(self.command_memory.reserve(bytes));
                 in_steps(MEMORY_WAIT, memory).await
             };
             let Some(reserved) = reserved else {

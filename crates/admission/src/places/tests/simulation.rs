@@ -152,27 +152,20 @@ fn refusing_the_new_connection_keeps_clients_out_where_making_room_lets_them_in(
     }
 }
 
-/// `cargo test -p admission -- --ignored --nocapture the_table`.
+/// The rows of the decision with one handshake each, as they are computed.
 #[test]
-#[ignore = "prints the table of the decision"]
-#[expect(clippy::print_stdout, reason = "the table is what this is for")]
-fn the_table_of_the_decision() {
-    for (text, connections, renewed_after) in [
-        ("2,300 in 2 s", 2300, 2000),
-        ("2,300 in 0.2 s", 2300, 200),
-        ("20,000 in 2 s", 20_000, 2000),
-    ] {
-        for addresses in [10, MANY] {
-            let attack = Attack { connections, addresses, renewed_after };
-            for handshake in [20, 100, 300, 600] {
-                let of = |rule| share_of_success(rule, attack, handshake, 17);
-                println!(
-                    "| {text} | {addresses} | {handshake} | {:.2} | {:.2} | {:.2} |",
-                    of(Rule::Ours),
-                    of(Rule::RefuseEarly { rate: 0.3 }),
-                    of(Rule::RefuseAtTheLimit),
-                );
-            }
+fn the_decision_shows_the_figures_of_the_simulation() {
+    let decision = include_str!("../../../../../docs/decisions/0023-who-loses-a-place.md");
+    for (connections, renewed_after, handshakes) in
+        [(2300, 2000, &[300, 600][..]), (2300, 200, &[20, 300]), (20_000, 2000, &[20, 100, 300])]
+    {
+        let attack = Attack { connections, addresses: MANY, renewed_after };
+        for handshake in handshakes {
+            let of = |rule| share_of_success(rule, attack, *handshake, 17);
+            let (ours, early) = (of(Rule::Ours), of(Rule::RefuseEarly { rate: 0.3 }));
+            let at_the_limit = of(Rule::RefuseAtTheLimit);
+            let row = format!("| {handshake} ms | {ours:.2} | {early:.2} | {at_the_limit:.2} |");
+            assert!(decision.contains(&row), "{connections} in {renewed_after} ms: {row}");
         }
     }
 }

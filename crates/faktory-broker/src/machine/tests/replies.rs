@@ -46,6 +46,19 @@ fn a_client_that_reads_no_reply_gets_no_further_command_carried_out() {
     assert_eq!(answers, 100);
 }
 
+/// A world of 5,000 queues, so that an INFO is large.
+fn with_many_queues() -> World {
+    let mut world = World::with_max_queues(10_000);
+    world.syncs = false;
+    let jobs: Vec<_> = (0..5000)
+        .map(|n| {
+            format!(r#"{{"jid":"job-{n:08}","jobtype":"t","args":[],"queue":"queue-{n:08}"}}"#)
+        })
+        .collect();
+    world.ask_in_slices(&format!("PUSHB [{}]", jobs.join(",")), 0);
+    world
+}
+
 /// Clients of which each has a large job unread, until the total is used up.
 fn use_up_the_total(world: &mut World) {
     let mut id = 100;
@@ -133,14 +146,7 @@ fn undelivered_jobs_return_where_the_total_was_used_up() {
 
 #[test]
 fn a_large_info_waits_for_room_and_is_then_answered() {
-    let mut world = World::with_max_queues(10_000);
-    world.syncs = false;
-    let jobs: Vec<_> = (0..5000)
-        .map(|n| {
-            format!(r#"{{"jid":"job-{n:08}","jobtype":"t","args":[],"queue":"queue-{n:08}"}}"#)
-        })
-        .collect();
-    world.ask_in_slices(&format!("PUSHB [{}]", jobs.join(",")), 0);
+    let mut world = with_many_queues();
     use_up_the_total(&mut world);
     world.send(A, "INFO");
     assert!(!world.slice(0), "nothing can go on");
@@ -152,14 +158,7 @@ fn a_large_info_waits_for_room_and_is_then_answered() {
 
 #[test]
 fn infos_that_find_no_room_when_they_are_written_wait_without_work() {
-    let mut world = World::with_max_queues(10_000);
-    world.syncs = false;
-    let jobs: Vec<_> = (0..5000)
-        .map(|n| {
-            format!(r#"{{"jid":"job-{n:08}","jobtype":"t","args":[],"queue":"queue-{n:08}"}}"#)
-        })
-        .collect();
-    world.ask_in_slices(&format!("PUSHB [{}]", jobs.join(",")), 0);
+    let mut world = with_many_queues();
     use_up_the_total(&mut world);
     // There is room when the INFO begins, and none when it has been written.
     world.read_all(ConnectionId(100));
