@@ -20,6 +20,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY benchmark/Cargo.toml benchmark/Cargo.toml
 COPY crates/admission/Cargo.toml crates/admission/Cargo.toml
+COPY crates/allocator/Cargo.toml crates/allocator/Cargo.toml
 COPY crates/api-service/Cargo.toml crates/api-service/Cargo.toml
 COPY crates/client/Cargo.toml crates/client/Cargo.toml
 COPY crates/deadline/Cargo.toml crates/deadline/Cargo.toml

@@ -27,9 +27,10 @@ use arguments::{Arguments, Task};
 use terminal::say;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
+    allocator::return_large_blocks();
     let arguments = Arguments::parse();
     let result = match arguments.task {
         None => run_command::run(&arguments.run),

@@ -25,10 +25,11 @@ struct Arguments {
 }
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    allocator::return_large_blocks();
     let arguments = Arguments::parse();
     if arguments.healthcheck {
         return service_runtime::healthcheck(Role::Api, arguments.env_file.as_deref()).into();

@@ -136,6 +136,12 @@ impl TestProcess {
         }
     }
 
+    /// The id of the process, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Kills the process without a warning, and waits for its end.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();

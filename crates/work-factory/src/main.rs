@@ -63,9 +63,10 @@ enum Command {
 }
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
+    allocator::return_large_blocks();
     let arguments = Arguments::parse();
     let role = match arguments.command {
         None | Some(Command::Up) => Role::All,

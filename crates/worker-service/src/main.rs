@@ -27,9 +27,10 @@ struct Arguments {
 }
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
+    allocator::return_large_blocks();
     let arguments = Arguments::parse();
     if arguments.healthcheck {
         return service_runtime::healthcheck(Role::Worker, arguments.env_file.as_deref()).into();

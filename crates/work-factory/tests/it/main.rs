@@ -12,6 +12,7 @@ mod end_to_end;
 mod healthcheck;
 mod keys;
 mod log_lines;
+mod memory;
 mod pause;
 mod private_files;
 mod profiles;
