@@ -221,7 +221,10 @@ impl Reader<'_> {
             return sent.poll(context).map(|()| Event::Sent);
         };
         let step = self.config.read_timeout / STEPS;
-        let gap = looked_at.replace(now).map_or(Duration::ZERO, |at| now.duration_since(at));
+        // The first look is due when the wait begins: the process may have been stopped between
+        // the writing of a command and this call.
+        let begun = due.checked_sub(self.config.read_timeout).unwrap_or(now);
+        let gap = now.duration_since(looked_at.replace(now).unwrap_or(begun));
         // The alarm goes off after each step: twice as long means that the process stood still.
         if gap > 2 * step {
             return Poll::Ready(Event::StoodStill(gap - step));

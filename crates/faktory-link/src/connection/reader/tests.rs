@@ -79,10 +79,20 @@ async fn reply_with(
     stream: Pieces,
     buffer: BytesMut,
 ) -> (Result<Reply, LinkError>, Duration) {
+    reply_since(Instant::now(), config, stream, buffer).await
+}
+
+/// As [`reply_with`], to a command that was written at this time.
+async fn reply_since(
+    written: Instant,
+    config: LinkConfig,
+    stream: Pieces,
+    buffer: BytesMut,
+) -> (Result<Reply, LinkError>, Duration) {
     let begun = Instant::now();
     let state = State::new(&config, Duration::ZERO);
     let (told, answered) = oneshot::channel::<Result<Reply, Lost>>();
-    let waiter = Waiter { reply: told, end: 0, since: Some(begun), _window: None };
+    let waiter = Waiter { reply: told, end: 0, since: Some(written), _window: None };
     state.in_flight().waiters.push_back(waiter);
     let reader = Reader { state: &state, config: &config };
     let answer = tokio::select! {
@@ -168,4 +178,20 @@ async fn the_time_in_which_this_process_stood_still_does_not_count() {
     let late = Pieces::new(b"+OK\r\n", 5, 3 * LIMIT + LIMIT / 2);
     let ((answer, _), ()) = tokio::join!(reply(late, BytesMut::new()), stopped);
     assert!(matches!(answer, Ok(Reply::Simple(_))), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_between_the_writing_of_a_command_and_the_first_look_does_not_count_either() {
+    let written = Instant::now();
+    tokio::time::advance(3 * LIMIT).await;
+    let late = Pieces::new(b"+OK\r\n", 5, LIMIT / 2);
+    let (answer, _) = reply_since(written, config(), late, BytesMut::new()).await;
+    assert!(matches!(answer, Ok(Reply::Simple(_))), "{answer:?}");
+    // A server that is silent from then on has one time.
+    let written = Instant::now();
+    tokio::time::advance(3 * LIMIT).await;
+    let silent = Pieces::new(b"+OK\r\n", 5, 9 * LIMIT);
+    let (answer, took) = reply_since(written, config(), silent, BytesMut::new()).await;
+    assert!(matches!(answer, Err(LinkError::Timeout { phase: Phase::Reply, .. })), "{answer:?}");
+    assert!(took <= LIMIT, "{took:?}");
 }
