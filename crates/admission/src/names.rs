@@ -74,6 +74,8 @@ mod tests {
             "[::1].evil.example",
             "[::1",
             "internal.evil.example:80",
+            "api.internal.evil.example",
+            "a.local.evil.example.",
             "10.0.0.5.evil.example",
         ] {
             assert!(!is_local_name(other), "{other}");

@@ -141,6 +141,7 @@ mod tests {
     #[test]
     fn the_addresses_of_one_ipv6_host_are_one_client() {
         assert_eq!(client_of(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
+        assert_eq!(client_of(ip("2001:db8:1:3:ffff::")), ip("2001:db8:1:3::"));
         assert_eq!(client_of(ip("::ffff:192.0.2.7")), ip("192.0.2.7"));
         assert_eq!(client_of(ip("192.0.2.7")), ip("192.0.2.7"));
     }

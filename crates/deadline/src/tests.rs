@@ -3,7 +3,9 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::thread::JoinHandle;
 
 use tokio::io::AsyncReadExt;
@@ -49,6 +51,66 @@ impl Peer {
         drop(self.write);
         self.thread.join().unwrap();
     }
+}
+
+/// Stands still within a turn of the runtime's driver: it has asked the system, and has not looked
+/// at its timers. The deadline then fires although nobody knows of the byte.
+struct StopInTurn {
+    peer: Arc<Mutex<Peer>>,
+}
+
+impl Wake for StopInTurn {
+    fn wake(self: Arc<Self>) {
+        self.peer.lock().unwrap().pause();
+    }
+}
+
+/// What has to live until the stop: the driver wakes the second for the byte of the first.
+type Trigger = (std::net::TcpStream, Pin<Box<dyn Future<Output = ()>>>);
+
+/// Has the driver's next turn stand still.
+async fn stop_in_next_turn(peer: &Arc<Mutex<Peer>>) -> Trigger {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut other, _) = listener.accept().unwrap();
+    let mut readable: Pin<Box<dyn Future<Output = ()>>> =
+        Box::pin(async move { ours.readable().await.unwrap() });
+    let waker = Waker::from(Arc::new(StopInTurn { peer: Arc::clone(peer) }));
+    assert!(readable.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    other.write_all(b"x").unwrap();
+    (other, readable)
+}
+
+/// Work that begins before the stop, and goes on after it.
+async fn stopped_in_turn<F: Future>(peer: &Arc<Mutex<Peer>>, work: F) -> F::Output {
+    let mut work = pin!(work);
+    assert!(poll_once(work.as_mut()).await.is_none());
+    let _trigger = stop_in_next_turn(peer).await;
+    work.await
+}
+
+#[tokio::test]
+async fn a_deadline_that_fires_before_the_system_is_asked_again_looks_once_more() {
+    let peer = Arc::new(Mutex::new(Peer::start()));
+    let address = peer.lock().unwrap().address;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..3 {
+        let by_time = timeout_at(Instant::now() + LIMIT, stream.read_u8());
+        assert_eq!(stopped_in_turn(&peer, by_time).await.unwrap().unwrap(), b'x', "timeout_at");
+        let by_limit = timeout(LIMIT, stream.read_u8());
+        assert_eq!(stopped_in_turn(&peer, by_limit).await.unwrap().unwrap(), b'x', "timeout");
+        let sleep = LateSleep::until(Instant::now() + LIMIT);
+        let first = async {
+            tokio::select! {
+                biased;
+                read = stream.read_u8() => read.unwrap(),
+                () = sleep => panic!("the sleep ended first"),
+            }
+        };
+        assert_eq!(stopped_in_turn(&peer, first).await, b'x', "LateSleep");
+    }
+    drop(stream);
+    Arc::into_inner(peer).unwrap().into_inner().unwrap().end();
 }
 
 #[tokio::test]
