@@ -243,7 +243,8 @@ mod tests {
         catch_up.answered(A, number);
         catch_up.left(B);
         catch_up.accepted(number);
-        assert!(!over(&mut catch_up), "a connection is in its handshake");
+        let in_handshake = catch_up.finished(seconds(61), false, || 0);
+        assert_eq!(in_handshake, None, "a connection is in its handshake");
         drop(arriving);
         assert!(!over(&mut catch_up), "an event is queued");
         catch_up.opened(B);
@@ -272,8 +273,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_opens_during_a_round_is_asked_too_and_each_round_once() {
-        let (mut catch_up, asked) = CatchUp::new();
+        let (mut catch_up, mut asked) = CatchUp::new();
         catch_up.begin(seconds(1), true);
+        // The listener has answered, and accepts a connection after that.
+        assert_eq!((asked.answer(), asked.unanswered()), (1, None));
         let mut connection = asked.for_connection();
         assert_eq!((connection.next().await, connection.next().await), (1, 1));
         assert_eq!((connection.answer(), connection.unanswered()), (1, None));

@@ -152,7 +152,7 @@ impl Connection {
         let told = self.core.send_async(opened).await;
         drop(arriving);
         if told.is_ok() {
-            let replies = Replies { receiver: replies, written };
+            let replies = Replies::new(replies, written);
             self.exchange(reader, writer, io, buffer, replies).await;
         }
     }
@@ -211,6 +211,7 @@ impl Connection {
         }
         let unsent = unsent(&mut replies.receiver).await;
         let mut undelivered = delivery.undelivered();
+        undelivered.append(&mut replies.unsent);
         undelivered.extend(unsent);
         let _ = self.core.send_async(Event::Closed { connection: self.id, undelivered }).await;
     }

@@ -35,6 +35,12 @@ impl<'a> Delivery<'a> {
         self.io.written.load(Ordering::Relaxed)
     }
 
+    /// True where the client has closed its side of the connection, or the connection is broken,
+    /// also where bytes lie unread before that end.
+    pub(crate) fn has_client_left(&self) -> bool {
+        has_ended(self.io.stream)
+    }
+
     /// Notes a job whose reply ends `ahead` bytes behind the bytes that have been written so far.
     pub(crate) fn expect(&mut self, ahead: usize, reservation: Reservation) {
         let end = if self.is_plain { self.written() + ahead as u64 } else { UNWRITTEN };
@@ -78,6 +84,25 @@ impl<'a> Delivery<'a> {
         self.forget_arrived();
         self.in_flight.into_iter().map(|(_, reservation)| reservation.perhaps_arrived()).collect()
     }
+}
+
+#[cfg(target_os = "linux")]
+fn has_ended(stream: &TcpStream) -> bool {
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    let end = PollFlags::from_bits_retain(libc::POLLRDHUP);
+    // Does not wait. A broken connection is reported unasked.
+    poll(&mut [PollFd::new(stream.as_fd(), end)], PollTimeout::ZERO).is_ok_and(|ended| ended > 0)
+}
+
+/// Elsewhere an end behind unread bytes is not seen.
+#[cfg(not(target_os = "linux"))]
+fn has_ended(stream: &TcpStream) -> bool {
+    let peeked = socket2::SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]);
+    !matches!(peeked, Ok(1..))
+        && !peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// The number of bytes in the socket that the client's system has not acknowledged. The number

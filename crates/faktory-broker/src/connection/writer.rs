@@ -1,4 +1,7 @@
-//! The writing side of a connection: the replies of the core become bytes.
+//! The writing side of a connection: the replies of the core become bytes. A client that has left
+//! gets no job: its FETCH may have lain in the socket while this process was stopped. From the
+//! first job on that would have been its, nothing is written any more, and its other commands are
+//! carried out.
 
 use std::io;
 
@@ -8,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::window::Answered;
 use crate::core::{Event, Outgoing};
 use crate::delivery::Delivery;
+use crate::machine::Reservation;
 use crate::unwritten::WrittenBytes;
 
 /// Replies are gathered up to this size before they are written.
@@ -18,6 +22,14 @@ pub(super) struct Replies {
     pub(super) receiver: mpsc::Receiver<Outgoing>,
     /// Where the written bytes are counted.
     pub(super) written: WrittenBytes,
+    /// The jobs that were not written, because the client had left.
+    pub(super) unsent: Vec<Reservation>,
+}
+
+impl Replies {
+    pub(super) const fn new(receiver: mpsc::Receiver<Outgoing>, written: WrittenBytes) -> Self {
+        Self { receiver, written, unsent: Vec::new() }
+    }
 }
 
 /// How much of the core's output was written.
@@ -25,7 +37,7 @@ pub(super) struct Replies {
 pub(super) enum Written {
     /// Everything, up to the order to close.
     Completely,
-    /// The connection broke, or the core is gone.
+    /// The connection broke, the client had left, or the core is gone.
     Partly,
 }
 
@@ -43,6 +55,8 @@ struct Group {
     permits: Vec<OwnedSemaphorePermit>,
     /// The bytes for which the replies count.
     bytes: u64,
+    /// Whether the client has left, as far as that was asked for this group.
+    has_left: Option<bool>,
 }
 
 /// Writes replies, as many at a time as are ready, until the core closes the connection or the
@@ -57,7 +71,7 @@ pub(super) async fn write_replies(
     let mut group = Group::default();
     loop {
         let Some(first) = replies.receiver.recv().await else { return Written::Partly };
-        let gathered = group.gather(first, &mut replies.receiver, answered, delivery);
+        let gathered = group.gather(first, replies, answered, delivery);
         if write_all(writer, &group.wire, delivery).await.is_err() {
             return Written::Partly;
         }
@@ -66,7 +80,8 @@ pub(super) async fn write_replies(
             return Written::Partly;
         }
         if gathered == Gathered::Last {
-            return Written::Completely;
+            let is_complete = replies.unsent.is_empty();
+            return if is_complete { Written::Completely } else { Written::Partly };
         }
     }
 }
@@ -76,7 +91,7 @@ impl Group {
     fn gather(
         &mut self,
         first: Outgoing,
-        replies: &mut mpsc::Receiver<Outgoing>,
+        replies: &mut Replies,
         answered: &mut Answered,
         delivery: &mut Delivery<'_>,
     ) -> Gathered {
@@ -85,17 +100,29 @@ impl Group {
             match outgoing {
                 Outgoing::Reply { reply, reservation, bytes } => {
                     self.bytes += bytes as u64;
-                    reply.encode(&mut self.wire);
                     self.permits.extend(answered.next());
-                    if let Some(reservation) = reservation {
-                        delivery.expect(self.wire.len(), reservation);
+                    if self.is_for_nobody(reservation.is_some(), replies, delivery) {
+                        replies.unsent.extend(reservation);
+                    } else {
+                        reply.encode(&mut self.wire);
+                        if let Some(reservation) = reservation {
+                            delivery.expect(self.wire.len(), reservation);
+                        }
                     }
                 }
                 Outgoing::Close => return Gathered::Last,
             }
-            next = if self.wire.len() < WRITE_BYTES { replies.try_recv().ok() } else { None };
+            let receiver = &mut replies.receiver;
+            next = if self.wire.len() < WRITE_BYTES { receiver.try_recv().ok() } else { None };
         }
         Gathered::More
+    }
+
+    /// True where a reply is not to be written. Asked of the system once for a group, and only
+    /// where it has a job.
+    fn is_for_nobody(&mut self, has_job: bool, replies: &Replies, delivery: &Delivery<'_>) -> bool {
+        !replies.unsent.is_empty()
+            || has_job && *self.has_left.get_or_insert_with(|| delivery.has_client_left())
     }
 
     /// Gives the room back to the window, and returns the bytes for which the replies counted. The
@@ -103,6 +130,7 @@ impl Group {
     fn clear(&mut self) -> u64 {
         self.wire.clear();
         self.permits.clear();
+        self.has_left = None;
         if self.wire.capacity() > 4 * WRITE_BYTES {
             self.wire = Vec::new();
         }

@@ -56,6 +56,39 @@ async fn a_broker_that_was_stopped_hears_its_clients_before_it_judges_them() {
     assert_eq!(holder.ask("FETCH default").await, Reply::Nothing, "no job is offered twice");
 }
 
+#[tokio::test]
+async fn a_client_that_left_while_the_broker_was_stopped_gets_no_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = binary::command(&["broker"], folder.path(), &[]);
+    let address = broker.address_on("  broker ").await;
+    let mut others = WireClient::connect(address).await;
+    // Jobs of which the broker must not offer any twice.
+    for number in 0..20 {
+        let job = format!(r#"{{"jid":"job-{number:08}","jobtype":"t","args":[],"retry":0}}"#);
+        assert_eq!(others.ask(&format!("PUSH {job}")).await, Reply::OK);
+    }
+    let (mut leaving, mut half_open) =
+        (WireClient::connect(address).await, WireClient::connect(address).await);
+    broker.signal("STOP").await;
+    for client in [&mut leaving, &mut half_open] {
+        client.send_raw(&b"FETCH default\r\n".repeat(5)).await;
+    }
+    half_open.half_close().await;
+    drop(leaving);
+    broker.signal("CONT").await;
+    assert_eq!(half_open.read().await, None, "nothing but the end of the connection");
+    eventually("the other connection has ended, too", Duration::from_secs(30), || async {
+        let mut client = WireClient::connect(address).await;
+        let info = client.info().await;
+        (info.faktory.sets.working == 0 && info.server.connections == 2).then_some(())
+    })
+    .await;
+    for number in 0..20 {
+        let job = others.fetch("default").await.unwrap();
+        assert_eq!(job.jid, format!("job-{number:08}"), "none is lost, in their order");
+    }
+}
+
 /// The library that tells a process another wall time, from the package `faketime` of Debian;
 /// `None` where it is missing.
 fn faketime() -> Option<PathBuf> {
