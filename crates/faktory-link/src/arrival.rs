@@ -4,7 +4,8 @@
 //! A process that was stopped, and runs again, finds its deadlines passed. What came meanwhile lies
 //! in the system, and Tokio learns of it only when its driver asks the next time, which may be
 //! after the deadline is judged. The system itself always knows. Where it holds something, the
-//! other side was not silent, and the time begins anew.
+//! other side was not silent, and the time begins anew: once, so that a few bytes now and then hold
+//! no connection for ever. Only [`PROGRESS_MIN`] bytes let it begin anew any number of times.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -16,49 +17,55 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::Connect;
 
-/// Bytes of one large reply that begin its time anew: a reply of megabytes may take many times as
+/// Bytes of one large reply or write that begin its time anew: megabytes may take many times as
 /// long over a slow link, and a few bytes now and then hold no connection for ever. As many bytes
 /// as a small reply has at the most; in 10 s they need 52 kbit/s.
 pub(crate) const PROGRESS_MIN: usize = 64 << 10;
 
 /// Something that reads from a TCP socket and writes to it.
 pub(crate) trait OverTcp {
-    /// Asks about the socket.
-    fn ask(&self, question: fn(&TcpStream) -> bool) -> bool;
+    /// Asks about the socket; `None` where there is none.
+    fn ask<T>(&self, question: fn(&TcpStream) -> T) -> Option<T>;
+
+    /// The error of the connection, such as a reset, which is told without reading what came before
+    /// it. Told once.
+    fn error(&self) -> Option<std::io::Error> {
+        self.ask(|socket| socket.take_error().unwrap_or_else(Some)).flatten()
+    }
 
     /// True where bytes lie in the system that were not read, or the end or an error of the
     /// connection.
     fn has_arrivals(&self) -> bool {
-        self.ask(|socket| is_ready(socket, Way::In))
+        self.ask(|socket| is_ready(socket, Way::In)).unwrap_or(false)
     }
 
     /// True where the system takes bytes, or tells an error of the connection instead.
     fn takes_bytes(&self) -> bool {
-        self.ask(|socket| is_ready(socket, Way::Out))
+        self.ask(|socket| is_ready(socket, Way::Out)).unwrap_or(false)
     }
 }
 
 impl OverTcp for TcpStream {
-    fn ask(&self, question: fn(&TcpStream) -> bool) -> bool {
-        question(self)
+    fn ask<T>(&self, question: fn(&TcpStream) -> T) -> Option<T> {
+        Some(question(self))
     }
 }
 
 impl OverTcp for ReadHalf<'_> {
-    fn ask(&self, question: fn(&TcpStream) -> bool) -> bool {
-        question(self.as_ref())
+    fn ask<T>(&self, question: fn(&TcpStream) -> T) -> Option<T> {
+        Some(question(self.as_ref()))
     }
 }
 
 impl OverTcp for WriteHalf<'_> {
-    fn ask(&self, question: fn(&TcpStream) -> bool) -> bool {
-        question(self.as_ref())
+    fn ask<T>(&self, question: fn(&TcpStream) -> T) -> Option<T> {
+        Some(question(self.as_ref()))
     }
 }
 
 impl OverTcp for Connect<TcpStream> {
-    fn ask(&self, question: fn(&TcpStream) -> bool) -> bool {
-        self.get_ref().is_some_and(question)
+    fn ask<T>(&self, question: fn(&TcpStream) -> T) -> Option<T> {
+        self.get_ref().map(question)
     }
 }
 
@@ -98,28 +105,50 @@ fn is_ready(socket: &TcpStream, way: Way) -> bool {
 pub(crate) struct Silent;
 
 /// The deadline of one or several steps over a socket. Where a step finds it passed, the socket is
-/// asked; what moves there begins the time anew.
+/// asked; what moves there begins the time anew, once.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     limit: Duration,
     /// None before the first wait.
     at: Option<Instant>,
+    /// The time has begun anew, and does not once more.
+    is_last_time: bool,
+    /// Bytes that have moved since the time began.
+    bytes: usize,
 }
 
 impl Deadline {
     /// A deadline that is counted from now.
     pub(crate) fn from_now(limit: Duration) -> Self {
-        Self { limit, at: Some(Instant::now() + limit) }
+        Self { at: Some(Instant::now() + limit), ..Self::from_first_wait(limit) }
     }
 
     /// A deadline that is counted from the first step that has to wait: others need no clock.
     pub(crate) const fn from_first_wait(limit: Duration) -> Self {
-        Self { limit, at: None }
+        Self { limit, at: None, is_last_time: false, bytes: 0 }
     }
 
-    /// Polls a step until it ends, or the deadline has passed and nothing `moves`. A step that ends
-    /// after the deadline begins the time anew, for the steps behind it. Cancel safe where the step
-    /// is.
+    /// Counts bytes that a step has moved. [`PROGRESS_MIN`] of them begin the time anew with the
+    /// next wait, however often.
+    pub(crate) fn count(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes >= PROGRESS_MIN {
+            *self = Self::from_first_wait(self.limit);
+        }
+    }
+
+    /// Begins the time anew, where that has not been done yet.
+    fn begin_anew(&mut self) -> bool {
+        let may = !std::mem::replace(&mut self.is_last_time, true);
+        if may {
+            self.at = Some(Instant::now() + self.limit);
+        }
+        may
+    }
+
+    /// Polls a step until it ends, or the deadline has passed and nothing `moves`. What moves when
+    /// the deadline has passed begins the time anew, and so does a step that ends after it, for the
+    /// steps behind it; both together once. Cancel safe where the step is.
     ///
     /// # Errors
     /// Where the other side was silent.
@@ -134,40 +163,39 @@ impl Deadline {
         {
             return Ok(done);
         }
-        let limit = self.limit;
-        let at = self.at.get_or_insert_with(|| Instant::now() + limit);
-        let mut alarm = pin!(sleep_until(*at));
+        let mut alarm = pin!(sleep_until(self.due()));
         poll_fn(|context| {
             loop {
-                let is_late = Instant::now() >= *at;
+                let is_late = Instant::now() >= self.due();
                 // Asked before the step, which takes in what it finds, and after it.
                 let has_moved = is_late && moves(subject);
                 if let Poll::Ready(done) = step(subject, context) {
-                    let now = Instant::now();
-                    if now >= *at {
-                        *at = now + limit;
+                    if Instant::now() >= self.due() {
+                        self.begin_anew();
                     }
                     return Poll::Ready(Ok(done));
                 }
-                if is_late && !has_moved && !moves(subject) {
+                if is_late && !((has_moved || moves(subject)) && self.begin_anew()) {
                     return Poll::Ready(Err(Silent));
                 }
-                if is_late {
-                    *at = Instant::now() + limit;
-                    alarm.as_mut().reset(*at);
-                }
+                alarm.as_mut().reset(self.due());
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
                 // The deadline has passed since this round began, so it is not known what has moved
                 // before the step: the process may have been stopped here.
-                if !is_late && Instant::now() >= *at {
-                    *at = Instant::now() + limit;
+                if !is_late {
+                    self.begin_anew();
                 }
-                alarm.as_mut().reset(*at);
             }
         })
         .await
+    }
+
+    /// When the time is over; it begins now where it has not begun.
+    fn due(&mut self) -> Instant {
+        let limit = self.limit;
+        *self.at.get_or_insert_with(|| Instant::now() + limit)
     }
 }
 
@@ -191,6 +219,30 @@ mod tests {
             pin!(stream.read_u8()).poll(context).map(Result::unwrap)
         };
         deadline.watch(stream, step, TcpStream::has_arrivals).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_moves_now_and_then_begins_the_time_anew_once_and_much_that_moves_ever_again() {
+        let limit = Duration::from_secs(30);
+        let begun = Instant::now();
+        let mut deadline = Deadline::from_now(limit);
+        let never = |_: &mut (), _: &mut Context<'_>| Poll::<()>::Pending;
+        let mut nothing = ();
+        let waited = deadline.watch(&mut nothing, never, |()| true);
+        let waited = tokio::time::timeout(100 * limit, waited).await;
+        assert_eq!(waited, Ok(Err(Silent)));
+        assert_eq!(begun.elapsed().as_secs(), 2 * limit.as_secs());
+        for (bytes, expected) in [(4 << 10, Err(Silent)), (PROGRESS_MIN, Ok(()))] {
+            let mut deadline = Deadline::from_first_wait(limit);
+            let mut ended = Ok(());
+            for _ in 0..100 {
+                let mut next = Box::pin(tokio::time::sleep(limit - Duration::from_secs(1)));
+                let step = |_: &mut (), context: &mut Context<'_>| next.as_mut().poll(context);
+                ended = ended.and(deadline.watch(&mut (), step, |()| false).await);
+                deadline.count(bytes);
+            }
+            assert_eq!(ended, expected, "{bytes} bytes at a time");
+        }
     }
 
     /// Waits until the bytes that the other side has written are here, as a stopped process does.

@@ -73,11 +73,11 @@ impl AsyncWrite for Stream {
 }
 
 impl OverTcp for Stream {
-    fn ask(&self, question: fn(&TcpStream) -> bool) -> bool {
-        match self {
+    fn ask<T>(&self, question: fn(&TcpStream) -> T) -> Option<T> {
+        Some(match self {
             Self::Plain(stream) => question(stream),
             Self::Tls(stream) => question(stream.get_ref().0),
-        }
+        })
     }
 }
 
@@ -96,8 +96,8 @@ impl SharedTls {
 }
 
 impl OverTcp for &SharedTls {
-    fn ask(&self, question: fn(&TcpStream) -> bool) -> bool {
-        question(self.stream().get_ref().0)
+    fn ask<T>(&self, question: fn(&TcpStream) -> T) -> Option<T> {
+        Some(question(self.stream().get_ref().0))
     }
 }
 

@@ -1,6 +1,9 @@
 //! The driver, the task of a connection: writes commands, has replies read, and ends the
 //! connection. The reading is in `reader.rs`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -136,11 +139,12 @@ impl Driver {
         mut wire: &[u8],
         finished: &mut VecDeque<Finished>,
     ) -> Result<(), LinkError> {
+        let mut deadline = Deadline::from_first_wait(self.config.write_timeout);
         while !wire.is_empty() {
             let write = |stream: Pin<&mut _>, context: &mut Context<'_>| {
                 AsyncWrite::poll_write(stream, context, wire)
             };
-            let count = match self.in_time(stream, write).await {
+            let count = match self.in_time(&mut deadline, stream, write).await {
                 Ok(count) => count,
                 Err(cause) => {
                     if self.config.tls.is_some() {
@@ -167,7 +171,8 @@ impl Driver {
                 }
                 in_flight.written
             };
-            self.in_time(stream, AsyncWrite::poll_flush).await?;
+            self.in_time(&mut deadline, stream, AsyncWrite::poll_flush).await?;
+            deadline.count(count);
             while finished.front().is_some_and(|group| group.end <= written) {
                 if let Some(group) = finished.pop_front() {
                     let _ = group.told.send(group.last);
@@ -177,20 +182,23 @@ impl Driver {
         Ok(())
     }
 
-    /// Carries out one step of writing. Its time is over where the system takes nothing for the
-    /// whole time, and nothing at the end of it.
+    /// Carries out one step of writing before the deadline, which is also over where the system
+    /// takes a few bytes now and then.
     async fn in_time<S: AsyncWrite + OverTcp + Unpin, T>(
         &self,
+        deadline: &mut Deadline,
         stream: &mut S,
         step: impl Fn(Pin<&mut S>, &mut Context<'_>) -> Poll<std::io::Result<T>>,
     ) -> Result<T, LinkError> {
-        let limit = self.config.write_timeout;
-        let done = Deadline::from_first_wait(limit)
+        let done = deadline
             .watch(stream, |stream, context| step(Pin::new(stream), context), S::takes_bytes)
             .await;
         match done {
             Ok(result) => result.map_err(|source| LinkError::Io { phase: Phase::Write, source }),
-            Err(_) => Err(LinkError::Timeout { phase: Phase::Write, after: limit }),
+            Err(_) => {
+                let after = self.config.write_timeout;
+                Err(LinkError::Timeout { phase: Phase::Write, after })
+            }
         }
     }
 
@@ -206,7 +214,8 @@ impl Driver {
         }
         if self.write_all(stream, &Command::End.to_line(), &mut VecDeque::new()).await.is_ok() {
             // TLS tells the other side that the end is intended.
-            let _ = self.in_time(stream, AsyncWrite::poll_shutdown).await;
+            let mut deadline = Deadline::from_first_wait(self.config.write_timeout);
+            let _ = self.in_time(&mut deadline, stream, AsyncWrite::poll_shutdown).await;
         }
         LinkError::ClosedHere
     }

@@ -51,6 +51,15 @@ struct Incoming<S> {
     looked_at: Option<Instant>,
 }
 
+impl<S> Incoming<S> {
+    /// Makes room for what is read next.
+    fn make_room(&mut self) {
+        if self.buffer.capacity() - self.buffer.len() < 4 << 10 {
+            self.buffer.reserve(16 << 10);
+        }
+    }
+}
+
 /// The progress of the reply that is due, in the time that runs.
 #[derive(Debug, Default)]
 struct Progress {
@@ -115,15 +124,18 @@ impl Reader<'_> {
                     Err(error) => return error.into(),
                 }
             }
-            let admitted = large.admit(&decoder, &mut incoming.buffer);
-            if self.without_looks(admitted, &mut incoming.looks).await {
-                // The time in which this side did not read is not the server's.
-                self.begin_anew(Instant::now());
-                progress = Progress::default();
+            let Incoming { stream, buffer, looks, .. } = &mut incoming;
+            let admitted = large.admit(&decoder, buffer);
+            match self.unless_broken(admitted, stream, looks, alarm.as_mut()).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    // The time in which this side did not read is not the server's.
+                    self.begin_anew(Instant::now());
+                    progress = Progress::default();
+                }
+                Err(cause) => return cause,
             }
-            if incoming.buffer.capacity() - incoming.buffer.len() < 4 << 10 {
-                incoming.buffer.reserve(16 << 10);
-            }
+            incoming.make_room();
             incoming.size_max = LargeReply::size_max(&decoder);
             let due = self.due(limit);
             let mut sent = pin!(self.state.sent.notified());
@@ -152,20 +164,33 @@ impl Reader<'_> {
         }
     }
 
-    /// Waits for memory. Looks end meanwhile: nobody is kept waiting for what is not read.
-    async fn without_looks<T>(
+    /// Waits for memory, unless the connection breaks: nothing is read meanwhile that would tell.
+    /// Looks end, since nobody is kept waiting for what is not read.
+    async fn unless_broken<T>(
         &self,
         memory: impl Future<Output = T>,
+        stream: &impl OverTcp,
         looks: &mut Vec<oneshot::Sender<()>>,
-    ) -> T {
+        mut alarm: Pin<&mut Sleep>,
+    ) -> Result<T, LinkError> {
         let mut memory = pin!(memory);
         std::future::poll_fn(|context| {
-            let granted = memory.as_mut().poll(context);
-            if granted.is_pending() {
-                self.state.take_looks(looks);
-                looks.clear();
+            if let Poll::Ready(granted) = memory.as_mut().poll(context) {
+                return Poll::Ready(Ok(granted));
             }
-            granted
+            self.state.take_looks(looks);
+            looks.clear();
+            let next = Instant::now() + self.config.read_timeout / STEPS;
+            if alarm.deadline() > next {
+                alarm.as_mut().reset(next);
+            }
+            while alarm.as_mut().poll(context).is_ready() {
+                if let Some(source) = stream.error() {
+                    return Poll::Ready(Err(LinkError::Io { phase: Phase::Reply, source }));
+                }
+                alarm.as_mut().reset(next);
+            }
+            Poll::Pending
         })
         .await
     }

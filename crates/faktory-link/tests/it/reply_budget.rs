@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_link::{Connection, LinkConfig, LinkPool, ReplyBudget};
+use faktory_link::{Connection, LinkConfig, LinkError, LinkPool, Phase, ReplyBudget};
 use faktory_wire::{Command, Reply};
-use testkit::Quirky;
-use tokio::sync::mpsc;
+use testkit::{Quirky, eventually};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 const LARGE: usize = 1 << 20;
@@ -83,6 +83,45 @@ async fn replies_that_never_end_give_their_memory_back_with_their_connection() {
     let expected: Vec<_> = (0..=silent).map(|number| (number, number == silent)).collect();
     assert_eq!(ended, expected);
     assert_eq!(budget.in_use(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_reset_while_it_waits_for_memory_ends() {
+    let waits = Arc::new(Notify::new());
+    let told = Arc::clone(&waits);
+    let server = Quirky::start(move |number, mut session| {
+        let told = Arc::clone(&told);
+        async move {
+            session.welcome().await;
+            session.line().await;
+            session.send(&format!("${LARGE}\r\n")).await;
+            if number == 0 {
+                session.silence().await;
+            }
+            told.notified().await;
+            session.reset();
+        }
+    })
+    .await;
+    let budget = Arc::new(ReplyBudget::new(LARGE));
+    let open = async |read_timeout| {
+        let config = LinkConfig { read_timeout, ..config(&server, &budget) };
+        Connection::open(&config, None).await.unwrap()
+    };
+    let holder = open(Duration::from_secs(3600)).await;
+    let _held = holder.submit(Command::Info.to_line()).await.unwrap();
+    let is = |what: &'static str, is: fn(&ReplyBudget) -> bool| {
+        let budget = &budget;
+        eventually(what, Duration::from_secs(20), move || async move { is(budget).then_some(()) })
+    };
+    is("the memory is taken", |budget| budget.in_use() == LARGE).await;
+    let waiter = open(Duration::from_secs(8)).await;
+    let pending = waiter.submit(Command::Info.to_line()).await.unwrap();
+    is("the other one waits", |budget| budget.awaited() == 1).await;
+    waits.notify_one();
+    let lost = tokio::time::timeout(Duration::from_secs(60), pending).await.unwrap().unwrap_err();
+    assert!(matches!(*lost.cause, LinkError::Io { phase: Phase::Reply, .. }), "{lost}");
+    assert_eq!((budget.in_use(), budget.awaited()), (LARGE, 0), "nobody gave memory back");
 }
 
 #[tokio::test]

@@ -56,8 +56,8 @@ impl AsyncRead for Pieces {
 }
 
 impl OverTcp for Pieces {
-    fn ask(&self, _: fn(&TcpStream) -> bool) -> bool {
-        false
+    fn ask<T>(&self, _: fn(&TcpStream) -> T) -> Option<T> {
+        None
     }
 
     fn has_arrivals(&self) -> bool {
