@@ -72,6 +72,7 @@ impl FetchLane {
                 opened = Connection::open(&self.link, Some(&identity)) => opened,
                 () = self.lifecycle.terminating() => return,
             };
+            let had_connection = opened.is_ok();
             let why = match opened {
                 Ok(connection) => {
                     let distance = connection.distance();
@@ -91,9 +92,20 @@ impl FetchLane {
             let pause = backoff.next_pause();
             tracing::debug!(%why, ?pause, lane = self.number, "failed to fetch");
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = self.rest(pause, had_connection) => {}
                 () = self.lifecycle.terminating() => return,
             }
+        }
+    }
+
+    /// The rest after a failure. A lane that got no connection then waits until the first ack lane
+    /// has one: what refuses one lane, such as a password or a certificate, refuses all of them,
+    /// and so does a work server that is gone. Cancel safe.
+    async fn rest(&self, pause: Duration, had_connection: bool) {
+        tokio::time::sleep(pause).await;
+        if !had_connection {
+            // The sender lives as long as self.
+            let _ = self.lifecycle.connections().wait_for(|connected| *connected).await;
         }
     }
 

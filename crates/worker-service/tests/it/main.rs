@@ -10,6 +10,7 @@ mod memory;
 mod metrics;
 mod pause;
 mod quirks;
+mod refused;
 mod running;
 mod shutdown;
 mod signals;
