@@ -25,7 +25,7 @@ const REFUSALS_MAX: usize = 64;
 const CLIENT_IDLE: Duration = Duration::from_secs(60);
 /// The pause after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// The shortest time between two lines about connections that are turned away.
+/// The shortest time between two lines about connections that are turned away or fail.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves until the shutdown has begun, then until the last connection has ended.
@@ -46,7 +46,9 @@ pub(super) async fn serve(listener: TcpListener, state: SharedState) {
             Ok((stream, client)) => server.admit(stream, client).await,
             Err(error) => {
                 // A lack of file descriptors, or of memory: other connections have to end first.
-                tracing::warn!(%error, "failed to accept a connection");
+                if let Some(count) = server.failed.note(Instant::now()) {
+                    tracing::warn!(%error, count, "failed to accept a connection");
+                }
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
@@ -71,6 +73,7 @@ struct Server<S, R> {
     refusals: JoinSet<()>,
     made_room: BoundedLog,
     too_many: BoundedLog,
+    failed: BoundedLog,
     bad_tls: Arc<Mutex<BoundedLog>>,
 }
 
@@ -89,6 +92,7 @@ impl<S: HttpService, R: HttpService> Server<S, R> {
             refusals: JoinSet::new(),
             made_room: BoundedLog::new(LOG_EVERY),
             too_many: BoundedLog::new(LOG_EVERY),
+            failed: BoundedLog::new(LOG_EVERY),
             bad_tls: Arc::new(Mutex::new(BoundedLog::new(LOG_EVERY))),
         }
     }

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// The shortest time between two lines about connections that made room.
+/// The shortest time between two lines about connections that made room or fail.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves at most `connections` at a time, until dropped.
@@ -25,6 +25,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, connections: us
     let limits = PlaceLimits { total: connections, strangers: connections };
     let places = Places::new(limits, Nets::default(), fastrand::u64(..));
     let mut log = BoundedLog::new(LOG_EVERY);
+    let mut failed_log = BoundedLog::new(LOG_EVERY);
     let mut serving = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -34,7 +35,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, connections: us
         let (stream, client) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection");
+                if let Some(count) = failed_log.note(Instant::now()) {
+                    tracing::warn!(%error, count, "failed to accept a connection");
+                }
                 tokio::time::sleep(ACCEPT_AGAIN).await;
                 continue;
             }
