@@ -3,12 +3,14 @@
 //! on then. The core asks, each connection answers behind the commands that it has read, and the
 //! core judges when all have answered, as of the time at which it asked.
 //!
+//! Strangers hold up no judgement for long: only handshakes of connections that waited when the
+//! core asked are waited for, and only for as long as a handshake may take.
+//!
 //! Here: the question, and who has not answered it. How a connection finds out that it has caught
-//! up is in `connection/catching_up.rs`.
+//! up is in `connection/catching_up.rs`; how the listener does is in `server/backlog.rs`.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,45 +19,63 @@ use crate::machine::ConnectionId;
 
 /// The shortest time from one round to the next: each round costs a look at every connection.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The longest time of a round. Each connection answers within 5 s, and each handshake ends within
-/// its own time.
+/// The longest time of a round. Each connection answers within 5 s, and what strangers do ends
+/// before that.
 const ROUND_MAX: Duration = Duration::from_secs(15);
+/// The longest time for which commands hold up a round that wait until other clients read their
+/// replies.
+const ROOM_MAX: Duration = Duration::from_secs(5);
 /// The time between two looks at a round.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The core's side: the rounds of questions, one at a time.
 pub(crate) struct CatchUp {
     asked: watch::Sender<u64>,
-    arriving: Arc<AtomicUsize>,
+    arrivals: Arc<Arrivals>,
+    /// The longest time of a round for the listener and for handshakes.
+    strangers_max: Duration,
     /// The connections that may still send commands.
     reading: HashSet<ConnectionId>,
     round: Option<Round>,
     not_before: Duration,
 }
 
+/// What a judgement waits for beside the answers of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeldUp {
+    /// Commands that were taken in have not been carried out.
+    AtWork,
+    /// Commands wait until there is room for replies, because other clients do not read.
+    NoRoom,
+    Nothing,
+}
+
 /// A question that has been asked.
 struct Round {
     began: Duration,
     awaited: HashSet<ConnectionId>,
-    /// True until the listener has accepted all connections that waited for it.
-    accepting: bool,
+    /// The last connection that waited to be accepted when the round began: later ones hold up
+    /// nothing. `None` until the listener has accepted it, or had time enough to.
+    last: Option<ConnectionId>,
     /// The events that were still queued when the last answer came.
     queued: Option<usize>,
 }
 
 impl CatchUp {
     /// Both sides. `Asked` is for whoever accepts connections, who hands a clone to each of them.
-    pub(crate) fn new() -> (Self, Asked) {
+    pub(crate) fn new(handshake_timeout: Duration) -> (Self, Asked) {
         let (asked, receiver) = watch::channel(0);
-        let arriving = Arc::new(AtomicUsize::new(0));
+        let arrivals = Arc::new(Arrivals::default());
         let catch_up = Self {
             asked,
-            arriving: Arc::clone(&arriving),
+            arrivals: Arc::clone(&arrivals),
+            // The time of a handshake may begin anew, once.
+            strangers_max: handshake_timeout * 2,
             reading: HashSet::new(),
             round: None,
             not_before: Duration::ZERO,
         };
-        (catch_up, Asked { asked: receiver, arriving })
+        (catch_up, Asked { asked: receiver, arrivals })
     }
 
     /// True where a round may begin: none is running, and the last one was long enough ago.
@@ -70,16 +90,18 @@ impl CatchUp {
         self.round = Some(Round {
             began: now,
             awaited: self.reading.clone(),
-            accepting: listens && self.asked.receiver_count() > 0,
+            last: if listens { None } else { Some(ConnectionId(u64::MAX)) },
             queued: None,
         });
     }
 
-    /// A client finished its handshake. Where a round is running, its first commands are part of
-    /// what is waited for: the client may have waited for the broker to accept it.
+    /// A client finished its handshake. Where it may have waited for the broker to accept it when
+    /// the round began, its first commands are part of what is waited for.
     pub(crate) fn opened(&mut self, connection: ConnectionId) {
         self.reading.insert(connection);
-        if let Some(round) = &mut self.round {
+        if let Some(round) = &mut self.round
+            && round.last.is_none_or(|last| connection <= last)
+        {
             round.awaited.insert(connection);
             round.queued = None;
         }
@@ -94,12 +116,12 @@ impl CatchUp {
         }
     }
 
-    /// The listener has accepted all connections that waited when this round began.
-    pub(crate) fn accepted(&mut self, number: u64) {
+    /// The listener has accepted all connections that waited when this round began, up to `last`.
+    pub(crate) fn accepted(&mut self, number: u64, last: ConnectionId) {
         if number == *self.asked.borrow()
             && let Some(round) = &mut self.round
         {
-            round.accepting = false;
+            round.last.get_or_insert(last);
         }
     }
 
@@ -118,30 +140,39 @@ impl CatchUp {
         }
     }
 
-    /// The time at which the round began, where it is over: its time to judge. `is_busy`: commands
-    /// that were taken in have not been carried out. `queued` says how many events wait for the
-    /// core.
+    /// The time at which the round began, where it is over: its time to judge. `queued` says how
+    /// many events wait for the core.
     pub(crate) fn finished(
         &mut self,
         now: Duration,
-        is_busy: bool,
+        held_up: HeldUp,
         queued: impl FnOnce() -> usize,
     ) -> Option<Duration> {
         let round = self.round.as_mut()?;
-        let is_late = now.saturating_sub(round.began) >= ROUND_MAX;
-        if is_late {
+        let lasted = now.saturating_sub(round.began);
+        if lasted >= ROUND_MAX {
             tracing::warn!(
                 connections = round.awaited.len(),
                 "connections did not say in time whether they have read all that has arrived"
             );
         } else {
-            let arriving = self.arriving.load(Ordering::SeqCst);
-            if !round.awaited.is_empty() || round.accepting || arriving > 0 {
+            let is_arriving = if lasted < self.strangers_max {
+                round.last.is_none_or(|last| self.arrivals.is_any_up_to(last))
+            } else {
+                round.last.get_or_insert(ConnectionId(0));
+                false
+            };
+            if !round.awaited.is_empty() || is_arriving {
                 return None;
             }
+            let is_held_up = match held_up {
+                HeldUp::AtWork => true,
+                HeldUp::NoRoom => lasted < ROOM_MAX,
+                HeldUp::Nothing => false,
+            };
             // A connection that has just finished its handshake said so before it stopped being
             // one that arrives: its event is among those that are queued now.
-            if *round.queued.get_or_insert_with(queued) > 0 || is_busy {
+            if *round.queued.get_or_insert_with(queued) > 0 || is_held_up {
                 return None;
             }
         }
@@ -163,14 +194,15 @@ impl CatchUp {
 #[derive(Clone)]
 pub(crate) struct Asked {
     asked: watch::Receiver<u64>,
-    arriving: Arc<AtomicUsize>,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Asked {
-    /// Counts a connection from its acceptance to the end of its handshake.
-    pub(crate) fn arriving(&self) -> Arriving {
-        self.arriving.fetch_add(1, Ordering::SeqCst);
-        Arriving(Arc::clone(&self.arriving))
+    /// Notes a connection from its acceptance to the end of its handshake. Later connections have
+    /// higher ids.
+    pub(crate) fn arriving(&self, connection: ConnectionId) -> Arriving {
+        self.arrivals.lock().insert(connection);
+        Arriving { connection, among: Arc::clone(&self.arrivals) }
     }
 
     /// The side of one connection, which answers a running round too.
@@ -203,19 +235,38 @@ impl Asked {
         *self.asked.borrow()
     }
 
-    /// Notes that the latest round is being answered, and returns its number.
-    pub(crate) fn answer(&mut self) -> u64 {
-        *self.asked.borrow_and_update()
+    /// Notes that this round has been answered. A later one still waits for its answer.
+    pub(crate) fn answered(&mut self, round: u64) {
+        if *self.asked.borrow_and_update() != round {
+            self.asked.mark_changed();
+        }
+    }
+}
+
+/// The connections before the end of their handshakes.
+#[derive(Debug, Default)]
+struct Arrivals(Mutex<BTreeSet<ConnectionId>>);
+
+impl Arrivals {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<ConnectionId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_any_up_to(&self, last: ConnectionId) -> bool {
+        self.lock().first().is_some_and(|first| *first <= last)
     }
 }
 
 /// A connection before the end of its handshake.
 #[derive(Debug)]
-pub(crate) struct Arriving(Arc<AtomicUsize>);
+pub(crate) struct Arriving {
+    connection: ConnectionId,
+    among: Arc<Arrivals>,
+}
 
 impl Drop for Arriving {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.among.lock().remove(&self.connection);
     }
 }
 
@@ -225,62 +276,114 @@ mod tests {
 
     const A: ConnectionId = ConnectionId(1);
     const B: ConnectionId = ConnectionId(2);
+    const C: ConnectionId = ConnectionId(3);
 
     fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
     }
 
+    fn new() -> (CatchUp, Asked) {
+        CatchUp::new(seconds(2))
+    }
+
     #[test]
     fn a_round_is_over_when_all_have_answered_and_what_was_queued_is_taken_in() {
-        let (mut catch_up, asked) = CatchUp::new();
+        let (mut catch_up, asked) = new();
         catch_up.opened(A);
         catch_up.opened(B);
-        let arriving = asked.arriving();
+        let arriving = asked.arriving(C);
         catch_up.begin(seconds(60), true);
         let number = asked.unanswered().unwrap();
-        let over = |catch_up: &mut CatchUp| catch_up.finished(seconds(61), false, || 1).is_some();
+        let over = |catch_up: &mut CatchUp| {
+            catch_up.finished(seconds(61), HeldUp::Nothing, || 1).is_some()
+        };
         assert!(!over(&mut catch_up));
         catch_up.answered(A, number);
         catch_up.left(B);
-        catch_up.accepted(number);
-        let in_handshake = catch_up.finished(seconds(61), false, || 0);
+        catch_up.accepted(number, C);
+        let in_handshake = catch_up.finished(seconds(61), HeldUp::Nothing, || 0);
         assert_eq!(in_handshake, None, "a connection is in its handshake");
         drop(arriving);
         assert!(!over(&mut catch_up), "an event is queued");
-        catch_up.opened(B);
+        catch_up.opened(C);
         catch_up.took_event();
         assert!(!over(&mut catch_up), "the event was a client whose commands come behind it");
-        catch_up.answered(B, number);
+        catch_up.answered(C, number);
         assert!(!over(&mut catch_up));
         catch_up.took_event();
-        assert_eq!(catch_up.finished(seconds(61), true, || 7), None, "a command is not done");
-        assert_eq!(catch_up.finished(seconds(61), false, || 7), Some(seconds(60)));
+        let end = catch_up.finished(seconds(61), HeldUp::AtWork, || 7);
+        assert_eq!(end, None, "a command is not done");
+        assert_eq!(catch_up.finished(seconds(61), HeldUp::Nothing, || 7), Some(seconds(60)));
         assert!(!catch_up.may_begin(seconds(60)) && catch_up.may_begin(seconds(61)));
     }
 
     #[test]
+    fn connections_that_came_after_the_round_had_begun_hold_up_nothing() {
+        let (mut catch_up, asked) = new();
+        let before = asked.arriving(A);
+        catch_up.begin(seconds(60), true);
+        let waited = asked.arriving(B);
+        catch_up.accepted(asked.unanswered().unwrap(), B);
+        let _later = asked.arriving(C);
+        drop(before);
+        assert_eq!(catch_up.finished(seconds(61), HeldUp::Nothing, || 0), None);
+        drop(waited);
+        catch_up.opened(ConnectionId(4));
+        assert_eq!(catch_up.finished(seconds(61), HeldUp::Nothing, || 0), Some(seconds(60)));
+    }
+
+    #[test]
+    fn strangers_hold_up_a_round_for_two_handshakes_and_a_want_of_room_for_five_seconds() {
+        let (mut catch_up, asked) = new();
+        let _silent = asked.arriving(A);
+        catch_up.begin(seconds(60), true);
+        assert_eq!(catch_up.finished(seconds(63), HeldUp::Nothing, || 0), None);
+        // The listener has not said that it has accepted all.
+        assert_eq!(catch_up.finished(seconds(64), HeldUp::NoRoom, || 0), None);
+        catch_up.opened(B);
+        assert_eq!(catch_up.finished(seconds(65), HeldUp::NoRoom, || 0), Some(seconds(60)));
+    }
+
+    #[test]
     fn an_answer_to_an_earlier_round_does_not_count_and_every_round_ends() {
-        let (mut catch_up, asked) = CatchUp::new();
+        let (mut catch_up, asked) = new();
+        let nothing = HeldUp::Nothing;
         catch_up.opened(A);
         catch_up.begin(seconds(60), false);
-        assert_eq!(catch_up.finished(seconds(75), true, || 0), Some(seconds(60)));
+        assert_eq!(catch_up.finished(seconds(75), HeldUp::AtWork, || 0), Some(seconds(60)));
         catch_up.begin(seconds(80), false);
         catch_up.answered(A, asked.unanswered().unwrap() - 1);
-        assert_eq!(catch_up.finished(seconds(81), false, || 0), None);
+        assert_eq!(catch_up.finished(seconds(81), nothing, || 0), None);
         catch_up.answered(A, asked.unanswered().unwrap());
-        assert_eq!(catch_up.finished(seconds(81), false, || 0), Some(seconds(80)));
+        assert_eq!(catch_up.finished(seconds(81), nothing, || 0), Some(seconds(80)));
     }
 
     #[tokio::test]
     async fn a_connection_that_opens_during_a_round_is_asked_too_and_each_round_once() {
-        let (mut catch_up, mut asked) = CatchUp::new();
+        let (mut catch_up, mut asked) = new();
         catch_up.begin(seconds(1), true);
         // The listener has answered, and accepts a connection after that.
-        assert_eq!((asked.answer(), asked.unanswered()), (1, None));
+        assert_eq!(asked.next().await, 1);
+        asked.answered(1);
+        assert_eq!(asked.unanswered(), None);
         let mut connection = asked.for_connection();
         assert_eq!((connection.next().await, connection.next().await), (1, 1));
-        assert_eq!((connection.answer(), connection.unanswered()), (1, None));
+        connection.answered(1);
+        assert_eq!(connection.unanswered(), None);
         catch_up.begin(seconds(2), true);
         assert_eq!(connection.next().await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_to_a_round_leaves_the_next_one_unanswered() {
+        let (mut catch_up, asked) = new();
+        catch_up.begin(seconds(1), true);
+        let mut connection = asked.for_connection();
+        let round = connection.next().await;
+        catch_up.begin(seconds(20), true);
+        connection.answered(round);
+        assert_eq!(connection.unanswered(), Some(2));
+        connection.answered(2);
+        assert_eq!(connection.unanswered(), None);
     }
 }

@@ -48,6 +48,14 @@ impl CommandMemory {
     }
 }
 
+#[cfg(test)]
+impl CommandMemory {
+    /// Takes all parsers: no long line is parsed meanwhile.
+    pub(crate) async fn take_parsers(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.parsers).acquire_many_owned(PARSERS as u32).await.unwrap()
+    }
+}
+
 impl ConnectionMemory {
     /// True where a command of so many bytes takes memory that all connections share.
     pub(crate) const fn is_large(bytes: usize) -> bool {

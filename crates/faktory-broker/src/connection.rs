@@ -13,10 +13,10 @@ mod tls;
 mod window;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
-use admission::Place;
+use admission::{BoundedLog, Place};
 use bytes::BytesMut;
 use faktory_wire::{LineDecoder, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,7 +36,7 @@ use catching_up::CatchingUp;
 use handshake::Stranger;
 use line_memory::LineMemory;
 pub(crate) use patience::in_steps;
-use reader::{CommandReader, InputEnd};
+use reader::{Answers, CommandReader, InputEnd};
 use writer::{Replies, Written};
 
 pub(crate) use password::Passwords;
@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) input: Budget,
     /// The memory of all connections for commands that are not carried out yet.
     pub(crate) memory: CommandMemory,
+    /// When to write a line about a client that fails to agree on TLS.
+    pub(crate) bad_tls: Arc<Mutex<BoundedLog>>,
 }
 
 /// The memory for lines that have not arrived as a whole, for all connections of a broker.
@@ -106,7 +108,8 @@ impl Connection {
         match &self.config.tls {
             None => self.run_over(io, io, io, admission, arriving).await,
             Some(tls) => {
-                let accepted = tls::accept(tls, io, self.config.handshake_timeout).await;
+                let timeout = self.config.handshake_timeout;
+                let accepted = tls::accept(tls, io, timeout, &self.bad_tls).await;
                 if let Some((reader, writer)) = accepted {
                     self.run_over(reader, writer, io, admission, arriving).await;
                 }
@@ -138,8 +141,9 @@ impl Connection {
             keep_place: &keep_place,
         };
         let timeout = self.config.handshake_timeout;
-        let handshake = stranger.shake_hands(timeout, &mut reader, &mut writer, &mut buffer);
-        let Some(hello) = handshake.await else { return };
+        let halves = (&mut reader, &mut writer);
+        let handshake = stranger.shake_hands(timeout, halves, &mut buffer, arriving);
+        let Some((hello, arriving)) = handshake.await else { return };
         if let Admission::TooMany(connections) = admission {
             drop(arriving);
             let reply = Reply::error(format!("too many connections: {connections}"));
@@ -171,15 +175,13 @@ impl Connection {
         let catching_up = CatchingUp::new(self.asked.clone(), io.stream);
         let max_line_bytes = self.config.max_line_bytes;
         let commands = CommandReader {
-            connection: self.id,
-            core: &self.core,
+            answers: Answers { connection: self.id, core: &self.core, catching_up },
             decoder: LineDecoder::new(max_line_bytes),
             window,
             memory: LineMemory::new(&self.input, max_line_bytes, buffer.capacity()),
             command_memory: self.memory.of_connection(),
             buffer,
             stream: io.stream,
-            catching_up,
         };
         let (input_ended, written) = {
             let mut reading = std::pin::pin!(commands.run(&mut reader));

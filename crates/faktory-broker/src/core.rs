@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use faktory_wire::{Command, CommandError, Hello, Reply};
 use tokio::sync::mpsc;
 
-use crate::catch_up::CatchUp;
+use crate::catch_up::{CatchUp, HeldUp};
 use crate::clock::{Clock, LOOK_EVERY};
 use crate::command_memory::Reserved;
 use crate::machine::{ConnectionId, Machine, Now, Output, Reservation};
@@ -31,8 +31,8 @@ pub(crate) enum Event {
     /// A connection has read all that had arrived when this round of `catch_up.rs` began, or can't
     /// read on. `sends_on`: its client is sending a long line.
     CaughtUp { connection: ConnectionId, round: u64, sends_on: bool },
-    /// All connections that waited when this round began have been accepted.
-    Accepted { round: u64 },
+    /// All connections that waited when this round began have been accepted, up to `last`.
+    Accepted { round: u64, last: ConnectionId },
     /// A client sends nothing more.
     InputEnded { connection: ConnectionId },
     /// A connection has ended, and these jobs did not reach its client.
@@ -167,8 +167,8 @@ impl Core {
     fn advance(&mut self) -> Result<bool, StoreError> {
         let now = self.now();
         let mut more = self.machine.work(&mut *self.store, now)?;
-        let is_busy = self.machine.has_runnable();
-        let finished = || self.catch_up.finished(now.monotonic, is_busy, || self.events.len());
+        let held_up = self.held_up();
+        let finished = || self.catch_up.finished(now.monotonic, held_up, || self.events.len());
         if let Some(as_of) = self.judging.take().or_else(finished) {
             if self.machine.judge(&mut *self.store, now, as_of)? {
                 (self.judging, more) = (Some(as_of), true);
@@ -179,6 +179,17 @@ impl Core {
             self.catch_up.begin(now.monotonic, self.listens);
         }
         Ok(more)
+    }
+
+    /// What holds up the commands that have been taken in.
+    fn held_up(&self) -> HeldUp {
+        if self.machine.has_runnable() {
+            HeldUp::AtWork
+        } else if self.machine.has_held_up() {
+            HeldUp::NoRoom
+        } else {
+            HeldUp::Nothing
+        }
     }
 
     /// Tells the machine which replies have been written. Where something waits for room, the
@@ -219,7 +230,7 @@ impl Core {
                 }
                 self.catch_up.answered(connection, round);
             }
-            Event::Accepted { round } => self.catch_up.accepted(round),
+            Event::Accepted { round, last } => self.catch_up.accepted(round, last),
             Event::InputEnded { connection } => {
                 self.catch_up.left(connection);
                 self.machine.input_ended(store, now, connection)?;

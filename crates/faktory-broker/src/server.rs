@@ -2,6 +2,7 @@
 //! order. How connections are accepted is in `server/accept.rs`.
 
 mod accept;
+mod backlog;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ impl Broker {
         let address = listener.local_addr().map_err(bind)?;
         let data_dir = config.data_dir.clone();
         let (events, received) = flume::bounded(EVENTS_MAX);
-        let (catch_up, asked) = CatchUp::new();
+        let (catch_up, asked) = CatchUp::new(config.handshake_timeout);
         let (folder, max_queues) = (data_dir.clone(), config.max_queues);
         let core = start_core(folder, max_queues, move |machine, store| {
             Core::new(machine, Box::new(store), received, clock, catch_up)

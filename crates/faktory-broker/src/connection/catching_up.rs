@@ -33,13 +33,16 @@ pub(super) enum WaitsFor {
     },
     /// Room for what was read. Nothing more is read meanwhile.
     Room,
+    /// A long line that is made a command on another thread. What came behind it is read after
+    /// that, so the connection has not caught up before.
+    Parsing,
 }
 
 /// An answer to the core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) round: u64,
-    /// A line has not arrived as a whole, and its client is sending it.
+    /// A line has not arrived as a whole, and its client is sending it; or it is not parsed yet.
     pub(super) sends_on: bool,
 }
 
@@ -86,7 +89,8 @@ impl<'a> CatchingUp<'a> {
             self.enter(round);
             // Reading waits for the runtime's word that bytes have arrived. Only the system knows
             // whether that word is still to come.
-            let may_read = waits_for != WaitsFor::Room && is_readable(self.stream);
+            let reads = matches!(waits_for, WaitsFor::Input { .. });
+            let may_read = reads && is_readable(self.stream);
             let at_end = waits_for == WaitsFor::Input { unfinished: false };
             let has_said_all = self.read < BACKED_UP && self.opened_in != Some(round);
             if at_end && !may_read && has_said_all {
@@ -94,10 +98,10 @@ impl<'a> CatchingUp<'a> {
             }
             tokio::time::sleep_until(self.tick).await;
             self.tick = Instant::now() + TICK;
-            if waits_for != WaitsFor::Room && is_readable(self.stream) {
+            if reads && is_readable(self.stream) {
                 continue;
             }
-            let moved = std::mem::take(&mut self.moved);
+            let moved = std::mem::take(&mut self.moved) || waits_for == WaitsFor::Parsing;
             self.ticks += 1;
             if !moved || self.ticks >= TICKS_MAX {
                 return self.answer(moved && !at_end);
@@ -114,7 +118,8 @@ impl<'a> CatchingUp<'a> {
     }
 
     fn answer(&mut self, sends_on: bool) -> Answer {
-        Answer { round: self.asked.answer(), sends_on }
+        self.asked.answered(self.round);
+        Answer { round: self.round, sends_on }
     }
 }
 

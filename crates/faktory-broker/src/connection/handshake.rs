@@ -13,6 +13,7 @@ use super::close;
 use super::password::{Challenge, Passwords};
 use super::patience::within;
 use super::writer::send;
+use crate::catch_up::Arriving;
 
 /// The most bytes in the first line of a client, which is not yet known to be one.
 const FIRST_LINE_MAX: usize = 64 << 10;
@@ -42,22 +43,26 @@ pub(super) struct Stranger<'a> {
 
 impl Stranger<'_> {
     /// Greets the client and reads its HELLO, within `timeout`. `None` where the client left, took
-    /// too long, or was refused and told why; the connection then has no further use. Bytes behind
-    /// the HELLO stay in `buffer`.
+    /// too long, or was refused and told why; the connection then has no further use, and is no
+    /// longer one that arrives while it is refused. Bytes behind the HELLO stay in `buffer`.
     pub(super) async fn shake_hands(
         &self,
         timeout: Duration,
-        reader: &mut (impl AsyncRead + Unpin),
-        writer: &mut (impl AsyncWrite + Unpin),
+        (reader, writer): (&mut (impl AsyncRead + Unpin), &mut (impl AsyncWrite + Unpin)),
         buffer: &mut BytesMut,
-    ) -> Option<Hello> {
+        arriving: Arriving,
+    ) -> Option<(Hello, Arriving)> {
         let exchange = self.exchange(reader, writer, buffer);
         let exchange = within(timeout, self.socket, exchange).await;
-        let reason = match exchange.unwrap_or(Err(Failed::Gone)) {
-            Ok(hello) => return Some(hello),
-            Err(Failed::Gone) => return None,
-            Err(Failed::Refused(reason)) => reason,
-            Err(Failed::WrongPassword) => {
+        let failed = match exchange.unwrap_or(Err(Failed::Gone)) {
+            Ok(hello) => return Some((hello, arriving)),
+            Err(failed) => failed,
+        };
+        drop(arriving);
+        let reason = match failed {
+            Failed::Gone => return None,
+            Failed::Refused(reason) => reason,
+            Failed::WrongPassword => {
                 // Not within the timeout, which would cut off the reason.
                 if let Some(passwords) = self.passwords {
                     passwords.refuse(self.address).await;

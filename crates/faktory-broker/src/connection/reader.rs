@@ -1,5 +1,8 @@
 //! The reading side of a connection: lines become commands, and commands go to the core.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -46,8 +49,7 @@ struct Stopped;
 
 /// A reader of commands.
 pub(super) struct CommandReader<'a> {
-    pub(super) connection: ConnectionId,
-    pub(super) core: &'a flume::Sender<Event>,
+    pub(super) answers: Answers<'a>,
     pub(super) decoder: LineDecoder,
     pub(super) window: Window,
     /// At first, the bytes that came behind the HELLO.
@@ -55,7 +57,40 @@ pub(super) struct CommandReader<'a> {
     pub(super) memory: LineMemory,
     pub(super) command_memory: ConnectionMemory,
     pub(super) stream: &'a TcpStream,
+}
+
+/// What a connection tells the core of its catching up.
+pub(super) struct Answers<'a> {
+    pub(super) connection: ConnectionId,
+    pub(super) core: &'a flume::Sender<Event>,
     pub(super) catching_up: CatchingUp<'a>,
+}
+
+impl Answers<'_> {
+    /// The output of `work`, before which nothing can be read. Where it takes too long, the core is
+    /// answered meanwhile.
+    async fn give_during<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        waits_for: WaitsFor,
+    ) -> Result<T, Stopped> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut work => {
+                    self.catching_up.moved(0);
+                    return Ok(output);
+                }
+                answer = self.catching_up.done(waits_for) => self.give(answer).await?,
+            }
+        }
+    }
+
+    async fn give(&self, Answer { round, sends_on }: Answer) -> Result<(), Stopped> {
+        let event = Event::CaughtUp { connection: self.connection, round, sends_on };
+        self.core.send_async(event).await.map_err(|_| Stopped)
+    }
 }
 
 impl CommandReader<'_> {
@@ -78,8 +113,8 @@ impl CommandReader<'_> {
 
     /// Reads what has arrived, and answers the core where it has asked.
     async fn read(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> Result<Next, Stopped> {
-        if let Some(answer) = self.catching_up.flooded() {
-            self.caught_up(answer).await?;
+        if let Some(answer) = self.answers.catching_up.flooded() {
+            self.answers.give(answer).await?;
         }
         let Some(most) = self.make_room().await? else {
             return self.refuse("too many commands arrive at once for").await;
@@ -91,10 +126,10 @@ impl CommandReader<'_> {
             biased;
             read = reader.read_buf(&mut room) => match tls::end_without_close_notify(read) {
                 Ok(0) => return Ok(Next::End),
-                Ok(count) => self.catching_up.moved(count),
+                Ok(count) => self.answers.catching_up.moved(count),
                 Err(_) => return Err(Stopped),
             },
-            answer = self.catching_up.done(waits_for) => self.caught_up(answer).await?,
+            answer = self.answers.catching_up.done(waits_for) => self.answers.give(answer).await?,
             () = self.memory.is_too_slow(self.stream, read_bytes) => {
                 return self.refuse("the command arrives too slowly while others wait for").await;
             }
@@ -107,21 +142,9 @@ impl CommandReader<'_> {
         if self.memory.is_granted(self.buffer.len()) {
             return Ok(Some(self.memory.make_room(&mut self.buffer).await));
         }
-        let mut making = std::pin::pin!(self.memory.make_room(&mut self.buffer));
-        let mut making = std::pin::pin!(in_steps(MEMORY_WAIT, making.as_mut()));
-        loop {
-            tokio::select! {
-                biased;
-                most = &mut making => {
-                    self.catching_up.moved(0);
-                    return Ok(most);
-                }
-                Answer { round, sends_on } = self.catching_up.done(WaitsFor::Room) => {
-                    let event = Event::CaughtUp { connection: self.connection, round, sends_on };
-                    self.core.send_async(event).await.map_err(|_| Stopped)?;
-                }
-            }
-        }
+        let making = self.memory.make_room(&mut self.buffer);
+        let making = async { in_steps(MEMORY_WAIT, std::pin::pin!(making)).await };
+        self.answers.give_during(making, WaitsFor::Room).await
     }
 
     /// Answers a command whose rest is not read, and ends the connection.
@@ -136,7 +159,7 @@ impl CommandReader<'_> {
     async fn end_with(&mut self, error: CommandError) -> Result<Next, Stopped> {
         self.send(Err(error), None).await?;
         self.send(Ok(Command::End), None).await?;
-        self.tell(Event::InputEnded { connection: self.connection }).await?;
+        self.tell(Event::InputEnded { connection: self.answers.connection }).await?;
         Ok(Next::Unknown)
     }
 
@@ -165,41 +188,24 @@ impl CommandReader<'_> {
         &mut self,
         line: Bytes,
     ) -> Result<(Result<Command, CommandError>, Option<Reserved>), Stopped> {
-        let mut taking = std::pin::pin!(async {
-            let bytes = command_memory::bytes_of(&line);
-            let is_large = ConnectionMemory::is_large(bytes);
+        let bytes = command_memory::bytes_of(&line);
+        let is_large = ConnectionMemory::is_large(bytes);
+        let entering = async {
             self.window.enter(&line, is_large).await.map_err(|_| Stopped)?;
-            let reserved = {
-                let memory = std::pin::pin!(self.command_memory.reserve(bytes));
-                in_steps(MEMORY_WAIT, memory).await
-            };
-            let Some(reserved) = reserved else {
-                drop(line);
-                self.memory.line_is_done(&mut self.buffer);
-                return Ok((Err(CommandError::new(NO_MEMORY)), None));
-            };
-            let reserved = reserved.ok_or(Stopped)?;
-            let request = self.command_memory.parse(line).await.ok_or(Stopped)?;
+            let memory = std::pin::pin!(self.command_memory.reserve(bytes));
+            Ok(in_steps(MEMORY_WAIT, memory).await)
+        };
+        let reserved = self.answers.give_during(entering, WaitsFor::Room).await??;
+        let Some(reserved) = reserved else {
+            drop(line);
             self.memory.line_is_done(&mut self.buffer);
-            Ok((request, Some(reserved)))
-        });
-        loop {
-            tokio::select! {
-                biased;
-                taken = &mut taking => {
-                    self.catching_up.moved(0);
-                    return taken;
-                }
-                Answer { round, sends_on } = self.catching_up.done(WaitsFor::Room) => {
-                    let event = Event::CaughtUp { connection: self.connection, round, sends_on };
-                    self.core.send_async(event).await.map_err(|_| Stopped)?;
-                }
-            }
-        }
-    }
-
-    async fn caught_up(&self, Answer { round, sends_on }: Answer) -> Result<(), Stopped> {
-        self.tell(Event::CaughtUp { connection: self.connection, round, sends_on }).await
+            return Ok((Err(CommandError::new(NO_MEMORY)), None));
+        };
+        let reserved = reserved.ok_or(Stopped)?;
+        let parsing = self.command_memory.parse(line);
+        let request = self.answers.give_during(parsing, WaitsFor::Parsing).await?;
+        self.memory.line_is_done(&mut self.buffer);
+        Ok((request.ok_or(Stopped)?, Some(reserved)))
     }
 
     async fn send(
@@ -207,16 +213,16 @@ impl CommandReader<'_> {
         request: Result<Command, CommandError>,
         reserved: Option<Reserved>,
     ) -> Result<(), Stopped> {
-        self.tell(Event::Request { connection: self.connection, request, reserved }).await
+        self.tell(Event::Request { connection: self.answers.connection, request, reserved }).await
     }
 
     async fn tell(&self, event: Event) -> Result<(), Stopped> {
-        self.core.send_async(event).await.map_err(|_| Stopped)
+        self.answers.core.send_async(event).await.map_err(|_| Stopped)
     }
 
     /// The core ends the connection when the commands before this have been answered.
     async fn end_of_input(&self) -> InputEnd {
-        let ended = Event::InputEnded { connection: self.connection };
+        let ended = Event::InputEnded { connection: self.answers.connection };
         let told =
             self.tell(ended).await.is_ok() && self.send(Ok(Command::End), None).await.is_ok();
         if told { InputEnd::Closed } else { InputEnd::Broken }

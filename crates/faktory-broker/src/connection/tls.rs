@@ -1,9 +1,10 @@
 //! TLS below a connection: the agreement on TLS, and the end of a TLS stream.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use admission::BoundedLog;
 use faktory_wire::Excerpt;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio_rustls::TlsAcceptor;
@@ -21,12 +22,13 @@ pub(super) async fn accept<'a>(
     tls: &Arc<ServerConfig>,
     io: SharedIo<'a>,
     timeout: Duration,
+    bad_tls: &Mutex<BoundedLog>,
 ) -> Option<Halves<'a>> {
     let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(io);
     match within(timeout, io.stream, accepting).await? {
         Ok(stream) => Some(tokio::io::split(stream)),
         Err(error) => {
-            log_failure(io, &error);
+            log_failure(io, &error, bad_tls);
             None
         }
     }
@@ -34,12 +36,17 @@ pub(super) async fn accept<'a>(
 
 /// A client that only checks whether the port is open sends nothing; that is no failure of TLS and
 /// not worth a line at the level info.
-fn log_failure(io: SharedIo<'_>, error: &io::Error) {
-    let client = io.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
-    if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
-        tracing::info!(client, error = %Excerpt(error), "a client failed to agree on TLS");
-    } else {
-        tracing::debug!(client, error = %Excerpt(error), "a client left before TLS was agreed on");
+fn log_failure(io: SharedIo<'_>, error: &io::Error, bad_tls: &Mutex<BoundedLog>) {
+    let client = || io.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+    if !error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
+        let (client, error) = (client(), Excerpt(error));
+        tracing::debug!(client, %error, "a client left before TLS was agreed on");
+        return;
+    }
+    let due = bad_tls.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now());
+    if let Some(count) = due {
+        let (client, error) = (client(), Excerpt(error));
+        tracing::info!(client, %error, count, "a client failed to agree on TLS");
     }
 }
 

@@ -76,7 +76,7 @@ fn a_push_is_answered_after_the_sync_and_a_fetch_before_it() {
     syncs.recv().unwrap();
     let (events, received) = flume::bounded(100);
     let core = std::thread::spawn(move || {
-        let (catch_up, _) = CatchUp::new();
+        let (catch_up, _) = CatchUp::new(Duration::from_secs(2));
         Core::new(machine, Box::new(store), received, Clock::system(), catch_up).run()
     });
 

@@ -73,6 +73,9 @@ impl Machine {
         now: Now,
         as_of: Duration,
     ) -> Result<bool, StoreError> {
+        // A heartbeat may stand behind what waits. Its client can do nothing about that.
+        let held_up: Vec<_> = self.held_up().collect();
+        held_up.into_iter().for_each(|connection| self.hear(now, connection));
         for (worker, connections) in self.workers.reap(as_of) {
             tracing::info!(
                 worker = %Excerpt(&worker),
@@ -101,6 +104,13 @@ impl Machine {
         let at_work = || self.tasks.connections().chain(self.infos.connections());
         !self.runnable.is_empty()
             || !self.tasks.is_empty() && at_work().any(|id| self.connections.has_backlog(id))
+    }
+
+    /// True where commands that were submitted wait until replies to other clients have been
+    /// written, and so does all that their clients sent behind them.
+    #[must_use]
+    pub fn has_held_up(&self) -> bool {
+        self.held_up().next().is_some()
     }
 
     /// Notes that a part of a long line has arrived on a connection: its worker is not silent.

@@ -120,7 +120,11 @@ impl Connections {
         self.0.get(&id).is_some_and(|connection| !connection.backlog.is_empty())
     }
 
-    pub(super) fn reply_bytes(&mut self, id: ConnectionId) -> Option<&mut ReplyBytes> {
+    pub(super) fn reply_bytes(&self, id: ConnectionId) -> Option<&ReplyBytes> {
+        self.0.get(&id).map(|connection| &connection.replies)
+    }
+
+    pub(super) fn reply_bytes_mut(&mut self, id: ConnectionId) -> Option<&mut ReplyBytes> {
         self.0.get_mut(&id).map(|connection| &mut connection.replies)
     }
 

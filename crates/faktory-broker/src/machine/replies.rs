@@ -107,7 +107,7 @@ impl Machine {
             Reply::Nothing => 0,
         };
         let bytes = text + OVERHEAD_BYTES;
-        if let Some(of) = self.connections.reply_bytes(connection) {
+        if let Some(of) = self.connections.reply_bytes_mut(connection) {
             of.answered += bytes as u64;
             self.replies.total += bytes as u64;
             if !std::mem::replace(&mut of.is_owing, true) {
@@ -124,7 +124,7 @@ impl Machine {
         let mut owing = std::mem::take(&mut self.replies.owing);
         let mut freed = false;
         owing.retain(|connection| {
-            let Some(of) = self.connections.reply_bytes(*connection) else { return false };
+            let Some(of) = self.connections.reply_bytes_mut(*connection) else { return false };
             let now = written(*connection).clamp(of.written, of.answered);
             freed |= now > of.written;
             self.replies.total = self.replies.total.saturating_sub(now - of.written);
@@ -150,6 +150,18 @@ impl Machine {
         !blocked.is_empty() || !queues.is_empty() || *infos_wait
     }
 
+    /// The connections of which a command waits for room although their own replies would leave
+    /// it: other clients do not read theirs.
+    pub(super) fn held_up(&self) -> impl Iterator<Item = ConnectionId> {
+        let blocked = self.replies.blocked.iter().copied().filter(|connection| {
+            let of = self.connections.reply_bytes(*connection);
+            of.is_some_and(|of| of.unwritten() <= CONNECTION_BYTES_MAX)
+                && self.connections.has_backlog(*connection)
+        });
+        let infos = self.replies.infos_wait.then(|| self.infos.connections());
+        blocked.chain(infos.into_iter().flatten())
+    }
+
     /// Forgets the replies of a connection that has ended.
     pub(super) fn forget_replies(&mut self, of: &ReplyBytes) {
         self.replies.total = self.replies.total.saturating_sub(of.unwritten());
@@ -160,7 +172,7 @@ impl Machine {
     fn use_room(&mut self) {
         let mut blocked = std::mem::take(&mut self.replies.blocked);
         blocked.retain(|connection| {
-            let Some(of) = self.connections.reply_bytes(*connection) else { return false };
+            let Some(of) = self.connections.reply_bytes_mut(*connection) else { return false };
             let stays = !self.replies.leave_room(of);
             if !stays {
                 self.make_runnable(*connection);

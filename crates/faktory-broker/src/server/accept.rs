@@ -1,8 +1,11 @@
 //! Accepts connections within the bound, and decides which connection makes room for a new one.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use admission::{BoundedLog, Entry, PlaceLimits, Places};
@@ -11,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::backlog::Backlog;
 use crate::budget::Budget;
 use crate::catch_up::Asked;
 use crate::command_memory::CommandMemory;
@@ -24,10 +28,6 @@ use crate::machine::ConnectionId;
 const REFUSALS_MAX: usize = 64;
 /// The wait after a failure to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The looks for waiting connections, and the time between them, before the listener says that none
-/// waits.
-const ACCEPT_LOOKS: u32 = 2;
-const ACCEPT_LOOK: Duration = Duration::from_millis(10);
 /// The idle time before the first TCP probe of a client, and the time between two probes. A client
 /// that is gone without a trace is noticed by these probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -35,7 +35,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest time that connections may take to send their last answers at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
-/// The shortest time between two lines about connections that are turned away.
+/// The shortest time between two lines about connections that are turned away or fail.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// The connections that were turned away.
@@ -65,6 +65,9 @@ pub(super) struct Accept {
     config: Arc<BrokerConfig>,
     core: flume::Sender<Event>,
     asked: Asked,
+    backlog: Backlog,
+    /// The id of the connection that was accepted last.
+    last: ConnectionId,
     /// The memory of all connections for lines that have not arrived as a whole.
     input: Budget,
     /// The memory of all connections for commands that are not carried out yet.
@@ -74,6 +77,8 @@ pub(super) struct Accept {
     turned_away: Arc<TurnedAway>,
     made_room_log: BoundedLog,
     refused_log: BoundedLog,
+    failed_log: BoundedLog,
+    bad_tls: Arc<Mutex<BoundedLog>>,
     connections: JoinSet<()>,
     refusals: JoinSet<()>,
 }
@@ -94,9 +99,13 @@ impl Accept {
             config: Arc::new(config),
             core,
             asked,
+            backlog: Backlog::default(),
+            last: ConnectionId(0),
             turned_away,
             made_room_log: BoundedLog::new(LOG_EVERY),
             refused_log: BoundedLog::new(LOG_EVERY),
+            failed_log: BoundedLog::new(LOG_EVERY),
+            bad_tls: Arc::new(Mutex::new(BoundedLog::new(LOG_EVERY))),
             connections: JoinSet::new(),
             refusals: JoinSet::new(),
         }
@@ -105,37 +114,25 @@ impl Accept {
     /// Accepts connections until the broker is told to stop, and then waits for the end of the open
     /// ones.
     pub(super) async fn run(mut self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
-        let mut last_id = 0;
         loop {
+            let is_accepted = self.say_when_none_waits(&listener).await;
             let accepted = tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stop| *stop) => break,
                 Some(_) = self.connections.join_next() => continue,
                 Some(_) = self.refusals.join_next() => continue,
                 accepted = listener.accept() => accepted,
-                () = say_when_none_waits(&mut self.asked, &self.core) => continue,
+                // Where connections wait, the runtime is about to learn of them.
+                _ = self.asked.next(), if is_accepted => continue,
             };
-            let (stream, client) = match accepted {
-                Ok((stream, client)) => (stream, client.ip()),
+            match accepted {
+                Ok((stream, client)) => self.take_in(stream, client.ip()).await,
                 Err(error) => {
                     // A lack of file descriptors, or of memory: other connections must end first.
-                    tracing::warn!(%error, "failed to accept a connection");
+                    self.note_failed(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
                 }
-            };
-            if let Err(error) = prepare(&stream) {
-                tracing::debug!(%error, "failed to set the options of a new connection");
-                continue;
             }
-            last_id += 1;
-            let (config, core) = (Arc::clone(&self.config), self.core.clone());
-            let (passwords, input) = (self.passwords.clone(), self.input.clone());
-            let (id, asked) = (ConnectionId(last_id), self.asked.for_connection());
-            let memory = self.memory.clone();
-            let connection =
-                Connection { id, stream, config, passwords, core, asked, input, memory };
-            self.admit(connection, client).await;
         }
         let Self { core, mut connections, .. } = self;
         drop(listener);
@@ -145,11 +142,45 @@ impl Accept {
         let _ = in_steps(DRAIN_TIMEOUT, std::pin::pin!(all_ended)).await;
     }
 
+    /// Tells the core, where it has asked, once all connections that waited then have been
+    /// accepted. False where some wait still.
+    async fn say_when_none_waits(&mut self, listener: &TcpListener) -> bool {
+        let Some(round) = self.asked.unanswered() else { return true };
+        if !self.backlog.is_accepted(round, listener) {
+            return false;
+        }
+        let _ = self.core.send_async(Event::Accepted { round, last: self.last }).await;
+        self.asked.answered(round);
+        true
+    }
+
+    /// Makes a connection of an accepted socket.
+    async fn take_in(&mut self, stream: TcpStream, client: IpAddr) {
+        self.backlog.note_accepted();
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%error, "failed to set the options of a new connection");
+            return;
+        }
+        self.last = ConnectionId(self.last.0 + 1);
+        let connection = Connection {
+            id: self.last,
+            stream,
+            config: Arc::clone(&self.config),
+            passwords: self.passwords.clone(),
+            core: self.core.clone(),
+            asked: self.asked.for_connection(),
+            input: self.input.clone(),
+            memory: self.memory.clone(),
+            bad_tls: Arc::clone(&self.bad_tls),
+        };
+        self.admit(connection, client).await;
+    }
+
     /// Gives the connection a place, or refuses it.
     async fn admit(&mut self, connection: Connection, client: IpAddr) {
         let now = Instant::now();
         let (stop, lost) = oneshot::channel();
-        let arriving = self.asked.arriving();
+        let arriving = self.asked.arriving(connection.id);
         match self.places.enter(client, stop, now) {
             Entry::Admitted { place, instead_of } => {
                 self.connections.spawn(connection.serve(place, lost, arriving));
@@ -189,18 +220,12 @@ impl Accept {
             tracing::warn!(count, at_most, "refused connections: there are too many");
         }
     }
-}
 
-/// Waits until the core asks whether all connections that wait have been accepted, and tells it
-/// when that is so: to be polled where no connection is there to be accepted. Cancel safe.
-async fn say_when_none_waits(asked: &mut Asked, core: &flume::Sender<Event>) {
-    let round = asked.next().await;
-    // The runtime lets time pass only after it has asked the system for new connections.
-    for _ in 0..ACCEPT_LOOKS {
-        tokio::time::sleep(ACCEPT_LOOK).await;
+    fn note_failed(&mut self, error: &std::io::Error) {
+        if let Some(count) = self.failed_log.note(Instant::now()) {
+            tracing::warn!(%error, count, "failed to accept a connection");
+        }
     }
-    let _ = core.send_async(Event::Accepted { round }).await;
-    asked.answer();
 }
 
 /// Sets the options of a new connection.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faktory_wire::{Info, Reply, Timestamp};
-use testkit::{Authority, WireClient};
+use testkit::{Authority, Strangers, WireClient};
 
 use super::*;
 use crate::machine::Now;
@@ -206,4 +206,22 @@ async fn the_time_in_which_the_broker_stood_still_is_not_held_against_its_client
     assert_eq!(worker.ask(r#"ACK {"jid":"job-00000001"}"#).await, Reply::OK);
     let info = world.info().await.faktory;
     assert_eq!((info.total_processed, info.total_failures), (1, 0));
+}
+
+#[tokio::test]
+async fn strangers_who_connect_all_the_time_hold_up_no_judgement() {
+    let mut world = World::new().await;
+    assert_eq!(world.control.ask(SHORT).await, Reply::OK);
+    assert!(matches!(world.control.ask("FETCH default").await, Reply::Bulk(_)));
+    world.pass_to(60).await;
+    // More silent connections than end in the time for a handshake, and each comes at once.
+    let _strangers = Strangers::start(world.broker.address(), 2000, 1, Duration::from_millis(2000));
+    world.pass_to(71).await;
+    for _ in 0..1000 {
+        if world.info().await.faktory.sets.retries == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the clock stands still, so that no round ends for having lasted too long");
 }

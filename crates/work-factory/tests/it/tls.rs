@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use testkit::{Authority, TestProcess, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::binary::{command, start};
@@ -229,4 +231,27 @@ async fn a_faulty_file_is_told_with_its_variable_before_anything_starts() {
         assert_eq!(process.exit_code().await, Some(64), "{variables:?}: {}", process.output());
         assert!(process.output().contains(says), "{says}: {}", process.output());
     }
+}
+
+#[tokio::test]
+async fn clients_that_fail_to_agree_on_tls_with_the_broker_get_no_line_of_the_log_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let (certificate, key) = authority.certify("broker", &["127.0.0.1"]);
+    let variables = [
+        ("BROKER_TLS_CERT_FILE", text(&certificate)),
+        ("BROKER_TLS_KEY_FILE", text(&key)),
+        ("RUST_LOG", "info"),
+    ];
+    let broker = command(&["broker"], folder.path(), &variables);
+    let address = broker_address(&broker).await;
+    for _ in 0..20 {
+        // A record of TLS whose message is none; the connection is closed in answer.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"\x16\x03\x01\0\x05hello").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    let line = "a client failed to agree on TLS";
+    broker.line_with(line).await;
+    assert_eq!(broker.output().matches(line).count(), 1, "{}", broker.output());
 }

@@ -179,3 +179,59 @@ fn infos_that_find_no_room_when_they_are_written_wait_without_work() {
     while world.slice(0) {}
     assert!(matches!(world.replies.remove(0), (A, Reply::Bulk(_), None)));
 }
+
+#[test]
+fn a_worker_is_not_silent_while_its_commands_wait_for_others_to_read_their_replies() {
+    let mut world = World::new();
+    world.syncs = false;
+    let worker = ConnectionId(11);
+    world.connect(worker, Some("worker-1"));
+    world.silent.insert(worker);
+    world.push(
+        "job-first",
+        &format!(r#","queue":"first","custom":{{"a":"{}"}}"#, "a".repeat(20 << 10)),
+    );
+    world.send(worker, "FETCH first");
+    world.replies.clear();
+    use_up_the_total(&mut world);
+    world.send(worker, r#"BEAT {"wid":"worker-1"}"#);
+    assert_eq!(world.replies, [], "no room");
+    assert!(world.machine.has_held_up());
+    world.advance_time(seconds(100));
+    assert_eq!(world.closed, []);
+    world.disconnect(ConnectionId(100), &[]);
+    while world.slice(2 << 20) {}
+    assert_eq!(world.replies.pop(), Some((worker, Reply::OK, None)));
+    assert!(!world.machine.has_held_up());
+    world.advance_time(seconds(100));
+    assert_eq!(world.closed, [worker]);
+}
+
+#[test]
+fn a_worker_is_not_silent_while_its_info_waits_for_others_to_read_their_replies() {
+    let mut world = with_many_queues();
+    let worker = ConnectionId(11);
+    world.connect(worker, Some("worker-1"));
+    use_up_the_total(&mut world);
+    world.send(worker, "INFO");
+    world.send(worker, r#"BEAT {"wid":"worker-1"}"#);
+    world.slice(0);
+    assert!(world.machine.has_held_up() && world.replies.is_empty());
+    world.advance_time(seconds(100));
+    assert_eq!(world.closed, []);
+}
+
+#[test]
+fn a_client_that_does_not_read_its_own_replies_holds_up_no_judgement() {
+    let mut world = World::new();
+    world.syncs = false;
+    let worker = ConnectionId(11);
+    world.connect(worker, Some("worker-1"));
+    world.silent.insert(worker);
+    world.ask(&push("job-00000001", 2 << 20, "large"));
+    world.send(worker, "FETCH large");
+    world.send(worker, r#"BEAT {"wid":"worker-1"}"#);
+    assert!(world.machine.waits_for_room() && !world.machine.has_held_up());
+    world.advance_time(seconds(100));
+    assert_eq!(world.closed, [worker]);
+}
