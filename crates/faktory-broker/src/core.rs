@@ -81,6 +81,9 @@ const GROUP_TIME_SYNCS: u32 = 8;
 /// The longest time for which events are gathered, however slow the last sync was.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(100);
 
+/// The time for which the memory of the process, which INFO tells, counts as known.
+const MEMORY_EVERY: Duration = Duration::from_millis(100);
+
 /// The owner of the machine and the store.
 pub(crate) struct Core {
     machine: Machine,
@@ -94,6 +97,8 @@ pub(crate) struct Core {
     listens: bool,
     connections: HashMap<ConnectionId, Client>,
     last_sync: Duration,
+    /// The time at which the machine was last told the memory of the process.
+    memory_known: Option<Duration>,
 }
 
 impl Core {
@@ -114,6 +119,7 @@ impl Core {
             listens: true,
             connections: HashMap::new(),
             last_sync: Duration::ZERO,
+            memory_known: None,
         }
     }
 
@@ -207,7 +213,6 @@ impl Core {
 
     fn apply(&mut self, event: Event) -> Result<(), StoreError> {
         let now = self.now();
-        let store = &mut *self.store;
         self.catch_up.took_event();
         match event {
             Event::Opened { connection, hello, client } => {
@@ -220,9 +225,9 @@ impl Core {
                     client.unanswered.push_back(reserved);
                 }
                 if matches!(request, Ok(Command::Info)) {
-                    self.machine.set_used_memory_mb(resident_mb());
+                    self.note_memory(now.monotonic);
                 }
-                self.machine.submit(store, now, connection, request)?;
+                self.machine.submit(&mut *self.store, now, connection, request)?;
             }
             Event::CaughtUp { connection, round, sends_on } => {
                 if sends_on {
@@ -233,7 +238,7 @@ impl Core {
             Event::Accepted { round, last } => self.catch_up.accepted(round, last),
             Event::InputEnded { connection } => {
                 self.catch_up.left(connection);
-                self.machine.input_ended(store, now, connection)?;
+                self.machine.input_ended(&mut *self.store, now, connection)?;
             }
             Event::Closed { connection, undelivered } => {
                 self.catch_up.left(connection);
@@ -245,7 +250,7 @@ impl Core {
                          returned to the front of their queues"
                     );
                 }
-                self.machine.disconnect(store, now, connection, &undelivered)?;
+                self.machine.disconnect(&mut *self.store, now, connection, &undelivered)?;
             }
             Event::Wrote => {}
             Event::ShutDown => {
@@ -254,6 +259,15 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Tells the machine the memory of the process, where that is not known from just before: the
+    /// system is asked by some calls.
+    fn note_memory(&mut self, now: Duration) {
+        if self.memory_known.is_none_or(|at| now.saturating_sub(at) >= MEMORY_EVERY) {
+            self.memory_known = Some(now);
+            self.machine.set_used_memory_mb(resident_mb());
+        }
     }
 
     /// Sends the answers that need no sync, syncs where other answers need it, and sends the

@@ -140,19 +140,33 @@ impl Group {
 
 async fn write_all(
     writer: &mut (impl AsyncWrite + Unpin),
-    mut wire: &[u8],
+    wire: &[u8],
     delivery: &mut Delivery<'_>,
 ) -> io::Result<()> {
-    while !wire.is_empty() {
-        let count = writer.write(wire).await?;
+    write_pieces(writer, wire, || delivery.wrote()).await?;
+    writer.flush().await?;
+    delivery.flushed();
+    Ok(())
+}
+
+/// Writes bytes in pieces, and lets other connections have their turn after each: a system call
+/// copies all that the socket has room for, which may be megabytes.
+async fn write_pieces(
+    writer: &mut (impl AsyncWrite + Unpin),
+    mut wire: &[u8],
+    mut wrote: impl FnMut(),
+) -> io::Result<()> {
+    while let Some(piece) = wire.get(..wire.len().min(WRITE_BYTES)).filter(|p| !p.is_empty()) {
+        let count = writer.write(piece).await?;
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        delivery.wrote();
+        wrote();
         wire = wire.get(count..).unwrap_or_default();
+        if !wire.is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
-    writer.flush().await?;
-    delivery.flushed();
     Ok(())
 }
 
@@ -160,4 +174,29 @@ async fn write_all(
 pub(super) async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     writer.write_all(bytes).await?;
     writer.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_reply_is_written_in_pieces_and_others_have_their_turn_in_between() {
+        let wire: Vec<u8> = (0..10 * WRITE_BYTES).map(|n| n as u8).collect();
+        let (mut written, mut pieces) = (Vec::new(), 0);
+        let mut turns = 0;
+        let others = async {
+            loop {
+                turns += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = others => {}
+            result = write_pieces(&mut written, &wire, || pieces += 1) => result.unwrap(),
+        }
+        assert_eq!((pieces, written == wire), (10, true));
+        assert!(turns >= 10, "{turns}");
+    }
 }

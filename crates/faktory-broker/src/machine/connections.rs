@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use faktory_wire::{Command, CommandError};
 
 use super::ConnectionId;
+use super::queues::Queues;
 use super::replies::{Replies, ReplyBytes};
 
 /// The state of a connection: what its next command waits for.
@@ -97,7 +98,7 @@ impl Connections {
         &mut self,
         id: ConnectionId,
         replies: &Replies,
-        info_bytes: usize,
+        queues: &Queues,
     ) -> Turn {
         let Some(connection) = self.0.get_mut(&id) else { return Turn::Nothing };
         connection.is_runnable = false;
@@ -106,7 +107,7 @@ impl Connections {
             return Turn::Nothing;
         };
         let is_allowed = match next {
-            Ok(command) => replies.allow(&connection.replies, command, info_bytes),
+            Ok(command) => replies.allow(&connection.replies, command, queues),
             Err(_) => true,
         };
         if !is_allowed {

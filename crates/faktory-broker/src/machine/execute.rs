@@ -1,11 +1,12 @@
 //! The execution of commands: each verb is handed to its file, in the order of each connection.
 
-use faktory_wire::{Command, CommandError, Reply};
+use faktory_wire::{Command, CommandError, Job, Reply};
 
 use super::connections::{State, Turn};
 use super::mutate::RunningMutation;
 use super::output::{Output, Reservation};
-use super::push::RunningPush;
+use super::push::{self, RunningPush};
+use super::queue_command::answer_bytes;
 use super::tasks::Task;
 use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
@@ -16,8 +17,7 @@ impl Machine {
     pub(super) fn run(&mut self, store: &mut dyn Store, now: Now) -> Result<(), StoreError> {
         while !self.work.is_spent() {
             let Some(connection) = self.runnable.pop_front() else { break };
-            let info_bytes = self.queues.info_bytes();
-            match self.connections.take_turn(connection, &self.replies, info_bytes) {
+            match self.connections.take_turn(connection, &self.replies, &self.queues) {
                 Turn::Run(request) => {
                     self.work.spend(1, 0);
                     self.execute(store, now, connection, request)?;
@@ -70,11 +70,11 @@ impl Machine {
                 }
                 Err(refusal) => Reply::error(refusal),
             },
-            Command::PushBulk(jobs) => match RunningPush::of_many(jobs) {
-                Ok(push) => return self.start(store, now, connection, Task::Push(push)),
-                Err(jobs) => self.push_bulk(store, now, jobs)?,
-            },
+            Command::PushBulk(jobs) => {
+                return self.execute_push(store, now, connection, jobs);
+            }
             Command::Queue(command) => {
+                self.reserve_answer(connection, answer_bytes(&command));
                 let command = self.begin_queue_command(command);
                 return self.start(store, now, connection, Task::Queues(command));
             }
@@ -87,6 +87,27 @@ impl Machine {
             Command::Fail(report) => self.fail(store, now, *report)?,
             Command::Beat(beat) => self.workers.beat(&beat, now),
             Command::Flush => self.flush(store)?,
+        };
+        self.answer(connection, reply);
+        Ok(())
+    }
+
+    /// Carries out a small PUSHB, and begins a large one.
+    fn execute_push(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        connection: ConnectionId,
+        jobs: Vec<Job>,
+    ) -> Result<(), StoreError> {
+        self.work.spend(jobs.len() / push::JOBS_OF_A_STEP, 0);
+        let reply = match push::refusal_of_all(&jobs) {
+            Some(refusal) => Reply::error(refusal),
+            None if push::is_large(&jobs) => {
+                self.reserve_answer(connection, push::answer_bytes(&jobs));
+                return self.start(store, now, connection, Task::Push(RunningPush::new(jobs)));
+            }
+            None => self.push_bulk(store, now, jobs)?,
         };
         self.answer(connection, reply);
         Ok(())

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use faktory_wire::{FaktoryInfo, Info, InfoWriter, Reply, ServerInfo, TaskInfo};
 
 use super::connections::State;
-use super::tasks::Task;
 use super::{ConnectionId, Machine, Now};
 
 /// The counts of commands and background work since the start.
@@ -25,6 +24,10 @@ pub(super) struct TaskCounts {
 const FAKTORY_VERSION: &str = "1.10.0";
 /// The queues of an INFO that count as one step of work, because they are only read in memory.
 const QUEUES_OF_A_STEP: usize = 50;
+
+/// A larger INFO is not begun at once but by the next slice, so that those who ask at the same time
+/// share it.
+const AT_ONCE_BYTES_MAX: usize = 64 << 10;
 
 /// The INFOs that are to be answered.
 #[derive(Debug, Default)]
@@ -67,14 +70,19 @@ impl Machine {
         self.connections.set_state(connection, State::Busy);
         self.infos.waiting.push(connection);
         // Where an answer is being written, the task is among the others.
-        if self.infos.current.is_none() && self.infos.waiting.len() == 1 {
+        if self.infos.current.is_some() || self.infos.waiting.len() > 1 {
+            return;
+        }
+        if self.queues.info_bytes() <= AT_ONCE_BYTES_MAX {
             self.advance_info(now);
+        } else {
+            self.tasks.push_info();
         }
     }
 
     /// Goes on with INFOs that waited until replies were written.
     pub(super) fn resume_infos(&mut self) {
-        self.tasks.push(ConnectionId(0), Task::Info);
+        self.tasks.push_info();
     }
 
     /// Writes the next queues of an answer, and sends the answer where it is complete.
@@ -112,7 +120,7 @@ impl Machine {
         }
         let waiting = !self.infos.waiting.is_empty() && !self.replies.do_infos_wait();
         if self.infos.current.is_some() || waiting {
-            self.tasks.push(ConnectionId(0), Task::Info);
+            self.tasks.push_info();
         }
     }
 

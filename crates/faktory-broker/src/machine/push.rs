@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use faktory_wire::{DEFAULT_RESERVE_FOR, DEFAULT_RETRY, Job, JobError, Reply};
+use faktory_wire::{DEFAULT_RESERVE_FOR, DEFAULT_RETRY, EXCERPT_CHARS_MAX, Job, JobError, Reply};
 
 use super::edit::Edit;
 use super::keys::{self, EntryKey, JID_BYTES_MAX, Location};
+use super::queues::Queues;
 use super::records::Entry;
 use super::{Machine, Now};
 use crate::store::{Store, StoreError, Table};
@@ -16,6 +17,11 @@ use crate::store::{Store, StoreError, Table};
 const ATOMIC_JOBS_MAX: usize = 1000;
 /// The most bytes of the jobs of such a PUSHB.
 const ATOMIC_BYTES_MAX: usize = 1 << 20;
+
+/// The jobs of a PUSHB that count as one step of work where only their sizes are looked at.
+pub(super) const JOBS_OF_A_STEP: usize = 1000;
+/// The most bytes of a refusal in an answer, beside the text of the job that it repeats.
+const REFUSAL_BYTES: usize = 160;
 
 /// A large PUSHB of which some slices may be done.
 #[derive(Debug)]
@@ -27,14 +33,39 @@ pub(super) struct RunningPush {
 }
 
 impl RunningPush {
-    /// A PUSHB of these jobs; the jobs themselves where they are so few that one write takes them.
-    pub(super) fn of_many(jobs: Vec<Job>) -> Result<Self, Vec<Job>> {
-        let bytes = || jobs.iter().map(bytes_of).sum::<usize>();
-        if jobs.len() <= ATOMIC_JOBS_MAX && bytes() <= ATOMIC_BYTES_MAX {
-            return Err(jobs);
-        }
-        Ok(Self { jobs: jobs.into_iter(), refused: BTreeMap::new(), answer: Vec::new() })
+    pub(super) fn new(jobs: Vec<Job>) -> Self {
+        Self { jobs: jobs.into_iter(), refused: BTreeMap::new(), answer: Vec::new() }
     }
+}
+
+/// True for a PUSHB that is more than one atomic write takes.
+pub(super) fn is_large(jobs: &[Job]) -> bool {
+    jobs.len() > ATOMIC_JOBS_MAX || jobs.iter().map(bytes_of).sum::<usize>() > ATOMIC_BYTES_MAX
+}
+
+/// What a PUSHB is refused with as a whole: an answer repeats the ids of refused jobs, and would be
+/// as large as the command.
+pub(super) fn refusal_of_all(jobs: &[Job]) -> Option<String> {
+    let is_any_too_long = jobs.iter().any(|job| job.jid.len() > JID_BYTES_MAX);
+    is_any_too_long.then(|| format!("invalid JSON: {}", jid_too_long()))
+}
+
+/// The most bytes in the answer to a PUSHB of these jobs, as if each were refused. The texts are
+/// not read: a byte of an id becomes at most six, a character of another text at most eleven.
+pub(super) fn answer_bytes(jobs: &[Job]) -> usize {
+    let of = |job: &Job| {
+        let repeated = [&job.queue, &job.at].map(|text| text.as_ref().map_or(0, String::len));
+        let repeated = repeated.into_iter().max().unwrap_or(0).min(EXCERPT_CHARS_MAX);
+        6 * job.jid.len() + 11 * repeated + REFUSAL_BYTES
+    };
+    jobs.iter().map(of).sum()
+}
+
+/// True where one of the jobs of a PUSHB may be refused.
+pub(super) fn may_refuse_any(jobs: &[Job], queues: &Queues) -> bool {
+    let is_taken =
+        |job: &Job| job.check().is_ok() && queues.take_jobs_of(job.queue_name(), jobs.len());
+    !jobs.iter().all(is_taken)
 }
 
 impl Machine {
@@ -120,7 +151,7 @@ impl Machine {
         self.work.spend(1, 0);
         let due = job.check().map_err(|error: JobError| error.to_string())?;
         if job.jid.len() > JID_BYTES_MAX {
-            return Err(format!("jobs must have a jid of at most {JID_BYTES_MAX} bytes"));
+            return Err(jid_too_long());
         }
         let name = job.queue_name().to_owned();
         let due = due.filter(|due| *due > now.wall);
@@ -150,6 +181,10 @@ impl Machine {
         edit.batch.put(Table::Bodies, keys::body(number), body);
         Ok(())
     }
+}
+
+fn jid_too_long() -> String {
+    format!("jobs must have a jid of at most {JID_BYTES_MAX} bytes")
 }
 
 /// The bytes of the parts of a job that may be large.

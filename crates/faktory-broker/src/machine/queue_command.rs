@@ -41,6 +41,15 @@ pub(super) struct RunningQueueCommand {
     seconds: BTreeMap<String, f64>,
 }
 
+/// The most bytes in the answer to a QUEUE command, where it has a text.
+pub(super) fn answer_bytes(command: &QueueCommand) -> usize {
+    match command {
+        // Two quotes, a colon, a comma and the seconds; a byte of a name becomes six at the most.
+        QueueCommand::Latency(names) => names.iter().map(|name| 6 * name.len() + 24).sum(),
+        QueueCommand::Pause(_) | QueueCommand::Resume(_) | QueueCommand::Remove(_) => 0,
+    }
+}
+
 impl Machine {
     pub(super) fn begin_queue_command(&self, command: QueueCommand) -> RunningQueueCommand {
         let (operation, names) = match command {

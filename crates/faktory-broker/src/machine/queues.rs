@@ -190,6 +190,13 @@ impl Queues {
         (self.by_id.len() >= self.max).then_some(self.max)
     }
 
+    /// True where a job can be put into a queue of this name, also behind `others` more jobs that
+    /// may each make a queue.
+    pub(super) fn take_jobs_of(&self, name: &str, others: usize) -> bool {
+        self.by_name.contains_key(name)
+            || may_be_queue(name) && self.by_id.len() + others < self.max
+    }
+
     pub(super) fn create(&mut self, id: u32, name: &str) {
         self.insert(
             id,

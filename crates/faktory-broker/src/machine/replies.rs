@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use faktory_wire::{Command, QueueCommand, Reply};
+use faktory_wire::{Command, Reply};
 
-use super::{ConnectionId, Machine};
+use super::queues::Queues;
+use super::{ConnectionId, Machine, push, queue_command};
 
 /// A connection with more bytes of unwritten replies gets no further command carried out. A reply
 /// that is under way may be much larger, so that the last one goes beyond.
@@ -24,6 +25,10 @@ const OVERHEAD_BYTES: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     total: u64,
+    /// The bytes that large replies may come to that are being made, in slices: at most
+    /// [`TOTAL_BYTES_MAX`] with the total, or those of one reply. They make no other reply wait
+    /// but those that are made in the same way.
+    pub(super) reserved: u64,
     /// Connections with unwritten replies, as far as the machine knows.
     owing: Vec<ConnectionId>,
     /// Connections whose next command waits for room.
@@ -40,6 +45,8 @@ pub(super) struct ReplyBytes {
     answered: u64,
     written: u64,
     is_owing: bool,
+    /// What the connection's reply may come to that is being made.
+    reserved: u64,
 }
 
 impl ReplyBytes {
@@ -82,19 +89,28 @@ impl Replies {
     }
 
     /// True where a connection may get this command carried out.
-    pub(super) fn allow(&self, of: &ReplyBytes, command: &Command, info_bytes: usize) -> bool {
-        if !self.is_full() {
-            return self.leave_room(of);
+    pub(super) fn allow(&self, of: &ReplyBytes, command: &Command, queues: &Queues) -> bool {
+        if !self.leave_room(of) {
+            return false;
         }
-        // The size of a job is known once the job has been read, see `fetch.rs`.
-        let is_large = match command {
-            Command::Info => info_bytes > LARGE_REPLY_BYTES,
-            Command::Queue(QueueCommand::Latency(names)) => {
-                names.iter().map(|name| name.len() + 24).sum::<usize>() > LARGE_REPLY_BYTES
+        match command {
+            Command::Info => !self.is_full() || queues.info_bytes() <= LARGE_REPLY_BYTES,
+            // What is made in slices is counted before it is begun, because many commands may have
+            // begun before the first one is answered.
+            Command::Queue(command) => self.have_room_for(queue_command::answer_bytes(command)),
+            Command::PushBulk(jobs) => {
+                self.have_room_for(push::answer_bytes(jobs))
+                    || !push::is_large(jobs) && !push::may_refuse_any(jobs, queues)
             }
-            _ => false,
-        };
-        self.leave_room(of) && !is_large
+            // The size of a job is known once the job has been read, see `fetch.rs`.
+            _ => true,
+        }
+    }
+
+    /// True where a reply can be made that may come to so many bytes.
+    const fn have_room_for(&self, bytes: usize) -> bool {
+        let fits = self.total + self.reserved + bytes as u64 <= TOTAL_BYTES_MAX;
+        bytes <= LARGE_REPLY_BYTES || !self.is_full() && (fits || self.reserved == 0)
     }
 }
 
@@ -115,6 +131,24 @@ impl Machine {
             }
         }
         bytes
+    }
+
+    /// Counts what the answer to a command may come to, until [`Self::release_answer`].
+    pub(super) fn reserve_answer(&mut self, connection: ConnectionId, bytes: usize) {
+        if let Some(of) = self.connections.reply_bytes_mut(connection) {
+            of.reserved = bytes as u64;
+            self.replies.reserved += of.reserved;
+        }
+    }
+
+    /// Counts a reply no more that was being made: it is counted with those that are made.
+    pub(super) fn release_answer(&mut self, connection: ConnectionId) {
+        let of = self.connections.reply_bytes_mut(connection);
+        let bytes = of.map_or(0, |of| std::mem::take(&mut of.reserved));
+        if bytes > 0 {
+            self.replies.reserved = self.replies.reserved.saturating_sub(bytes);
+            self.use_room();
+        }
     }
 
     /// Tells the machine how many bytes of replies have been written. `written` gives the bytes of
@@ -165,6 +199,7 @@ impl Machine {
     /// Forgets the replies of a connection that has ended.
     pub(super) fn forget_replies(&mut self, of: &ReplyBytes) {
         self.replies.total = self.replies.total.saturating_sub(of.unwritten());
+        self.replies.reserved = self.replies.reserved.saturating_sub(of.reserved);
         self.use_room();
     }
 

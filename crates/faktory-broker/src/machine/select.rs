@@ -156,23 +156,11 @@ impl Scan {
         work: &mut Work,
     ) -> Result<(Vec<Found>, bool), StoreError> {
         let mut selected = Vec::new();
-        if let Some(mut matching) = self.matching.take() {
-            match self.go_on(&mut matching, work) {
-                None => {
-                    self.matching = Some(matching);
-                    return Ok((selected, false));
-                }
-                Some(false) => {}
-                Some(true) => {
-                    // The entry may have been moved since the match began.
-                    let key = keys::set(location, matching.key);
-                    let entry = store.get(Table::Sets, &key)?;
-                    let entry = entry.map(|entry| Entry::decode(&entry)).transpose()?;
-                    if let Some(entry) = entry.filter(|entry| self.present.holds(entry)) {
-                        selected.push((matching.key, entry));
-                    }
-                }
-            }
+        if let Some(matching) = self.matching.take() {
+            selected.extend(self.go_on_held(store, location, matching, work)?);
+            // Other mutations that look into jobs may have waited for this job: to hold the next
+            // one right away would keep them waiting until the end of the set.
+            return Ok((selected, self.matching.is_none() && self.present.left == 0));
         }
         while !work.is_spent() {
             if self.present.left == 0 {
@@ -209,6 +197,29 @@ impl Scan {
             }
         }
         Ok((selected, false))
+    }
+
+    /// Reads on in the job that is held; its entry where the job is selected. The job is held on
+    /// where the slice is over before that is known.
+    fn go_on_held(
+        &mut self,
+        store: &dyn Store,
+        location: Location,
+        mut matching: Matching,
+        work: &mut Work,
+    ) -> Result<Option<Found>, StoreError> {
+        match self.go_on(&mut matching, work) {
+            None => self.matching = Some(matching),
+            Some(false) => {}
+            Some(true) => {
+                // The entry may have been moved since the match began.
+                let entry = store.get(Table::Sets, &keys::set(location, matching.key))?;
+                let entry = entry.map(|entry| Entry::decode(&entry)).transpose()?;
+                let entry = entry.filter(|entry| self.present.holds(entry));
+                return Ok(entry.map(|entry| (matching.key, entry)));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the text of a job; `None` where no filter asks for it.

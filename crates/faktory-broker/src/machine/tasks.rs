@@ -35,6 +35,13 @@ impl Tasks {
         self.0.push_back((connection, task));
     }
 
+    /// Adds the task that writes INFOs, where it is not there.
+    pub(super) fn push_info(&mut self) {
+        if !self.0.iter().any(|(_, task)| matches!(task, Task::Info)) {
+            self.push(ConnectionId(0), Task::Info);
+        }
+    }
+
     /// Takes the task whose turn it is. A mutation that stopped inside a job keeps the text of the
     /// job, so the others that look into jobs wait until it is through: no more than one text is
     /// in memory.
@@ -46,10 +53,13 @@ impl Tasks {
 
     /// True where a mutation stopped inside a job.
     fn is_any_text_held(&self) -> bool {
-        self.0.iter().any(|(_, task)| match task {
-            Task::Mutation(task) => task.holds_a_text(),
-            Task::Push(_) | Task::Queues(_) | Task::Info => false,
-        })
+        self.0.iter().any(|(_, task)| holds_a_text(task))
+    }
+
+    /// True where a new task can have its first slice at once. One that looks into jobs goes behind
+    /// those that wait for that, or new ones could keep them waiting for ever.
+    fn may_begin(&self, task: &Task) -> bool {
+        !reads_texts(task) || !self.0.iter().any(|(_, other)| reads_texts(other))
     }
 
     /// Forgets the task of a connection that has ended.
@@ -73,9 +83,22 @@ impl Tasks {
 
 /// True where a task can go on, while a mutation may hold the text of a job.
 const fn may_run(task: &Task, is_held: bool) -> bool {
+    !is_held || holds_a_text(task) || !reads_texts(task)
+}
+
+/// True where a task looks into jobs.
+const fn reads_texts(task: &Task) -> bool {
     match task {
-        Task::Mutation(task) => !is_held || task.holds_a_text() || !task.reads_texts(),
-        Task::Push(_) | Task::Queues(_) | Task::Info => true,
+        Task::Mutation(task) => task.reads_texts(),
+        Task::Push(_) | Task::Queues(_) | Task::Info => false,
+    }
+}
+
+/// True where a task stopped inside a job.
+const fn holds_a_text(task: &Task) -> bool {
+    match task {
+        Task::Mutation(task) => task.holds_a_text(),
+        Task::Push(_) | Task::Queues(_) | Task::Info => false,
     }
 }
 
@@ -90,7 +113,7 @@ impl Machine {
         task: Task,
     ) -> Result<(), StoreError> {
         self.connections.set_state(connection, State::Busy);
-        if !may_run(&task, self.tasks.is_any_text_held()) {
+        if !self.tasks.may_begin(&task) {
             self.tasks.push(connection, task);
             return Ok(());
         }
@@ -127,6 +150,7 @@ impl Machine {
         match reply {
             Some(reply) => {
                 self.answer(connection, reply);
+                self.release_answer(connection);
                 self.unblock(connection);
             }
             None => self.tasks.push(connection, task),

@@ -11,6 +11,7 @@ mod queues;
 mod random;
 mod replies;
 mod returning;
+mod turns;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

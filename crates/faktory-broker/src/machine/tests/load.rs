@@ -9,7 +9,7 @@ use super::{A, B, World, check_tables, seconds};
 use crate::machine::ConnectionId;
 use crate::machine::work::SLICE_STEPS;
 
-const LATER: &str = r#","at":"2100-01-01T00:00:00Z""#;
+pub(super) const LATER: &str = r#","at":"2100-01-01T00:00:00Z""#;
 
 fn pushb(jobs: impl Iterator<Item = String>) -> String {
     format!("PUSHB [{}]", jobs.collect::<Vec<_>>().join(","))
@@ -155,7 +155,7 @@ fn the_rest_of_a_large_pushb_of_a_broken_connection_is_dropped() {
 }
 
 /// A scheduled job with args of this many bytes, all `a`.
-fn schedule_large(world: &mut World, bytes: usize) {
+pub(super) fn schedule_large(world: &mut World, bytes: usize) {
     let args = "a".repeat(bytes);
     let line = format!(r#"PUSH {{"jid":"job-large","jobtype":"t","args":["{args}"]{LATER}}}"#);
     assert_eq!(world.ask(&line), Reply::OK);
@@ -309,6 +309,27 @@ fn an_info_of_many_queues_is_written_in_slices_and_shared_by_those_who_wait() {
     assert_eq!(bodies.len(), 10);
     assert!((16..20).all(|id| bodies[&id].1 == 2), "{bodies:?}");
     assert!((11..20).all(|id| bodies[&id].0 == bodies[&11].0), "one text for all who waited");
+}
+
+#[test]
+fn large_infos_that_are_asked_for_at_the_same_time_are_one_text() {
+    let mut world = World::with_max_queues(5000);
+    world.syncs = false;
+    let jobs = (0..4000).map(|n| job(&format!("job-{n:08}"), &format!(r#","queue":"q{n}""#)));
+    world.ask_in_slices(&pushb(jobs), 0);
+    world.machine.work.meter = (0, 0);
+    for id in 10..20 {
+        world.connect(ConnectionId(id), None);
+        world.send(ConnectionId(id), "INFO");
+    }
+    assert!(world.machine.work.meter.0 <= 10, "no text is written between commands");
+    while world.slice(0) {}
+    let mut texts: Vec<_> = Vec::new();
+    for (_, reply, _) in world.replies.drain(..) {
+        let Reply::Bulk(body) = reply else { panic!("{reply:?}") };
+        texts.push(body.as_ptr());
+    }
+    assert_eq!(texts, [texts[0]; 10]);
 }
 
 #[test]
