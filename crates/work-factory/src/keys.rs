@@ -32,11 +32,11 @@ pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
             add(path, &key)
                 .with_context(|| format!("failed to add the key to {}", path.display()))?;
             format!(
-                "added to {}; an API that reads this file knows the key within a second",
+                "Its line was added to {}; an API that reads it knows the key within a second.",
                 path.display()
             )
         }
-        None => format!("add this line to the file that API_KEYS_FILE names:\n{}", key.line()),
+        None => format!("Add this line to the file that API_KEYS_FILE names:\n{}", key.line()),
     };
     let mut err = std::io::stderr().lock();
     let _ = writeln!(err, "The key follows, and is shown this once. {advice}");

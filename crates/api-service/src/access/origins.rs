@@ -40,7 +40,7 @@ impl Origins {
     }
 
     /// Refuses a request to a foreign host name, one from a page of another origin, and one that
-    /// comes through an unknown proxy.
+    /// comes through a proxy that is not trusted, or that does not tell the name.
     pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Problem> {
         let Self::Own { hosts, proxies } = self else { return Ok(()) };
         let names = names(request, proxies)?;
@@ -69,7 +69,8 @@ fn names<B>(request: &Request<B>, proxies: &Nets) -> Result<Vec<String>, Problem
         return Ok(named.into_iter().collect());
     }
     if !proxies.lists(client::peer(request)) {
-        return Err(unknown_proxy(
+        return Err(of_proxy(
+            Code::ProxyNotTrusted,
             "the request comes through a proxy, which may have changed the name that the client \
              used: give the API keys, or name the proxy's address in API_TRUSTED_PROXIES",
         ));
@@ -81,7 +82,8 @@ fn names<B>(request: &Request<B>, proxies: &Nets) -> Result<Vec<String>, Problem
         (false, named) => Ok(told.into_iter().chain(named.filter(|n| !is_local_name(n))).collect()),
         // Some proxies pass the name on as it is.
         (true, Some(named)) if !is_loopback_name(&named) => Ok(vec![named]),
-        (true, _) => Err(unknown_proxy(
+        (true, _) => Err(of_proxy(
+            Code::ProxyTellsNoName,
             "the proxy does not tell the name that the client used: let it send X-Forwarded-Host, \
              or Forwarded with host=, or give the API keys",
         )),
@@ -93,9 +95,9 @@ fn allowed(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
-fn unknown_proxy(why: &str) -> Problem {
+fn of_proxy(code: Code, why: &str) -> Problem {
     let detail = format!("this API has no keys (API_KEYS_FILE), and {why}");
-    Problem::new(Code::ProxyNotTrusted, detail)
+    Problem::new(code, detail)
 }
 
 /// True for the loopback names of this machine and for the configured names. Where names are not

@@ -44,7 +44,10 @@ codes! {
     HostNotAllowed FORBIDDEN "host_not_allowed" "This name is not one of this service's";
     OriginNotAllowed FORBIDDEN "origin_not_allowed"
         "The request comes from a page of another origin";
-    ProxyNotTrusted FORBIDDEN "proxy_not_trusted" "The request comes through an unknown proxy";
+    ProxyNotTrusted FORBIDDEN "proxy_not_trusted"
+        "The request comes through a proxy that is not trusted";
+    ProxyTellsNoName FORBIDDEN "proxy_tells_no_name"
+        "The proxy does not tell the name that the client used";
     NotFound NOT_FOUND "not_found" "There is nothing at this path";
     MethodNotAllowed METHOD_NOT_ALLOWED "method_not_allowed" "This path does not take this method";
     BodyTooSlow REQUEST_TIMEOUT "body_too_slow" "The body came too slowly";

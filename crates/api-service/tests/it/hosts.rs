@@ -97,7 +97,7 @@ async fn behind_a_trusted_proxy_the_clients_own_name_for_the_api_is_judged() {
     for (told, status, code) in [
         ("jobs.example", 202, ""),
         ("evil.example", 403, "host_not_allowed"),
-        ("", 403, "proxy_not_trusted"),
+        ("", 403, "proxy_tells_no_name"),
     ] {
         let told = format!("x-forwarded-host: {told}");
         let head =

@@ -26,6 +26,8 @@ async fn a_new_key_lets_its_holder_in_and_is_in_no_output() {
     let (code, output) =
         new_key(folder.path(), &["ci", "--scope", "post,read", "--file", file]).await;
     assert_eq!(code, Some(0), "{output}");
+    let told = format!("is shown this once. Its line was added to {file}; an API that reads it");
+    assert!(output.contains(&told), "{output}");
     let key = secret_in(&output);
     let kept = std::fs::read_to_string(file).unwrap();
     assert!(kept.starts_with("ci post,read sha256:") && !kept.contains(&key), "{kept}");
