@@ -11,6 +11,7 @@ use deadline::{timeout, timeout_at};
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use job_types::FieldError;
+use service_runtime::JOB_BYTES_MAX;
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Share};
@@ -30,6 +31,8 @@ pub(crate) struct BodyLimits {
     pub(crate) max_bytes: usize,
     /// The largest job, in bytes of JSON; no more than `max_bytes`.
     pub(crate) max_job_bytes: usize,
+    /// The largest line of a stream, in bytes: a job, whatever a body may have.
+    pub(crate) max_line_bytes: usize,
     /// The longest pause within a body.
     pub(crate) idle_timeout: Duration,
     /// The memory for all bodies that are being read.
@@ -38,17 +41,19 @@ pub(crate) struct BodyLimits {
 
 impl BodyLimits {
     /// Limits with the time and the sizes of bodies and jobs; a job may be as large as a body where
-    /// it has no size of its own.
+    /// it has no size of its own, and never larger than what a work server takes.
     pub(crate) fn new(
         max_bytes: usize,
         max_job_bytes: Option<usize>,
         idle_timeout: Duration,
     ) -> Self {
+        let max_line_bytes = max_job_bytes.unwrap_or(max_bytes).min(JOB_BYTES_MAX);
         Self {
             max_bytes,
-            max_job_bytes: max_job_bytes.unwrap_or(max_bytes).min(max_bytes),
+            max_job_bytes: max_line_bytes.min(max_bytes),
+            max_line_bytes,
             idle_timeout,
-            budget: Budget::new(BUDGET_BYTES.max(max_bytes)),
+            budget: Budget::new(BUDGET_BYTES.max(max_bytes).max(max_line_bytes)),
         }
     }
 
@@ -60,20 +65,23 @@ impl BodyLimits {
         }
     }
 
-    /// The refusal of one job that is too large as it was posted: the body of a single job, or a
-    /// line of a stream.
-    pub(crate) fn job_too_large(&self) -> Problem {
-        if self.max_job_bytes == self.max_bytes {
-            return too_large(self.max_bytes);
+    /// The refusal of a line of a stream that is too large.
+    pub(crate) fn line_too_large(&self) -> Problem {
+        self.job_too_large(self.max_line_bytes)
+    }
+
+    /// The refusal of one job that is too large as it was posted.
+    fn job_too_large(&self, limit: usize) -> Problem {
+        if limit == self.max_bytes {
+            return too_large(limit);
         }
-        let limit = self.max_job_bytes;
-        let detail = format!("a job may have {limit} bytes at the most (API_MAX_JOB_BYTES)");
+        let detail = format!("a job may have {limit} bytes at the most ({})", job_bound(limit));
         Problem::of_faults(vec![job_fault(String::new(), detail)]).with("limit", limit)
     }
 
     fn too_large(&self, holds: Holds) -> Problem {
         match holds {
-            Holds::Job => self.job_too_large(),
+            Holds::Job => self.job_too_large(self.max_job_bytes),
             Holds::Batch => too_large(self.max_bytes),
         }
     }
@@ -86,6 +94,11 @@ pub(crate) enum Holds {
     Job,
     /// A batch.
     Batch,
+}
+
+/// What bounds a job to so many bytes, in words.
+pub(crate) const fn job_bound(limit: usize) -> &'static str {
+    if limit == JOB_BYTES_MAX { "a work server takes no more" } else { "API_MAX_JOB_BYTES" }
 }
 
 /// The fault of a job that is too large.
@@ -311,6 +324,19 @@ mod tests {
 
     use super::*;
     use crate::problem::LeaveBodyUnread;
+
+    #[test]
+    fn no_job_may_be_larger_than_what_a_work_server_takes() {
+        let sizes = |body, job| {
+            let limits = BodyLimits::new(body, job, Duration::from_secs(10));
+            (limits.max_bytes, limits.max_job_bytes, limits.max_line_bytes)
+        };
+        let (large, most) = (200 << 20, JOB_BYTES_MAX);
+        assert_eq!(sizes(large, None), (large, most, most));
+        assert_eq!(sizes(large, Some(large)), (large, most, most));
+        assert_eq!(sizes(1000, Some(large)), (1000, 1000, most));
+        assert_eq!(sizes(1000, None), (1000, 1000, 1000));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn where_the_memory_is_used_up_in_mid_body_the_rest_is_drained_and_the_connection_closed()

@@ -33,8 +33,8 @@ pub use quieting::{QuietSignals, Quieting};
 pub use role::Role;
 pub use secret::Secret;
 pub use settings::{
-    ApiSettings, BrokerSettings, COMPONENTS, Component, LinkSettings, Loaded, ProcessSettings,
-    Settings, Variable, WorkerSettings, variables,
+    ApiSettings, BrokerSettings, COMPONENTS, Component, JOB_BYTES_MAX, LinkSettings, Loaded,
+    ProcessSettings, Settings, Variable, WorkerSettings, variables,
 };
 pub use shutdown::{EndedAtOnce, Termination};
 pub use start::{CONFIG_EXIT_CODE, report, start};

@@ -17,7 +17,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use api::ApiSettings;
+pub use api::{ApiSettings, JOB_BYTES_MAX};
 pub use broker::BrokerSettings;
 pub use link::LinkSettings;
 pub use process::ProcessSettings;

@@ -48,7 +48,8 @@ fn check_sizes(elements: &[Element<'_>], limit: usize) -> Result<(), Problem> {
         .filter(|(_, bytes)| *bytes > limit)
         .map(|(index, bytes)| {
             let detail = format!(
-                "the job has {bytes} bytes; {limit} are accepted at the most (API_MAX_JOB_BYTES)"
+                "the job has {bytes} bytes; {limit} are accepted at the most ({})",
+                body::job_bound(limit)
             );
             body::job_fault(format!("/jobs/{index}"), detail)
         })

@@ -41,7 +41,7 @@ pub(crate) async fn stream(
     let lines = Lines::new(
         encoding,
         request.into_body(),
-        state.bodies.max_job_bytes,
+        state.bodies.max_line_bytes,
         state.bodies.budget.clone(),
     );
     let (results, answers) = mpsc::channel(RESULTS);

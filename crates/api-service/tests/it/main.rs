@@ -9,6 +9,7 @@ mod drain;
 mod encodings;
 mod hosts;
 mod jobs;
+mod large_jobs;
 mod limits;
 mod log_lines;
 mod metrics;

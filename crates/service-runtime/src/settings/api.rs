@@ -17,6 +17,10 @@ use crate::tls::ServerTls;
 /// The largest size that a body, or args that are compressed, may be bounded by: 1 GiB.
 const SIZE_MAX: usize = 1 << 30;
 
+/// The largest job that a work server takes, in bytes of JSON: the broker and Faktory take lines of
+/// 64 MiB, in which the command and what the API adds to a job have less than 64 KiB.
+pub const JOB_BYTES_MAX: usize = (64 << 20) - (64 << 10);
+
 settings! {
     /// The settings of the HTTP API: where it listens, whom it lets in, what it takes.
     pub struct ApiSettings {
@@ -50,7 +54,9 @@ settings! {
         /// Bytes of the largest body.
         max_body_bytes: usize = "API_MAX_BODY_BYTES" or "16MiB", size(SIZE_MAX);
 
-        /// Bytes of the largest job, as its JSON is posted; as many as of a body where not set.
+        /// Bytes of the largest job, as its JSON is posted, also on a line of a stream; as many as
+        /// of a body where not set, and never more than 67043328 (64 MiB less 64 KiB), because work
+        /// servers take no more.
         max_job_bytes: Option<usize> = "API_MAX_JOB_BYTES", optional(size(SIZE_MAX));
 
         /// Jobs in the largest batch.
@@ -82,6 +88,7 @@ impl ApiSettings {
         let mut api = Self::read(reader);
         if runs {
             api.refuse_strangers(reader);
+            api.warn_of_sizes(reader);
             if api.compress_from.is_some() && api.compress_queues.is_empty() {
                 reader.fault(
                     "COMPRESS_MIN_BYTES",
@@ -96,6 +103,26 @@ impl ApiSettings {
             );
         }
         api
+    }
+
+    /// Says what sizes do not do.
+    fn warn_of_sizes(&self, reader: &mut Reader<'_>) {
+        let most = format!("{JOB_BYTES_MAX} bytes, because work servers take no more");
+        match self.max_job_bytes {
+            Some(bytes) if bytes > JOB_BYTES_MAX => reader.warnings.push(format!(
+                "API_MAX_JOB_BYTES: {bytes} bytes are configured, and a job may have {most}"
+            )),
+            None if self.max_body_bytes > JOB_BYTES_MAX => reader.warnings.push(format!(
+                "API_MAX_BODY_BYTES: {} bytes are configured, and one job may have {most}",
+                self.max_body_bytes
+            )),
+            Some(bytes) if bytes > self.max_body_bytes => reader.warnings.push(format!(
+                "API_MAX_JOB_BYTES: {bytes} bytes are configured, and only a line of a stream may \
+                 have more than API_MAX_BODY_BYTES, {} bytes",
+                self.max_body_bytes
+            )),
+            Some(_) | None => {}
+        }
     }
 
     /// An API that other machines reach has keys, unless it is asked for without any.

@@ -130,6 +130,22 @@ fn a_size_for_compression_without_queues_is_a_fault_of_an_api() {
 }
 
 #[test]
+fn a_size_that_a_job_cannot_have_is_warned_about() {
+    for (variables, warning) in [
+        (vec![("API_MAX_JOB_BYTES", "200MiB"), ("API_MAX_BODY_BYTES", "200MiB")], "JOB_BYTES: 209"),
+        (vec![("API_MAX_BODY_BYTES", "200MiB")], "API_MAX_BODY_BYTES: 209715200 bytes"),
+        (vec![("API_MAX_JOB_BYTES", "20MiB")], "only a line of a stream may have more"),
+        (vec![("API_MAX_JOB_BYTES", "10MiB"), ("API_MAX_BODY_BYTES", "200MiB")], ""),
+        (vec![("API_MAX_BODY_BYTES", "63MiB")], ""),
+    ] {
+        let warnings = load(&variables, Role::Api).unwrap().warnings;
+        assert_eq!(warnings.len(), usize::from(!warning.is_empty()), "{warnings:?}");
+        assert!(warnings.concat().contains(warning), "{warnings:?}");
+        assert!(load(&variables, Role::Worker).unwrap().warnings.is_empty());
+    }
+}
+
+#[test]
 fn a_misspelt_variable_is_warned_about_with_the_name_that_is_meant() {
     let loaded = load(
         &[("FAKTORY_MAX_CONECTIONS", "5"), ("FAKTORY_PORT", "tcp://10.0.0.1"), ("OTHER", "x")],

@@ -83,7 +83,7 @@ fn refuse(results: &mut String, number: u64, problem: &Problem) {
 fn check(state: &State, line: &Line, now: Timestamp) -> Result<NewJob, Problem> {
     match line {
         Line::Text(_, text) => check_text(state, text, now),
-        Line::TooLong(_) => Err(state.bodies.job_too_large()),
+        Line::TooLong(_) => Err(state.bodies.line_too_large()),
         Line::NoMemory(_) => {
             Err(Problem::new(Code::Overloaded, "too many large bodies are being read"))
         }
