@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use bytes::BytesMut;
 use deadline::{timeout, timeout_at};
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use crate::budget::{Budget, Share};
 use crate::encoding::{self, Decoded, Encoding, Fault};
 use crate::problem::{Code, Problem};
+use crate::slow_threads::SlowThreads;
 
 /// The memory for all bodies that are being read together, in bytes; more where a single body may
 /// be larger. Their jobs are encoded from it: with twice as much, the API took 1.1 GiB at most.
@@ -118,12 +118,14 @@ impl Text {
     }
 }
 
-/// Reads a body that must be announced as JSON. Not cancel safe: dropped, the body is lost.
+/// Reads a body that must be announced as JSON; an encoded one is decoded on these threads. Not
+/// cancel safe: dropped, the body is lost.
 pub(crate) async fn read_json(
     limits: &BodyLimits,
     holds: Holds,
     request: Request,
     deadline: Instant,
+    threads: &SlowThreads,
 ) -> Result<Text, Problem> {
     let headers = request.headers();
     check_headers(headers)?;
@@ -140,23 +142,22 @@ pub(crate) async fn read_json(
     }
     // The decoded size of an encoded body is not known in advance.
     let announced = announced.filter(|_| !is_encoded);
-    let size =
-        announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_SHARE.min(limit));
+    let size_max = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
     // The announced bytes may never come, so the share grows with the bytes that have come.
-    let Some(share) = limits.budget.share(size.min(FIRST_SHARE)).await else {
+    let first = size_max.min(FIRST_SHARE);
+    let Some(share) = limits.budget.share(first).await else {
         return Err(no_memory().closing());
     };
-    let mut collected = Collected { bytes: BytesMut::new(), share, limits, holds };
+    let bytes = Vec::with_capacity(first);
+    let mut collected = Collected { bytes, size_max, share, limits, holds };
     let body = request.into_body();
     let idle = limits.idle_timeout;
     let read = async {
         match encoding {
-            Encoding::Identity => {
-                collected.bytes.reserve(size.min(1 << 20));
-                collected.read(body, idle).await
-            }
+            Encoding::Identity => collected.read(body, idle).await,
             Encoding::Gzip | Encoding::Zstd => {
-                collected.read_decoded(encoding.decode(body, sent_limit), idle).await
+                let decoded = encoding.decode(body, sent_limit, &threads.handle());
+                collected.read_decoded(decoded, idle).await
             }
         }
     };
@@ -167,7 +168,9 @@ pub(crate) async fn read_json(
 
 /// The bytes of a body that have come so far.
 struct Collected<'a> {
-    bytes: BytesMut,
+    bytes: Vec<u8>,
+    /// The bytes that the body has at the most.
+    size_max: usize,
     share: Share,
     limits: &'a BodyLimits,
     holds: Holds,
@@ -222,9 +225,15 @@ impl Collected<'_> {
         self.bytes.len() + more > self.limits.of(self.holds)
     }
 
+    /// Adds bytes. The share is for all that is allocated, and not for the bytes alone.
     async fn append(&mut self, data: &[u8]) -> Result<(), Problem> {
-        if !self.share.grow_to(self.bytes.len() + data.len()).await {
-            return Err(no_memory().closing());
+        let size = self.bytes.len() + data.len();
+        if size > self.bytes.capacity() {
+            let capacity = (2 * self.bytes.capacity()).min(self.size_max).max(size);
+            if !self.share.grow_to(capacity).await {
+                return Err(no_memory().closing());
+            }
+            self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         self.bytes.extend_from_slice(data);
         Ok(())
@@ -235,11 +244,11 @@ fn no_memory() -> Problem {
     Problem::new(Code::Overloaded, "too many large bodies are being read; nothing was enqueued")
 }
 
-fn utf8(bytes: BytesMut) -> Result<String, Problem> {
+fn utf8(bytes: Vec<u8>) -> Result<String, Problem> {
     if bytes.is_empty() {
         return Err(malformed_at("the body is empty; a JSON object is expected", 1, 1));
     }
-    String::from_utf8(bytes.into()).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
@@ -338,6 +347,22 @@ mod tests {
         assert_eq!(sizes(1000, None), (1000, 1000, 1000));
     }
 
+    #[tokio::test]
+    async fn a_body_takes_a_share_of_the_memory_for_all_that_it_has_allocated() {
+        let limits = BodyLimits::new(16 << 20, None, Duration::from_secs(10));
+        let pieces = (0..100).map(|_| Ok::<_, axum::Error>(vec![b'a'; 10_000]));
+        let request = Request::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from_stream(futures_util::stream::iter(pieces)))
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let threads = SlowThreads::start();
+        let text = read_json(&limits, Holds::Job, request, deadline, &threads).await.ok().unwrap();
+        assert_eq!(text.text.len(), 1_000_000);
+        let left = BUDGET_BYTES - text.text.capacity();
+        assert!(limits.budget.try_share(left + 2048).is_none(), "{}", text.text.capacity());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn where_the_memory_is_used_up_in_mid_body_the_rest_is_drained_and_the_connection_closed()
     {
@@ -349,8 +374,8 @@ mod tests {
             .body(Body::from(vec![b'a'; 2 * FIRST_SHARE]))
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
-        let refused =
-            read_json(&limits, Holds::Job, request, deadline).await.err().unwrap().into_response();
+        let read = read_json(&limits, Holds::Job, request, deadline, &SlowThreads::start()).await;
+        let refused = read.err().unwrap().into_response();
         assert_eq!(refused.status(), 503);
         assert_eq!(
             refused.headers().get(header::CONNECTION),

@@ -1,6 +1,8 @@
 //! Decoding of compressed bodies. The reader counts the decoded bytes, so that a small body can't
 //! become a large one unnoticed; here is counted what costs time and gives no bytes.
 
+mod apart;
+mod balance;
 mod fault;
 mod parts;
 mod slices;
@@ -12,11 +14,14 @@ use std::pin::Pin;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, TryStreamExt};
+use tokio::runtime::Handle;
 use tokio_util::io::StreamReader;
 
 use crate::problem::{Code, Problem};
-use slices::{Barren, slices};
+use apart::Apart;
+use balance::Balance;
+use slices::slices;
 
 pub(crate) use fault::Fault;
 
@@ -50,16 +55,18 @@ impl Encoding {
         }
     }
 
-    /// Decodes a body of at most `at_most` encoded bytes, and lets other tasks have their turn in
-    /// between. An error is a broken encoding, a broken connection or a [`Fault`].
-    pub(crate) fn decode(self, body: Body, at_most: usize) -> Decoded {
+    /// Decodes a body of at most `at_most` encoded bytes there, and lets other tasks have their
+    /// turn in between. An error is a broken encoding, a broken connection or a [`Fault`].
+    pub(crate) fn decode(self, body: Body, at_most: usize, there: &Handle) -> Decoded {
         let bytes = body.into_data_stream().map_err(io::Error::other);
         if self == Self::Identity {
             return Box::pin(bytes);
         }
-        let barren = Barren::default();
-        let slices = slices(bytes, at_most, barren.clone());
-        parts::decode(self, StreamReader::new(Box::pin(slices)), barren).boxed()
+        Box::pin(Apart::new(bytes, there, |bytes| {
+            let balance = Balance::default();
+            let slices = slices(bytes, at_most, balance.clone());
+            parts::decode(self, StreamReader::new(Box::pin(slices)), balance)
+        }))
     }
 }
 

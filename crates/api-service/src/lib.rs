@@ -22,6 +22,7 @@ mod queue_names;
 mod request_id;
 mod routes;
 mod server;
+mod slow_threads;
 mod state;
 mod streams;
 mod unheard;

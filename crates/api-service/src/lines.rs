@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 use axum::body::{Body, BodyDataStream};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use tokio::runtime::Handle;
 
 use crate::budget::{Budget, Share};
 use crate::encoding::{Decoded, Encoding};
-use crate::unread::{DISCARD_BYTES, DISCARD_TIME};
+use crate::unread::{DISCARD_BYTES, DISCARD_TIME, Pace};
 
 /// One line, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,11 +88,17 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The lines of a body in this encoding, each of at most `limit` bytes.
-    pub(crate) fn new(encoding: Encoding, body: Body, limit: usize, budget: Budget) -> Self {
+    /// The lines of a body in this encoding, each of at most `limit` bytes, decoded `there`.
+    pub(crate) fn new(
+        encoding: Encoding,
+        body: Body,
+        limit: usize,
+        budget: Budget,
+        there: &Handle,
+    ) -> Self {
         let raw = SharedBody::new(body);
         // A stream may be as long as its client likes.
-        let decoded = encoding.decode(Body::from_stream(raw.clone()), usize::MAX);
+        let decoded = encoding.decode(Body::from_stream(raw.clone()), usize::MAX, there);
         Self {
             decoded,
             raw,
@@ -132,7 +139,7 @@ impl Lines {
 
     /// Reads the rest of the body and forgets it, within the time and size of a refused request's
     /// body, also where the body can't be decoded. Cancel safe.
-    pub(crate) async fn discard(&mut self) {
+    pub(crate) async fn discard(&mut self, pace: &Pace) {
         let body = &mut self.raw;
         let discarding = async {
             let mut seen = 0;
@@ -141,6 +148,7 @@ impl Lines {
                 if seen > DISCARD_BYTES {
                     break;
                 }
+                pace.wait(data.len()).await;
             }
         };
         let _ = tokio::time::timeout(DISCARD_TIME, discarding).await;
@@ -209,7 +217,8 @@ mod tests {
         let chunks: Vec<_> =
             chunks.iter().map(|chunk| Ok::<_, axum::Error>((*chunk).to_owned())).collect();
         let body = Body::from_stream(futures_util::stream::iter(chunks));
-        let mut lines = Lines::new(Encoding::Identity, body, limit, budget.clone());
+        let there = Handle::current();
+        let mut lines = Lines::new(Encoding::Identity, body, limit, budget.clone(), &there);
         let mut all = Vec::new();
         loop {
             let some = lines.next(2).await.unwrap();

@@ -2,13 +2,13 @@
 //! thread of the runtime would serve nobody else: such work has threads of its own, of which few
 //! work at a time.
 
-use std::num::NonZero;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::problem::{Code, Problem};
+use crate::slow_threads::{self, SlowThreads};
 
 /// The longest body on which a thread of the runtime works, in bytes: about a millisecond.
 const SHORT_BYTES: usize = 128 << 10;
@@ -17,18 +17,20 @@ const SHORT_BYTES: usize = 128 << 10;
 #[derive(Debug)]
 pub(crate) struct LongWork {
     turns: Arc<Semaphore>,
+    threads: Arc<SlowThreads>,
 }
 
 impl LongWork {
-    /// Half of the machine's processors, and at least one, work on long bodies at a time.
-    pub(crate) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self::with_turns(processors.div_ceil(2))
+    /// Work on these threads, as much at a time as they are for.
+    pub(crate) fn on(threads: Arc<SlowThreads>) -> Self {
+        Self { turns: Arc::new(Semaphore::new(slow_threads::at_a_time())), threads }
     }
 
     /// So many work at a time.
+    #[cfg(test)]
     pub(crate) fn with_turns(turns: usize) -> Self {
-        Self { turns: Arc::new(Semaphore::new(turns)) }
+        let threads = Arc::new(SlowThreads::start());
+        Self { turns: Arc::new(Semaphore::new(turns)), threads }
     }
 
     /// Does the work on a body of so many bytes; a long one waits for its turn until the deadline.
@@ -47,7 +49,7 @@ impl LongWork {
             let detail = "too many large bodies wait to be parsed; nothing was enqueued";
             return Err(Problem::new(Code::Overloaded, detail));
         };
-        let working = tokio::task::spawn_blocking(move || {
+        let working = self.threads.handle().spawn_blocking(move || {
             let _turn = turn;
             work()
         });

@@ -21,7 +21,9 @@ use crate::long_work::LongWork;
 use crate::prefer;
 use crate::problem::Problem;
 use crate::queue_names::QueueNames;
+use crate::slow_threads::SlowThreads;
 use crate::streams::Streams;
+use crate::unread::Pace;
 
 /// The parts of the running service.
 pub(crate) struct State {
@@ -37,7 +39,11 @@ pub(crate) struct State {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) bodies: BodyLimits,
     pub(crate) long_work: LongWork,
+    /// Where large bodies are decoded.
+    pub(crate) threads: Arc<SlowThreads>,
     pub(crate) streams: Streams,
+    /// How fast the rests of refused bodies are read.
+    pub(crate) discards: Pace,
 }
 
 /// The shared state, cheap to clone as axum needs it.
@@ -51,14 +57,17 @@ impl State {
         pusher: Pusher,
         figures: Arc<Figures>,
     ) -> Self {
+        let threads = Arc::new(SlowThreads::start());
         Self {
             bodies: BodyLimits::new(
                 config.api.max_body_bytes,
                 config.api.max_job_bytes,
                 config.body_idle_timeout,
             ),
-            long_work: LongWork::new(),
+            long_work: LongWork::on(Arc::clone(&threads)),
+            threads,
             streams: Streams::default(),
+            discards: Pace::default(),
             pusher,
             liveness: Arc::default(),
             figures,
@@ -86,7 +95,7 @@ impl State {
     ) -> Result<Text, Problem> {
         self.lifecycle.check_serving()?;
         tokio::select! {
-            text = body::read_json(&self.bodies, holds, request, deadline) => text,
+            text = body::read_json(&self.bodies, holds, request, deadline, &self.threads) => text,
             () = self.lifecycle.time_is_up() => Err(shutting_down().closing_at_once()),
         }
     }

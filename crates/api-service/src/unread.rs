@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,11 +16,41 @@ use axum::body::{Bytes, HttpBody};
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::time::{Instant, sleep_until};
 
 /// How long the rest of a body is read.
 pub(crate) const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// How many bytes of the rest of a body are read.
 pub(crate) const DISCARD_BYTES: usize = 64 << 20;
+/// How many bytes of such rests are read in a second, of all clients together: otherwise whoever
+/// sends large bodies that are refused keeps every processor busy.
+const DISCARD_RATE: f64 = (128 << 20) as f64;
+/// A wait for one's turn that is not worth a timer.
+const TURN_MIN: Duration = Duration::from_millis(2);
+
+/// The turns in which rests of bodies are read.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// When the next turn begins; `None` before the first.
+    next: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// Waits until more may be read, after so many bytes. Cancel safe.
+    pub(crate) async fn wait(&self, bytes: usize) {
+        let now = Instant::now();
+        let turn = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let turn = next.map_or(now, |next| next.max(now))
+                + Duration::from_secs_f64(bytes as f64 / DISCARD_RATE);
+            *next = Some(turn);
+            turn
+        };
+        if turn > now + TURN_MIN {
+            sleep_until(turn).await;
+        }
+    }
+}
 
 tokio::task_local! {
     static SLOT: Cell<Option<Unread>>;
@@ -96,21 +127,23 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Unread<B> {
 
     /// Reads the rest and forgets it, within a time and a size; true where the end was reached. A
     /// client that waits for leave to send (`Expect: 100-continue`) is not asked for the rest.
-    pub(crate) async fn discard(mut self) -> bool {
+    pub(crate) async fn discard(mut self, pace: &Pace) -> bool {
         if self.expects_continue {
             return false;
         }
         let read = async {
             let mut seen = 0;
             loop {
-                match self.rest.frame().await {
+                let bytes = match self.rest.frame().await {
                     None => return true,
-                    Some(Ok(frame)) => seen += frame.data_ref().map_or(0, Bytes::len),
+                    Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
                     Some(Err(_)) => return false,
-                }
+                };
+                seen += bytes;
                 if seen > DISCARD_BYTES {
                     return false;
                 }
+                pace.wait(bytes).await;
             }
         };
         deadline::timeout(DISCARD_TIME, read).await.unwrap_or(false)
@@ -151,30 +184,40 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rest_of_64_mib_is_read_to_its_end_and_a_larger_rest_is_not() {
         let (unread, read) = chunks(64);
-        assert!(unread.discard().await);
+        assert!(unread.discard(&Pace::default()).await);
         assert_eq!(read.load(Ordering::SeqCst), 64);
         let (unread, read) = chunks(1000);
-        assert!(!unread.discard().await);
+        assert!(!unread.discard(&Pace::default()).await);
         assert_eq!(read.load(Ordering::SeqCst), 65);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_rest_whose_end_comes_within_2_s_is_read_and_a_later_end_is_not_waited_for() {
-        assert!(end_after(Duration::from_millis(1990)).discard().await);
-        assert!(!end_after(Duration::from_millis(2500)).discard().await);
-        assert!(!Unread::new(Body::from_stream(no_chunk()), false).discard().await);
+        assert!(end_after(Duration::from_millis(1990)).discard(&Pace::default()).await);
+        assert!(!end_after(Duration::from_millis(2500)).discard(&Pace::default()).await);
+        assert!(!Unread::new(Body::from_stream(no_chunk()), false).discard(&Pace::default()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rests_of_all_bodies_together_are_read_at_one_rate() {
+        let (pace, begun) = (Pace::default(), Instant::now());
+        let (one, other) = (chunks(40).0, chunks(24).0);
+        let (one, other) = tokio::join!(one.discard(&pace), other.discard(&pace));
+        assert!(one && other);
+        let milliseconds = begun.elapsed().as_millis();
+        assert!((490..=510).contains(&milliseconds), "64 MiB within {milliseconds} ms");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_rest_that_fails_has_no_end() {
         let failure = stream::iter([Ok(Bytes::from("a")), Err(std::io::Error::other("cut"))]);
-        assert!(!Unread::new(Body::from_stream(failure), false).discard().await);
+        assert!(!Unread::new(Body::from_stream(failure), false).discard(&Pace::default()).await);
     }
 
     #[test]
     fn a_client_that_waits_for_leave_to_send_is_not_waited_for() {
         let unread = Unread::new(Body::from_stream(no_chunk()), true);
-        assert_eq!(unread.discard().now_or_never(), Some(false));
+        assert_eq!(unread.discard(&Pace::default()).now_or_never(), Some(false));
     }
 
     fn no_chunk() -> stream::Pending<Result<Bytes, Infallible>> {

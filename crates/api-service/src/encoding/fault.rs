@@ -2,10 +2,12 @@
 
 use std::io;
 
-/// The members or frames that a body may have whatever they hold.
-pub(super) const FREE_PARTS: usize = 1000;
-/// The bytes that each further one has to hold, on average over the whole body. A job has more.
-pub(super) const BYTES_A_PART: usize = 64;
+/// The encoded bytes that a body may have whatever they hold: a decoder may need a whole block
+/// before it gives anything, and the largest block has 128 KiB (RFC 8878).
+pub(super) const FREE_BYTES: usize = 160 << 10;
+/// The encoded bytes that each decoded one may have beyond these: members of gzip that hold as much
+/// as a short job have fewer than two.
+pub(super) const ENCODED_PER_DECODED: usize = 2;
 /// The encoded bytes in a row that may hold nothing. An encoder writes something for each of its
 /// blocks, of which the largest has 128 KiB (RFC 8878).
 pub(super) const BARREN_BYTES: usize = 1 << 20;
@@ -16,12 +18,12 @@ pub(crate) enum Fault {
     /// The encoded body is larger than a plain one may be.
     #[error("it is larger than the limit before it is decoded")]
     TooLarge,
-    /// The body has too many members or frames for what they hold.
+    /// The body is far larger than what it holds, such as one of very many empty members.
     #[error(
-        "it has more than {FREE_PARTS} gzip members or zstd frames, which hold less than \
-         {BYTES_A_PART} bytes each on average"
+        "it has more than {FREE_BYTES} bytes, and more than {ENCODED_PER_DECODED} for each byte \
+         that it holds"
     )]
-    TooManyParts,
+    HoldsLittle,
     /// A long piece of the body holds nothing.
     #[error("{BARREN_BYTES} bytes of it in a row hold nothing")]
     Barren,

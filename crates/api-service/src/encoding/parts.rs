@@ -1,5 +1,6 @@
 //! A body of gzip members or zstd frames, decoded one after the other. Both formats allow that one
-//! file consists of many, and programs make such files.
+//! file consists of many, and programs make such files. One decoder reads all of them: to make one
+//! takes far more time than to read a short member.
 
 use std::io;
 
@@ -8,11 +9,10 @@ use async_compression::zstd::DParameter;
 use axum::body::Bytes;
 use bytes::BytesMut;
 use futures_util::{Stream, stream};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use tokio::io::{AsyncBufRead, AsyncReadExt};
 
 use super::Encoding;
-use super::fault::{BYTES_A_PART, FREE_PARTS, Fault};
-use super::slices::Barren;
+use super::balance::Balance;
 
 /// The largest window of a zstd frame, as a power of two: 8 MiB, the bound of RFC 9659 for HTTP. A
 /// decoder needs that much memory.
@@ -20,21 +20,16 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// The most bytes that a decoder gives in one go.
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// The decoder of one part, or what comes after a part.
+/// The decoder of all parts.
 enum Reader<R> {
     Gzip(GzipDecoder<R>),
     Zstd(ZstdDecoder<R>),
-    Ended(R),
+    Identity(R),
 }
 
 struct Parts<R> {
-    encoding: Encoding,
-    /// `None` only while it changes.
-    reader: Option<Reader<R>>,
-    /// The parts that have ended.
-    ended: usize,
-    decoded: usize,
-    barren: Barren,
+    reader: Reader<R>,
+    balance: Balance,
     /// Whether other tasks are to have their turn before more is decoded.
     rests: bool,
 }
@@ -43,13 +38,12 @@ struct Parts<R> {
 pub(super) fn decode<R>(
     encoding: Encoding,
     encoded: R,
-    barren: Barren,
+    balance: Balance,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send
 where
     R: AsyncBufRead + Send + Unpin,
 {
-    let reader = Some(Reader::of(encoding, encoded));
-    let parts = Parts { encoding, reader, ended: 0, decoded: 0, barren, rests: false };
+    let parts = Parts { reader: Reader::of(encoding, encoded), balance, rests: false };
     stream::unfold(Some(parts), |parts| async {
         let mut parts = parts?;
         match parts.next().await {
@@ -63,12 +57,18 @@ where
 impl<R: AsyncBufRead + Unpin> Reader<R> {
     fn of(encoding: Encoding, encoded: R) -> Self {
         match encoding {
-            Encoding::Gzip => Self::Gzip(GzipDecoder::new(encoded)),
+            Encoding::Gzip => {
+                let mut decoder = GzipDecoder::new(encoded);
+                decoder.multiple_members(true);
+                Self::Gzip(decoder)
+            }
             Encoding::Zstd => {
                 let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)];
-                Self::Zstd(ZstdDecoder::with_params(encoded, &window))
+                let mut decoder = ZstdDecoder::with_params(encoded, &window);
+                decoder.multiple_members(true);
+                Self::Zstd(decoder)
             }
-            Encoding::Identity => Self::Ended(encoded),
+            Encoding::Identity => Self::Identity(encoded),
         }
     }
 }
@@ -79,47 +79,13 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
             tokio::task::yield_now().await;
         }
         let mut bytes = BytesMut::with_capacity(CHUNK_BYTES);
-        loop {
-            let read = match &mut self.reader {
-                Some(Reader::Gzip(decoder)) => decoder.read_buf(&mut bytes).await?,
-                Some(Reader::Zstd(decoder)) => decoder.read_buf(&mut bytes).await?,
-                Some(Reader::Ended(encoded)) => {
-                    if encoded.fill_buf().await?.is_empty() {
-                        return Ok(None);
-                    }
-                    self.begin();
-                    continue;
-                }
-                None => return Ok(None),
-            };
-            if read > 0 {
-                self.decoded += read;
-                self.barren.ends();
-                self.rests = true;
-                return Ok(Some(bytes.freeze()));
-            }
-            self.end()?;
-        }
-    }
-
-    /// Begins the next part.
-    fn begin(&mut self) {
-        if let Some(Reader::Ended(encoded)) = self.reader.take() {
-            self.reader = Some(Reader::of(self.encoding, encoded));
-        }
-    }
-
-    /// Notes that a part has ended.
-    fn end(&mut self) -> io::Result<()> {
-        self.reader = self.reader.take().map(|reader| match reader {
-            Reader::Gzip(decoder) => Reader::Ended(decoder.into_inner()),
-            Reader::Zstd(decoder) => Reader::Ended(decoder.into_inner()),
-            Reader::Ended(encoded) => Reader::Ended(encoded),
-        });
-        self.ended += 1;
-        if self.ended > FREE_PARTS + self.decoded / BYTES_A_PART {
-            return Err(Fault::TooManyParts.into());
-        }
-        Ok(())
+        let read = match &mut self.reader {
+            Reader::Gzip(decoder) => decoder.read_buf(&mut bytes).await?,
+            Reader::Zstd(decoder) => decoder.read_buf(&mut bytes).await?,
+            Reader::Identity(encoded) => encoded.read_buf(&mut bytes).await?,
+        };
+        self.balance.gives(read);
+        self.rests = true;
+        Ok((read > 0).then(|| bytes.freeze()))
     }
 }

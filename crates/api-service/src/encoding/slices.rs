@@ -2,32 +2,16 @@
 //! their turn: a decoder goes on as long as it has input, and some input takes it very long.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
-use super::fault::{BARREN_BYTES, Fault};
+use super::balance::Balance;
+use super::fault::Fault;
 
 /// The most encoded bytes that are decoded in one go: 200 gzip members of 20 bytes, of which each
 /// takes a few microseconds.
 const SLICE_BYTES: usize = 4 << 10;
-
-/// The encoded bytes since the decoder last gave anything.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Barren(Arc<AtomicUsize>);
-
-impl Barren {
-    /// The decoder gave something.
-    pub(super) fn ends(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    fn grows(&self, bytes: usize) -> usize {
-        self.0.fetch_add(bytes, Ordering::Relaxed) + bytes
-    }
-}
 
 struct Slices<S> {
     bytes: S,
@@ -37,19 +21,19 @@ struct Slices<S> {
     since_rest: usize,
     /// The bytes that may still come.
     left: usize,
-    barren: Barren,
+    balance: Balance,
 }
 
 /// The same bytes in slices, at most `at_most` of them.
 pub(super) fn slices<S>(
     bytes: S,
     at_most: usize,
-    barren: Barren,
+    balance: Balance,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send
 where
     S: Stream<Item = io::Result<Bytes>> + Send + Unpin,
 {
-    let slices = Slices { bytes, rest: Bytes::new(), since_rest: 0, left: at_most, barren };
+    let slices = Slices { bytes, rest: Bytes::new(), since_rest: 0, left: at_most, balance };
     stream::unfold(Some(slices), |slices| async {
         let mut slices = slices?;
         match slices.next().await? {
@@ -77,8 +61,8 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Slices<S> {
         let length = self.rest.len().min(SLICE_BYTES - self.since_rest).min(self.left);
         self.since_rest += length;
         self.left -= length;
-        if self.barren.grows(length) > BARREN_BYTES {
-            return Some(Err(Fault::Barren.into()));
+        if let Err(fault) = self.balance.takes(length) {
+            return Some(Err(fault.into()));
         }
         Some(Ok(self.rest.split_to(length)))
     }

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::{StreamExt, stream};
 
-use super::fault::{BARREN_BYTES, BYTES_A_PART, FREE_PARTS};
+use super::fault::{BARREN_BYTES, FREE_BYTES};
 use super::*;
 
 const LIMIT: usize = 16 << 20;
@@ -24,7 +25,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 
 /// All that a body decodes to, or the first error.
 async fn decoded(encoding: Encoding, body: Vec<u8>, at_most: usize) -> Result<Vec<u8>, io::Error> {
-    let mut stream = encoding.decode(Body::from(body), at_most);
+    let mut stream = encoding.decode(Body::from(body), at_most, &Handle::current());
     let mut all = Vec::new();
     while let Some(bytes) = stream.next().await {
         all.extend_from_slice(&bytes?);
@@ -60,19 +61,29 @@ async fn members_and_frames_one_behind_the_other_are_one_body() {
 }
 
 #[tokio::test]
-async fn so_many_members_or_frames_may_hold_nothing_and_one_more_may_not() {
+async fn so_many_bytes_may_hold_nothing_and_one_member_or_frame_more_may_not() {
     for (encoding, piece) in [
         (Encoding::Gzip, gzip(b"")),
         (Encoding::Zstd, zstd(b"")),
         (Encoding::Zstd, SKIPPED.to_vec()),
     ] {
-        assert_eq!(decoded(encoding, piece.repeat(FREE_PARTS), LIMIT).await.unwrap(), b"");
-        let more = piece.repeat(FREE_PARTS + 1);
-        assert_eq!(fault(encoding, more).await, Some(Fault::TooManyParts), "{encoding:?}");
+        let most = FREE_BYTES / piece.len();
+        assert_eq!(decoded(encoding, piece.repeat(most), LIMIT).await.unwrap(), b"");
+        let more = piece.repeat(most + 1);
+        assert_eq!(fault(encoding, more).await, Some(Fault::HoldsLittle), "{encoding:?}");
     }
-    let small = gzip(&[b'a'; BYTES_A_PART]);
-    let body = small.repeat(3 * FREE_PARTS);
-    assert_eq!(decoded(Encoding::Gzip, body, LIMIT).await.unwrap().len(), 192_000);
+    // Small jobs, each in a member or frame of its own.
+    let job = br#"{"operation":"add","a":1,"b":2}"#;
+    for (encoding, piece) in [(Encoding::Gzip, gzip(job)), (Encoding::Zstd, zstd(job))] {
+        let body = piece.repeat(20_000);
+        assert!(body.len() > 2 * FREE_BYTES);
+        assert_eq!(decoded(encoding, body, LIMIT).await.unwrap().len(), 20_000 * job.len());
+    }
+    // Noise, which no encoding makes shorter.
+    let noise: Vec<u8> = (0..1 << 20).map(|_| fastrand::u8(..)).collect();
+    for (encoding, body) in [(Encoding::Gzip, gzip(&noise)), (Encoding::Zstd, zstd(&noise))] {
+        assert_eq!(decoded(encoding, body, LIMIT).await.unwrap(), noise);
+    }
 }
 
 #[tokio::test]
@@ -90,15 +101,22 @@ async fn a_long_piece_that_holds_nothing_is_refused() {
     let mut skipped = SKIPPED.to_vec();
     skipped[4..].copy_from_slice(&(2_u32 << 20).to_le_bytes());
     skipped.resize((2 << 20) + 8, 0);
-    assert_eq!(fault(Encoding::Zstd, skipped).await, Some(Fault::Barren));
     // RFC 1952: a name in the header that does not end.
     let mut name = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
     name.resize(BARREN_BYTES + 100, b'a');
-    assert_eq!(fault(Encoding::Gzip, name).await, Some(Fault::Barren));
     // RFC 1951: stored blocks of no bytes.
     let mut blocks = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     blocks.extend([0, 0, 0, 0xff, 0xff].repeat(BARREN_BYTES / 4));
-    assert_eq!(fault(Encoding::Gzip, blocks).await, Some(Fault::Barren));
+    let much = vec![b'a'; 4 << 20];
+    for (encoding, barren, full) in [
+        (Encoding::Zstd, skipped, zstd(&much)),
+        (Encoding::Gzip, name, gzip(&much)),
+        (Encoding::Gzip, blocks, gzip(&much)),
+    ] {
+        assert_eq!(fault(encoding, barren.clone()).await, Some(Fault::HoldsLittle));
+        let behind = [full, barren].concat();
+        assert_eq!(fault(encoding, behind).await, Some(Fault::Barren));
+    }
 }
 
 /// The turns that another task of the same thread has while a body that is there at once is
@@ -126,4 +144,21 @@ async fn other_tasks_have_turns_while_a_body_is_decoded() {
     let zeros = vec![0; 4 << 20];
     assert!(turns_beside(Encoding::Gzip, gzip(&zeros)).await >= 127);
     assert!(turns_beside(Encoding::Zstd, zstd(&zeros)).await >= 30);
+}
+
+#[tokio::test]
+async fn a_body_is_decoded_on_the_threads_for_it_and_what_a_fault_leaves_of_it_stays_here() {
+    let threads = crate::slow_threads::SlowThreads::start();
+    let name = || std::thread::current().name().unwrap_or_default().to_owned();
+    let mut pieces =
+        stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(b"piece"))).take(100);
+    let mut apart = apart::Apart::new(&mut pieces, &threads.handle(), |fed| {
+        fed.take(3).map(move |piece| piece.map(|_| Bytes::from(name())))
+    });
+    for _ in 0..3 {
+        assert_eq!(apart.next().await.unwrap().unwrap(), "large-bodies");
+    }
+    assert!(apart.next().await.is_none());
+    drop(apart);
+    assert!((93..=97).contains(&pieces.count().await), "few are on their way");
 }

@@ -43,6 +43,7 @@ pub(crate) async fn stream(
         request.into_body(),
         state.bodies.max_line_bytes,
         state.bodies.budget.clone(),
+        &state.threads.handle(),
     );
     let (results, answers) = mpsc::channel(RESULTS);
     let session = Session::new(SharedState::clone(&state), pass, permit);

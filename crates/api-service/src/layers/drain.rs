@@ -9,7 +9,6 @@
 
 use std::convert::Infallible;
 
-use axum::body::{Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +18,7 @@ use tower::{Layer, Service, ServiceExt};
 use crate::lifecycle::Lifecycle;
 use crate::problem::LeaveBodyUnread;
 use crate::state::SharedState;
-use crate::unread::{self, Unread};
+use crate::unread;
 
 /// The layer, for a service that may shut down meanwhile.
 pub(crate) fn layer<S>(
@@ -51,7 +50,8 @@ where
                 let response = answer?.into_response();
                 match unread {
                     Some(unread) if needs_drain(&response) => {
-                        Ok(Box::pin(drain(&state.lifecycle, response, unread)).await)
+                        let rest = unread.discard(&state.discards);
+                        Ok(Box::pin(drain(&state.lifecycle, response, rest)).await)
                     }
                     Some(_) | None => Ok(response),
                 }
@@ -67,13 +67,14 @@ fn needs_drain(response: &Response) -> bool {
         && response.extensions().get::<LeaveBodyUnread>().is_none()
 }
 
-async fn drain<B: HttpBody<Data = Bytes> + Unpin>(
+/// Waits for the end of the body, of which `rest` tells whether it was reached.
+async fn drain(
     lifecycle: &Lifecycle,
     mut response: Response,
-    unread: Unread<B>,
+    rest: impl Future<Output = bool>,
 ) -> Response {
     let reached_end = tokio::select! {
-        reached_end = unread.discard() => reached_end,
+        reached_end = rest => reached_end,
         () = lifecycle.time_is_up() => false,
     };
     if !reached_end {
@@ -84,13 +85,14 @@ async fn drain<B: HttpBody<Data = Bytes> + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
+    use axum::body::{Body, Bytes};
     use axum::http::StatusCode;
     use futures_util::{FutureExt, stream};
 
     use super::*;
     use crate::lifecycle::Phase;
     use crate::problem::{Code, Problem};
+    use crate::unread::{Pace, Unread};
 
     fn refusal() -> Problem {
         Problem::new(Code::BodyTooLarge, "too large")
@@ -112,8 +114,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_connection_is_kept_where_the_end_of_the_body_was_reached() {
-        let unread = Unread::new(Body::from("the rest"), false);
-        let response = drain(&Lifecycle::new(), refusal().into_response(), unread).await;
+        let pace = Pace::default();
+        let rest = Unread::new(Body::from("the rest"), false).discard(&pace);
+        let response = drain(&Lifecycle::new(), refusal().into_response(), rest).await;
         assert!(!closes(&response));
     }
 
@@ -121,7 +124,9 @@ mod tests {
     async fn a_drain_ends_when_requests_in_flight_have_no_time_left() {
         let lifecycle = Lifecycle::new();
         let endless = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-        let draining = drain(&lifecycle, refusal().into_response(), Unread::new(endless, false));
+        let pace = Pace::default();
+        let rest = Unread::new(endless, false).discard(&pace);
+        let draining = drain(&lifecycle, refusal().into_response(), rest);
         let mut draining = std::pin::pin!(draining);
         assert!(draining.as_mut().now_or_never().is_none());
         lifecycle.enter(Phase::ShuttingDown);

@@ -152,7 +152,7 @@ impl Session {
         if has_rest {
             // A client that is still sending would see a failed write, and not its last results.
             tokio::select! {
-                () = lines.discard() => {}
+                () = lines.discard(&state.discards) => {}
                 () = results.closed() => {}
                 () = state.lifecycle.time_is_up() => {}
             }
@@ -300,7 +300,8 @@ mod tests {
             let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
             let session = Session::new(Arc::clone(&state), None, permit);
             let budget = state.bodies.budget.clone();
-            let lines = Lines::new(Encoding::Identity, Body::from(body), 2 << 20, budget);
+            let there = state.threads.handle();
+            let lines = Lines::new(Encoding::Identity, Body::from(body), 2 << 20, budget, &there);
             let (results, mut answers) = mpsc::channel(16);
             tokio::spawn(session.run(lines, results));
             let mut text = String::new();
