@@ -77,14 +77,18 @@ impl ConnectionMemory {
         parsing.await.ok()
     }
 
+    /// The memory of a command of so many bytes, where what the connection has for itself suffices.
+    pub(crate) fn try_own(&self, bytes: usize) -> Option<Reserved> {
+        Arc::clone(&self.own).try_acquire_many_owned(units(bytes)).ok()
+    }
+
     /// Waits for the memory of a command of so many bytes: that of the connection itself, or else
     /// of the shared memory, where either is free. `None` where the process ends. Cancel safe.
     pub(crate) async fn reserve(&self, bytes: usize) -> Option<Reserved> {
-        let units = bytes.div_ceil(UNIT).clamp(1, SHARED_BYTES / UNIT);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        if let Ok(reserved) = Arc::clone(&self.own).try_acquire_many_owned(units) {
+        if let Some(reserved) = self.try_own(bytes) {
             return Some(reserved);
         }
+        let units = units(bytes);
         let shared = Arc::clone(&self.all.shared).acquire_many_owned(units);
         if units as usize > OWN_BYTES / UNIT {
             return shared.await.ok();
@@ -95,6 +99,11 @@ impl ConnectionMemory {
             reserved = shared => reserved.ok(),
         }
     }
+}
+
+/// The permits of a command of so many bytes.
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT).clamp(1, SHARED_BYTES / UNIT)).unwrap_or(u32::MAX)
 }
 
 /// About the memory of a command in bytes: its line, and what is made beside the text for each job,

@@ -14,7 +14,7 @@ use super::catching_up::{Answer, CatchingUp, WaitsFor};
 use super::line_memory::LineMemory;
 use super::patience::in_steps;
 use super::tls;
-use super::window::Window;
+use super::window::{Takes, Window};
 use crate::command_memory::{self, ConnectionMemory, Reserved};
 use crate::core::Event;
 use crate::machine::ConnectionId;
@@ -189,9 +189,17 @@ impl CommandReader<'_> {
         line: Bytes,
     ) -> Result<(Result<Command, CommandError>, Option<Reserved>), Stopped> {
         let bytes = command_memory::bytes_of(&line);
-        let is_large = ConnectionMemory::is_large(bytes);
+        let own = self.command_memory.try_own(bytes);
+        let takes = match &own {
+            Some(_) => Takes::Own,
+            None if ConnectionMemory::is_large(bytes) => Takes::SharedOnly,
+            None => Takes::Shared,
+        };
         let entering = async {
-            self.window.enter(&line, is_large).await.map_err(|_| Stopped)?;
+            self.window.enter(&line, takes).await.map_err(|_| Stopped)?;
+            if own.is_some() {
+                return Ok(Some(own));
+            }
             let memory = std::pin::pin!(self.command_memory.reserve(bytes));
             Ok(in_steps(MEMORY_WAIT, memory).await)
         };

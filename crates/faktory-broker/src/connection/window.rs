@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use faktory_wire::PUSH_JOBS_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The size of a window, in units of cost; every command costs at least 1.
@@ -14,6 +15,13 @@ const BYTES_OF_COST: usize = 64 << 10;
 const PIPELINED: u32 = 32;
 /// The cost of a command whose reply can be large.
 const LARGE_REPLY_COST: u32 = 8;
+
+/// A PUSHB whose refusal can be longer owes a large reply.
+const LARGE_REFUSAL_BYTES: usize = 256 << 10;
+/// The most bytes of the refusal of one job, beside its id.
+const REFUSAL_OF_JOB_BYTES: usize = 128;
+/// The most bytes of an id that is kept.
+const JID_BYTES_MAX: usize = 1 << 10;
 
 /// A command costs 1 more for this many names of queues.
 const NAMES_OF_COST: usize = 16;
@@ -31,6 +39,17 @@ pub(super) struct Window {
     owes_large: bool,
 }
 
+/// Whose memory a command takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Its connection's own, which it has.
+    Own,
+    /// That of its connection or of all, whichever is free first.
+    Shared,
+    /// That of all connections: the command is larger than what one has for itself.
+    SharedOnly,
+}
+
 /// The side of a window that gives room back.
 pub(super) struct Answered(mpsc::Receiver<OwnedSemaphorePermit>);
 
@@ -46,12 +65,13 @@ pub(super) fn window() -> (Window, Answered) {
 }
 
 impl Window {
-    /// Waits until the window has room for the command of a line. `is_large`: it takes memory that
-    /// all connections share. Such a command must not wait for earlier ones of its client while it
-    /// holds that memory: a client that reads no replies would hold up the others.
-    pub(super) async fn enter(&mut self, line: &[u8], is_large: bool) -> Result<(), WindowClosed> {
+    /// Waits until the window has room for the command of a line. A command that takes memory which
+    /// all connections share must not wait for earlier ones of its client while it holds that
+    /// memory: a client that reads no replies would hold up the others.
+    pub(super) async fn enter(&mut self, line: &[u8], takes: Takes) -> Result<(), WindowClosed> {
         let cost = cost(line);
-        if is_large {
+        let is_large = takes == Takes::SharedOnly;
+        if is_large || (takes == Takes::Shared && self.owes_large) {
             let alone = self.owes_large || cost > PIPELINED;
             let room = if alone { SIZE } else { SIZE - PIPELINED + cost };
             let _answered = self.room.acquire_many(room).await.map_err(|_| WindowClosed)?;
@@ -59,7 +79,7 @@ impl Window {
         }
         let permit = Arc::clone(&self.room).acquire_many_owned(cost).await;
         let permit = permit.map_err(|_| WindowClosed)?;
-        self.owes_large |= has_large_reply(line);
+        self.owes_large |= has_large_reply(line) || refusal_bytes(line) > LARGE_REFUSAL_BYTES;
         self.unanswered.send(permit).await.map_err(|_| WindowClosed)
     }
 }
@@ -87,6 +107,16 @@ fn has_large_reply(line: &[u8]) -> bool {
     [b"FETCH".as_slice(), b"INFO", b"QUEUE"].into_iter().any(|verb| line.starts_with(verb))
 }
 
+/// The most bytes of the reply to a PUSHB whose jobs are all refused; 0 for other commands.
+fn refusal_bytes(line: &[u8]) -> usize {
+    if !line.starts_with(b"PUSHB") {
+        return 0;
+    }
+    let jobs = line.iter().filter(|byte| **byte == b'{').count().min(PUSH_JOBS_MAX);
+    let ids = line.len().min(jobs.saturating_mul(JID_BYTES_MAX));
+    jobs.saturating_mul(REFUSAL_OF_JOB_BYTES).saturating_add(ids)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,8 +139,8 @@ mod tests {
     async fn a_full_window_lets_a_command_in_once_a_reply_was_written() {
         let (mut window, mut answered) = window();
         let whole = vec![b'x'; SIZE as usize * BYTES_OF_COST];
-        assert!(window.enter(&whole, false).await.is_ok());
-        let mut waiting = std::pin::pin!(window.enter(b"ACK", false));
+        assert!(window.enter(&whole, Takes::Own).await.is_ok());
+        let mut waiting = std::pin::pin!(window.enter(b"ACK", Takes::Own));
         tokio::select! {
             biased;
             _ = &mut waiting => panic!("the window is full"),
@@ -128,9 +158,9 @@ mod tests {
         {
             let (mut window, mut answered) = window();
             for _ in 0..count {
-                assert!(window.enter(earlier, false).await.is_ok());
+                assert!(window.enter(earlier, Takes::Own).await.is_ok());
             }
-            let mut entering = Box::pin(window.enter(&large, true));
+            let mut entering = Box::pin(window.enter(&large, Takes::SharedOnly));
             let entered = tokio::select! {
                 biased;
                 entered = &mut entering => entered.is_ok(),
@@ -139,6 +169,33 @@ mod tests {
             assert_eq!(entered, goes_on, "{count}");
             if !entered {
                 while answered.next().is_some() {}
+                assert!(entering.await.is_ok());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_command_takes_no_shared_memory_behind_large_replies_that_are_not_read() {
+        let refused = format!("PUSHB [{}]", vec!["{}"; 3000].join(","));
+        let pushb = format!(r#"PUSHB [{{"args":["{}"]}}]"#, "x".repeat(1 << 20));
+        for (earlier, takes, goes_on) in [
+            ("FETCH a", Takes::Own, true),
+            ("FETCH a", Takes::Shared, false),
+            ("ACK", Takes::Shared, true),
+            (&refused, Takes::Shared, false),
+            (&pushb, Takes::Shared, true),
+        ] {
+            let (mut window, mut answered) = window();
+            assert!(window.enter(earlier.as_bytes(), Takes::Own).await.is_ok());
+            let mut entering = Box::pin(window.enter(b"PUSH", takes));
+            let entered = tokio::select! {
+                biased;
+                entered = &mut entering => entered.is_ok(),
+                () = std::future::ready(()) => false,
+            };
+            assert_eq!(entered, goes_on, "{takes:?} behind {:.9}", earlier);
+            if !entered {
+                drop(answered.next());
                 assert!(entering.await.is_ok());
             }
         }

@@ -219,3 +219,41 @@ async fn a_thousand_clients_from_one_address_log_in_at_once_and_none_is_turned_a
     assert_eq!((turned_away.made_room(), turned_away.refused()), (0, 0));
     assert_eq!(clients[999].ask("FLUSH").await, Reply::OK);
 }
+
+#[tokio::test]
+async fn clients_that_do_not_read_leave_the_memory_for_commands_to_the_others() {
+    let (broker, _folder) = broker(|_| {}).await;
+    let push = |number: usize, queue: &str, bytes: usize| {
+        let filler = "x".repeat(bytes);
+        let job = format!(r#""jid":"job-{number:08}","jobtype":"t","queue":"{queue}""#);
+        format!(r#"PUSH {{{job},"args":["{filler}"]}}"#)
+    };
+    let mut honest = WireClient::connect(broker.address()).await;
+    for number in 0..48 {
+        assert_eq!(honest.ask(&push(number, "big", 1 << 20)).await, Reply::OK);
+    }
+    // Each has more replies than the systems take, and behind them commands that each are small
+    // enough for its own memory; those of all three together are more than the shared memory.
+    let mut greedy = tokio::task::JoinSet::new();
+    let (sent, mut has_sent) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..3 {
+        let mut client = WireClient::connect(broker.address()).await;
+        let (line, sent) = (push(100, "small", 60 << 10) + "\r\n", sent.clone());
+        greedy.spawn(async move {
+            client.send_raw("FETCH big\r\n".repeat(16).as_bytes()).await;
+            loop {
+                let sending = client.send_raw(line.as_bytes());
+                // Nothing more is read from this client.
+                if tokio::time::timeout(Duration::from_secs(2), sending).await.is_err() {
+                    break;
+                }
+            }
+            let _ = sent.send(());
+            std::future::pending::<()>().await;
+        });
+    }
+    for _ in 0..3 {
+        has_sent.recv().await;
+    }
+    assert_eq!(honest.ask(&push(200, "h", 200 << 10)).await, Reply::OK);
+}
