@@ -66,7 +66,7 @@ fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
-pub async fn post(api: &TestApi, body: &str) -> Vec<Value> {
+pub(crate) async fn post(api: &TestApi, body: &str) -> Vec<Value> {
     let mut stream = Stream::begin(api, body.len()).await;
     stream.send(body).await;
     assert_eq!(stream.head().await, "HTTP/1.0 200 OK");
