@@ -93,6 +93,13 @@ impl Failures {
         Refusal { wait, report, _place: place }
     }
 
+    /// The failures of all clients that no line in the log has told, once the interval has ended:
+    /// a line is due now. To be asked about once a second.
+    #[must_use]
+    pub fn due(&self, now: Instant) -> Option<u64> {
+        self.table().log.due(now)
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,5 +254,8 @@ mod tests {
         let report = |second| failures.note(ip(1), start + Duration::from_secs(second)).report;
         assert_eq!([report(0), report(1), report(4)], [Some(1), None, None]);
         assert_eq!([report(5), report(6)], [Some(3), None]);
+        // Nobody fails any more.
+        let due = |second| failures.due(start + Duration::from_secs(second));
+        assert_eq!([due(9), due(10), due(11)], [None, Some(1), None]);
     }
 }
