@@ -2,17 +2,13 @@
 //! is used up, shares could wait for each other for ever; so a part of it is set aside for one
 //! share at a time, which then grows to its full size, ends, and hands the part on.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use admission::BoundedLog;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The bytes that one permit of the semaphores stands for.
 const UNIT: usize = 1 << 10;
-/// The shortest time between two lines in the log about refusals.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The budget. Clones share one budget. Whoever waits longest is served first.
 #[derive(Debug, Clone)]
@@ -27,7 +23,6 @@ pub(crate) struct Budget {
 struct State {
     pool_units: usize,
     waiting: AtomicUsize,
-    refusals: Mutex<BoundedLog>,
 }
 
 /// A part of the budget, given back when dropped.
@@ -46,11 +41,7 @@ impl Budget {
         Self {
             pool: Arc::new(Semaphore::new(units)),
             set_aside: Arc::new(Semaphore::new(1)),
-            state: Arc::new(State {
-                pool_units: units,
-                waiting: AtomicUsize::new(0),
-                refusals: Mutex::new(BoundedLog::new(LOG_EVERY)),
-            }),
+            state: Arc::new(State { pool_units: units, waiting: AtomicUsize::new(0) }),
         }
     }
 
@@ -67,19 +58,6 @@ impl Budget {
     /// The bytes that shares hold, without the part that is set aside.
     pub(crate) fn used(&self) -> usize {
         (self.state.pool_units - self.pool.available_permits().min(self.state.pool_units)) * UNIT
-    }
-
-    /// Counts a client that was refused for want of bytes, and says so in the log from time to
-    /// time.
-    pub(crate) fn note_refusal(&self, name: &str) {
-        let mut refusals = self.state.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(refused) = refusals.note(Instant::now()) else { return };
-        tracing::warn!(
-            refused,
-            waiting = self.waiting(),
-            used_bytes = self.used(),
-            "clients were refused and disconnected, because all of {name} was in use"
-        );
     }
 }
 

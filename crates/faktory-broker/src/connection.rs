@@ -13,10 +13,10 @@ mod tls;
 mod window;
 mod writer;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 
-use admission::{BoundedLog, Place};
+use admission::Place;
 use bytes::BytesMut;
 use faktory_wire::{LineDecoder, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,6 +31,7 @@ use crate::core::{Client, Event, Outgoing};
 use crate::delivery::Delivery;
 use crate::machine::{ConnectionId, Reservation};
 use crate::shared_io::SharedIo;
+use crate::turned_away::TurnedAway;
 use crate::unwritten::WrittenBytes;
 use catching_up::CatchingUp;
 use handshake::Stranger;
@@ -54,8 +55,8 @@ pub(crate) struct Connection {
     pub(crate) input: Budget,
     /// The memory of all connections for commands that are not carried out yet.
     pub(crate) memory: CommandMemory,
-    /// When to write a line about a client that fails to agree on TLS.
-    pub(crate) bad_tls: Arc<Mutex<BoundedLog>>,
+    /// The counts and lines about what is turned away.
+    pub(crate) turned_away: Arc<TurnedAway>,
 }
 
 /// The memory for lines that have not arrived as a whole, for all connections of a broker.
@@ -109,7 +110,7 @@ impl Connection {
             None => self.run_over(io, io, io, admission, arriving).await,
             Some(tls) => {
                 let timeout = self.config.handshake_timeout;
-                let accepted = tls::accept(tls, io, timeout, &self.bad_tls).await;
+                let accepted = tls::accept(tls, io, timeout, &self.turned_away).await;
                 if let Some((reader, writer)) = accepted {
                     self.run_over(reader, writer, io, admission, arriving).await;
                 }
@@ -182,6 +183,7 @@ impl Connection {
             command_memory: self.memory.of_connection(),
             buffer,
             stream: io.stream,
+            turned_away: &self.turned_away,
         };
         let (input_ended, written) = {
             let mut reading = std::pin::pin!(commands.run(&mut reader));

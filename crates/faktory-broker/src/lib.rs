@@ -13,12 +13,14 @@ mod observer;
 mod server;
 mod shared_io;
 mod store;
+mod turned_away;
 mod unwritten;
 
 pub use config::BrokerConfig;
 pub use machine::{ConnectionId, Machine, Now, Output, Reservation};
 pub use observer::Observer;
-pub use server::{Broker, BrokerError, TurnedAway};
+pub use server::{Broker, BrokerError};
 pub use store::{
     Batch, Change, FjallStore, MemoryStore, STORE_FILES_MAX, Store, StoreError, Table,
 };
+pub use turned_away::TurnedAway;

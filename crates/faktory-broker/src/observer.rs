@@ -1,8 +1,21 @@
 //! What a program that embeds a broker may count.
 
-/// Is told what happens in a broker, for figures. The calls come from the tasks of connections and
+/// Is told what happens in a broker, for figures. What is of no interest need not be written. The calls come from the tasks of connections and
 /// must not block.
 pub trait Observer: Send + Sync {
     /// A client did not know the password.
-    fn wrong_password(&self);
+    fn wrong_password(&self) {}
+
+    /// A connection was closed before its HELLO was accepted, to make room for a new one.
+    fn connection_made_room(&self) {}
+
+    /// A connection was refused, because every place belonged to a known client.
+    fn connection_refused(&self) {}
+
+    /// A command was refused before it had arrived as a whole, for want of memory for such
+    /// commands.
+    fn arriving_command_refused(&self) {}
+
+    /// A command that had arrived was refused, for want of memory for unanswered commands.
+    fn unanswered_command_refused(&self) {}
 }

@@ -19,8 +19,8 @@ use crate::config::BrokerConfig;
 use crate::core::Core;
 use crate::machine::Machine;
 use crate::store::{FjallStore, StoreError};
+use crate::turned_away::TurnedAway;
 use accept::Accept;
-pub use accept::TurnedAway;
 
 /// The most events under way from the connections to the core.
 const EVENTS_MAX: usize = 4096;
@@ -78,7 +78,7 @@ impl Broker {
         });
         let core = core.await?;
         let (stop, stopping) = watch::channel(false);
-        let turned_away = Arc::new(TurnedAway::default());
+        let turned_away = Arc::new(TurnedAway::new(&config));
         let accept = Accept::new(config, events, asked, Arc::clone(&turned_away));
         let accepting = tokio::spawn(accept.run(listener, stopping));
         tracing::debug!(%address, data_dir = %Excerpt(data_dir.display()), "the broker listens");

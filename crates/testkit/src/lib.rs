@@ -9,6 +9,7 @@
 mod api;
 mod certificates;
 pub mod http;
+mod logged;
 mod process;
 mod quirky;
 mod strangers;
@@ -18,6 +19,7 @@ mod work_server;
 
 pub use api::TestApi;
 pub use certificates::Authority;
+pub use logged::Logged;
 pub use process::{TestProcess, eventually};
 pub use quirky::{Quirky, Session};
 pub use strangers::Strangers;

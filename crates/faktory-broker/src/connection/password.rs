@@ -4,15 +4,14 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use admission::{Failures, client_of};
+use admission::client_of;
 use faktory_wire::password_hash;
 use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::BrokerConfig;
-use crate::observer::Observer;
+use crate::turned_away::TurnedAway;
 
 /// The checks that run at a time. Each takes one to two milliseconds of one processor, so that the
 /// most connections that there may be (2,000) are checked within the time for a handshake (2 s).
@@ -54,19 +53,17 @@ pub(crate) struct Passwords {
     password: String,
     checks: Arc<Semaphore>,
     turns: Arc<Turns>,
-    failures: Failures,
-    observer: Option<Arc<dyn Observer>>,
+    turned_away: Arc<TurnedAway>,
 }
 
 impl Passwords {
     /// The check for a broker with this configuration; `None` where it has no password.
-    pub(crate) fn new(config: &BrokerConfig) -> Option<Self> {
+    pub(crate) fn new(config: &BrokerConfig, turned_away: Arc<TurnedAway>) -> Option<Self> {
         Some(Self {
             password: config.password.clone()?,
             checks: Arc::new(Semaphore::new(CHECKS)),
             turns: Arc::default(),
-            failures: Failures::default(),
-            observer: config.observer.clone(),
+            turned_away,
         })
     }
 
@@ -92,18 +89,7 @@ impl Passwords {
 
     /// Notes a wrong password, and waits before the refusal of a client that fails often.
     pub(super) async fn refuse(&self, client: IpAddr) {
-        if let Some(observer) = &self.observer {
-            observer.wrong_password();
-        }
-        let refusal = self.failures.note(client, Instant::now());
-        if let Some(count) = refusal.report {
-            tracing::warn!(
-                %client,
-                count,
-                "a client does not know the password; count: such refusals of all clients since \
-                 the last line"
-            );
-        }
+        let refusal = self.turned_away.note_wrong_password(client);
         if let Some(wait) = refusal.wait {
             tokio::time::sleep(wait).await;
         }
@@ -178,7 +164,8 @@ mod tests {
     fn passwords() -> Passwords {
         let mut config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), "unused".into());
         config.password = Some("secret".into());
-        Passwords::new(&config).unwrap()
+        let turned_away = Arc::new(TurnedAway::new(&config));
+        Passwords::new(&config, turned_away).unwrap()
     }
 
     #[test]

@@ -18,11 +18,10 @@ use super::window::{Takes, Window};
 use crate::command_memory::{self, ConnectionMemory, Reserved};
 use crate::core::Event;
 use crate::machine::ConnectionId;
+use crate::turned_away::{MEMORY_VARIABLE, TurnedAway};
 
 /// The longest wait for memory for a long line.
 const MEMORY_WAIT: Duration = Duration::from_secs(20);
-/// The variable that bounds this memory, as clients and operators are told.
-const MEMORY_VARIABLE: &str = "BROKER_MAX_INPUT_BYTES";
 
 /// The answer to a large command that got no memory in time.
 const NO_MEMORY: &str = "too many large commands at once; try again later";
@@ -57,6 +56,7 @@ pub(super) struct CommandReader<'a> {
     pub(super) memory: LineMemory,
     pub(super) command_memory: ConnectionMemory,
     pub(super) stream: &'a TcpStream,
+    pub(super) turned_away: &'a TurnedAway,
 }
 
 /// What a connection tells the core of its catching up.
@@ -152,7 +152,7 @@ impl CommandReader<'_> {
         let budget = self.memory.budget().clone();
         self.buffer = BytesMut::new();
         self.memory.line_is_done(&mut self.buffer);
-        budget.note_refusal(MEMORY_VARIABLE);
+        self.turned_away.note_arriving_command(&budget);
         self.end_with(CommandError::new(format!("{why} {MEMORY_VARIABLE}; try again later"))).await
     }
 
@@ -206,6 +206,7 @@ impl CommandReader<'_> {
         let reserved = self.answers.give_during(entering, WaitsFor::Room).await??;
         let Some(reserved) = reserved else {
             drop(line);
+            self.turned_away.note_unanswered_command();
             self.memory.line_is_done(&mut self.buffer);
             return Ok((Err(CommandError::new(NO_MEMORY)), None));
         };

@@ -1,10 +1,9 @@
 //! TLS below a connection: the agreement on TLS, and the end of a TLS stream.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use admission::BoundedLog;
 use faktory_wire::Excerpt;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio_rustls::TlsAcceptor;
@@ -13,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::patience::within;
 use crate::shared_io::SharedIo;
+use crate::turned_away::TurnedAway;
 
 /// The reading and the writing half of a connection over TLS.
 type Halves<'a> = (ReadHalf<TlsStream<SharedIo<'a>>>, WriteHalf<TlsStream<SharedIo<'a>>>);
@@ -22,13 +22,13 @@ pub(super) async fn accept<'a>(
     tls: &Arc<ServerConfig>,
     io: SharedIo<'a>,
     timeout: Duration,
-    bad_tls: &Mutex<BoundedLog>,
+    turned_away: &TurnedAway,
 ) -> Option<Halves<'a>> {
     let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(io);
     match within(timeout, io.stream, accepting).await? {
         Ok(stream) => Some(tokio::io::split(stream)),
         Err(error) => {
-            log_failure(io, &error, bad_tls);
+            log_failure(io, &error, turned_away);
             None
         }
     }
@@ -36,18 +36,14 @@ pub(super) async fn accept<'a>(
 
 /// A client that only checks whether the port is open sends nothing; that is no failure of TLS and
 /// not worth a line at the level info.
-fn log_failure(io: SharedIo<'_>, error: &io::Error, bad_tls: &Mutex<BoundedLog>) {
+fn log_failure(io: SharedIo<'_>, error: &io::Error, turned_away: &TurnedAway) {
     let client = || io.stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
     if !error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
         let (client, error) = (client(), Excerpt(error));
         tracing::debug!(client, %error, "a client left before TLS was agreed on");
         return;
     }
-    let due = bad_tls.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now());
-    if let Some(count) = due {
-        let (client, error) = (client(), Excerpt(error));
-        tracing::info!(client, %error, count, "a client failed to agree on TLS");
-    }
+    turned_away.note_bad_tls(|| (client(), Excerpt(error)));
 }
 
 /// The result of a read, with 0 bytes for the end of a TLS stream without `close_notify`. Many

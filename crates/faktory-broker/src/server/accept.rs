@@ -4,15 +4,15 @@
 mod tests;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use admission::{BoundedLog, Entry, PlaceLimits, Places};
+use admission::{Entry, PlaceLimits, Places};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::backlog::Backlog;
 use crate::budget::Budget;
@@ -22,6 +22,7 @@ use crate::config::BrokerConfig;
 use crate::connection::{Connection, Passwords, in_steps, input_budget};
 use crate::core::Event;
 use crate::machine::ConnectionId;
+use crate::turned_away::TurnedAway;
 
 /// The most connections beyond the limit that are being refused at a time. One more is closed
 /// without an answer.
@@ -35,30 +36,8 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest time that connections may take to send their last answers at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
-/// The shortest time between two lines about connections that are turned away or fail.
-const LOG_EVERY: Duration = Duration::from_secs(60);
-
-/// The connections that were turned away.
-#[derive(Debug, Default)]
-pub struct TurnedAway {
-    made_room: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl TurnedAway {
-    /// Connections that were closed before their HELLO was accepted, to make room for new ones.
-    #[must_use]
-    pub fn made_room(&self) -> u64 {
-        self.made_room.load(Ordering::Relaxed)
-    }
-
-    /// Connections that were refused because every place belonged to a client whose HELLO had been
-    /// accepted.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-}
+/// How often the counts are logged that no line has told.
+const LOG_DUE_EVERY: Duration = Duration::from_secs(1);
 
 /// What the accepting task needs.
 pub(super) struct Accept {
@@ -75,10 +54,6 @@ pub(super) struct Accept {
     places: Arc<Places<oneshot::Sender<()>>>,
     passwords: Option<Arc<Passwords>>,
     turned_away: Arc<TurnedAway>,
-    made_room_log: BoundedLog,
-    refused_log: BoundedLog,
-    failed_log: BoundedLog,
-    bad_tls: Arc<Mutex<BoundedLog>>,
     connections: JoinSet<()>,
     refusals: JoinSet<()>,
 }
@@ -95,17 +70,13 @@ impl Accept {
             places: Places::new(limits, config.trusted.clone(), fastrand::u64(..)),
             input: input_budget(&config),
             memory: CommandMemory::new(),
-            passwords: Passwords::new(&config).map(Arc::new),
+            passwords: Passwords::new(&config, Arc::clone(&turned_away)).map(Arc::new),
             config: Arc::new(config),
             core,
             asked,
             backlog: Backlog::default(),
             last: ConnectionId(0),
             turned_away,
-            made_room_log: BoundedLog::new(LOG_EVERY),
-            refused_log: BoundedLog::new(LOG_EVERY),
-            failed_log: BoundedLog::new(LOG_EVERY),
-            bad_tls: Arc::new(Mutex::new(BoundedLog::new(LOG_EVERY))),
             connections: JoinSet::new(),
             refusals: JoinSet::new(),
         }
@@ -114,11 +85,17 @@ impl Accept {
     /// Accepts connections until the broker is told to stop, and then waits for the end of the open
     /// ones.
     pub(super) async fn run(mut self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+        let mut log_due = tokio::time::interval(LOG_DUE_EVERY);
+        log_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_accepted = self.say_when_none_waits(&listener).await;
             let accepted = tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stop| *stop) => break,
+                _ = log_due.tick() => {
+                    self.turned_away.log_due(&self.input);
+                    continue;
+                }
                 Some(_) = self.connections.join_next() => continue,
                 Some(_) = self.refusals.join_next() => continue,
                 accepted = listener.accept() => accepted,
@@ -129,7 +106,7 @@ impl Accept {
                 Ok((stream, client)) => self.take_in(stream, client.ip()).await,
                 Err(error) => {
                     // A lack of file descriptors, or of memory: other connections must end first.
-                    self.note_failed(&error);
+                    self.turned_away.note_failed(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -171,59 +148,32 @@ impl Accept {
             asked: self.asked.for_connection(),
             input: self.input.clone(),
             memory: self.memory.clone(),
-            bad_tls: Arc::clone(&self.bad_tls),
+            turned_away: Arc::clone(&self.turned_away),
         };
         self.admit(connection, client).await;
     }
 
     /// Gives the connection a place, or refuses it.
     async fn admit(&mut self, connection: Connection, client: IpAddr) {
-        let now = Instant::now();
         let (stop, lost) = oneshot::channel();
         let arriving = self.asked.arriving(connection.id);
-        match self.places.enter(client, stop, now) {
+        match self.places.enter(client, stop, Instant::now()) {
             Entry::Admitted { place, instead_of } => {
                 self.connections.spawn(connection.serve(place, lost, arriving));
                 if let Some(stop) = instead_of {
                     let _ = stop.send(());
-                    self.note_made_room(now);
+                    self.turned_away.note_made_room();
                     // The connection that was closed gives its descriptor back first.
                     tokio::task::yield_now().await;
                 }
             }
             Entry::Full => {
-                self.note_refused(now);
+                self.turned_away.note_refused();
                 if self.refusals.len() < REFUSALS_MAX {
                     let connections = self.config.max_connections + 1;
                     self.refusals.spawn(connection.refuse(connections, arriving));
                 }
             }
-        }
-    }
-
-    fn note_made_room(&mut self, now: Instant) {
-        self.turned_away.made_room.fetch_add(1, Ordering::Relaxed);
-        if let Some(count) = self.made_room_log.note(now) {
-            let at_most = self.places.limits().strangers;
-            tracing::warn!(
-                count,
-                at_most,
-                "closed connections before their HELLO, to make room for new ones"
-            );
-        }
-    }
-
-    fn note_refused(&mut self, now: Instant) {
-        self.turned_away.refused.fetch_add(1, Ordering::Relaxed);
-        if let Some(count) = self.refused_log.note(now) {
-            let at_most = self.places.limits().total;
-            tracing::warn!(count, at_most, "refused connections: there are too many");
-        }
-    }
-
-    fn note_failed(&mut self, error: &std::io::Error) {
-        if let Some(count) = self.failed_log.note(Instant::now()) {
-            tracing::warn!(%error, count, "failed to accept a connection");
         }
     }
 }

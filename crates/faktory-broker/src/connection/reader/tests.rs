@@ -6,6 +6,7 @@ use super::*;
 use crate::budget::Budget;
 use crate::catch_up::CatchUp;
 use crate::command_memory::CommandMemory;
+use crate::config::BrokerConfig;
 use crate::connection::{line_memory, window};
 
 const LINE_MAX: usize = 1 << 20;
@@ -24,6 +25,8 @@ async fn events_where_parsing_takes(seconds: u64) -> Vec<Event> {
     let buffer = BytesMut::from(lines.as_str());
     let budget = Budget::new(LINE_MAX, line_memory::largest(LINE_MAX));
     let commands = CommandMemory::new();
+    let config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), "/none".into());
+    let turned_away = TurnedAway::new(&config);
     let (window, _answered) = window::window();
     let reader = CommandReader {
         answers: Answers {
@@ -37,6 +40,7 @@ async fn events_where_parsing_takes(seconds: u64) -> Vec<Event> {
         command_memory: commands.of_connection(),
         buffer,
         stream: &stream,
+        turned_away: &turned_away,
     };
     let parsers = commands.take_parsers().await;
     catch_up.begin(ROUND, false);
