@@ -4,6 +4,7 @@
 mod accept;
 mod connection;
 mod late_timer;
+mod logs;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! The layer of the routes that need a key with a scope.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderValue, header};
@@ -9,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use faktory_wire::Excerpt;
 use service_runtime::Scope;
+use tokio::time::Instant;
 
 use crate::access::client;
 use crate::access::keyring::Denied;
@@ -44,7 +44,7 @@ pub(crate) async fn layer(
 /// Notes an unknown key, and waits before the refusal of a client that sends many. Nothing of the
 /// request's body is read meanwhile.
 async fn refuse(state: &State, client: IpAddr) {
-    let refusal = state.failures.note(client, Instant::now());
+    let refusal = state.failures.note(client, Instant::now().into_std());
     if let Some(count) = refusal.report {
         tracing::warn!(
             %client,

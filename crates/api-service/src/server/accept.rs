@@ -1,20 +1,25 @@
 //! The loop that accepts connections, up to a bound, until the service shuts down; it decides
 //! which connection makes room for a new one.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use admission::{BoundedLog, Entry, PlaceLimits, Places};
+use admission::{Entry, PlaceLimits, Places};
 use hyper_util::server::graceful::GracefulShutdown;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
+use super::logs::{self, Logs};
 use crate::routes::{self, HttpService};
 use crate::state::SharedState;
 
@@ -25,8 +30,8 @@ const REFUSALS_MAX: usize = 64;
 const CLIENT_IDLE: Duration = Duration::from_secs(60);
 /// The pause after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// The shortest time between two lines about connections that are turned away or fail.
-const LOG_EVERY: Duration = Duration::from_secs(60);
+/// How often the counts are logged that no line has told.
+const LOG_DUE_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves until the shutdown has begun, then until the last connection has ended.
 pub(super) async fn serve(listener: TcpListener, state: SharedState) {
@@ -35,9 +40,15 @@ pub(super) async fn serve(listener: TcpListener, state: SharedState) {
     let mut server = Server::new(state, service, refusal);
     let state = SharedState::clone(&server.state);
     let mut shutdown = pin!(state.lifecycle.shutdown_begins());
+    let mut log_due = tokio::time::interval(LOG_DUE_EVERY);
+    log_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
+            _ = log_due.tick() => {
+                server.log_due();
+                continue;
+            }
             Some(_) = server.connections.join_next() => continue,
             Some(_) = server.refusals.join_next() => continue,
             accepted = listener.accept() => accepted,
@@ -46,9 +57,7 @@ pub(super) async fn serve(listener: TcpListener, state: SharedState) {
             Ok((stream, client)) => server.admit(stream, client).await,
             Err(error) => {
                 // A lack of file descriptors, or of memory: other connections have to end first.
-                if let Some(count) = server.failed.note(Instant::now()) {
-                    tracing::warn!(%error, count, "failed to accept a connection");
-                }
+                server.logs.note_failed(&error, logs::now());
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
@@ -71,10 +80,7 @@ struct Server<S, R> {
     places: Arc<Places<oneshot::Sender<()>>>,
     connections: JoinSet<()>,
     refusals: JoinSet<()>,
-    made_room: BoundedLog,
-    too_many: BoundedLog,
-    failed: BoundedLog,
-    bad_tls: Arc<Mutex<BoundedLog>>,
+    logs: Logs,
 }
 
 impl<S: HttpService, R: HttpService> Server<S, R> {
@@ -90,10 +96,7 @@ impl<S: HttpService, R: HttpService> Server<S, R> {
             graceful: GracefulShutdown::new(),
             connections: JoinSet::new(),
             refusals: JoinSet::new(),
-            made_room: BoundedLog::new(LOG_EVERY),
-            too_many: BoundedLog::new(LOG_EVERY),
-            failed: BoundedLog::new(LOG_EVERY),
-            bad_tls: Arc::new(Mutex::new(BoundedLog::new(LOG_EVERY))),
+            logs: Logs::new(limits),
         }
     }
 
@@ -103,7 +106,7 @@ impl<S: HttpService, R: HttpService> Server<S, R> {
             tracing::debug!(%error, "failed to set the options of a client's socket");
             return;
         }
-        let now = Instant::now();
+        let now = logs::now();
         let (stop, lost) = oneshot::channel();
         match self.places.enter(client.ip(), stop, now) {
             Entry::Admitted { place, instead_of } => {
@@ -111,13 +114,15 @@ impl<S: HttpService, R: HttpService> Server<S, R> {
                 self.connections.spawn(connection.run(stream, self.tls.clone(), place, lost));
                 if let Some(stop) = instead_of {
                     let _ = stop.send(());
-                    self.note_made_room(now);
+                    self.state.figures.made_room();
+                    self.logs.note_made_room(now);
                     // The connection that was closed gives its descriptor back first.
                     tokio::task::yield_now().await;
                 }
             }
             Entry::Full => {
-                self.note_too_many(now);
+                self.state.figures.too_many();
+                self.logs.note_too_many(now);
                 if self.refusals.len() < REFUSALS_MAX {
                     let connection = self.connection(client, self.refusal.clone());
                     self.refusals.spawn(connection.refuse(stream, self.tls.clone()));
@@ -128,27 +133,20 @@ impl<S: HttpService, R: HttpService> Server<S, R> {
 
     fn connection<T>(&self, client: SocketAddr, service: T) -> Connection<T> {
         let state = SharedState::clone(&self.state);
-        let bad_tls = Arc::clone(&self.bad_tls);
+        let bad_tls = self.logs.bad_tls.clone();
         Connection { client, state, service, watcher: self.graceful.watcher(), bad_tls }
     }
 
-    fn note_made_room(&mut self, now: Instant) {
-        self.state.figures.made_room();
-        if let Some(count) = self.made_room.note(now) {
-            let at_most = self.places.limits().strangers;
+    /// Logs the counts that no line has told and whose interval has ended.
+    fn log_due(&mut self) {
+        let now = logs::now();
+        self.logs.log_due(now);
+        if let Some(count) = self.state.failures.due(now) {
             tracing::warn!(
                 count,
-                at_most,
-                "closed connections that had shown no key yet, to make room for new ones"
+                "clients send keys that are not known (API_KEYS_FILE); count: such requests since \
+                 the last line"
             );
-        }
-    }
-
-    fn note_too_many(&mut self, now: Instant) {
-        self.state.figures.too_many();
-        if let Some(count) = self.too_many.note(now) {
-            let at_most = self.places.limits().total;
-            tracing::warn!(count, at_most, "refused connections: there are too many");
         }
     }
 }

@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use admission::{BoundedLog, Place};
+use admission::Place;
 use axum::response::Response;
 use faktory_wire::Excerpt;
 use hyper::Request;
@@ -23,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::late_timer::LateTimer;
+use super::logs::BadTls;
 use crate::access::client::Peer;
 use crate::routes::{self, HttpService};
 use crate::state::SharedState;
@@ -46,7 +46,7 @@ pub(super) struct Connection<S> {
     pub(super) service: S,
     pub(super) watcher: Watcher,
     /// When to write a line about a client that fails to agree on TLS.
-    pub(super) bad_tls: Arc<Mutex<BoundedLog>>,
+    pub(super) bad_tls: BadTls,
 }
 
 /// How a client began on a port that speaks TLS.
@@ -105,12 +105,7 @@ impl<S: HttpService> Connection<S> {
                 serve_http(stream, service, watcher).await;
             }
             Ok(Err(error)) if is_fault_of_tls(&error) => {
-                let due =
-                    bad_tls.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now());
-                if let Some(count) = due {
-                    let error = Excerpt(error);
-                    tracing::info!(%client, %error, count, "a client failed to agree on TLS");
-                }
+                bad_tls.note(client, Excerpt(error));
             }
             // A client that only tests whether the port is open sends nothing.
             Ok(Err(error)) => {
