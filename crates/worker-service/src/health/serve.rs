@@ -2,6 +2,7 @@
 //! place, where need be that of another one: a client that connects and says nothing keeps no
 //! orchestrator from asking.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use admission::{BoundedLog, Entry, Nets, PlaceLimits, Places};
@@ -12,6 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 /// The time for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,32 +21,36 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// The shortest time between two lines about connections that made room or fail.
 const LOG_EVERY: Duration = Duration::from_secs(60);
+/// How often the counts are logged that no line has told.
+const LOG_DUE_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves at most `connections` at a time, until dropped.
 pub(super) async fn serve(listener: TcpListener, router: Router, connections: usize) {
     let limits = PlaceLimits { total: connections, strangers: connections };
     let places = Places::new(limits, Nets::default(), fastrand::u64(..));
-    let mut log = BoundedLog::new(LOG_EVERY);
-    let mut failed_log = BoundedLog::new(LOG_EVERY);
+    let mut logs = Logs::new();
+    let mut log_due = tokio::time::interval(LOG_DUE_EVERY);
+    log_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut serving = JoinSet::new();
     loop {
         let accepted = tokio::select! {
+            _ = log_due.tick() => {
+                logs.log_due(now());
+                continue;
+            }
             Some(_) = serving.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         let (stream, client) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(count) = failed_log.note(Instant::now()) {
-                    tracing::warn!(%error, count, "failed to accept a connection");
-                }
+                logs.note_failed(&error, now());
                 tokio::time::sleep(ACCEPT_AGAIN).await;
                 continue;
             }
         };
-        let now = Instant::now();
         let (stop, lost) = oneshot::channel();
-        let Entry::Admitted { place, instead_of } = places.enter(client.ip(), stop, now) else {
+        let Entry::Admitted { place, instead_of } = places.enter(client.ip(), stop, now()) else {
             continue;
         };
         let router = router.clone();
@@ -57,9 +63,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, connections: us
         });
         if let Some(stop) = instead_of {
             let _ = stop.send(());
-            if let Some(count) = log.note(now) {
-                tracing::warn!(count, "closed connections to /health, to make room for new ones");
-            }
+            logs.note_made_room(now());
             // The connection that was closed gives its descriptor back first.
             tokio::task::yield_now().await;
         }
@@ -73,5 +77,87 @@ async fn answer(stream: TcpStream, router: Router) {
         builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection to /health ended with an error");
+    }
+}
+
+/// When to write lines about connections that made room or fail.
+struct Logs {
+    made_room: BoundedLog,
+    failed: BoundedLog,
+}
+
+impl Logs {
+    const fn new() -> Self {
+        Self { made_room: BoundedLog::new(LOG_EVERY), failed: BoundedLog::new(LOG_EVERY) }
+    }
+
+    fn note_made_room(&mut self, now: Instant) {
+        log_made_room(self.made_room.note(now));
+    }
+
+    fn note_failed(&mut self, error: &io::Error, now: Instant) {
+        if let Some(count) = self.failed.note(now) {
+            tracing::warn!(%error, count, "failed to accept a connection");
+        }
+    }
+
+    /// Logs the counts that no line has told and whose interval has ended.
+    fn log_due(&mut self, now: Instant) {
+        log_made_room(self.made_room.due(now));
+        if let Some(count) = self.failed.due(now) {
+            tracing::warn!(count, "failed to accept connections");
+        }
+    }
+}
+
+fn log_made_room(due: Option<u64>) {
+    if let Some(count) = due {
+        tracing::warn!(count, "closed connections to /health, to make room for new ones");
+    }
+}
+
+/// The time by the runtime's clock, which tests may set.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::Logged;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_accepting_task_logs_the_last_count_of_a_burst() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            clients.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        }
+        let log = Logged::here();
+        let over = tokio::time::sleep(Duration::from_secs(100));
+        tokio::select! {
+            () = serve(listener, Router::new(), 1) => panic!("nothing stops the task"),
+            () = over => {}
+        }
+        assert_eq!(log.counts_of("closed connections"), [1, 18]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_count_of_a_burst_is_logged_once_when_its_interval_has_ended() {
+        let mut logs = Logs::new();
+        let log = Logged::here();
+        for _ in 0..20 {
+            logs.note_made_room(now());
+            logs.note_failed(&io::Error::other("too many open files"), now());
+        }
+        for second in 0..=200 {
+            logs.log_due(now());
+            for text in ["closed connections", "failed to accept"] {
+                let expected: &[u64] = if second < 60 { &[1] } else { &[1, 19] };
+                assert_eq!(log.counts_of(text), expected, "{text} after {second} s");
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
     }
 }
