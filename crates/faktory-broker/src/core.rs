@@ -5,6 +5,7 @@
 mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faktory_wire::{Command, CommandError, Hello, Reply};
@@ -15,6 +16,7 @@ use crate::clock::{Clock, LOOK_EVERY};
 use crate::command_memory::Reserved;
 use crate::machine::{ConnectionId, Machine, Now, Output, Reservation};
 use crate::store::{Store, StoreError};
+use crate::turned_away::TurnedAway;
 use crate::unwritten::WrittenBytes;
 
 /// A message of a connection, or of the server, to the core.
@@ -91,6 +93,7 @@ pub(crate) struct Core {
     events: flume::Receiver<Event>,
     clock: Clock,
     catch_up: CatchUp,
+    turned_away: Arc<TurnedAway>,
     /// The time of a judgement of which a part is left.
     judging: Option<Duration>,
     /// True until the server stops.
@@ -108,6 +111,7 @@ impl Core {
         events: flume::Receiver<Event>,
         clock: Clock,
         catch_up: CatchUp,
+        turned_away: Arc<TurnedAway>,
     ) -> Self {
         Self {
             machine,
@@ -115,6 +119,7 @@ impl Core {
             events,
             clock,
             catch_up,
+            turned_away,
             judging: None,
             listens: true,
             connections: HashMap::new(),
@@ -226,6 +231,7 @@ impl Core {
                 }
                 if matches!(request, Ok(Command::Info)) {
                     self.note_memory(now.monotonic);
+                    self.machine.set_broker_counts(self.turned_away.counts());
                 }
                 self.machine.submit(&mut *self.store, now, connection, request)?;
             }

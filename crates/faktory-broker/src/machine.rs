@@ -43,7 +43,7 @@ mod workers;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use faktory_wire::{Command, CommandError, Hello, Reply, Timestamp};
+use faktory_wire::{BrokerCounts, Command, CommandError, Hello, Reply, Timestamp};
 
 use crate::store::{Store, StoreError};
 use connections::{Connections, State};
@@ -106,6 +106,7 @@ pub struct Machine {
     counts: info::TaskCounts,
     random: fastrand::Rng,
     used_memory_mb: u64,
+    broker_counts: Option<BrokerCounts>,
     shutting_down: bool,
     /// True where something was written since the last sync that an answer promises.
     unsynced: bool,
@@ -244,5 +245,10 @@ impl Machine {
     /// Tells the machine the memory of its process, for INFO.
     pub fn set_used_memory_mb(&mut self, megabytes: u64) {
         self.used_memory_mb = megabytes;
+    }
+
+    /// Tells the machine what the server around it has turned away, for INFO.
+    pub const fn set_broker_counts(&mut self, counts: BrokerCounts) {
+        self.broker_counts = Some(counts);
     }
 }

@@ -1,7 +1,7 @@
 //! What a program that embeds a broker may count.
 
-/// Is told what happens in a broker, for figures. What is of no interest need not be written. The calls come from the tasks of connections and
-/// must not block.
+/// Is told what happens in a broker, for figures. The calls come from the tasks of connections and
+/// must not block. A method that is left out does nothing.
 pub trait Observer: Send + Sync {
     /// A client did not know the password.
     fn wrong_password(&self) {}

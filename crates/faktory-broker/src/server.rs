@@ -72,13 +72,14 @@ impl Broker {
         let data_dir = config.data_dir.clone();
         let (events, received) = flume::bounded(EVENTS_MAX);
         let (catch_up, asked) = CatchUp::new(config.handshake_timeout);
+        let turned_away = Arc::new(TurnedAway::new(&config));
+        let counted = Arc::clone(&turned_away);
         let (folder, max_queues) = (data_dir.clone(), config.max_queues);
         let core = start_core(folder, max_queues, move |machine, store| {
-            Core::new(machine, Box::new(store), received, clock, catch_up)
+            Core::new(machine, Box::new(store), received, clock, catch_up, counted)
         });
         let core = core.await?;
         let (stop, stopping) = watch::channel(false);
-        let turned_away = Arc::new(TurnedAway::new(&config));
         let accept = Accept::new(config, events, asked, Arc::clone(&turned_away));
         let accepting = tokio::spawn(accept.run(listener, stopping));
         tracing::debug!(%address, data_dir = %Excerpt(data_dir.display()), "the broker listens");

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use admission::{BoundedLog, Failures, PlaceLimits, Refusal};
+use faktory_wire::{BrokerCounts, CommandsRefused, ConnectionsTurnedAway};
 
 use crate::budget::Budget;
 use crate::config::BrokerConfig;
@@ -101,6 +102,21 @@ impl TurnedAway {
                 arriving_commands: of_commands(),
                 unanswered_commands: of_commands(),
             }),
+        }
+    }
+
+    /// All counts, as INFO tells them.
+    pub(crate) fn counts(&self) -> BrokerCounts {
+        BrokerCounts {
+            wrong_passwords: self.wrong_passwords(),
+            connections_turned_away: ConnectionsTurnedAway {
+                made_room: self.made_room(),
+                too_many: self.refused(),
+            },
+            commands_refused: CommandsRefused {
+                arriving: self.arriving_commands(),
+                unanswered: self.unanswered_commands(),
+            },
         }
     }
 

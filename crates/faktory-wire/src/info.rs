@@ -147,6 +147,45 @@ pub struct ServerInfo {
     pub command_count: u64,
     /// Memory in use, in MB.
     pub used_memory_mb: u64,
+    /// What only a broker of Work Factory tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_factory: Option<BrokerCounts>,
+}
+
+/// What a broker of Work Factory has turned away since its start. Each member has the name of a
+/// metric; where that has a label, the member is an object whose members are the label's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrokerCounts {
+    /// Clients that did not know the password.
+    #[serde(rename = "work_factory_broker_wrong_passwords_total")]
+    pub wrong_passwords: u64,
+    /// Connections that were turned away, by reason.
+    #[serde(rename = "work_factory_broker_connections_turned_away_total")]
+    pub connections_turned_away: ConnectionsTurnedAway,
+    /// Commands that were refused for want of memory, by the memory.
+    #[serde(rename = "work_factory_broker_commands_refused_total")]
+    pub commands_refused: CommandsRefused,
+}
+
+/// Connections that were turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConnectionsTurnedAway {
+    /// Closed before their HELLO was accepted, to make room for new ones.
+    pub made_room: u64,
+    /// Refused, because every place belonged to a known client.
+    pub too_many: u64,
+}
+
+/// Commands that were refused for want of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommandsRefused {
+    /// That for commands which have not arrived as a whole; the connection was ended.
+    pub arriving: u64,
+    /// That for commands which have arrived and are not answered.
+    pub unanswered: u64,
 }
 
 #[cfg(test)]
@@ -156,6 +195,7 @@ mod tests {
     #[test]
     fn an_info_that_is_written_queue_by_queue_reads_as_the_whole() {
         let task = TaskInfo { reaped: Some(1), size: 2, ..TaskInfo::default() };
+        let work_factory = Some(BrokerCounts { wrong_passwords: 8, ..BrokerCounts::default() });
         for queues in
             [vec![], vec![("default".to_owned(), 3)], vec![("a".into(), 1), ("b".into(), 2)]]
         {
@@ -171,7 +211,7 @@ mod tests {
                     total_failures: 5,
                     total_processed: 6,
                 },
-                server: ServerInfo { uptime: 7, ..ServerInfo::default() },
+                server: ServerInfo { uptime: 7, work_factory, ..ServerInfo::default() },
             };
             let mut writer = InfoWriter::with_capacity(0);
             for (name, length) in &info.faktory.queues {

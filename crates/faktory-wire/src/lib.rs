@@ -28,7 +28,10 @@ pub use failure::{
     MESSAGE_BYTES_MAX,
 };
 pub use hello::{Greeting, GreetingError, Hello, HelloError, Proof, password_hash};
-pub use info::{FaktoryInfo, Info, InfoWriter, ServerInfo, SetSizes, TaskInfo};
+pub use info::{
+    BrokerCounts, CommandsRefused, ConnectionsTurnedAway, FaktoryInfo, Info, InfoWriter,
+    ServerInfo, SetSizes, TaskInfo,
+};
 pub use job::{
     DEFAULT_QUEUE, DEFAULT_RESERVE_FOR, DEFAULT_RETRY, InvalidJob, Job, JobError, PUSH_JOBS_MAX,
     RESERVE_FOR_MAX, RESERVE_FOR_MIN, is_queue_name,

@@ -55,6 +55,10 @@ answers too, at `WORKER_BIND_ADDR`, and it alone has the gauges of `work_factory
 and worker in one process these gauges are there only where `WORKER_BIND_ADDR` is set. An API with
 keys asks for one with the scope `read`.
 
+A broker that runs alone (`work-factory broker`) has no `/metrics`: the answer to INFO has its
+counters, `work_factory_broker_…`, in the object `work_factory` below `server`, since its start.
+A metric with a label is an object there: `{\"made_room\": 0, \"too_many\": 2}`.
+
 Nothing that users write becomes a label. What the original analysis called `enqueue_latency_ms` is
 `work_factory_enqueue_seconds`, and its `pool_utilization` is `work_factory_pool_utilization`.
 ";

@@ -119,6 +119,18 @@ metrics! {
     /// Clients of the embedded broker that did not know the password.
     BROKER_WRONG_PASSWORDS = "work_factory_broker_wrong_passwords_total", Counter;
 
+    /// Connections to the embedded broker that were closed before their HELLO was accepted, to make
+    /// room for new ones; and those that were refused, because every place belonged to a known
+    /// client.
+    BROKER_TURNED_AWAY = "work_factory_broker_connections_turned_away_total", Counter,
+        "reason: made_room, too_many";
+
+    /// Commands that the embedded broker refused for want of memory: that for commands which have
+    /// not arrived as a whole (`BROKER_MAX_INPUT_BYTES`; the connection was ended), or that for
+    /// commands which have arrived and are not answered.
+    BROKER_COMMANDS_REFUSED = "work_factory_broker_commands_refused_total", Counter,
+        "memory: arriving, unanswered";
+
     /// Jobs that a worker has fetched.
     WORKER_FETCHED = "work_factory_worker_fetched_total", Counter;
 

@@ -151,6 +151,22 @@ impl faktory_broker::Observer for BrokerFigures {
     fn wrong_password(&self) {
         metrics::counter!(names::BROKER_WRONG_PASSWORDS).increment(1);
     }
+
+    fn connection_made_room(&self) {
+        metrics::counter!(names::BROKER_TURNED_AWAY, "reason" => "made_room").increment(1);
+    }
+
+    fn connection_refused(&self) {
+        metrics::counter!(names::BROKER_TURNED_AWAY, "reason" => "too_many").increment(1);
+    }
+
+    fn arriving_command_refused(&self) {
+        metrics::counter!(names::BROKER_COMMANDS_REFUSED, "memory" => "arriving").increment(1);
+    }
+
+    fn unanswered_command_refused(&self) {
+        metrics::counter!(names::BROKER_COMMANDS_REFUSED, "memory" => "unanswered").increment(1);
+    }
 }
 
 /// The address to connect to: a broker that listens on every address is reached over loopback.
@@ -161,4 +177,34 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     };
     SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use faktory_wire::BrokerCounts;
+    use serde_json::Value;
+    use service_runtime::metrics::METRICS;
+
+    #[test]
+    fn info_has_the_counters_of_the_broker_under_the_names_of_its_metrics() {
+        let mut metrics: Vec<(String, String)> = METRICS
+            .iter()
+            .filter(|metric| metric.name.starts_with("work_factory_broker_"))
+            .map(|metric| (metric.name.to_owned(), metric.labels.to_owned()))
+            .collect();
+        let Value::Object(info) = serde_json::to_value(BrokerCounts::default()).unwrap() else {
+            panic!()
+        };
+        let labels = |value: Value| match value {
+            Value::Object(values) => values.into_iter().map(|(name, _)| name).collect(),
+            _ => Vec::new(),
+        };
+        for (name, value) in info {
+            let at = metrics.iter().position(|(metric, _)| *metric == name);
+            let (_, of_metric) = metrics.remove(at.unwrap_or_else(|| panic!("{name}")));
+            let of_metric = of_metric.split_once(": ").map_or("", |(_, values)| values);
+            assert_eq!(labels(value).join(", "), of_metric, "{name}");
+        }
+        assert_eq!(metrics, [], "INFO lacks these");
+    }
 }

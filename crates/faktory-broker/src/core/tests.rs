@@ -1,6 +1,7 @@
 //! What the core answers before a sync, and what after it.
 
 use super::*;
+use crate::config::BrokerConfig;
 use crate::store::{Batch, MemoryStore, Pair, Table};
 
 /// A store whose syncs wait until the test lets them through.
@@ -77,7 +78,9 @@ fn a_push_is_answered_after_the_sync_and_a_fetch_before_it() {
     let (events, received) = flume::bounded(100);
     let core = std::thread::spawn(move || {
         let (catch_up, _) = CatchUp::new(Duration::from_secs(2));
-        Core::new(machine, Box::new(store), received, Clock::system(), catch_up).run()
+        let config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), "/none".into());
+        let counts = Arc::new(TurnedAway::new(&config));
+        Core::new(machine, Box::new(store), received, Clock::system(), catch_up, counts).run()
     });
 
     let (pusher, mut to_pusher) = open(&events, 1);

@@ -176,6 +176,7 @@ impl Machine {
                 connections: self.connections.len() as u64,
                 command_count: self.counts.commands,
                 used_memory_mb: self.used_memory_mb,
+                work_factory: self.broker_counts,
             },
         }
     }

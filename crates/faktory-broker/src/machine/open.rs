@@ -59,6 +59,7 @@ impl Machine {
             counts: TaskCounts::default(),
             random: fastrand::Rng::with_seed(seed),
             used_memory_mb: 0,
+            broker_counts: None,
             shutting_down: false,
             unsynced: false,
         };

@@ -19,10 +19,12 @@ async fn broker(change: impl FnOnce(&mut BrokerConfig)) -> (Broker, tempfile::Te
 async fn a_connection_over_the_limit_is_told_so_after_its_handshake() {
     let (broker, _folder) = broker(|config| config.max_connections = 2).await;
     let _first = WireClient::connect(broker.address()).await;
-    let second = WireClient::connect(broker.address()).await;
+    let mut second = WireClient::connect(broker.address()).await;
     let mut third = WireClient::connect(broker.address()).await;
     assert_eq!(third.read().await, Some(Reply::error("too many connections: 3")));
     assert_eq!(third.read().await, None);
+    let counts = second.info().await.server.work_factory.unwrap();
+    assert_eq!(counts.connections_turned_away.too_many, 1);
     // A connection that ends makes room for the next.
     drop(second);
     let address = broker.address();
@@ -133,6 +135,8 @@ async fn a_command_that_stands_still_is_refused_once_others_wait_for_its_memory(
     assert_eq!(told, Some(Reply::error(text)));
     other.send_raw(b"\"]}\r\n").await;
     assert_eq!(other.read().await, Some(Reply::OK));
+    let counts = other.info().await.server.work_factory.unwrap();
+    assert_eq!((counts.commands_refused.arriving, counts.commands_refused.unanswered), (1, 0));
 }
 
 #[tokio::test]
@@ -194,6 +198,8 @@ async fn a_client_with_the_password_gets_in_beside_thousands_of_silent_connectio
         assert_eq!(client.ask("FLUSH").await, Reply::OK);
         assert!(broker.turned_away().made_room() > 0);
         assert_eq!(broker.turned_away().refused(), 0);
+        let counts = client.info().await.server.work_factory.unwrap();
+        assert!(counts.connections_turned_away.made_room > 0);
     }
 }
 

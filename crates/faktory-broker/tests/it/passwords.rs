@@ -63,3 +63,27 @@ async fn wrong_passwords_are_refused_counted_and_after_some_refused_late() {
     assert_eq!(counts.0.load(Ordering::SeqCst), 8);
     assert_eq!(reply_to_password(&broker, "secret").await, Reply::OK);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_are_counted_in_info_and_clients_of_faktory_read_it_as_before() {
+    let (broker, _counts, _folder) = broker().await;
+    for _ in 0..2 {
+        assert_eq!(reply_to_password(&broker, "other").await, Reply::error("Invalid password"));
+    }
+    let mut client = WireClient::log_in(broker.address(), "secret", None).await.unwrap();
+    let Reply::Bulk(info) = client.ask("INFO").await else { panic!() };
+    let info: serde_json::Value = serde_json::from_slice(&info).unwrap();
+    let expected = serde_json::json!({
+        "work_factory_broker_wrong_passwords_total": 2,
+        "work_factory_broker_connections_turned_away_total": { "made_room": 0, "too_many": 0 },
+        "work_factory_broker_commands_refused_total": { "arriving": 0, "unanswered": 0 },
+    });
+    assert_eq!(info["server"]["work_factory"], expected, "{info}");
+    assert_eq!(broker.turned_away().wrong_passwords(), 2);
+
+    let url = format!("tcp://:secret@{}", broker.address());
+    let mut client = faktory::Client::connect_to(&url).await.unwrap();
+    let state = client.current_info().await.unwrap();
+    assert_eq!(state.server.version.to_string(), "1.10.0");
+    assert_eq!(state.data.total_enqueued, 0);
+}
