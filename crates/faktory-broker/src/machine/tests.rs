@@ -6,6 +6,7 @@ mod crashes;
 mod fetching;
 mod finishing;
 mod load;
+mod long_ids;
 mod mutations;
 mod queues;
 mod random;
