@@ -37,8 +37,11 @@ impl Heartbeat {
         let every = every.max(AT_LEAST);
         let mut interval = interval_at(Instant::now() + every, every);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut states = lifecycle.states();
+        // A worker may have become quiet before this connection was there.
+        states.mark_changed();
         Self {
-            states: lifecycle.states(),
+            states,
             lifecycle: Arc::clone(lifecycle),
             flow: Arc::clone(flow),
             interval,

@@ -163,6 +163,13 @@ async fn a_quiet_worker_finishes_what_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_heartbeat_says_at_once_that_a_worker_is_quiet() {
+    // Also where it became quiet before it had a connection.
+    for is_connected in [true, false] {
+        first_beat_is_of_a_quiet_worker(is_connected).await;
+    }
+}
+
+async fn first_beat_is_of_a_quiet_worker(is_connected: bool) {
     let (beats, mut seen) = mpsc::channel(100);
     let server = Quirky::start(move |_, mut session: Session| {
         let beats = beats.clone();
@@ -185,7 +192,9 @@ async fn the_heartbeat_says_at_once_that_a_worker_is_quiet() {
         Worker::builder(WorkerConfig { heartbeat, ..WorkerConfig::new(server.link()) })
             .start()
             .unwrap();
-    worker.connected().await;
+    if is_connected {
+        worker.connected().await;
+    }
     worker.quiet();
     let beat = tokio::time::timeout(PATIENCE, seen.recv()).await.unwrap().unwrap();
     assert!(beat.contains(r#""current_state":"quiet""#), "{beat}");
