@@ -1,0 +1,207 @@
+//! A sorted file: blocks of pairs, an index of the blocks, and a foot of 64 bytes that says where
+//! the index is. Each block has a checksum of 8 bytes behind it (XXH3 with the salt of the file and
+//! the place of the block as the seed), the index and the foot have theirs.
+
+mod write;
+
+use bytes::Bytes;
+use journal::{Disk, DiskFile};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::Key;
+use crate::block::{self, Value};
+use crate::error::GroundError;
+pub(crate) use write::Writer;
+
+const MAGIC: [u8; 8] = *b"WFsort01";
+const FOOT: usize = 64;
+const CHECKSUM: usize = 8;
+
+/// What the list of files says of one.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) id: u64,
+    pub(crate) salt: u64,
+    pub(crate) bytes: u64,
+    /// The pairs in it, and those of them that are removals.
+    pub(crate) pairs: u64,
+    pub(crate) removals: u64,
+}
+
+impl Summary {
+    pub(crate) fn name(&self) -> String {
+        name(self.id)
+    }
+}
+
+const ENDING: &str = ".sorted";
+
+pub(crate) fn name(id: u64) -> String {
+    format!("{id:016x}{ENDING}")
+}
+
+pub(crate) fn id_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(ENDING)?;
+    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}
+
+/// Where a block is, and its first key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    first: Key,
+    at: u64,
+    bytes: u32,
+}
+
+/// An open sorted file. Its index is in memory.
+pub(crate) struct SortedFile<F> {
+    pub(crate) summary: Summary,
+    file: F,
+    places: Vec<Place>,
+    last: Key,
+}
+
+/// A block that was read.
+pub(crate) enum Block {
+    /// Its pairs.
+    Pairs(Vec<(Key, Value)>),
+    /// It is not what was written. All that can be said of its keys is where they would be: from
+    /// the first to before the second.
+    Bad { from: Key, to: Option<Key> },
+}
+
+fn seed(salt: u64, at: u64) -> u64 {
+    salt ^ at
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+impl<F: DiskFile> SortedFile<F> {
+    /// Opens a file, and reads its index.
+    pub(crate) fn open<D: Disk<File = F>>(disk: &D, summary: Summary) -> Result<Self, GroundError> {
+        let name = summary.name();
+        let damaged = |what| GroundError::Damaged { file: name.clone(), what };
+        let file = disk.open(&name).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => damaged("is missing"),
+            _ => GroundError::io(&name, error),
+        })?;
+        let length = file.length().map_err(|error| GroundError::io(&name, error))?;
+        if length != summary.bytes {
+            return Err(damaged("has another length than it was written with"));
+        }
+        let read = |at: u64, bytes: usize| {
+            let mut into = vec![0; bytes];
+            file.read_at(at, &mut into).map_err(|error| GroundError::io(&name, error))?;
+            Ok::<_, GroundError>(Bytes::from(into))
+        };
+        let foot_at = length.checked_sub(FOOT as u64).ok_or_else(|| damaged("has no foot"))?;
+        let foot = read(foot_at, FOOT)?;
+        let index_at = read_foot(&foot, &summary).ok_or_else(|| damaged("has a bad foot"))?;
+        let index_bytes =
+            foot_at.checked_sub(index_at).and_then(|bytes| usize::try_from(bytes).ok());
+        let index = read(index_at, index_bytes.ok_or_else(|| damaged("has a bad foot"))?)?;
+        let (places, last) =
+            read_index(&index, summary.salt, index_at).ok_or_else(|| damaged("has a bad index"))?;
+        Ok(Self { summary, file, places, last })
+    }
+
+    /// The first and the last key.
+    pub(crate) fn range(&self) -> (Key, Key) {
+        (self.places.first().map_or(Key::FIRST, |place| place.first), self.last)
+    }
+
+    pub(crate) const fn blocks(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The first block that may hold this key, or keys behind it.
+    pub(crate) fn block_of(&self, key: &Key) -> usize {
+        self.places.partition_point(|place| place.first <= *key).saturating_sub(1)
+    }
+
+    /// Reads a block. One that is bad is no error: only its keys are lost.
+    ///
+    /// # Errors
+    /// Where the file can't be read at all.
+    pub(crate) fn block(&self, index: usize) -> Result<Block, GroundError> {
+        let Some(place) = self.places.get(index) else { return Ok(Block::Pairs(Vec::new())) };
+        let mut bytes = vec![0; place.bytes as usize];
+        let is_read = match self.file.read_at(place.at, &mut bytes) {
+            Ok(()) => true,
+            Err(error) if is_want_of_files(&error) => {
+                return Err(GroundError::io(&self.summary.name(), error));
+            }
+            // A bad sector.
+            Err(_) => false,
+        };
+        let pairs = is_read
+            .then(|| checked(&bytes, seed(self.summary.salt, place.at)))
+            .flatten()
+            .and_then(|length| block::read(&Bytes::from(bytes).slice(..length)));
+        Ok(match pairs {
+            Some(pairs) => Block::Pairs(pairs),
+            None => {
+                let to = self.places.get(index + 1).map(|place| place.first);
+                Block::Bad { from: place.first, to }
+            }
+        })
+    }
+
+    /// The place of a block in the file, for a message.
+    pub(crate) fn offset(&self, index: usize) -> u64 {
+        self.places.get(index).map_or(0, |place| place.at)
+    }
+}
+
+fn is_want_of_files(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::OutOfMemory | std::io::ErrorKind::Interrupted)
+}
+
+/// The length of what stands before a right checksum.
+fn checked(bytes: &[u8], seed: u64) -> Option<usize> {
+    let length = bytes.len().checked_sub(CHECKSUM)?;
+    (xxh3_64_with_seed(bytes.get(..length)?, seed) == word(bytes, length)?).then_some(length)
+}
+
+/// Where the index is.
+fn read_foot(foot: &[u8], summary: &Summary) -> Option<u64> {
+    let length = FOOT - CHECKSUM;
+    let is_whole = foot.starts_with(&MAGIC) && xxh3_64(foot.get(..length)?) == word(foot, length)?;
+    let is_own = word(foot, 8)? == summary.id && word(foot, 16)? == summary.salt;
+    (is_whole && is_own).then(|| word(foot, 24)).flatten()
+}
+
+fn foot(summary: &Summary, index_at: u64) -> Vec<u8> {
+    let mut foot = MAGIC.to_vec();
+    for word in [summary.id, summary.salt, index_at] {
+        foot.extend_from_slice(&word.to_le_bytes());
+    }
+    foot.resize(FOOT - CHECKSUM, 0);
+    foot.extend_from_slice(&xxh3_64(&foot).to_le_bytes());
+    foot
+}
+
+/// The places of the blocks, and the last key.
+fn read_index(index: &Bytes, salt: u64, at: u64) -> Option<(Vec<Place>, Key)> {
+    let length = checked(index, seed(salt, at))?;
+    let pairs = block::read(&index.slice(..length))?;
+    let (last, pairs) = pairs.split_last()?;
+    let place = |(first, value): &(Key, Value)| {
+        let value = value.as_ref()?;
+        let bytes = u32::from_le_bytes(value.get(8..12)?.try_into().ok()?);
+        Some(Place { first: *first, at: word(value, 0)?, bytes })
+    };
+    Some((pairs.iter().map(place).collect::<Option<_>>()?, last.0))
+}
+
+fn index(places: &[Place], last: Key) -> Vec<u8> {
+    let mut index = Vec::new();
+    for place in places {
+        let value = [place.at.to_le_bytes().as_slice(), &place.bytes.to_le_bytes()].concat();
+        block::push_pair(&mut index, &place.first, &Some(value.into()));
+    }
+    block::push_pair(&mut index, &last, &None);
+    index
+}

@@ -1,0 +1,117 @@
+//! The part of the store that is in memory: what was changed since the last checkpoint. A key that
+//! was new here and is removed here leaves nothing behind: a job that is done before the next
+//! checkpoint never reaches a sorted file.
+
+use std::collections::{BTreeMap, btree_map};
+
+use crate::block::Value;
+use crate::{Change, Key};
+
+/// What a pair takes beside its value, in the tree and the allocator.
+const PAIR_BYTES: usize = 128;
+
+#[derive(Debug, Clone)]
+struct Entry {
+    value: Value,
+    /// Nothing older has this key.
+    is_new: bool,
+}
+
+/// Changes, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    entries: BTreeMap<Key, Entry>,
+    bytes: usize,
+}
+
+impl Memory {
+    /// The memory that it takes, about, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Insert(key, value) => {
+                self.insert(key, Entry { value: Some(value), is_new: true })
+            }
+            Change::Put(key, value) => {
+                let is_new = self.entries.get(&key).is_some_and(|entry| entry.is_new);
+                self.insert(key, Entry { value: Some(value), is_new });
+            }
+            Change::Clear => *self = Self::default(),
+            Change::Remove(key) => match self.entries.get(&key) {
+                Some(Entry { is_new: true, .. }) => self.forget(&key),
+                _ => self.insert(key, Entry { value: None, is_new: false }),
+            },
+        }
+    }
+
+    fn insert(&mut self, key: Key, mut entry: Entry) {
+        // A key that was removed and comes again: something older may have it.
+        if self.entries.get(&key).is_some_and(|before| !before.is_new) {
+            entry.is_new = false;
+        }
+        self.bytes += bytes_of(&entry.value);
+        if let Some(before) = self.entries.insert(key, entry) {
+            self.bytes = self.bytes.saturating_sub(bytes_of(&before.value));
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(before) = self.entries.remove(key) {
+            self.bytes = self.bytes.saturating_sub(bytes_of(&before.value));
+        }
+    }
+
+    /// The value of a key, or the mark that it was removed; `None` where older parts say.
+    pub(crate) fn get(&self, key: &Key) -> Option<Value> {
+        self.entries.get(key).map(|entry| entry.value.clone())
+    }
+
+    /// The pairs from a key on.
+    pub(crate) fn range(&self, from: &Key) -> MemoryRange<'_> {
+        MemoryRange(self.entries.range(from..))
+    }
+}
+
+/// The pairs from a key on.
+pub(crate) struct MemoryRange<'a>(btree_map::Range<'a, Key, Entry>);
+
+impl Iterator for MemoryRange<'_> {
+    type Item = (Key, Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, entry) = self.0.next()?;
+        Some((*key, entry.value.clone()))
+    }
+}
+
+fn bytes_of(value: &Value) -> usize {
+    PAIR_BYTES + value.as_ref().map_or(0, bytes::Bytes::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_new_key_that_goes_leaves_nothing_and_an_old_one_a_mark() {
+        let [a, b] = [b"a", b"b"].map(|text| Key::new(text).unwrap());
+        let value = Bytes::from_static(b"value");
+        let mut memory = Memory::default();
+        memory.apply(Change::Insert(a, value.clone()));
+        memory.apply(Change::Put(a, value.clone()));
+        memory.apply(Change::Remove(a));
+        assert!(memory.entries.is_empty() && memory.bytes() == 0);
+        memory.apply(Change::Put(b, value.clone()));
+        memory.apply(Change::Remove(b));
+        assert_eq!(memory.get(&b), Some(None));
+        memory.apply(Change::Insert(b, value));
+        memory.apply(Change::Remove(b));
+        assert_eq!(memory.get(&b), Some(None));
+        assert_eq!(memory.bytes(), PAIR_BYTES);
+    }
+}

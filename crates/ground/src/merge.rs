@@ -1,0 +1,192 @@
+//! Reads several parts of the store at once, the newer before the older: for each key the newest
+//! part that has it counts.
+
+use std::sync::Arc;
+
+use journal::DiskFile;
+
+use crate::Key;
+use crate::block::Value;
+use crate::cache::Cache;
+use crate::error::GroundError;
+use crate::file::SortedFile;
+use crate::memory::{Memory, MemoryRange};
+use crate::read::{Aside, Pairs, read_block};
+use crate::run::Run;
+
+/// A part of the store, read from a key on.
+pub(crate) enum Source<'a, F> {
+    Memory { rest: MemoryRange<'a>, head: Option<(Key, Value)> },
+    Run(RunSource<'a, F>),
+}
+
+/// A run, read from a key on.
+pub(crate) struct RunSource<'a, F> {
+    run: Run<F>,
+    cache: Option<&'a Cache>,
+    file: usize,
+    block: usize,
+    pairs: Pairs,
+    at: usize,
+    asides: Vec<Aside>,
+}
+
+impl<'a, F: DiskFile> Source<'a, F> {
+    pub(crate) fn memory(memory: &'a Memory, from: &Key) -> Self {
+        let mut rest = memory.range(from);
+        let head = rest.next();
+        Self::Memory { rest, head }
+    }
+
+    /// `cache`: blocks are taken from it and kept in it; without one they are read once.
+    pub(crate) fn run(
+        run: Run<F>,
+        from: &Key,
+        cache: Option<&'a Cache>,
+    ) -> Result<Self, GroundError> {
+        let file = run.file_of(from);
+        let block = run.files.get(file).map_or(0, |file| file.block_of(from));
+        let (pairs, at, asides) = (Pairs::default(), 0, Vec::new());
+        let mut source = RunSource { run, cache, file, block, pairs, at, asides };
+        source.load()?;
+        while source.head().is_some_and(|(key, _)| key < from) {
+            source.advance()?;
+        }
+        Ok(Self::Run(source))
+    }
+
+    pub(crate) fn head(&self) -> Option<(&Key, &Value)> {
+        match self {
+            Self::Memory { head, .. } => head.as_ref().map(|(key, value)| (key, value)),
+            Self::Run(source) => source.head(),
+        }
+    }
+
+    pub(crate) fn advance(&mut self) -> Result<(), GroundError> {
+        match self {
+            Self::Memory { rest, head } => {
+                *head = rest.next();
+                Ok(())
+            }
+            Self::Run(source) => source.advance(),
+        }
+    }
+
+    fn hides(&self, key: &Key) -> bool {
+        match self {
+            Self::Memory { .. } => false,
+            Self::Run(source) => source.asides.iter().any(|aside| aside.covers(key)),
+        }
+    }
+
+    /// The bad blocks that were met.
+    pub(crate) fn asides(&self) -> &[Aside] {
+        match self {
+            Self::Memory { .. } => &[],
+            Self::Run(source) => &source.asides,
+        }
+    }
+
+    /// The file of which the head is the first pair.
+    pub(crate) fn whole_file(&self) -> Option<&Arc<SortedFile<F>>> {
+        match self {
+            Self::Memory { .. } => None,
+            Self::Run(source) => source.whole_file(),
+        }
+    }
+
+    /// Goes on behind the file of the head.
+    pub(crate) fn skip_file(&mut self) -> Result<(), GroundError> {
+        match self {
+            Self::Memory { .. } => Ok(()),
+            Self::Run(source) => source.skip_file(),
+        }
+    }
+}
+
+impl<F: DiskFile> RunSource<'_, F> {
+    fn head(&self) -> Option<(&Key, &Value)> {
+        self.pairs.get(self.at).map(|(key, value)| (key, value))
+    }
+
+    fn advance(&mut self) -> Result<(), GroundError> {
+        self.at += 1;
+        if self.at >= self.pairs.len() {
+            self.block += 1;
+            self.load()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the block at the place, or the next good one behind it.
+    fn load(&mut self) -> Result<(), GroundError> {
+        (self.pairs, self.at) = (Pairs::default(), 0);
+        while let Some(file) = self.run.files.get(self.file) {
+            if self.block >= file.blocks() {
+                (self.file, self.block) = (self.file + 1, 0);
+                continue;
+            }
+            let read = match self.cache {
+                Some(cache) => cache.block(file, self.block)?,
+                None => read_block(file, self.block)?,
+            };
+            match read {
+                Ok(pairs) if !pairs.is_empty() => {
+                    self.pairs = pairs;
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(aside) => self.asides.push(aside),
+            }
+            self.block += 1;
+        }
+        Ok(())
+    }
+
+    fn whole_file(&self) -> Option<&Arc<SortedFile<F>>> {
+        (self.block == 0 && self.at == 0).then(|| self.run.files.get(self.file)).flatten()
+    }
+
+    fn skip_file(&mut self) -> Result<(), GroundError> {
+        (self.file, self.block) = (self.file + 1, 0);
+        self.load()
+    }
+}
+
+/// Several parts, the newest first.
+pub(crate) struct Merge<'a, F> {
+    pub(crate) sources: Vec<Source<'a, F>>,
+}
+
+impl<F: DiskFile> Merge<'_, F> {
+    /// The source whose head has the lowest key, the newest among those with the same key.
+    pub(crate) fn lowest(&self) -> Option<usize> {
+        let mut lowest: Option<(usize, &Key)> = None;
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some((key, _)) = source.head()
+                && lowest.is_none_or(|(_, other)| key < other)
+            {
+                lowest = Some((index, key));
+            }
+        }
+        lowest.map(|(index, _)| index)
+    }
+
+    /// The next key and its value, or the mark that it was removed.
+    pub(crate) fn next(&mut self) -> Result<Option<(Key, Value)>, GroundError> {
+        while let Some(index) = self.lowest() {
+            let Some((key, value)) = self.sources.get(index).and_then(Source::head) else { break };
+            let (key, value) = (*key, value.clone());
+            let is_hidden = self.sources.iter().take(index).any(|newer| newer.hides(&key));
+            for source in &mut self.sources {
+                if source.head().is_some_and(|(other, _)| *other == key) {
+                    source.advance()?;
+                }
+            }
+            if !is_hidden {
+                return Ok(Some((key, value)));
+            }
+        }
+        Ok(None)
+    }
+}

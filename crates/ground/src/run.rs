@@ -1,0 +1,57 @@
+//! A run: sorted files whose ranges of keys follow each other.
+
+use std::sync::Arc;
+
+use journal::DiskFile;
+
+use crate::Key;
+use crate::block::Value;
+use crate::cache::Cache;
+use crate::error::GroundError;
+use crate::file::SortedFile;
+
+/// Sorted files in the order of their keys.
+pub(crate) struct Run<F> {
+    pub(crate) files: Vec<Arc<SortedFile<F>>>,
+}
+
+impl<F> Clone for Run<F> {
+    fn clone(&self) -> Self {
+        Self { files: self.files.clone() }
+    }
+}
+
+impl<F: DiskFile> Run<F> {
+    /// The first file that may hold this key, or keys behind it.
+    pub(crate) fn file_of(&self, key: &Key) -> usize {
+        self.files.partition_point(|file| file.range().1 < *key)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.summary.bytes).sum()
+    }
+
+    pub(crate) fn pairs(&self) -> u64 {
+        self.files.iter().map(|file| file.summary.pairs).sum()
+    }
+
+    pub(crate) fn removals(&self) -> u64 {
+        self.files.iter().map(|file| file.summary.removals).sum()
+    }
+
+    /// The value of a key, or the mark that it was removed; `None` where older runs say. Nothing is
+    /// said of a key whose block is bad: it counts as removed.
+    pub(crate) fn get(&self, key: &Key, cache: &Cache) -> Result<Option<Value>, GroundError> {
+        let Some(file) = self.files.get(self.file_of(key)) else { return Ok(None) };
+        if *key < file.range().0 {
+            return Ok(None);
+        }
+        match cache.block(file, file.block_of(key))? {
+            Ok(pairs) => {
+                let found = pairs.binary_search_by(|(other, _)| other.cmp(key)).ok();
+                Ok(found.and_then(|at| pairs.get(at)).map(|(_, value)| value.clone()))
+            }
+            Err(_) => Ok(Some(None)),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The store beside a model, on a disk that forgets.
+
+mod damaged;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use journal::Number;
+use journal::sim::SimDisk;
+
+use crate::{Change, Ground, GroundError, Key, Options};
+
+const SMALL: Options = Options {
+    journal: journal::Options { segment_bytes: 16 << 10, spares: 2 },
+    memory_bytes: 30_000,
+    journal_bytes: 60_000,
+    cache_bytes: 100_000,
+    file_bytes: 20_000,
+};
+
+type Model = BTreeMap<Key, Bytes>;
+
+fn open(disk: &SimDisk) -> Result<Ground<SimDisk>, GroundError> {
+    let disk = Arc::new(disk.clone());
+    Ok(Ground::open_without_threads(disk, SMALL, Arc::new(|| {}))?.0)
+}
+
+fn key(random: &mut fastrand::Rng) -> Key {
+    Key::new(&random.u16(..400).to_be_bytes()).unwrap()
+}
+
+fn all(ground: &Ground<SimDisk>) -> Model {
+    ground.range(&Key::FIRST, &Key::LAST, usize::MAX).unwrap().into_iter().collect()
+}
+
+struct Life<'a> {
+    random: &'a mut fastrand::Rng,
+    model: Model,
+    /// The model after each commit that may still be lost, and the number of its record.
+    commits: Vec<(Number, Model)>,
+}
+
+impl Life<'_> {
+    fn change(&mut self, ground: &mut Ground<SimDisk>) {
+        let key = key(self.random);
+        let length = if self.random.u8(..50) == 0 { 30_000 } else { self.random.usize(..300) };
+        let value = Bytes::from(vec![self.random.u8(..); length]);
+        let change = match (self.random.u8(..3), self.model.contains_key(&key)) {
+            (0, false) => Change::Insert(key, value),
+            (1, _) => Change::Put(key, value),
+            _ => Change::Remove(key),
+        };
+        match &change {
+            Change::Insert(key, value) | Change::Put(key, value) => {
+                self.model.insert(*key, value.clone());
+            }
+            Change::Remove(key) => drop(self.model.remove(key)),
+            Change::Clear => {}
+        }
+        ground.change(change);
+    }
+
+    /// One step of the store.
+    fn step(&mut self, ground: &mut Ground<SimDisk>) {
+        match self.random.u8(..100) {
+            0..60 => self.change(ground),
+            60..80 => {
+                let number = ground.commit().unwrap();
+                self.commits.push((number, self.model.clone()));
+            }
+            80..85 => ground.flush(),
+            85..88 => drop(ground.work().unwrap()),
+            88..92 => drop(ground.log.work()),
+            92..95 => drop(ground.tree.work().unwrap()),
+            95 if self.random.u8(..20) == 0 => {
+                ground.change(Change::Clear);
+                self.model.clear();
+            }
+            _ => {
+                let key = key(self.random);
+                assert_eq!(ground.get(&key).unwrap().as_ref(), self.model.get(&key));
+                let limit = self.random.usize(..50);
+                let found = ground.range(&key, &Key::LAST, limit).unwrap();
+                let expected = self.model.range(key..).take(limit);
+                let expected: Vec<_> = expected.map(|(key, value)| (*key, value.clone())).collect();
+                assert_eq!(found, expected);
+            }
+        }
+    }
+
+    fn live(&mut self, disk: &SimDisk) -> SimDisk {
+        let mut ground = open(disk).unwrap();
+        let found = all(&ground);
+        let is_known = self.commits.iter().any(|(_, model)| *model == found);
+        assert!(is_known, "{} pairs, which never stood so", found.len());
+        self.model = found.clone();
+        self.commits = vec![(ground.commit().unwrap(), found)];
+        for _ in 0..self.random.usize(..1500) {
+            self.step(&mut ground);
+            let durable = ground.durable().unwrap();
+            while self.commits.get(1).is_some_and(|(number, _)| *number <= durable) {
+                self.commits.remove(0);
+            }
+        }
+        assert_eq!(all(&ground), self.model);
+        match self.random.u8(..4) {
+            0 => {
+                ground.close().unwrap();
+                self.commits = vec![(Number(0), self.model.clone())];
+                disk.after_power_loss(self.random)
+            }
+            1 => {
+                // What was committed survives the process.
+                self.commits.drain(..self.commits.len() - 1);
+                disk.after_kill()
+            }
+            _ => disk.after_power_loss(self.random),
+        }
+    }
+}
+
+#[test]
+fn the_store_is_what_a_model_says_whenever_the_power_goes() {
+    for seed in 0..150 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let commits = vec![(Number(0), Model::new())];
+        let mut life = Life { random: &mut random, model: Model::new(), commits };
+        let mut disk = SimDisk::default();
+        for _ in 0..5 {
+            disk = life.live(&disk);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the journal and its two threads share: the syncer, which makes records durable, and the
+//! maker, which prepares segments and takes back those that are no longer needed.
+
+mod make;
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::disk::{Disk, DiskFile};
+use crate::log::{LogFailed, Wake};
+use crate::manifest::{Manifest, Seal};
+use crate::{Number, Options};
+pub(crate) use make::is_want_of_room;
+
+/// A segment that is ready for records.
+#[derive(Debug)]
+pub(crate) struct Prepared<F> {
+    pub(crate) file: Arc<F>,
+    pub(crate) id: u64,
+    pub(crate) salt: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What is asked of the maker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Nothing,
+    /// A segment of at least so many bytes.
+    Segment(u64),
+}
+
+pub(crate) struct State<F> {
+    pub(crate) manifest: Manifest,
+    pub(crate) written: Number,
+    pub(crate) durable: Number,
+    /// A sync up to here has been asked for.
+    pub(crate) flush_to: Number,
+    /// Files with records that are not synced, in their order.
+    pub(crate) dirty: Vec<Arc<F>>,
+    pub(crate) failed: Option<LogFailed>,
+    pub(crate) wanted: Wanted,
+    pub(crate) prepared: Option<Prepared<F>>,
+    pub(crate) make_error: Option<std::io::Error>,
+    /// Records up to here are no longer needed.
+    pub(crate) cut: Number,
+    /// The manifest is to be written though no segment comes or goes.
+    pub(crate) notes_durable: bool,
+    /// Files that no manifest names.
+    pub(crate) spares: Vec<Spare>,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) is_closing: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spare {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+}
+
+pub(crate) struct Shared<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) options: Options,
+    state: Mutex<State<D::File>>,
+    /// Held by who syncs. A sync that overtook another would call durable what the other one still
+    /// writes.
+    syncing: Mutex<()>,
+    /// Something is to be synced.
+    pub(crate) to_sync: Condvar,
+    /// Something is to be made or taken back.
+    pub(crate) to_make: Condvar,
+    /// The syncer or the maker has done something.
+    pub(crate) done: Condvar,
+    wake: Wake,
+}
+
+impl<D: Disk> Shared<D> {
+    pub(crate) fn new(disk: D, options: Options, state: State<D::File>, wake: Wake) -> Self {
+        Self {
+            disk,
+            options,
+            state: Mutex::new(state),
+            syncing: Mutex::new(()),
+            to_sync: Condvar::new(),
+            to_make: Condvar::new(),
+            done: Condvar::new(),
+            wake,
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<D::File>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wait<'a>(
+        on: &Condvar,
+        state: MutexGuard<'a, State<D::File>>,
+    ) -> MutexGuard<'a, State<D::File>> {
+        on.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes everything durable that was written when this was called; false where there is nothing
+    /// to do. After a failure there never is: a second sync proves nothing.
+    pub(crate) fn sync_once(&self) -> bool {
+        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (files, target) = {
+            let mut state = self.lock();
+            if state.failed.is_some() || state.flush_to <= state.durable {
+                return false;
+            }
+            (std::mem::take(&mut state.dirty), state.written)
+        };
+        let synced = files.iter().try_for_each(|file| file.sync());
+        let mut state = self.lock();
+        match synced {
+            Ok(()) => state.durable = target,
+            Err(error) => state.failed = Some(LogFailed::of("a sync", &error)),
+        }
+        drop(state);
+        self.done.notify_all();
+        (self.wake)();
+        true
+    }
+
+    /// The syncer.
+    pub(crate) fn run_syncer(&self) {
+        loop {
+            while self.sync_once() {}
+            let mut state = self.lock();
+            while state.failed.is_some() || state.flush_to <= state.durable {
+                if state.is_closing {
+                    return;
+                }
+                state = Self::wait(&self.to_sync, state);
+            }
+        }
+    }
+
+    /// The maker.
+    pub(crate) fn run_maker(&self) {
+        loop {
+            while self.make_once() {}
+            let mut state = self.lock();
+            while !state.has_work_for_maker() {
+                if state.is_closing {
+                    return;
+                }
+                state = Self::wait(&self.to_make, state);
+            }
+        }
+    }
+}
+
+impl<F> State<F> {
+    /// Notes that the segment that was written so far has its last record.
+    pub(crate) fn seal(&mut self, id: u64, end: u64) {
+        let last = self.written;
+        if let Some(segment) = self.manifest.segments.iter_mut().find(|segment| segment.id == id) {
+            segment.seal = Some(Seal { last, end });
+        }
+    }
+
+    /// The manifest as it may be written: a segment is finished when its records are durable.
+    fn durable_manifest(&self) -> Manifest {
+        let mut manifest = Manifest { durable: self.durable, ..self.manifest.clone() };
+        for segment in &mut manifest.segments {
+            segment.seal = segment.seal.filter(|seal| seal.last <= self.durable);
+        }
+        manifest
+    }
+
+    /// How many of the first segments are no longer needed.
+    fn cut_segments(&self) -> usize {
+        let through = self.cut.min(self.durable);
+        let is_cut = |seal: Option<Seal>| seal.is_some_and(|seal| seal.last <= through);
+        self.manifest.segments.iter().take_while(|segment| is_cut(segment.seal)).count()
+    }
+
+    fn has_work_for_maker(&self) -> bool {
+        self.failed.is_none()
+            && (self.cut_segments() > 0
+                || self.notes_durable
+                || (self.wanted != Wanted::Nothing && self.make_error.is_none()))
+    }
+}

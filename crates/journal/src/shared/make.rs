@@ -1,0 +1,176 @@
+//! The maker: segments are prepared before they are needed, and taken back when they are not.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{Prepared, Shared, Spare, Wanted};
+use crate::disk::{Disk, DiskFile};
+use crate::log::LogFailed;
+use crate::manifest::{self, Manifest};
+use crate::segment::{self, Identity, RECORDS_AT};
+
+/// Zeros are written in parts of this size.
+const ZEROS: usize = 1 << 20;
+/// After so many parts the file is synced, so that the syncs of records do not wait behind a whole
+/// segment.
+const PARTS_PER_SYNC: usize = 4;
+
+impl<D: Disk> Shared<D> {
+    /// Takes back segments, or prepares one; false where there is nothing to do.
+    pub(crate) fn make_once(&self) -> bool {
+        let state = self.lock();
+        if !state.has_work_for_maker() {
+            return false;
+        }
+        let (cut, wanted, notes) = (state.cut_segments(), state.wanted, state.notes_durable);
+        drop(state);
+        if cut > 0 || notes {
+            self.take_back(cut);
+        } else if let Wanted::Segment(bytes) = wanted {
+            self.prepare(bytes);
+        }
+        self.done.notify_all();
+        true
+    }
+
+    /// A failed write of the manifest: which one the disk has is not known, and none of its
+    /// segments was used. The next one replaces it.
+    fn note_failure(&self, error: io::Error) {
+        let mut state = self.lock();
+        if is_want_of_room(&error) {
+            state.make_error = Some(error);
+        } else {
+            state.failed = Some(LogFailed::of("making a segment, or the manifest,", &error));
+        }
+    }
+
+    /// Writes the manifest, without so many of the first segments.
+    fn take_back(&self, count: usize) {
+        let (manifest, gone) = {
+            let mut state = self.lock();
+            state.notes_durable = false;
+            let gone: Vec<_> = state.manifest.segments.drain(..count).collect();
+            if let Some(seal) = gone.last().and_then(|segment| segment.seal) {
+                state.manifest.first = seal.last.next();
+            }
+            (state.durable_manifest(), gone)
+        };
+        if let Err(error) = manifest.write(&self.disk) {
+            // The files stay: the manifest on the disk may name them.
+            return self.note_failure(error);
+        }
+        let spares = gone
+            .iter()
+            .map(|segment| Spare { name: segment::name(segment.id), bytes: segment.bytes });
+        self.keep_spares(spares.collect());
+    }
+
+    /// Keeps some files for new segments, and removes the others.
+    pub(crate) fn keep_spares(&self, files: Vec<Spare>) {
+        for file in files {
+            let mut state = self.lock();
+            let is_kept = file.bytes == self.options.segment_bytes
+                && state.spares.len() < self.options.spares;
+            if is_kept {
+                state.spares.push(file);
+                continue;
+            }
+            drop(state);
+            // A file that stays is found at the next start.
+            if let Err(error) = self.disk.remove(&file.name) {
+                tracing::warn!(file = file.name, %error, "a file of the log can't be removed");
+            }
+        }
+    }
+
+    fn prepare(&self, bytes: u64) {
+        let (identity, spare, size) = {
+            let mut state = self.lock();
+            let (journal, id) = (state.manifest.journal, state.manifest.next_segment);
+            let salt = state.random.u64(..);
+            let size = bytes.max(self.options.segment_bytes);
+            let spare = if size == self.options.segment_bytes { state.spares.pop() } else { None };
+            (Identity { journal, id, salt }, spare, size)
+        };
+        let made = match spare {
+            Some(spare) => self.recycle(identity, &spare),
+            None => self.create(identity, size),
+        };
+        match made.and_then(|file| self.list(identity, size).map(|manifest| (file, manifest))) {
+            Ok((file, manifest)) => {
+                let mut state = self.lock();
+                state.manifest.next_segment = manifest.next_segment;
+                state.manifest.segments.extend(manifest.segments.last().cloned());
+                let Identity { id, salt, .. } = identity;
+                state.prepared = Some(Prepared { file: Arc::new(file), id, salt, bytes: size });
+                state.wanted = Wanted::Nothing;
+            }
+            Err(error) => self.note_failure(error),
+        }
+    }
+
+    /// Writes the manifest with one segment more.
+    fn list(&self, identity: Identity, bytes: u64) -> io::Result<Manifest> {
+        let mut manifest = self.lock().durable_manifest();
+        manifest.next_segment = identity.id + 1;
+        let Identity { id, salt, .. } = identity;
+        manifest.segments.push(manifest::Segment { id, salt, bytes, seal: None });
+        manifest.write(&self.disk)?;
+        Ok(manifest)
+    }
+
+    /// Makes a file of zeros.
+    fn create(&self, identity: Identity, size: u64) -> io::Result<D::File> {
+        let name = segment::name(identity.id);
+        match self.disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.disk.create(&name)?;
+        let filled = fill(&file, identity, size).and_then(|()| self.disk.sync_names());
+        if let Err(error) = filled {
+            // Its room is needed, and the next try makes it anew.
+            drop(file);
+            return Err(self.disk.remove(&name).err().unwrap_or(error));
+        }
+        Ok(file)
+    }
+
+    /// Gives an old file a new head and a new name. Its records are no longer records, because
+    /// their salt is another.
+    fn recycle(&self, identity: Identity, spare: &Spare) -> io::Result<D::File> {
+        let file = self.disk.open(&spare.name)?;
+        file.write_at(0, &segment::encode(identity))?;
+        file.sync()?;
+        self.disk.rename(&spare.name, &segment::name(identity.id))?;
+        self.disk.sync_names()?;
+        Ok(file)
+    }
+}
+
+fn fill(file: &impl DiskFile, identity: Identity, size: u64) -> io::Result<()> {
+    file.write_at(0, &segment::encode(identity))?;
+    let zeros = vec![0; ZEROS];
+    let mut at = RECORDS_AT as u64;
+    let mut parts = 0;
+    while at < size {
+        let count = usize::try_from(size - at).unwrap_or(ZEROS).min(ZEROS);
+        file.write_at(at, zeros.get(..count).unwrap_or_default())?;
+        at += count as u64;
+        parts += 1;
+        if parts % PARTS_PER_SYNC == 0 {
+            file.sync()?;
+        }
+    }
+    file.sync()
+}
+
+/// True where the same may succeed later: the disk is full, or too many files are open.
+pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
+    /// ENFILE and EMFILE, which have no [`io::ErrorKind`] of their own; the same on all Unixes.
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    ) || (cfg!(unix) && error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)))
+}

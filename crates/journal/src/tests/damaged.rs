@@ -1,0 +1,197 @@
+//! Damage: what was promised is there, or the journal says that it is not.
+
+use std::collections::BTreeMap;
+
+use super::{Records, open, record, reopen};
+use crate::sim::SimDisk;
+use crate::{Disk, Fault, Log, Number, OpenError};
+
+/// How a journal was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Closed,
+    /// Killed after a pause.
+    Resting,
+    /// Killed after its last sync.
+    Busy,
+}
+
+/// A journal of some segments, its records, and for each the number that was durable when it was
+/// written.
+struct Journal {
+    disk: SimDisk,
+    records: Records,
+    marks: BTreeMap<Number, Number>,
+}
+
+fn journal(random: &mut fastrand::Rng, left: Left) -> Journal {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    let mut records = Records::new();
+    let mut marks = BTreeMap::new();
+    for _ in 0..random.usize(1..100) {
+        let record = record(random);
+        let mark = log.log.durable().unwrap();
+        let number = log.append(&record);
+        marks.insert(number, mark);
+        records.insert(number, record);
+        if random.bool() {
+            log.sync();
+        }
+    }
+    log.sync();
+    match left {
+        Left::Closed => log.log.close().unwrap(),
+        Left::Resting => {
+            log.log.rest();
+            while log.log.work() {}
+        }
+        Left::Busy => {}
+    }
+    Journal { disk: disk.after_kill(), records, marks }
+}
+
+/// Harms a random file in a random way, and says how.
+fn harm(disk: &SimDisk, random: &mut fastrand::Rng) -> String {
+    let names: Vec<_> = disk.names().unwrap();
+    let name = names[random.usize(..names.len())].clone();
+    let mut bytes = disk.bytes(&name).unwrap();
+    let at = random.usize(..bytes.len());
+    match random.u8(..6) {
+        0 | 1 => {
+            bytes[at] ^= 1 << random.u8(..8);
+            disk.set_bytes(&name, bytes);
+            format!("a bit of {name} at {at}")
+        }
+        2 => {
+            let page = at / 4096 * 4096;
+            let end = (page + 4096).min(bytes.len());
+            let filling = random.u8(..);
+            bytes[page..end].fill(filling);
+            disk.set_bytes(&name, bytes);
+            format!("a page of {name} at {page}")
+        }
+        3 => {
+            bytes.truncate(at);
+            disk.set_bytes(&name, bytes);
+            format!("{name} cut at {at}")
+        }
+        4 => {
+            disk.remove(&name).unwrap();
+            format!("{name} removed")
+        }
+        _ => {
+            let other = names[random.usize(..names.len())].clone();
+            disk.set_bytes(&name, disk.bytes(&other).unwrap());
+            format!("{name} is a copy of {other}")
+        }
+    }
+}
+
+/// `None` where the journal opened with everything; otherwise what it said.
+fn outcome(Journal { disk, records, marks }: &Journal, harm: &str) -> Option<String> {
+    match open(disk, Number(1)) {
+        Ok(read) => {
+            for (number, record) in &read.records {
+                assert_eq!(Some(record), records.get(number), "{harm}: record {number}");
+            }
+            if read.records.len() == records.len() {
+                return None;
+            }
+            // Only what no record that is left calls durable can be missed in silence: the last
+            // records, of which no byte is left.
+            let kept = read.log.last();
+            let marked = marks.range(..=kept).map(|(_, mark)| *mark).max();
+            assert!(marked <= Some(kept), "{harm}: {marked:?} {kept}");
+            Some(format!("less: {:?}", read.tail))
+        }
+        Err(OpenError::Damaged(damage)) => Some(damage.to_string()),
+        Err(error) => panic!("{harm}: not damage, but {error}"),
+    }
+}
+
+/// How many of the harmed journals were refused.
+fn refused_of_harmed(left: Left, seeds: std::ops::Range<u64>) -> usize {
+    let mut refused = 0;
+    for seed in seeds {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let journal = journal(&mut random, left);
+        let harm = harm(&journal.disk, &mut random);
+        let names = journal.disk.names().unwrap();
+        let bytes = || names.iter().map(|name| journal.disk.bytes(name)).collect::<Vec<_>>();
+        let before = bytes();
+        let Some(said) = outcome(&journal, &harm) else { continue };
+        if said.starts_with("less") {
+            assert_eq!(left, Left::Busy, "seed {seed}, {harm}: {said}");
+        } else {
+            refused += 1;
+            // Nothing was touched.
+            assert_eq!(journal.disk.names().unwrap(), names);
+            assert_eq!(bytes(), before);
+        }
+    }
+    refused
+}
+
+#[test]
+fn a_closed_journal_opens_whole_or_not_at_all() {
+    let refused = refused_of_harmed(Left::Closed, 0..1000);
+    assert!(refused > 300, "{refused}");
+}
+
+#[test]
+fn a_journal_at_rest_opens_whole_or_not_at_all_after_a_kill() {
+    let refused = refused_of_harmed(Left::Resting, 1000..2000);
+    assert!(refused > 300, "{refused}");
+}
+
+#[test]
+fn a_busy_journal_lacks_at_most_what_was_synced_last() {
+    let refused = refused_of_harmed(Left::Busy, 2000..3000);
+    assert!(refused > 300, "{refused}");
+}
+
+#[test]
+fn a_bad_record_below_the_highest_mark_is_damage_and_says_what_would_be_lost() {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    for _ in 0..10 {
+        log.append(b"0123456789");
+        log.sync();
+    }
+    let disk = disk.after_kill();
+    let name = crate::segment::name(1);
+    let mut bytes = disk.bytes(&name).unwrap();
+    let size = crate::record::size(10);
+    let at = crate::segment::RECORDS_AT + 3 * size;
+    bytes[at + 50] ^= 1;
+    disk.set_bytes(&name, bytes);
+    let Err(OpenError::Damaged(damage)) = open(&disk, Number(1)) else { panic!() };
+    assert_eq!((damage.what, damage.offset), (Fault::Record, at as u64));
+    assert_eq!(damage.lost, (Number(4), Some(Number(9))));
+    assert_eq!(
+        damage.to_string(),
+        format!(
+            "{name} holds a record that is not what was written (byte {at}); records 4 to 9 would \
+             be lost"
+        )
+    );
+}
+
+#[test]
+fn an_older_manifest_is_noticed() {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    log.append(b"one");
+    log.sync();
+    let old = disk.bytes("manifest").unwrap();
+    for _ in 0..100 {
+        log.append(&[1; 1000]);
+        log.sync();
+    }
+    drop(log);
+    let disk = disk.after_kill();
+    disk.set_bytes("manifest", old);
+    let Err(OpenError::Damaged(damage)) = open(&disk, Number(1)) else { panic!() };
+    assert_eq!(damage.what, Fault::Unlisted);
+}
