@@ -185,7 +185,7 @@ impl Machine {
                 }
                 State::Idle => {}
             }
-            self.forget_replies(&gone.replies);
+            self.forget_replies(connection, &gone.replies);
             if let Some(wid) = gone.wid {
                 self.workers.leave(&wid, connection);
             }

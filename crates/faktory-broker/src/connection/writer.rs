@@ -5,6 +5,7 @@
 
 use std::io;
 
+use faktory_wire::Reply;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -80,8 +81,7 @@ pub(super) async fn write_replies(
             return Written::Partly;
         }
         if gathered == Gathered::Last {
-            let is_complete = replies.unsent.is_empty();
-            return if is_complete { Written::Completely } else { Written::Partly };
+            return Written::Completely;
         }
     }
 }
@@ -101,12 +101,16 @@ impl Group {
                 Outgoing::Reply { reply, reservation, bytes } => {
                     self.bytes += bytes as u64;
                     self.permits.extend(answered.next());
-                    if self.is_for_nobody(reservation.is_some(), replies, delivery) {
-                        replies.unsent.extend(reservation);
-                    } else {
-                        reply.encode(&mut self.wire);
-                        if let Some(reservation) = reservation {
-                            delivery.expect(self.wire.len(), reservation);
+                    match reservation {
+                        Some(reservation) if self.has_left(delivery) => {
+                            replies.unsent.push(reservation);
+                            Reply::Nothing.encode(&mut self.wire);
+                        }
+                        reservation => {
+                            reply.encode(&mut self.wire);
+                            if let Some(reservation) = reservation {
+                                delivery.expect(self.wire.len(), reservation);
+                            }
                         }
                     }
                 }
@@ -118,11 +122,10 @@ impl Group {
         Gathered::More
     }
 
-    /// True where a reply is not to be written. Asked of the system once for a group, and only
+    /// True where the client has closed its side. Asked of the system once for a group, and only
     /// where it has a job.
-    fn is_for_nobody(&mut self, has_job: bool, replies: &Replies, delivery: &Delivery<'_>) -> bool {
-        !replies.unsent.is_empty()
-            || has_job && *self.has_left.get_or_insert_with(|| delivery.has_client_left())
+    fn has_left(&mut self, delivery: &Delivery<'_>) -> bool {
+        *self.has_left.get_or_insert_with(|| delivery.has_client_left())
     }
 
     /// Gives the room back to the window, and returns the bytes for which the replies counted. The

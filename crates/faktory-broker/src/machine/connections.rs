@@ -6,7 +6,7 @@ use faktory_wire::{Command, CommandError};
 
 use super::ConnectionId;
 use super::queues::Queues;
-use super::replies::{Replies, ReplyBytes};
+use super::replies::{self, Replies, ReplyBytes};
 
 /// The state of a connection: what its next command waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Connection {
     pub(super) state: State,
     /// Commands behind a command that waits. Their number is bounded by the connection's window.
     backlog: VecDeque<Result<Command, CommandError>>,
+    /// What the answer to the next command may come to; `None` where nobody has asked yet.
+    answer_bytes: Option<usize>,
     input_ended: bool,
     /// The connection is among those that may have a command to run.
     is_runnable: bool,
@@ -37,9 +39,12 @@ pub(super) struct Connection {
 /// What a connection does when its turn comes.
 #[derive(Debug)]
 pub(super) enum Turn {
-    Run(Result<Command, CommandError>),
+    /// What the answer may come to stands beside the command.
+    Run(Result<Command, CommandError>, usize),
     /// The next command waits until replies have been written.
     Blocked,
+    /// The next command waits until room for its answer can be reserved.
+    Waits,
     /// No command can run.
     Nothing,
 }
@@ -56,6 +61,7 @@ impl Connections {
                 wid,
                 state: State::Idle,
                 backlog: VecDeque::new(),
+                answer_bytes: None,
                 input_ended: false,
                 is_runnable: false,
                 replies: ReplyBytes::default(),
@@ -106,14 +112,27 @@ impl Connections {
         else {
             return Turn::Nothing;
         };
-        let is_allowed = match next {
-            Ok(command) => replies.allow(&connection.replies, command, queues),
-            Err(_) => true,
+        let Ok(command) = next else {
+            return connection.backlog.pop_front().map_or(Turn::Nothing, |next| Turn::Run(next, 0));
         };
-        if !is_allowed {
+        if !replies.allow(&connection.replies, command, queues) {
             return Turn::Blocked;
         }
-        connection.backlog.pop_front().map_or(Turn::Nothing, Turn::Run)
+        // Asked once: it may be a look at each of many jobs.
+        let bytes =
+            *connection.answer_bytes.get_or_insert_with(|| replies::answer_bytes(command, queues));
+        if !replies.may_reserve(id, bytes) {
+            return Turn::Waits;
+        }
+        connection.answer_bytes = None;
+        connection.backlog.pop_front().map_or(Turn::Nothing, |next| Turn::Run(next, bytes))
+    }
+
+    /// True where a connection has a command that can have its turn.
+    pub(super) fn may_run(&self, id: ConnectionId) -> bool {
+        self.0.get(&id).is_some_and(|connection| {
+            connection.state == State::Idle && !connection.backlog.is_empty()
+        })
     }
 
     /// True where commands wait behind the one that is being carried out.

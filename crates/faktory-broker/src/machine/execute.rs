@@ -6,7 +6,6 @@ use super::connections::{State, Turn};
 use super::mutate::RunningMutation;
 use super::output::{Output, Reservation};
 use super::push::{self, RunningPush};
-use super::queue_command::answer_bytes;
 use super::tasks::Task;
 use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
@@ -18,13 +17,22 @@ impl Machine {
         while !self.work.is_spent() {
             let Some(connection) = self.runnable.pop_front() else { break };
             match self.connections.take_turn(connection, &self.replies, &self.queues) {
-                Turn::Run(request) => {
+                Turn::Run(request, answer_bytes) => {
+                    self.waits_no_more(connection);
                     self.work.spend(1, 0);
-                    self.execute(store, now, connection, request)?;
+                    self.execute(store, now, connection, request, answer_bytes)?;
                     self.make_runnable(connection);
                 }
-                Turn::Blocked => self.replies.block(connection),
-                Turn::Nothing => {}
+                Turn::Blocked => {
+                    self.waits_no_more(connection);
+                    self.replies.block(connection);
+                    self.work.spend(1, 0);
+                }
+                Turn::Waits => {
+                    self.wait_to_reserve(connection);
+                    self.work.spend(1, 0);
+                }
+                Turn::Nothing => self.waits_no_more(connection),
             }
         }
         Ok(())
@@ -42,6 +50,7 @@ impl Machine {
         now: Now,
         connection: ConnectionId,
         request: Result<Command, CommandError>,
+        answer_bytes: usize,
     ) -> Result<(), StoreError> {
         if self.shutting_down {
             self.answer(connection, Reply::error("shutdown in progress"));
@@ -71,10 +80,10 @@ impl Machine {
                 Err(refusal) => Reply::error(refusal),
             },
             Command::PushBulk(jobs) => {
-                return self.execute_push(store, now, connection, jobs);
+                return self.execute_push(store, now, connection, jobs, answer_bytes);
             }
             Command::Queue(command) => {
-                self.reserve_answer(connection, answer_bytes(&command));
+                self.reserve_answer(connection, answer_bytes);
                 let command = self.begin_queue_command(command);
                 return self.start(store, now, connection, Task::Queues(command));
             }
@@ -99,12 +108,13 @@ impl Machine {
         now: Now,
         connection: ConnectionId,
         jobs: Vec<Job>,
+        answer_bytes: usize,
     ) -> Result<(), StoreError> {
         self.work.spend(jobs.len() / push::JOBS_OF_A_STEP, 0);
         let reply = match push::refusal_of_all(&jobs) {
             Some(refusal) => Reply::error(refusal),
             None if push::is_large(&jobs) => {
-                self.reserve_answer(connection, push::answer_bytes(&jobs));
+                self.reserve_answer(connection, answer_bytes);
                 return self.start(store, now, connection, Task::Push(RunningPush::new(jobs)));
             }
             None => self.push_bulk(store, now, jobs)?,

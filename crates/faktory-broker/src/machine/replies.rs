@@ -1,7 +1,7 @@
 //! Replies that have not been written to their client's socket: their bytes, for each connection
 //! and in total. Nothing more is carried out for a client that does not read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use faktory_wire::{Command, Reply};
 
@@ -33,6 +33,10 @@ pub(super) struct Replies {
     owing: Vec<ConnectionId>,
     /// Connections whose next command waits for room.
     blocked: BTreeSet<ConnectionId>,
+    /// Those of them that wait until room for an answer can be reserved, in the order in which they
+    /// began to: only the first may reserve, or large answers would wait for ever beside small
+    /// ones.
+    reserving: VecDeque<ConnectionId>,
     /// Queues whose first job waits for room.
     queues: Vec<u32>,
     /// INFOs wait for room.
@@ -95,22 +99,30 @@ impl Replies {
         }
         match command {
             Command::Info => !self.is_full() || queues.info_bytes() <= LARGE_REPLY_BYTES,
-            // What is made in slices is counted before it is begun, because many commands may have
-            // begun before the first one is answered.
-            Command::Queue(command) => self.have_room_for(queue_command::answer_bytes(command)),
-            Command::PushBulk(jobs) => {
-                self.have_room_for(push::answer_bytes(jobs))
-                    || !push::is_large(jobs) && !push::may_refuse_any(jobs, queues)
-            }
             // The size of a job is known once the job has been read, see `fetch.rs`.
             _ => true,
         }
     }
 
-    /// True where a reply can be made that may come to so many bytes.
-    const fn have_room_for(&self, bytes: usize) -> bool {
+    /// True where a connection may begin an answer that may come to so many bytes.
+    pub(super) fn may_reserve(&self, id: ConnectionId, bytes: usize) -> bool {
+        if bytes <= LARGE_REPLY_BYTES {
+            return true;
+        }
         let fits = self.total + self.reserved + bytes as u64 <= TOTAL_BYTES_MAX;
-        bytes <= LARGE_REPLY_BYTES || !self.is_full() && (fits || self.reserved == 0)
+        let is_first = self.reserving.front().is_none_or(|first| *first == id);
+        is_first && !self.is_full() && (fits || self.reserved == 0)
+    }
+}
+
+/// What the answer to a command may come to that is counted before it is begun, because many
+/// commands may have begun before the first one is answered. A PUSHB of which no job is refused is
+/// answered with two bytes.
+pub(super) fn answer_bytes(command: &Command, queues: &Queues) -> usize {
+    match command {
+        Command::Queue(command) => queue_command::answer_bytes(command),
+        Command::PushBulk(jobs) if push::may_refuse_any(jobs, queues) => push::answer_bytes(jobs),
+        _ => 0,
     }
 }
 
@@ -131,6 +143,35 @@ impl Machine {
             }
         }
         bytes
+    }
+
+    /// Lets a connection wait until room for its answer can be reserved.
+    pub(super) fn wait_to_reserve(&mut self, connection: ConnectionId) {
+        let Self { replies, connections, .. } = self;
+        replies.blocked.insert(connection);
+        let first = replies.reserving.front().copied();
+        replies.reserving.retain(|waits| connections.may_run(*waits));
+        if !replies.reserving.contains(&connection) {
+            replies.reserving.push_back(connection);
+        }
+        if first != replies.reserving.front().copied() {
+            self.wake_first();
+        }
+    }
+
+    /// Lets the next one try that waits to reserve room, once `connection` waits no more.
+    pub(super) fn waits_no_more(&mut self, connection: ConnectionId) {
+        if self.replies.reserving.contains(&connection) {
+            self.replies.reserving.retain(|waits| *waits != connection);
+            self.wake_first();
+        }
+    }
+
+    fn wake_first(&mut self) {
+        if let Some(first) = self.replies.reserving.front().copied() {
+            self.replies.blocked.remove(&first);
+            self.make_runnable(first);
+        }
     }
 
     /// Counts what the answer to a command may come to, until [`Self::release_answer`].
@@ -197,7 +238,8 @@ impl Machine {
     }
 
     /// Forgets the replies of a connection that has ended.
-    pub(super) fn forget_replies(&mut self, of: &ReplyBytes) {
+    pub(super) fn forget_replies(&mut self, connection: ConnectionId, of: &ReplyBytes) {
+        self.waits_no_more(connection);
         self.replies.total = self.replies.total.saturating_sub(of.unwritten());
         self.replies.reserved = self.replies.reserved.saturating_sub(of.reserved);
         self.use_room();

@@ -73,17 +73,23 @@ async fn a_client_that_left_while_the_broker_was_stopped_gets_no_job() {
     for client in [&mut leaving, &mut half_open] {
         client.send_raw(&b"FETCH default\r\n".repeat(5)).await;
     }
+    half_open.send(r#"PUSH {"jid":"job-00000020","jobtype":"t","args":[],"retry":0}"#).await;
     half_open.half_close().await;
     drop(leaving);
     broker.signal("CONT").await;
-    assert_eq!(half_open.read().await, None, "nothing but the end of the connection");
+    // A client that still reads is told that there is no job, and what became of its push.
+    for _ in 0..5 {
+        assert_eq!(half_open.read().await, Some(Reply::Nothing));
+    }
+    assert_eq!(half_open.read().await, Some(Reply::OK));
+    assert_eq!(half_open.read().await, None);
     eventually("the other connection has ended, too", Duration::from_secs(30), || async {
         let mut client = WireClient::connect(address).await;
         let info = client.info().await;
         (info.faktory.sets.working == 0 && info.server.connections == 2).then_some(())
     })
     .await;
-    for number in 0..20 {
+    for number in 0..=20 {
         let job = others.fetch("default").await.unwrap();
         assert_eq!(job.jid, format!("job-{number:08}"), "none is lost, in their order");
     }

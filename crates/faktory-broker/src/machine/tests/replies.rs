@@ -292,11 +292,12 @@ fn refusals_that_are_not_read_are_bounded_in_total() {
     };
     world.send(A, &jobs(1000));
     assert_eq!(world.replies.remove(0), (A, Reply::Bulk("{}".into()), None));
-    world.send(B, &jobs(1001));
+    world.send(B, &refused_pushb(1001, 100));
     assert!(!world.slice(0) && world.replies.is_empty());
-    (100..104).for_each(|id| world.read_all(ConnectionId(id)));
+    // It has its turn behind those that waited before it.
+    (100..150).for_each(|id| world.read_all(ConnectionId(id)));
     settle(&mut world);
-    assert!(world.replies.contains(&(B, Reply::Bulk("{}".into()), None)));
+    assert!(world.replies.iter().any(|(to, ..)| *to == B));
 }
 
 #[test]
@@ -342,4 +343,43 @@ fn the_answer_to_a_pushb_is_never_larger_than_was_thought() {
         assert!((3..=most).contains(&body.len()), "{most}: {}", String::from_utf8_lossy(&body));
         assert!(push::may_refuse_any(&jobs, &world.machine.queues), "{line}");
     }
+}
+
+#[test]
+fn pushes_that_wait_to_reserve_go_in_the_order_in_which_they_began_to_wait() {
+    let mut world = World::new();
+    // Each may come to more than 40 MiB, so that one has room at a time.
+    let line = refused_pushb(7000, 1000);
+    send_silently(&mut world, 100..101, &line);
+    send_silently(&mut world, 103..104, &line);
+    send_silently(&mut world, 102..103, &line);
+    // An older connection does not overtake them, and a client that leaves holds nobody up.
+    send_silently(&mut world, 99..100, &line);
+    world.disconnect(ConnectionId(103), &[]);
+    let mut order = Vec::new();
+    while order.len() < 3 {
+        world.slice(0);
+        for (connection, ..) in std::mem::take(&mut world.replies) {
+            order.push(connection.0);
+            world.read_all(connection);
+            // The first one comes again at once, and waits behind the others.
+            if connection.0 == 100 {
+                world.send(connection, &line);
+            }
+        }
+    }
+    assert_eq!(order, [100, 102, 99]);
+}
+
+#[test]
+fn a_large_push_of_which_no_job_is_refused_waits_for_nobody() {
+    let mut world = World::new();
+    world.ask(&job("job-00000000", 1, "default"));
+    world.syncs = false;
+    use_up_the_total(&mut world);
+    let of = |n| format!(r#"{{"jid":"job-{n:08}","jobtype":"t","args":[]}}"#);
+    let jobs: Vec<_> = (0..5000).map(of).collect();
+    world.send(B, &format!("PUSHB [{}]", jobs.join(",")));
+    settle(&mut world);
+    assert_eq!(world.replies.pop(), Some((B, Reply::Bulk("{}".into()), None)));
 }
