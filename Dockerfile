@@ -27,7 +27,9 @@ COPY crates/deadline/Cargo.toml crates/deadline/Cargo.toml
 COPY crates/faktory-broker/Cargo.toml crates/faktory-broker/Cargo.toml
 COPY crates/faktory-link/Cargo.toml crates/faktory-link/Cargo.toml
 COPY crates/faktory-wire/Cargo.toml crates/faktory-wire/Cargo.toml
+COPY crates/ground/Cargo.toml crates/ground/Cargo.toml
 COPY crates/job-types/Cargo.toml crates/job-types/Cargo.toml
+COPY crates/journal/Cargo.toml crates/journal/Cargo.toml
 COPY crates/link-emulator/Cargo.toml crates/link-emulator/Cargo.toml
 COPY crates/service-runtime/Cargo.toml crates/service-runtime/Cargo.toml
 COPY crates/testkit/Cargo.toml crates/testkit/Cargo.toml
