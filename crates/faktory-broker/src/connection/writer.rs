@@ -1,7 +1,6 @@
 //! The writing side of a connection: the replies of the core become bytes. A client that has left
-//! gets no job: its FETCH may have lain in the socket while this process was stopped. From the
-//! first job on that would have been its, nothing is written any more, and its other commands are
-//! carried out.
+//! gets no job: its FETCH may have lain in the socket while this process was stopped. In place of
+//! the job it is told that there is none, because it may have closed its sending side alone.
 
 use std::io;
 
@@ -38,7 +37,7 @@ impl Replies {
 pub(super) enum Written {
     /// Everything, up to the order to close.
     Completely,
-    /// The connection broke, the client had left, or the core is gone.
+    /// The connection broke, or the core is gone.
     Partly,
 }
 

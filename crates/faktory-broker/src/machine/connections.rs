@@ -36,6 +36,13 @@ pub(super) struct Connection {
     pub(super) replies: ReplyBytes,
 }
 
+impl Connection {
+    /// True where a command can have its turn.
+    fn may_run(&self) -> bool {
+        self.state == State::Idle && !self.backlog.is_empty()
+    }
+}
+
 /// What a connection does when its turn comes.
 #[derive(Debug)]
 pub(super) enum Turn {
@@ -95,8 +102,7 @@ impl Connections {
     /// Notes that a connection may have a command to run; false where that is known.
     pub(super) fn make_runnable(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.0.get_mut(&id) else { return false };
-        let may_run = connection.state == State::Idle && !connection.backlog.is_empty();
-        may_run && !std::mem::replace(&mut connection.is_runnable, true)
+        connection.may_run() && !std::mem::replace(&mut connection.is_runnable, true)
     }
 
     /// Takes the next command, where the connection is idle and `replies` leave room.
@@ -130,9 +136,7 @@ impl Connections {
 
     /// True where a connection has a command that can have its turn.
     pub(super) fn may_run(&self, id: ConnectionId) -> bool {
-        self.0.get(&id).is_some_and(|connection| {
-            connection.state == State::Idle && !connection.backlog.is_empty()
-        })
+        self.0.get(&id).is_some_and(Connection::may_run)
     }
 
     /// True where commands wait behind the one that is being carried out.

@@ -116,12 +116,16 @@ impl Replies {
 }
 
 /// What the answer to a command may come to that is counted before it is begun, because many
-/// commands may have begun before the first one is answered. A PUSHB of which no job is refused is
-/// answered with two bytes.
+/// commands may have begun before the first one is answered. A PUSHB of which no job is refused, or
+/// that is refused as a whole, has a short answer.
 pub(super) fn answer_bytes(command: &Command, queues: &Queues) -> usize {
     match command {
         Command::Queue(command) => queue_command::answer_bytes(command),
-        Command::PushBulk(jobs) if push::may_refuse_any(jobs, queues) => push::answer_bytes(jobs),
+        Command::PushBulk(jobs)
+            if push::refusal_of_all(jobs).is_none() && push::may_refuse_any(jobs, queues) =>
+        {
+            push::answer_bytes(jobs)
+        }
         _ => 0,
     }
 }
@@ -150,7 +154,9 @@ impl Machine {
         let Self { replies, connections, .. } = self;
         replies.blocked.insert(connection);
         let first = replies.reserving.front().copied();
-        replies.reserving.retain(|waits| connections.may_run(*waits));
+        while replies.reserving.front().is_some_and(|waits| !connections.may_run(*waits)) {
+            replies.reserving.pop_front();
+        }
         if !replies.reserving.contains(&connection) {
             replies.reserving.push_back(connection);
         }
@@ -226,7 +232,7 @@ impl Machine {
     }
 
     /// The connections of which a command waits for room although their own replies would leave
-    /// it: other clients do not read theirs.
+    /// it: other clients do not read theirs, or get large ones.
     pub(super) fn held_up(&self) -> impl Iterator<Item = ConnectionId> {
         let blocked = self.replies.blocked.iter().copied().filter(|connection| {
             let of = self.connections.reply_bytes(*connection);
