@@ -262,6 +262,8 @@ impl<D: Disk> Ground<D> {
         self.commit()?;
         self.log.flush();
         self.end_thread();
+        // What follows does their work, and nobody else may meanwhile.
+        self.log.end_threads();
         while self.log.durable()? < self.log.last() {
             if !self.log.work() {
                 self.tree.wait();

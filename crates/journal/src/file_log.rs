@@ -11,7 +11,7 @@ use crate::manifest::{self, Manifest};
 use crate::record::{self, Head, RECORD_BYTES_MAX};
 use crate::scan::{self, Scanned};
 use crate::segment::{self, RECORDS_AT};
-use crate::shared::{Prepared, Shared, Spare, State, Wanted, is_want_of_room};
+use crate::shared::{Prepared, Shared, State, Wanted, is_want_of_room};
 use crate::take::Take;
 use crate::{Epoch, Number, Options};
 
@@ -20,7 +20,7 @@ const KEPT_BYTES: usize = 4 << 20;
 
 /// A log in the files of a folder.
 pub struct FileLog<D: Disk> {
-    shared: Arc<Shared<D>>,
+    pub(crate) shared: Arc<Shared<D>>,
     epoch: Epoch,
     active: Prepared<D::File>,
     /// The end of the last record in the active segment.
@@ -110,7 +110,7 @@ impl<D: Disk> FileLog<D> {
     ) -> Result<Self, OpenError> {
         let epoch = manifest.epoch;
         let last = Number(next.0.saturating_sub(1));
-        let spares = leftover(&disk, &manifest, names);
+        let spares = scan::leftover(&disk, &manifest, names);
         let shared = Arc::new(Shared::new(
             disk,
             options,
@@ -127,6 +127,7 @@ impl<D: Disk> FileLog<D> {
                 cut: Number(0),
                 notes_durable: false,
                 spares: Vec::new(),
+                doubtful: Vec::new(),
                 random: fastrand::Rng::with_seed(fastrand::u64(..)),
                 is_closing: false,
             },
@@ -180,11 +181,6 @@ impl<D: Disk> FileLog<D> {
         self.shared.make_once() || self.shared.sync_once()
     }
 
-    #[cfg(test)]
-    pub(crate) fn shared_for_tests(&self) -> Arc<Shared<D>> {
-        Arc::clone(&self.shared)
-    }
-
     /// Makes everything that was appended durable, on this thread.
     ///
     /// # Errors
@@ -226,7 +222,8 @@ impl<D: Disk> FileLog<D> {
         written.map_err(|error| LogFailed::of("the manifest", &error))
     }
 
-    fn end_threads(&mut self) {
+    /// Ends the threads: from now on the caller does by [`FileLog::work`] what they did.
+    pub fn end_threads(&mut self) {
         self.shared.lock().is_closing = true;
         self.shared.to_sync.notify_all();
         self.shared.to_make.notify_all();
@@ -337,7 +334,8 @@ impl<D: Disk> Log for FileLog<D> {
 
     fn rest(&mut self) {
         let mut state = self.shared.lock();
-        state.notes_durable = state.manifest.durable < state.durable;
+        state.make_error = None;
+        state.notes_durable |= state.manifest.durable < state.durable;
         state.manifest.durable = state.durable;
         drop(state);
         self.shared.to_make.notify_one();
@@ -345,6 +343,7 @@ impl<D: Disk> Log for FileLog<D> {
 
     fn cut(&mut self, through: Number) {
         let mut state = self.shared.lock();
+        state.make_error = None;
         state.cut = state.cut.max(through);
         drop(state);
         self.shared.to_make.notify_one();
@@ -365,7 +364,11 @@ fn read_manifest<D: Disk>(disk: &D, names: &[String]) -> Result<Manifest, OpenEr
         }
         Err(Unreadable::Io(error)) => return Err(OpenError::io(manifest::NAME, "read")(error)),
         Err(Unreadable::Missing) if names.iter().all(|name| segment::id_of(name).is_none()) => {
-            return Ok(Manifest::new(fastrand::u64(..)));
+            // Before the first segment: a segment without a manifest is damage.
+            let manifest = Manifest::new(fastrand::u64(..));
+            let written = manifest.write(disk);
+            written.map_err(OpenError::io(manifest::NAME, "written"))?;
+            return Ok(manifest);
         }
         Err(Unreadable::Missing) => Fault::Missing,
         Err(Unreadable::Bad) => Fault::Manifest,
@@ -383,17 +386,4 @@ fn sync_kept<D: Disk>(disk: &D, scanned: &Scanned) -> Result<(), OpenError> {
         file.sync().map_err(OpenError::io(&name, "synced"))?;
     }
     Ok(())
-}
-
-/// The files of segments that the manifest does not name.
-fn leftover<D: Disk>(disk: &D, manifest: &Manifest, names: &[String]) -> Vec<Spare> {
-    let is_listed = |id: u64| manifest.segments.iter().any(|segment| segment.id == id);
-    names
-        .iter()
-        .filter(|name| segment::id_of(name).is_some_and(|id| !is_listed(id)))
-        .map(|name| {
-            let bytes = disk.open(name).and_then(|file| file.length()).unwrap_or(0);
-            Spare { name: name.clone(), bytes }
-        })
-        .collect()
 }

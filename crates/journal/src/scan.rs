@@ -5,6 +5,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::manifest::{self, Manifest, Seal, Segment};
 use crate::record::{self, Found};
 use crate::segment::{self, Identity, RECORDS_AT};
+use crate::shared::Spare;
 use crate::take::Take;
 use crate::{Epoch, Number};
 
@@ -144,10 +145,11 @@ impl Scan<'_> {
     /// A segment to which records may have been added up to the end; where its records end.
     fn open_ended(&mut self, name: &str, bytes: &[u8], salt: u64) -> Result<usize, OpenError> {
         let mut at = RECORDS_AT;
-        if self.tail.is_none() {
-            while let Some(end) = self.take(bytes, at, salt)? {
-                at = end;
-            }
+        while let Some(end) = self.take(bytes, at, salt)? {
+            at = end;
+            // What looked like a tail is the beginning of this record: there was no room for the
+            // rest of it in the segment before.
+            self.tail = None;
         }
         let end = at;
         if end > RECORDS_AT || self.place.is_none() {
@@ -216,4 +218,17 @@ pub(crate) fn reopened(manifest: &Manifest, scanned: &Scanned) -> Manifest {
     let first = if segments.is_empty() { scanned.next } else { manifest.first };
     let durable = Number(scanned.next.0.saturating_sub(1));
     Manifest { epoch: Epoch(manifest.epoch.0 + 1), first, durable, segments, ..manifest.clone() }
+}
+
+/// The files of segments that the manifest does not name.
+pub(crate) fn leftover<D: Disk>(disk: &D, manifest: &Manifest, names: &[String]) -> Vec<Spare> {
+    let is_listed = |id: u64| manifest.segments.iter().any(|segment| segment.id == id);
+    names
+        .iter()
+        .filter(|name| segment::id_of(name).is_some_and(|id| !is_listed(id)))
+        .map(|name| {
+            let bytes = disk.open(name).and_then(|file| file.length()).unwrap_or(0);
+            Spare { name: name.clone(), bytes }
+        })
+        .collect()
 }

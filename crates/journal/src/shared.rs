@@ -46,6 +46,8 @@ pub(crate) struct State<F> {
     pub(crate) notes_durable: bool,
     /// Files that no manifest names.
     pub(crate) spares: Vec<Spare>,
+    /// Files that the manifest on the disk may name, because writing it failed.
+    pub(crate) doubtful: Vec<Spare>,
     pub(crate) random: fastrand::Rng,
     pub(crate) is_closing: bool,
 }
@@ -116,8 +118,12 @@ impl<D: Disk> Shared<D> {
         }
         drop(state);
         self.done.notify_all();
-        (self.wake)();
+        self.wake();
         true
+    }
+
+    fn wake(&self) {
+        (self.wake)();
     }
 
     /// The syncer.
@@ -175,9 +181,9 @@ impl<F> State<F> {
     }
 
     fn has_work_for_maker(&self) -> bool {
-        self.failed.is_none()
-            && (self.cut_segments() > 0
-                || self.notes_durable
-                || (self.wanted != Wanted::Nothing && self.make_error.is_none()))
+        let is_work =
+            self.cut_segments() > 0 || self.notes_durable || self.wanted != Wanted::Nothing;
+        // What failed for want of room is tried again when somebody asks for more.
+        is_work && self.failed.is_none() && self.make_error.is_none()
     }
 }

@@ -61,6 +61,8 @@ pub enum Action {
 struct Refusal {
     action: Action,
     kind: io::ErrorKind,
+    /// So many actions succeed before.
+    after: u64,
     left: u64,
 }
 
@@ -80,7 +82,12 @@ impl SimDisk {
 
     /// The next `times` actions of this kind fail.
     pub fn refuse(&self, action: Action, kind: io::ErrorKind, times: u64) {
-        self.lock().refusals.push(Refusal { action, kind, left: times });
+        self.refuse_after(0, action, kind, times);
+    }
+
+    /// As [`SimDisk::refuse`], once so many actions of this kind have succeeded.
+    pub fn refuse_after(&self, after: u64, action: Action, kind: io::ErrorKind, times: u64) {
+        self.lock().refusals.push(Refusal { action, kind, after, left: times });
     }
 
     /// How often something was done.
@@ -193,6 +200,10 @@ impl Inner {
         let refusal =
             self.refusals.iter_mut().find(|refusal| refusal.action == action && refusal.left > 0);
         match refusal {
+            Some(refusal) if refusal.after > 0 => {
+                refusal.after -= 1;
+                Ok(())
+            }
             Some(refusal) => {
                 refusal.left -= 1;
                 Err(refusal.kind.into())
@@ -282,16 +293,21 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
+    /// Where a write is refused, half of its bytes have been written.
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.lock();
-        inner.refusal(Action::Write)?;
+        let refused = inner.refusal(Action::Write);
+        let bytes = match refused {
+            Ok(()) => bytes,
+            Err(_) => bytes.get(..bytes.len() / 2).unwrap_or_default(),
+        };
         inner.counts.written += bytes.len() as u64;
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         if let Some(contents) = inner.files.get_mut(&self.id) {
             write(&mut contents.now, at, bytes);
             contents.unsynced.push((at, bytes.to_vec()));
         }
-        Ok(())
+        refused
     }
 
     /// After a refused sync the disk has forgotten what was not synced, as Linux does, though it

@@ -41,6 +41,8 @@ impl<D: Disk> Shared<D> {
             state.make_error = Some(error);
         } else {
             state.failed = Some(LogFailed::of("making a segment, or the manifest,", &error));
+            drop(state);
+            self.wake();
         }
     }
 
@@ -55,14 +57,15 @@ impl<D: Disk> Shared<D> {
             }
             (state.durable_manifest(), gone)
         };
-        if let Err(error) = manifest.write(&self.disk) {
-            // The files stay: the manifest on the disk may name them.
-            return self.note_failure(error);
-        }
-        let spares = gone
+        let gone = gone
             .iter()
             .map(|segment| Spare { name: segment::name(segment.id), bytes: segment.bytes });
-        self.keep_spares(spares.collect());
+        // Until the manifest is written, the one on the disk names them.
+        self.lock().doubtful.extend(gone);
+        if let Err(error) = self.write_manifest(&manifest) {
+            self.lock().notes_durable = true;
+            self.note_failure(error);
+        }
     }
 
     /// Keeps some files for new segments, and removes the others.
@@ -87,6 +90,8 @@ impl<D: Disk> Shared<D> {
         let (identity, spare, size) = {
             let mut state = self.lock();
             let (journal, id) = (state.manifest.journal, state.manifest.next_segment);
+            // Also where this fails: a manifest that names the id may reach the disk.
+            state.manifest.next_segment = id + 1;
             let salt = state.random.u64(..);
             let size = bytes.max(self.options.segment_bytes);
             let spare = if size == self.options.segment_bytes { state.spares.pop() } else { None };
@@ -96,27 +101,30 @@ impl<D: Disk> Shared<D> {
             Some(spare) => self.recycle(identity, &spare),
             None => self.create(identity, size),
         };
-        match made.and_then(|file| self.list(identity, size).map(|manifest| (file, manifest))) {
-            Ok((file, manifest)) => {
-                let mut state = self.lock();
-                state.manifest.next_segment = manifest.next_segment;
-                state.manifest.segments.extend(manifest.segments.last().cloned());
-                let Identity { id, salt, .. } = identity;
-                state.prepared = Some(Prepared { file: Arc::new(file), id, salt, bytes: size });
-                state.wanted = Wanted::Nothing;
-            }
-            Err(error) => self.note_failure(error),
+        let file = match made {
+            Ok(file) => file,
+            Err(error) => return self.note_failure(error),
+        };
+        let Identity { id, salt, .. } = identity;
+        let segment = manifest::Segment { id, salt, bytes: size, seal: None };
+        let mut manifest = self.lock().durable_manifest();
+        manifest.segments.push(segment.clone());
+        if let Err(error) = self.write_manifest(&manifest) {
+            self.lock().doubtful.push(Spare { name: segment::name(id), bytes: size });
+            return self.note_failure(error);
         }
+        let mut state = self.lock();
+        state.manifest.segments.push(segment);
+        state.prepared = Some(Prepared { file: Arc::new(file), id, salt, bytes: size });
+        state.wanted = Wanted::Nothing;
     }
 
-    /// Writes the manifest with one segment more.
-    fn list(&self, identity: Identity, bytes: u64) -> io::Result<Manifest> {
-        let mut manifest = self.lock().durable_manifest();
-        manifest.next_segment = identity.id + 1;
-        let Identity { id, salt, .. } = identity;
-        manifest.segments.push(manifest::Segment { id, salt, bytes, seal: None });
+    /// Writes the manifest. After that it is known what it names.
+    fn write_manifest(&self, manifest: &Manifest) -> io::Result<()> {
         manifest.write(&self.disk)?;
-        Ok(manifest)
+        let known = std::mem::take(&mut self.lock().doubtful);
+        self.keep_spares(known);
+        Ok(())
     }
 
     /// Makes a file of zeros.

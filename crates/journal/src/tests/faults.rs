@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
 use super::{SMALL, reopen};
+use crate::manifest::Manifest;
 use crate::sim::{Action, SimDisk};
 use crate::{AppendError, Disk, DiskFile, FileLog, Folder, Log, Number};
 
@@ -57,6 +58,82 @@ fn a_want_of_room_is_waited_out() {
         let log = reopen(&disk.after_power_loss(&mut fastrand::Rng::with_seed(1)));
         assert_eq!((log.records.len(), log.tail), (200, None));
     }
+}
+
+#[test]
+fn a_record_that_found_no_room_and_goes_into_the_next_segment_is_no_tail() {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    while log.log.work() {}
+    log.append(&[1; 7000]);
+    disk.refuse(Action::Write, ErrorKind::StorageFull, 1);
+    let epoch = log.log.epoch();
+    let refused = log.log.append(epoch, &[2; 5000]);
+    assert!(matches!(refused, Err(AppendError::NoRoom(_))));
+    // More has come together meanwhile, and the segment has no room for it.
+    let number = log.append(&[2; 9000]);
+    // No manifest that finishes the first segment is written.
+    log.log.flush();
+    assert!(log.log.shared.sync_once());
+    assert_eq!(log.log.durable().unwrap(), number);
+    let log = reopen(&disk.after_power_loss(&mut fastrand::Rng::with_seed(1)));
+    assert_eq!((log.log.last(), log.tail), (number, None));
+}
+
+#[test]
+fn a_first_opening_that_was_ended_at_any_moment_does_not_keep_the_next_one_out() {
+    for refused in 0..6 {
+        for action in [Action::Create, Action::Write, Action::Sync, Action::SyncNames] {
+            let disk = SimDisk::default();
+            disk.refuse_after(refused, action, ErrorKind::StorageFull, 1);
+            drop(super::open(&disk, Number(1)));
+            for after in
+                [disk.after_kill(), disk.after_power_loss(&mut fastrand::Rng::with_seed(refused))]
+            {
+                let mut log = reopen(&after);
+                log.append(b"first");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_can_not_be_written_costs_no_record_whenever_the_process_ends() {
+    for refused in 0..12 {
+        for action in [Action::Create, Action::Write, Action::SyncNames] {
+            let disk = SimDisk::default();
+            let mut log = reopen(&disk);
+            let epoch = log.log.epoch();
+            disk.refuse_after(refused, action, ErrorKind::StorageFull, 2);
+            let mut records = 0;
+            for _ in 0..60 {
+                if log.log.append(epoch, &[7; 1500]).is_ok() {
+                    records += 1;
+                }
+                log.log.flush();
+                while log.log.work() {}
+                log.log.cut(Number(0));
+                // After each step another process finds everything.
+                let found = reopen(&disk.after_kill());
+                assert_eq!(found.records.len(), records);
+            }
+            assert!(records > 50, "{action:?} {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_told_twice_that_it_rests_notes_what_is_durable() {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    while log.log.work() {}
+    let number = log.append(b"last");
+    log.sync();
+    log.log.rest();
+    log.log.rest();
+    while log.log.work() {}
+    let manifest: Manifest = Manifest::read(&disk).unwrap();
+    assert_eq!(manifest.durable, number);
 }
 
 #[test]
@@ -197,14 +274,14 @@ fn no_sync_calls_durable_what_another_one_still_writes() {
     let epoch = log.epoch();
     let first = log.append(epoch, &[1; 10_000]).unwrap();
     log.flush();
-    let shared = log.shared_for_tests();
+    let shared = Arc::clone(&log.shared);
     gate.is_armed.store(true, Ordering::SeqCst);
     let syncer = std::thread::spawn(move || shared.sync_once());
     gate.arrived.0.wait();
     // The second record goes into the next segment, and is synced by somebody else.
     let second = log.append(epoch, &[2; 10_000]).unwrap();
     log.flush();
-    let shared = log.shared_for_tests();
+    let shared = Arc::clone(&log.shared);
     let other = std::thread::spawn(move || shared.sync_once());
     for _ in 0..100 {
         std::thread::yield_now();
