@@ -51,41 +51,10 @@ fn journal(random: &mut fastrand::Rng, left: Left) -> Journal {
     Journal { disk: disk.after_kill(), records, marks }
 }
 
-/// Harms a random file in a random way, and says how.
+/// Harms a random file.
 fn harm(disk: &SimDisk, random: &mut fastrand::Rng) -> String {
-    let names: Vec<_> = disk.names().unwrap();
-    let name = names[random.usize(..names.len())].clone();
-    let mut bytes = disk.bytes(&name).unwrap();
-    let at = random.usize(..bytes.len());
-    match random.u8(..6) {
-        0 | 1 => {
-            bytes[at] ^= 1 << random.u8(..8);
-            disk.set_bytes(&name, bytes);
-            format!("a bit of {name} at {at}")
-        }
-        2 => {
-            let page = at / 4096 * 4096;
-            let end = (page + 4096).min(bytes.len());
-            let filling = random.u8(..);
-            bytes[page..end].fill(filling);
-            disk.set_bytes(&name, bytes);
-            format!("a page of {name} at {page}")
-        }
-        3 => {
-            bytes.truncate(at);
-            disk.set_bytes(&name, bytes);
-            format!("{name} cut at {at}")
-        }
-        4 => {
-            disk.remove(&name).unwrap();
-            format!("{name} removed")
-        }
-        _ => {
-            let other = names[random.usize(..names.len())].clone();
-            disk.set_bytes(&name, disk.bytes(&other).unwrap());
-            format!("{name} is a copy of {other}")
-        }
-    }
+    let names = disk.names().unwrap();
+    disk.harm(&names[random.usize(..names.len())], random)
 }
 
 /// `None` where the journal opened with everything; otherwise what it said.
