@@ -36,13 +36,15 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Waits until more may be read, after so many bytes. Cancel safe.
+    /// Waits until more may be read, after so many bytes. Cancel safe. Nobody waits longer than the
+    /// rest of a body is read, so clients that have left leave no longer wait behind.
     pub(crate) async fn wait(&self, bytes: usize) {
         let now = Instant::now();
         let turn = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
             let turn = next.map_or(now, |next| next.max(now))
                 + Duration::from_secs_f64(bytes as f64 / DISCARD_RATE);
+            let turn = turn.min(now + DISCARD_TIME);
             *next = Some(turn);
             turn
         };
@@ -143,6 +145,9 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Unread<B> {
                 if seen > DISCARD_BYTES {
                     return false;
                 }
+                if self.rest.is_end_stream() {
+                    return true;
+                }
                 pace.wait(bytes).await;
             }
         };
@@ -206,6 +211,24 @@ mod tests {
         assert!(one && other);
         let milliseconds = begun.elapsed().as_millis();
         assert!((490..=510).contains(&milliseconds), "64 MiB within {milliseconds} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_left_keep_nobody_waiting() {
+        let pace = Pace::default();
+        for _ in 0..100 {
+            // Each would take half a second, and leaves at once.
+            assert_eq!(chunks(64).0.discard(&pace).now_or_never(), None);
+            for _ in 0..64 {
+                assert_eq!(pace.wait(CHUNK).now_or_never(), None);
+            }
+        }
+        // What has come whole needs no turn, and the next turn is not far.
+        let whole = Unread::new(Body::from("refused"), false);
+        assert_eq!(whole.discard(&pace).now_or_never(), Some(true));
+        let begun = Instant::now();
+        pace.wait(CHUNK).await;
+        assert!(begun.elapsed() <= DISCARD_TIME);
     }
 
     #[tokio::test(start_paused = true)]
