@@ -86,6 +86,9 @@ const GROUP_TIME_MAX: Duration = Duration::from_millis(100);
 /// The time for which the memory of the process, which INFO tells, counts as known.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
+/// After so long a time without a sync the store is told that it may rest.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// The owner of the machine and the store.
 pub(crate) struct Core {
     machine: Machine,
@@ -100,6 +103,8 @@ pub(crate) struct Core {
     listens: bool,
     connections: HashMap<ConnectionId, Client>,
     last_sync: Duration,
+    /// When the last sync ended; `None` once the store was told that it may rest.
+    synced_at: Option<Instant>,
     /// The time at which the machine was last told the memory of the process.
     memory_known: Option<Duration>,
 }
@@ -124,6 +129,7 @@ impl Core {
             listens: true,
             connections: HashMap::new(),
             last_sync: Duration::ZERO,
+            synced_at: None,
             memory_known: None,
         }
     }
@@ -159,6 +165,10 @@ impl Core {
             }
             more = self.advance()?;
             self.deliver()?;
+            if self.synced_at.is_some_and(|at| at.elapsed() >= REST_AFTER) {
+                self.synced_at = None;
+                self.store.rest();
+            }
         }
     }
 
@@ -282,12 +292,14 @@ impl Core {
     fn deliver(&mut self) -> Result<(), StoreError> {
         loop {
             let mut outputs = self.machine.take_outputs();
+            self.store.commit()?;
             let mut undeliverable = Vec::new();
             if self.machine.take_unsynced() {
                 outputs = self.send_before_sync(outputs, &mut undeliverable);
                 let began = Instant::now();
                 self.store.sync()?;
                 self.last_sync = began.elapsed();
+                self.synced_at = Some(Instant::now());
             }
             for output in outputs {
                 self.send(output, &mut undeliverable);

@@ -21,6 +21,6 @@ pub use machine::{ConnectionId, Machine, Now, Output, Reservation};
 pub use observer::Observer;
 pub use server::{Broker, BrokerError};
 pub use store::{
-    Batch, Change, FjallStore, MemoryStore, STORE_FILES_MAX, Store, StoreError, Table,
+    Batch, Change, GroundStore, MemoryStore, STORE_FILES_MAX, Store, StoreError, Table,
 };
 pub use turned_away::TurnedAway;

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::core::Core;
 use crate::machine::Machine;
-use crate::store::{FjallStore, StoreError};
+use crate::store::{GroundStore, StoreError};
 use crate::turned_away::TurnedAway;
 use accept::Accept;
 
@@ -140,13 +140,13 @@ impl Broker {
 async fn start_core(
     data_dir: PathBuf,
     max_queues: usize,
-    core_of: impl FnOnce(Machine, FjallStore) -> Core + Send + 'static,
+    core_of: impl FnOnce(Machine, GroundStore) -> Core + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<(), StoreError>>, BrokerError> {
     let (opened, is_open) = oneshot::channel();
     let (done, core) = oneshot::channel();
     let folder = data_dir.clone();
     let thread = std::thread::Builder::new().name("broker-core".into()).spawn(move || {
-        let mut store = match FjallStore::open(&folder) {
+        let mut store = match GroundStore::open(&folder) {
             Ok(store) => store,
             Err(error) => return drop(opened.send(Err(error))),
         };

@@ -1,11 +1,12 @@
 //! The store, as the machine needs it: ordered keys, atomic batches that are visible at once, and a
 //! sync that makes all earlier batches durable. The keys and values are in `STORE.md`.
 
-mod fjall;
+mod ground;
 mod memory;
+mod old;
 mod private;
 
-pub use self::fjall::{FjallStore, STORE_FILES_MAX};
+pub use self::ground::{GroundStore, STORE_FILES_MAX};
 pub use memory::MemoryStore;
 
 /// A table of the store: keys in an order of their own.
@@ -124,17 +125,27 @@ pub trait Store: Send {
     /// Where the store fails; the store can't be used any more.
     fn write(&mut self, batch: Batch) -> Result<(), StoreError>;
 
+    /// Makes sure that all earlier batches survive the end of this process.
+    ///
+    /// # Errors
+    /// Where the store fails; the store can't be used any more.
+    fn commit(&mut self) -> Result<(), StoreError>;
+
     /// Makes all earlier batches durable.
     ///
     /// # Errors
     /// Where the store fails; the store can't be used any more.
     fn sync(&mut self) -> Result<(), StoreError>;
 
-    /// Removes all keys of a table.
+    /// Says that nothing is written for a while: what is durable is noted in a second place, so
+    /// that a damaged end is noticed at the next start. Returns at once.
+    fn rest(&mut self) {}
+
+    /// Removes all keys of all tables, and applies a batch, as a whole.
     ///
     /// # Errors
     /// Where the store fails; the store can't be used any more.
-    fn clear(&mut self, table: Table) -> Result<(), StoreError>;
+    fn replace_all(&mut self, batch: Batch) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]
@@ -156,28 +167,64 @@ mod tests {
         assert_eq!(pairs, [(vec![1], vec![1, 1]), (vec![3], vec![3, 3])]);
         assert_eq!(store.range(Table::Queued, &[0], &[9], 1).unwrap().len(), 1);
         assert_eq!(store.range(Table::Queued, &[3], &[3], 1).unwrap().len(), 0);
-        store.clear(Table::Queued).unwrap();
+        let mut batch = Batch::default();
+        batch.put(Table::Meta, *b"n", *b"w");
+        store.replace_all(batch).unwrap();
         assert_eq!(store.range(Table::Queued, &[0], &[9], 10).unwrap(), []);
-        assert_eq!(store.get(Table::Meta, b"m").unwrap(), Some(b"v".to_vec()));
+        assert_eq!(store.get(Table::Meta, b"m").unwrap(), None);
+        assert_eq!(store.get(Table::Meta, b"n").unwrap(), Some(b"w".to_vec()));
     }
 
     #[test]
     fn both_stores_pass_the_same_check() {
         check(&mut MemoryStore::default());
         let folder = tempfile::tempdir().unwrap();
-        check(&mut FjallStore::open(folder.path()).unwrap());
+        check(&mut GroundStore::open(folder.path()).unwrap());
     }
 
     #[test]
     fn a_synced_batch_is_there_when_the_store_is_opened_again() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = FjallStore::open(folder.path()).unwrap();
+        let mut store = GroundStore::open(folder.path()).unwrap();
         let mut batch = Batch::default();
         batch.put(Table::Bodies, *b"k", *b"v");
         store.write(batch).unwrap();
         store.sync().unwrap();
         drop(store);
-        let store = FjallStore::open(folder.path()).unwrap();
+        let store = GroundStore::open(folder.path()).unwrap();
         assert_eq!(store.get(Table::Bodies, b"k").unwrap(), Some(b"v".to_vec()));
+    }
+
+    #[test]
+    fn a_store_of_an_earlier_version_is_carried_over_and_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pairs = Vec::new();
+        for table in Table::ALL {
+            for number in 0..2500_u32 {
+                pairs.push((table, number.to_be_bytes().to_vec(), vec![7; 100]));
+            }
+        }
+        old::write(folder.path(), &pairs);
+        for _ in 0..2 {
+            let store = GroundStore::open(folder.path()).unwrap();
+            for table in Table::ALL {
+                let found = store.range(table, &[], &[0xFF; 9], usize::MAX).unwrap();
+                let expected = pairs.iter().filter(|(of, ..)| *of == table);
+                let expected: Vec<_> =
+                    expected.map(|(_, key, value)| (key.clone(), value.clone())).collect();
+                assert_eq!(found, expected);
+            }
+        }
+        // What a carrying over left that a crash ended is no store.
+        std::fs::rename(folder.path().join("store"), folder.path().join("store.new")).unwrap();
+        let mut store = GroundStore::open(folder.path()).unwrap();
+        assert_eq!(store.get(Table::Meta, &[0; 4]).unwrap(), Some(vec![7; 100]));
+        let mut batch = Batch::default();
+        batch.delete(Table::Meta, [0; 4]);
+        store.write(batch).unwrap();
+        store.sync().unwrap();
+        drop(store);
+        let store = GroundStore::open(folder.path()).unwrap();
+        assert_eq!(store.get(Table::Meta, &[0; 4]).unwrap(), None);
     }
 }

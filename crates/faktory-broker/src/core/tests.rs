@@ -31,14 +31,18 @@ impl Store for Gated {
         self.store.write(batch)
     }
 
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.store.commit()
+    }
+
     fn sync(&mut self) -> Result<(), StoreError> {
         let _ = self.begun.send(());
         self.gate.recv().map_err(|error| StoreError::Database(Box::new(error)))?;
         self.store.sync()
     }
 
-    fn clear(&mut self, table: Table) -> Result<(), StoreError> {
-        self.store.clear(table)
+    fn replace_all(&mut self, batch: Batch) -> Result<(), StoreError> {
+        self.store.replace_all(batch)
     }
 }
 

@@ -1,4 +1,4 @@
-//! FLUSH: everything is deleted, in several steps that survive a crash.
+//! FLUSH: everything is deleted, in one write.
 
 use faktory_wire::Reply;
 
@@ -10,18 +10,8 @@ impl Machine {
     /// Deletes all jobs, queues and pauses. The counters of numbers go on, so that no number is
     /// given out twice.
     pub(super) fn flush(&mut self, store: &mut dyn Store) -> Result<Reply, StoreError> {
-        let mut batch = Batch::default();
-        self.counters = Counters {
-            next: self.counters.next,
-            next_queue: self.counters.next_queue,
-            ..Counters::default()
-        };
-        batch.put(Table::Meta, keys::COUNTERS_KEY, self.counters.encode());
-        batch.put(Table::Meta, keys::FLUSHING_KEY, []);
-        store.write(batch)?;
-        // Several steps follow. The mark tells the next start of a crash between them.
-        store.sync()?;
-        empty(store)?;
+        self.counters = emptied(self.counters);
+        empty(store, self.counters)?;
         self.queues.clear();
         self.returned.clear();
         self.trash.clear();
@@ -31,18 +21,16 @@ impl Machine {
     }
 }
 
-/// Deletes everything but the format and the counters; the mark of the FLUSH goes last.
-pub(super) fn empty(store: &mut dyn Store) -> Result<(), StoreError> {
-    // The index goes first, so that a crash leaves no index entry without its job.
-    for table in [Table::Index, Table::Queued, Table::Sets, Table::Bodies] {
-        store.clear(table)?;
-    }
+/// The counters of a store without jobs.
+pub(super) fn emptied(counters: Counters) -> Counters {
+    let Counters { next, next_queue, .. } = counters;
+    Counters { next, next_queue, ..Counters::default() }
+}
+
+/// Deletes everything but the format and the counters.
+pub(super) fn empty(store: &mut dyn Store, counters: Counters) -> Result<(), StoreError> {
     let mut batch = Batch::default();
-    for (from, to) in [keys::QUEUES, keys::TRASH] {
-        for (key, _) in store.range(Table::Meta, from, to, usize::MAX)? {
-            batch.delete(Table::Meta, key);
-        }
-    }
-    batch.delete(Table::Meta, keys::FLUSHING_KEY);
-    store.write(batch)
+    batch.put(Table::Meta, keys::FORMAT_KEY, keys::FORMAT.to_be_bytes());
+    batch.put(Table::Meta, keys::COUNTERS_KEY, counters.encode());
+    store.replace_all(batch)
 }

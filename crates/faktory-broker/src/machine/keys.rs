@@ -10,7 +10,8 @@ pub(super) const FORMAT: u32 = 1;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 pub(super) const COUNTERS_KEY: &[u8] = b"counters";
-/// The mark of a FLUSH, which takes several steps: the key exists while the FLUSH is under way.
+/// The mark of a FLUSH of an earlier version, which took several steps: the key exists while the
+/// FLUSH is under way.
 pub(super) const FLUSHING_KEY: &[u8] = b"flushing";
 const QUEUE_PREFIX: &[u8] = b"queue/";
 const TRASH_PREFIX: &[u8] = b"trash/";

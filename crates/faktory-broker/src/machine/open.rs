@@ -26,14 +26,15 @@ impl Machine {
     /// Where the store fails or holds another format.
     pub fn open(store: &mut dyn Store, seed: u64, max_queues: usize) -> Result<Self, StoreError> {
         check_format(store)?;
-        if store.get(Table::Meta, keys::FLUSHING_KEY)?.is_some() {
-            // A crash came between the steps of a FLUSH. The FLUSH is finished first.
-            flush::empty(store)?;
-        }
-        let counters = match store.get(Table::Meta, keys::COUNTERS_KEY)? {
+        let mut counters = match store.get(Table::Meta, keys::COUNTERS_KEY)? {
             Some(bytes) => Counters::decode(&bytes)?,
             None => Counters::default(),
         };
+        if store.get(Table::Meta, keys::FLUSHING_KEY)?.is_some() {
+            // A crash came between the steps of a FLUSH of an earlier version. It is finished.
+            counters = flush::emptied(counters);
+            flush::empty(store, counters)?;
+        }
         let left_behind = match counters.sets.working {
             0 => LeftBehind::Checked,
             _ => LeftBehind::From(keys::set_start(Location::Working)),

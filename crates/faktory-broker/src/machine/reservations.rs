@@ -79,6 +79,8 @@ impl Machine {
             if key.due > due {
                 // The entry of the index is written over: its key has no time in it.
                 edit.batch.delete(Table::Sets, keys::set(Location::Working, key));
+                let index = keys::index(Location::Working, &entry.id, key.number);
+                edit.batch.delete(Table::Index, index);
                 let earlier = EntryKey { due, ..key };
                 self.put_into(&mut edit, Location::Working, earlier, &entry);
                 self.counters.sets.working = self.counters.sets.working.saturating_sub(1);

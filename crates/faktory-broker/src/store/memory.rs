@@ -19,19 +19,25 @@ pub struct MemoryStore {
 #[derive(Debug, Clone)]
 enum Step {
     Change(Change),
-    Clear(Table),
+    Clear,
 }
 
 impl Step {
     fn apply(self, tables: &mut Tables) {
         match self {
             Self::Change(Change::Put(table, key, value)) => {
+                // A store may take advantage of it.
+                assert!(
+                    table == Table::Meta
+                        || tables.get(&table).is_none_or(|pairs| !pairs.contains_key(&key)),
+                    "{table:?} has {key:?} already"
+                );
                 tables.entry(table).or_default().insert(key, value);
             }
             Self::Change(Change::Delete(table, key)) => {
                 tables.entry(table).or_default().remove(&key);
             }
-            Self::Clear(table) => drop(tables.remove(&table)),
+            Self::Clear => tables.clear(),
         }
     }
 
@@ -75,6 +81,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn commit(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), StoreError> {
         for step in std::mem::take(&mut self.unsynced) {
             step.apply(&mut self.synced);
@@ -82,8 +92,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn clear(&mut self, table: Table) -> Result<(), StoreError> {
-        Step::Clear(table).take(self);
-        Ok(())
+    fn replace_all(&mut self, batch: Batch) -> Result<(), StoreError> {
+        Step::Clear.take(self);
+        self.write(batch)
     }
 }

@@ -75,7 +75,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::store::FjallStore;
+    use crate::store::GroundStore;
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -99,8 +99,8 @@ mod tests {
     fn a_new_store_and_its_folders_can_be_entered_by_their_owner_alone() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a/data");
-        drop(FjallStore::open(&folder).unwrap());
-        for made in [root.path().join("a"), folder.clone(), folder.join("fjall")] {
+        drop(GroundStore::open(&folder).unwrap());
+        for made in [root.path().join("a"), folder.clone(), folder.join("store")] {
             assert_eq!(mode(&made), 0o700, "{}", made.display());
         }
     }
@@ -109,14 +109,14 @@ mod tests {
     fn a_store_that_others_could_read_is_theirs_no_longer_once_it_is_opened() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("data");
-        drop(FjallStore::open(&folder).unwrap());
+        drop(GroundStore::open(&folder).unwrap());
         for path in all_below(&folder).iter().chain([&folder]) {
             set(path, if path.is_dir() { 0o755 } else { 0o644 });
         }
-        let store = FjallStore::open(&folder).unwrap();
+        let store = GroundStore::open(&folder).unwrap();
         let files = all_below(&folder);
         assert!(files.len() > 3, "{files:?}");
-        // What fjall makes while it opens lies below folders that are closed.
+        // What is made while the store opens lies below folders that are closed.
         for path in files.iter().chain([&folder]).filter(|path| path.is_dir()) {
             assert_eq!(mode(path) & 0o077, 0, "{}", path.display());
         }
@@ -133,12 +133,12 @@ mod tests {
         for path in [&shared, &elsewhere] {
             set(path, 0o777);
         }
-        std::fs::create_dir(shared.join("fjall")).unwrap();
-        symlink(&elsewhere, shared.join("fjall/link")).unwrap();
-        std::fs::write(shared.join("fjall/journal"), "").unwrap();
-        tighten(&shared, &shared.join("fjall")).unwrap();
+        std::fs::create_dir(shared.join("store")).unwrap();
+        symlink(&elsewhere, shared.join("store/link")).unwrap();
+        std::fs::write(shared.join("store/journal"), "").unwrap();
+        tighten(&shared, &shared.join("store")).unwrap();
         assert_eq!((mode(&shared), mode(&elsewhere)), (0o777, 0o777));
-        assert_eq!(mode(&shared.join("fjall/journal")) & 0o077, 0);
-        assert_eq!(mode(&shared.join("fjall")), 0o700);
+        assert_eq!(mode(&shared.join("store/journal")) & 0o077, 0);
+        assert_eq!(mode(&shared.join("store")), 0o700);
     }
 }

@@ -32,10 +32,10 @@ async fn jobs_reservations_sets_and_counters_survive_a_restart() {
 
 #[tokio::test]
 async fn a_store_of_another_format_is_refused_with_both_versions() {
-    use faktory_broker::{Batch, Broker, BrokerConfig, FjallStore, Store, Table};
+    use faktory_broker::{Batch, Broker, BrokerConfig, GroundStore, Store, Table};
     let folder = tempfile::tempdir().unwrap();
     {
-        let mut store = FjallStore::open(folder.path()).unwrap();
+        let mut store = GroundStore::open(folder.path()).unwrap();
         let mut batch = Batch::default();
         batch.put(Table::Meta, *b"format", 999_u32.to_be_bytes());
         store.write(batch).unwrap();

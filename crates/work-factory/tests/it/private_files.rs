@@ -40,7 +40,7 @@ async fn no_file_of_the_store_can_be_read_by_other_users_of_the_machine() {
         assert!(open.is_empty(), "{open:#?}");
         process.signal("TERM").await;
         assert_eq!(process.exit_code().await, Some(0));
-        for path in [folder.clone(), folder.join("fjall")] {
+        for path in [folder.clone(), folder.join("store")] {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
     }

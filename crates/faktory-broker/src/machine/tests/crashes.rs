@@ -3,6 +3,7 @@
 use faktory_wire::Reply;
 
 use super::{A, World, seconds};
+use crate::store::{Batch, Store, Table};
 
 #[test]
 fn jobs_reservations_sets_and_pauses_survive_a_crash() {
@@ -38,15 +39,29 @@ fn a_crash_may_undo_a_fetch_but_no_ack() {
 }
 
 #[test]
-fn a_flush_that_a_crash_interrupted_is_finished_at_the_next_start() {
+fn a_crash_before_the_sync_of_a_flush_undoes_all_of_it() {
     let mut world = World::new();
     for number in 0..5 {
         world.push(&format!("job-{number:08}"), "");
     }
     world.fetch();
     world.machine.flush(&mut world.store).unwrap();
-    // The mark is synced before anything is deleted, and what follows is not: the worst moment for
-    // a crash.
+    world.reopen();
+    let info = world.info().faktory;
+    assert_eq!((info.total_enqueued, info.total_queues), (5, 1), "the fetched job is back too");
+}
+
+#[test]
+fn a_flush_of_an_earlier_version_that_a_crash_interrupted_is_finished_at_the_next_start() {
+    let mut world = World::new();
+    for number in 0..5 {
+        world.push(&format!("job-{number:08}"), "");
+    }
+    world.fetch();
+    let mut mark = Batch::default();
+    mark.put(Table::Meta, *b"flushing", []);
+    world.store.write(mark).unwrap();
+    world.store.sync().unwrap();
     world.reopen();
     let info = world.info().faktory;
     assert_eq!((info.total_enqueued, info.sets.working, info.total_queues), (0, 0, 0));

@@ -1,0 +1,252 @@
+//! The store on disk: a journal and sorted files, of the crate `ground`. A key is the letter of its
+//! table and the key within the table.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faktory_wire::Excerpt;
+use ground::{Ground, GroundError, Key, Options};
+use journal::Folder;
+
+use super::old::OldStore;
+use super::private;
+use super::{Batch, Change, Pair, Store, StoreError, Table};
+
+/// The folder of the store within the data folder.
+const FOLDER: &str = "store";
+/// The folder into which an old store is carried over.
+const NEW_FOLDER: &str = "store.new";
+/// So many pairs of an old store are carried over at a time.
+const CARRIED_AT_ONCE: usize = 1000;
+
+/// The most files that the store holds open. A sorted file has at least a 128th of all bytes, but
+/// for the few that are new; a merge has its old and its new files open, and the journal has a few.
+pub const STORE_FILES_MAX: usize = 256;
+
+/// The store on disk. Only one process at a time can open a folder.
+pub struct GroundStore {
+    ground: Ground<Folder>,
+}
+
+impl From<GroundError> for StoreError {
+    fn from(error: GroundError) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+const fn letter(table: Table) -> u8 {
+    match table {
+        Table::Meta => b'm',
+        Table::Bodies => b'b',
+        Table::Queued => b'q',
+        Table::Sets => b's',
+        Table::Index => b'x',
+    }
+}
+
+fn key(table: Table, key: &[u8]) -> Result<Key, StoreError> {
+    let mut bytes = [0; ground::KEY_BYTES_MAX];
+    let too_long = StoreError::Corrupt("a key is too long");
+    let Some((first, rest)) = bytes.split_first_mut() else { return Err(too_long) };
+    *first = letter(table);
+    let Some(place) = rest.get_mut(..key.len()) else { return Err(too_long) };
+    place.copy_from_slice(key);
+    bytes.get(..=key.len()).and_then(Key::new).ok_or(too_long)
+}
+
+impl GroundStore {
+    /// Opens the store in this folder. The store is made where there is none; one of an earlier
+    /// version is carried over, and left as it was. Only the user of this process may read it:
+    /// rights of others are taken away, or warned of where they can't be.
+    ///
+    /// # Errors
+    /// Where the folder can't be used, another process uses it, or the store is damaged.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let place = folder.join(FOLDER);
+        if !place.exists() && OldStore::is_in(folder) {
+            carry_over(folder)?;
+        }
+        Self::open_in(folder, &place)
+    }
+
+    fn open_in(folder: &Path, place: &Path) -> Result<Self, StoreError> {
+        private::create_folder(place).map_err(StoreError::Folder)?;
+        if let Err(error) = private::tighten(folder, place) {
+            tracing::warn!(
+                error = %Excerpt(error),
+                "other users of this machine may be able to read the jobs: the rights of a file \
+                 can't be changed; its owner can, by chmod -R go= on the data folder"
+            );
+        }
+        let disk = Folder::lock(place).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => StoreError::InUse,
+            _ => StoreError::Folder(error),
+        })?;
+        let (ground, tail) = Ground::open(Arc::new(disk), Options::default(), Arc::new(|| {}))?;
+        if let Some(tail) = tail {
+            tracing::warn!("{tail}");
+        }
+        Ok(Self { ground })
+    }
+
+    fn put(&mut self, change: Change) -> Result<(), StoreError> {
+        self.ground.change(match change {
+            Change::Put(Table::Meta, name, value) => {
+                ground::Change::Put(key(Table::Meta, &name)?, value.into())
+            }
+            // The keys of all other tables have numbers that are never used twice.
+            Change::Put(table, name, value) => {
+                ground::Change::Insert(key(table, &name)?, value.into())
+            }
+            Change::Delete(table, name) => ground::Change::Remove(key(table, &name)?),
+        });
+        Ok(())
+    }
+}
+
+/// Copies the store of an earlier version. Until the copy is complete and durable it has another
+/// name, so that a crash leaves nothing but the old store.
+fn carry_over(folder: &Path) -> Result<(), StoreError> {
+    let old = OldStore::open(folder)?;
+    let new = folder.join(NEW_FOLDER);
+    match std::fs::remove_dir_all(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(StoreError::Folder(error));
+        }
+        _ => {}
+    }
+    let mut store = GroundStore::open_in(folder, &new)?;
+    let mut jobs = 0;
+    for table in Table::ALL {
+        let mut from = Vec::new();
+        loop {
+            let pairs = old.pairs(table, &from, CARRIED_AT_ONCE)?;
+            let Some((last, _)) = pairs.last() else { break };
+            from.clone_from(last);
+            from.push(0);
+            jobs += if table == Table::Bodies { pairs.len() } else { 0 };
+            for (name, value) in pairs {
+                store.put(Change::Put(table, name, value))?;
+            }
+            store.commit()?;
+        }
+    }
+    store.ground.close()?;
+    drop(store);
+    std::fs::rename(&new, folder.join(FOLDER)).map_err(StoreError::Folder)?;
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::Folder)?;
+    tracing::info!(
+        jobs,
+        old = %old.folder().display(),
+        "the store of an earlier version was carried over; its folder is left as it was, is no \
+         longer used, and may be removed"
+    );
+    Ok(())
+}
+
+impl Store for GroundStore {
+    fn get(&self, table: Table, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.ground.get(&key(table, name)?)?.map(|value| value.to_vec()))
+    }
+
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        let (from, to) = (key(table, from)?, key(table, to)?);
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let pairs = self.ground.range(&from, &to, limit)?;
+        let pair = |(key, value): (Key, Bytes)| {
+            (key.as_slice().get(1..).unwrap_or_default().to_vec(), value.to_vec())
+        };
+        Ok(pairs.into_iter().map(pair).collect())
+    }
+
+    fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
+        batch.changes.into_iter().try_for_each(|change| self.put(change))
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.ground.commit().map_err(GroundError::from)?;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.commit()?;
+        Ok(self.ground.sync().map_err(GroundError::from)?)
+    }
+
+    fn rest(&mut self) {
+        self.ground.rest();
+    }
+
+    fn replace_all(&mut self, batch: Batch) -> Result<(), StoreError> {
+        // The changes so far are part of the same record, in their order.
+        self.ground.change(ground::Change::Clear);
+        self.write(batch)
+    }
+}
+
+impl Drop for GroundStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.ground.close() {
+            tracing::warn!(%error, "the store was not closed in order");
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    /// The open files of this process in a folder.
+    fn open_files(folder: &Path) -> usize {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        files
+            .filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
+            .filter(|target| target.starts_with(folder))
+            .count()
+    }
+
+    /// Enough for some tables to be written to disk and merged.
+    const WRITTEN: u64 = 60 << 20;
+
+    #[test]
+    fn the_store_keeps_fewer_files_open_than_are_kept_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        let mut store = GroundStore::open(&path).unwrap();
+        let mut random = fastrand::Rng::with_seed(1);
+        let (mut most, mut written) = (0, 0);
+        while written < WRITTEN {
+            let mut batch = Batch::default();
+            for table in Table::ALL {
+                // Keys that lie everywhere.
+                let mut value = vec![0; 60_000];
+                random.fill(&mut value);
+                written += value.len() as u64;
+                batch.changes.push(Change::Put(table, random.u64(..).to_be_bytes().into(), value));
+            }
+            store.write(batch).unwrap();
+            if random.u8(..16) == 0 {
+                for table in Table::ALL {
+                    let key = random.u64(..).to_be_bytes();
+                    store.range(table, &key, &[0xFF; 9], 1).unwrap();
+                }
+                store.sync().unwrap();
+                most = most.max(open_files(&path));
+            }
+        }
+        most = most.max(open_files(&path));
+        assert!((1..=STORE_FILES_MAX).contains(&most), "{most}");
+    }
+}

@@ -1,0 +1,70 @@
+//! The store of earlier versions, in fjall: it is read once, and carried over.
+
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+
+use super::{Pair, StoreError, Table};
+
+const FOLDER: &str = "fjall";
+
+/// The store of an earlier version. Only one process at a time can open a folder.
+pub(super) struct OldStore {
+    folder: PathBuf,
+    database: Database,
+}
+
+impl From<fjall::Error> for StoreError {
+    fn from(error: fjall::Error) -> Self {
+        match error {
+            fjall::Error::Locked => Self::InUse,
+            error => Self::Database(Box::new(error)),
+        }
+    }
+}
+
+impl OldStore {
+    /// True where the data folder has such a store.
+    pub(super) fn is_in(folder: &Path) -> bool {
+        folder.join(FOLDER).is_dir()
+    }
+
+    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let folder = folder.join(FOLDER);
+        let database = Database::builder(&folder).open()?;
+        Ok(Self { folder, database })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn keyspace(&self, table: Table) -> Result<Keyspace, StoreError> {
+        Ok(self.database.keyspace(table.name(), KeyspaceCreateOptions::default)?)
+    }
+
+    /// Up to `limit` pairs of a table from a key on.
+    pub(super) fn pairs(
+        &self,
+        table: Table,
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        let pairs = self.keyspace(table)?.range(from..).take(limit);
+        pairs
+            .map(|guard| {
+                Ok(guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec()))?)
+            })
+            .collect()
+    }
+}
+
+/// Writes a store of an earlier version, for tests.
+#[cfg(test)]
+pub(super) fn write(folder: &Path, pairs: &[(Table, Vec<u8>, Vec<u8>)]) {
+    let old = OldStore::open(folder).unwrap();
+    for (table, key, value) in pairs {
+        old.keyspace(*table).unwrap().insert(key, value).unwrap();
+    }
+    old.database.persist(fjall::PersistMode::SyncAll).unwrap();
+}
