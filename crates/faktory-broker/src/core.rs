@@ -1,10 +1,12 @@
-//! The core: the thread that owns the machine and the store. Commands that arrive during a sync
-//! share the next sync.
+//! The core: the thread that owns the machine and the store. It goes on while the store makes a
+//! record durable: commands that arrive meanwhile share the next record and its sync. What is
+//! answered when is in `core/answers.rs`.
 
+mod answers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,10 +16,12 @@ use tokio::sync::mpsc;
 use crate::catch_up::{CatchUp, HeldUp};
 use crate::clock::{Clock, LOOK_EVERY};
 use crate::command_memory::Reserved;
-use crate::machine::{ConnectionId, Machine, Now, Output, Reservation};
+use crate::machine::{ConnectionId, Machine, Now, Reservation};
 use crate::store::{Store, StoreError};
 use crate::turned_away::TurnedAway;
 use crate::unwritten::WrittenBytes;
+use answers::Answers;
+pub(crate) use answers::AwaitsStore;
 
 /// A message of a connection, or of the server, to the core.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(crate) enum Event {
     Closed { connection: ConnectionId, undelivered: Vec<Reservation> },
     /// A connection wrote replies, and the core has asked to be told.
     Wrote,
+    /// More of what the store was given is durable.
+    Durable,
     /// The server stops.
     ShutDown,
 }
@@ -53,11 +59,15 @@ pub(crate) struct Client {
     written: WrittenBytes,
     /// The memory of the commands that are not answered, in their order.
     unanswered: VecDeque<Option<Reserved>>,
+    /// The outputs for this connection that wait for the store.
+    waiting: usize,
+    /// The record for which the last of them waits; `None` for the next one.
+    behind: Option<u64>,
 }
 
 impl Client {
     pub(crate) const fn new(replies: mpsc::Sender<Outgoing>, written: WrittenBytes) -> Self {
-        Self { replies, written, unanswered: VecDeque::new() }
+        Self { replies, written, unanswered: VecDeque::new(), waiting: 0, behind: None }
     }
 }
 
@@ -70,18 +80,13 @@ pub(crate) enum Outgoing {
     Close,
 }
 
-/// The most events that share a sync.
+/// The most events that are taken in before the answers to them are looked at.
 const GROUP_MAX: usize = 1024;
-/// The shortest time for which events are gathered while more events arrive. The bound on this time
-/// bounds the wait of the first event for its answer. A short time also lets answers flow steadily:
-/// a distant client sends its next commands when answers arrive, so one large group of answers
-/// would be followed by a pause of a round trip.
-const GROUP_TIME_MIN: Duration = Duration::from_millis(5);
-/// The time for which events are gathered, as a multiple of the duration of the last sync, so that
-/// more events share a slow sync. The shortest and the longest time bound the result.
-const GROUP_TIME_SYNCS: u32 = 8;
-/// The longest time for which events are gathered, however slow the last sync was.
-const GROUP_TIME_MAX: Duration = Duration::from_millis(100);
+/// The longest time for which events are taken in while more arrive. It bounds the wait of the
+/// first one for its record. A short time also lets answers flow steadily: a distant client sends
+/// its next commands when answers arrive, so one large group of answers would be followed by a
+/// pause of a round trip.
+const GROUP_TIME: Duration = Duration::from_millis(5);
 
 /// The time for which the memory of the process, which INFO tells, counts as known.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
@@ -102,7 +107,7 @@ pub(crate) struct Core {
     /// True until the server stops.
     listens: bool,
     connections: HashMap<ConnectionId, Client>,
-    last_sync: Duration,
+    answers: Answers,
     /// When the last sync ended; `None` once the store was told that it may rest.
     synced_at: Option<Instant>,
     /// The time at which the machine was last told the memory of the process.
@@ -117,6 +122,7 @@ impl Core {
         clock: Clock,
         catch_up: CatchUp,
         turned_away: Arc<TurnedAway>,
+        awaits_store: Arc<AwaitsStore>,
     ) -> Self {
         Self {
             machine,
@@ -128,7 +134,7 @@ impl Core {
             judging: None,
             listens: true,
             connections: HashMap::new(),
-            last_sync: Duration::ZERO,
+            answers: Answers::new(awaits_store),
             synced_at: None,
             memory_known: None,
         }
@@ -148,24 +154,23 @@ impl Core {
             let first = match self.events.recv_timeout(wait) {
                 Ok(event) => Some(event),
                 Err(flume::RecvTimeoutError::Timeout) => None,
-                Err(flume::RecvTimeoutError::Disconnected) => return self.deliver(),
+                Err(flume::RecvTimeoutError::Disconnected) => return self.finish(),
             };
-            let began = Instant::now();
             if let Some(event) = first {
-                self.apply(event)?;
-            }
-            let ends =
-                began + (self.last_sync * GROUP_TIME_SYNCS).clamp(GROUP_TIME_MIN, GROUP_TIME_MAX);
-            for _ in 1..GROUP_MAX {
-                if Instant::now() >= ends {
-                    break;
+                let ends = Instant::now() + GROUP_TIME;
+                let mut goes_on = self.apply(event)?;
+                for _ in 1..GROUP_MAX {
+                    if !goes_on || Instant::now() >= ends {
+                        break;
+                    }
+                    let Ok(event) = self.events.try_recv() else { break };
+                    goes_on = self.apply(event)?;
                 }
-                let Ok(event) = self.events.try_recv() else { break };
-                self.apply(event)?;
             }
             more = self.advance()?;
             self.deliver()?;
-            if self.synced_at.is_some_and(|at| at.elapsed() >= REST_AFTER) {
+            if self.synced_at.is_some_and(|at| at.elapsed() >= REST_AFTER) && self.answers.is_idle()
+            {
                 self.synced_at = None;
                 self.store.rest();
             }
@@ -180,7 +185,8 @@ impl Core {
     fn wait(&mut self) -> Duration {
         let now = self.now();
         let judgement = self.catch_up.wait(now.monotonic, self.machine.next_judgement(now));
-        self.machine.next_work(now).min(judgement).min(LOOK_EVERY)
+        let wait = self.machine.next_work(now).min(judgement).min(LOOK_EVERY);
+        self.answers.wait().map_or(wait, |again| again.min(wait))
     }
 
     /// Does what is due. Silent workers and reservations that are over are judged only when every
@@ -226,7 +232,8 @@ impl Core {
             .note_written(|id| connections.get(&id).map_or(0, |client| client.written.get()));
     }
 
-    fn apply(&mut self, event: Event) -> Result<(), StoreError> {
+    /// False where answers may go out now.
+    fn apply(&mut self, event: Event) -> Result<bool, StoreError> {
         let now = self.now();
         self.catch_up.took_event();
         match event {
@@ -269,12 +276,13 @@ impl Core {
                 self.machine.disconnect(&mut *self.store, now, connection, &undelivered)?;
             }
             Event::Wrote => {}
+            Event::Durable => return Ok(false),
             Event::ShutDown => {
                 self.listens = false;
                 self.machine.shut_down();
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Tells the machine the memory of the process, where that is not known from just before: the
@@ -283,80 +291,6 @@ impl Core {
         if self.memory_known.is_none_or(|at| now.saturating_sub(at) >= MEMORY_EVERY) {
             self.memory_known = Some(now);
             self.machine.set_used_memory_mb(resident_mb());
-        }
-    }
-
-    /// Sends the answers that need no sync, syncs where other answers need it, and sends the
-    /// others. Jobs in answers that can't be sent return to their queues, which can give more
-    /// answers.
-    fn deliver(&mut self) -> Result<(), StoreError> {
-        loop {
-            let mut outputs = self.machine.take_outputs();
-            self.store.commit()?;
-            let mut undeliverable = Vec::new();
-            if self.machine.take_unsynced() {
-                outputs = self.send_before_sync(outputs, &mut undeliverable);
-                let began = Instant::now();
-                self.store.sync()?;
-                self.last_sync = began.elapsed();
-                self.synced_at = Some(Instant::now());
-            }
-            for output in outputs {
-                self.send(output, &mut undeliverable);
-            }
-            if undeliverable.is_empty() {
-                return Ok(());
-            }
-            let now = self.now();
-            self.machine.undeliverable(&mut *self.store, now, &undeliverable)?;
-        }
-    }
-
-    /// Sends the answers that need no sync, and gives the others back. An answer behind one that
-    /// waits for the sync waits too, since a connection's answers keep their order.
-    fn send_before_sync(
-        &mut self,
-        outputs: Vec<Output>,
-        undeliverable: &mut Vec<Reservation>,
-    ) -> Vec<Output> {
-        let mut waiting: HashSet<ConnectionId> = HashSet::new();
-        let mut after_sync = Vec::with_capacity(outputs.len());
-        for output in outputs {
-            let (connection, must_wait) = match &output {
-                Output::Reply { connection, after_sync, .. } => (*connection, *after_sync),
-                Output::Close { connection } => (*connection, false),
-            };
-            if must_wait || waiting.contains(&connection) {
-                waiting.insert(connection);
-                after_sync.push(output);
-            } else {
-                self.send(output, undeliverable);
-            }
-        }
-        after_sync
-    }
-
-    fn send(&mut self, output: Output, undeliverable: &mut Vec<Reservation>) {
-        let (connection, outgoing) = match output {
-            Output::Reply { connection, reply, reservation, bytes, .. } => {
-                (connection, Outgoing::Reply { reply, reservation, bytes })
-            }
-            Output::Close { connection } => {
-                self.catch_up.left(connection);
-                (connection, Outgoing::Close)
-            }
-        };
-        let unsent = match self.connections.get_mut(&connection) {
-            // The channel has room for every answer that the connection may wait for, so a full
-            // channel means that the connection no longer takes answers.
-            Some(client) => {
-                client.unanswered.pop_front();
-                client.replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner)
-            }
-            None => Some(outgoing),
-        };
-        if let Some(Outgoing::Reply { reservation: Some(reservation), .. }) = unsent {
-            undeliverable.push(reservation);
         }
     }
 }

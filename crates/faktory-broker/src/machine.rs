@@ -40,7 +40,7 @@ mod waiting;
 mod work;
 mod workers;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use faktory_wire::{BrokerCounts, Command, CommandError, Hello, Reply, Timestamp};
@@ -110,6 +110,9 @@ pub struct Machine {
     shutting_down: bool,
     /// True where something was written since the last sync that an answer promises.
     unsynced: bool,
+    /// The queues whose records are to be written; `None` where nothing was written since
+    /// [`Machine::settle`].
+    touched: Option<BTreeSet<u32>>,
 }
 
 impl Machine {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use faktory_wire::Excerpt;
+use journal::Wake;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::catch_up::CatchUp;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::core::Core;
+use crate::core::{AwaitsStore, Core, Event};
 use crate::machine::Machine;
 use crate::store::{GroundStore, StoreError};
 use crate::turned_away::TurnedAway;
@@ -75,8 +76,11 @@ impl Broker {
         let turned_away = Arc::new(TurnedAway::new(&config));
         let counted = Arc::clone(&turned_away);
         let (folder, max_queues) = (data_dir.clone(), config.max_queues);
-        let core = start_core(folder, max_queues, move |machine, store| {
-            Core::new(machine, Box::new(store), received, clock, catch_up, counted)
+        let awaits_store = Arc::new(AwaitsStore::default());
+        let wake = wake(events.downgrade(), Arc::clone(&awaits_store));
+        let core = start_core(folder, max_queues, wake, move |machine, store| {
+            let store = Box::new(store);
+            Core::new(machine, store, received, clock, catch_up, counted, awaits_store)
         });
         let core = core.await?;
         let (stop, stopping) = watch::channel(false);
@@ -135,18 +139,30 @@ impl Broker {
     }
 }
 
+/// Tells the core that more is durable, where it waits for that. A full channel wakes it anyway.
+fn wake(events: flume::WeakSender<Event>, awaits_store: Arc<AwaitsStore>) -> Wake {
+    Arc::new(move || {
+        if awaits_store.take()
+            && let Some(events) = events.upgrade()
+        {
+            let _ = events.try_send(Event::Durable);
+        }
+    })
+}
+
 /// Starts the core on a thread of its own, because the core blocks on the disk, and waits until the
 /// store is open. The receiver gets the result of the core when the core ends.
 async fn start_core(
     data_dir: PathBuf,
     max_queues: usize,
+    wake: Wake,
     core_of: impl FnOnce(Machine, GroundStore) -> Core + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<(), StoreError>>, BrokerError> {
     let (opened, is_open) = oneshot::channel();
     let (done, core) = oneshot::channel();
     let folder = data_dir.clone();
     let thread = std::thread::Builder::new().name("broker-core".into()).spawn(move || {
-        let mut store = match GroundStore::open(&folder) {
+        let mut store = match GroundStore::open(&folder, wake) {
             Ok(store) => store,
             Err(error) => return drop(opened.send(Err(error))),
         };

@@ -6,6 +6,9 @@ mod memory;
 mod old;
 mod private;
 
+pub(crate) use ::ground::Key;
+use bytes::Bytes;
+
 pub use self::ground::{GroundStore, STORE_FILES_MAX};
 pub use memory::MemoryStore;
 
@@ -39,15 +42,56 @@ impl Table {
             Self::Index => "index",
         }
     }
+
+    const fn letter(self) -> u8 {
+        match self {
+            Self::Meta => b'm',
+            Self::Bodies => b'b',
+            Self::Queued => b'q',
+            Self::Sets => b's',
+            Self::Index => b'x',
+        }
+    }
+
+    /// The key of a name in this table: the letter of the table, and the name. Of a name that is
+    /// longer than [`Table::NAME_BYTES_MAX`] the rest is left out, which only the end of a range
+    /// may be.
+    pub(crate) fn key(self, name: impl AsRef<[u8]>) -> Key {
+        let mut bytes = [self.letter(); ::ground::KEY_BYTES_MAX];
+        let mut length = 1;
+        for (place, byte) in bytes.iter_mut().skip(1).zip(name.as_ref()) {
+            *place = *byte;
+            length += 1;
+        }
+        bytes.get(..length).and_then(Key::new).unwrap_or(Key::LAST)
+    }
+
+    /// The most bytes in a name.
+    pub(crate) const NAME_BYTES_MAX: usize = ::ground::KEY_BYTES_MAX - 1;
+}
+
+/// The name in a key, without the letter of its table.
+pub(crate) fn name_of(key: &Key) -> &[u8] {
+    key.as_slice().get(1..).unwrap_or_default()
 }
 
 /// A change in a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Sets a key.
-    Put(Table, Vec<u8>, Vec<u8>),
+    Put(Key, Bytes),
     /// Removes a key.
-    Delete(Table, Vec<u8>),
+    Delete(Key),
+}
+
+impl Change {
+    /// The bytes of its key and value.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Put(key, value) => key.as_slice().len() + value.len(),
+            Self::Delete(key) => key.as_slice().len(),
+        }
+    }
 }
 
 /// Changes that are written together: after a crash, the store holds all of them or none.
@@ -59,13 +103,13 @@ pub struct Batch {
 
 impl Batch {
     /// Sets a key.
-    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.changes.push(Change::Put(table, key.into(), value.into()));
+    pub fn put(&mut self, table: Table, name: impl AsRef<[u8]>, value: impl Into<Bytes>) {
+        self.changes.push(Change::Put(table.key(name), value.into()));
     }
 
     /// Removes a key.
-    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        self.changes.push(Change::Delete(table, key.into()));
+    pub fn delete(&mut self, table: Table, name: impl AsRef<[u8]>) {
+        self.changes.push(Change::Delete(table.key(name)));
     }
 }
 
@@ -76,6 +120,10 @@ pub enum StoreError {
     /// The database failed.
     #[error("the store failed: {0}")]
     Database(Box<dyn std::error::Error + Send + Sync>),
+    /// Nothing was written, because the disk is full or the process has too many files open. It may
+    /// be tried again.
+    #[error("the store has no room: {0}")]
+    NoRoom(Box<dyn std::error::Error + Send + Sync>),
     /// Another process has the data folder open.
     #[error("another process uses the folder")]
     InUse,
@@ -96,7 +144,7 @@ pub enum StoreError {
 }
 
 /// A key and its value.
-pub(crate) type Pair = (Vec<u8>, Vec<u8>);
+pub(crate) type Pair = (Key, Bytes);
 
 /// A store of ordered keys with atomic batches.
 pub trait Store: Send {
@@ -104,9 +152,9 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// Where the store fails.
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    fn get(&self, table: Table, name: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
-    /// Up to `limit` pairs from `from` (included) to `to` (excluded), in the order of their keys.
+    /// Up to `limit` pairs of a table from `from` (included) to `to` (excluded), in the order of their keys.
     ///
     /// # Errors
     /// Where the store fails.
@@ -118,28 +166,56 @@ pub trait Store: Send {
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError>;
 
-    /// Applies a batch as a whole. The changes are visible at once, and durable after the next
-    /// sync.
+    /// Applies a batch as a whole. The changes are visible at once, belong to the next commit, and
+    /// are durable when that is.
     ///
     /// # Errors
     /// Where the store fails; the store can't be used any more.
     fn write(&mut self, batch: Batch) -> Result<(), StoreError>;
 
-    /// Makes sure that all earlier batches survive the end of this process.
-    ///
-    /// # Errors
-    /// Where the store fails; the store can't be used any more.
-    fn commit(&mut self) -> Result<(), StoreError>;
+    /// The bytes that the next commit has to write, about.
+    fn uncommitted_bytes(&self) -> usize;
 
-    /// Makes all earlier batches durable.
+    /// Writes all batches since the last commit as one record; its number, or that of the last one
+    /// where there is nothing to write. The batches survive the end of this process from now on:
+    /// after a crash of the system, the store holds all batches of a commit or none.
     ///
     /// # Errors
-    /// Where the store fails; the store can't be used any more.
+    /// [`StoreError::NoRoom`] where nothing was written and it may be tried again. Otherwise the
+    /// store has failed, and can't be used any more.
+    fn commit(&mut self) -> Result<u64, StoreError>;
+
+    /// Asks that everything committed becomes durable. Returns at once.
+    fn flush(&mut self);
+
+    /// The number up to which everything committed is durable.
+    ///
+    /// # Errors
+    /// Where the store has failed. What was not durable before never becomes so.
+    fn durable(&self) -> Result<u64, StoreError>;
+
+    /// True where somebody else makes records durable, so that [`Store::sync`] can only wait.
+    fn is_distant(&self) -> bool {
+        false
+    }
+
+    /// Commits, and makes everything durable before it returns.
+    ///
+    /// # Errors
+    /// As [`Store::commit`] and [`Store::durable`].
     fn sync(&mut self) -> Result<(), StoreError>;
 
     /// Says that nothing is written for a while: what is durable is noted in a second place, so
     /// that a damaged end is noticed at the next start. Returns at once.
     fn rest(&mut self) {}
+
+    /// Makes everything durable and the next start quick. Nothing can be written afterwards.
+    ///
+    /// # Errors
+    /// As [`Store::sync`].
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.sync()
+    }
 
     /// Removes all keys of all tables, and applies a batch, as a whole.
     ///
@@ -150,49 +226,52 @@ pub trait Store: Send {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn check(store: &mut dyn Store) {
         let mut batch = Batch::default();
         for key in [3_u8, 1, 2] {
-            batch.put(Table::Queued, [key], [key, key]);
+            batch.put(Table::Queued, [key], vec![key, key]);
         }
-        batch.put(Table::Meta, *b"m", *b"v");
+        batch.put(Table::Meta, b"m", "v");
         batch.delete(Table::Queued, [2]);
         store.write(batch).unwrap();
         store.sync().unwrap();
-        assert_eq!(store.get(Table::Queued, &[1]).unwrap(), Some(vec![1, 1]));
+        assert_eq!(store.get(Table::Queued, &[1]).unwrap(), Some(vec![1, 1].into()));
         assert_eq!(store.get(Table::Queued, &[2]).unwrap(), None);
         let pairs = store.range(Table::Queued, &[0], &[9], 10).unwrap();
-        assert_eq!(pairs, [(vec![1], vec![1, 1]), (vec![3], vec![3, 3])]);
+        let expected = [1, 3].map(|key| (Table::Queued.key([key]), vec![key, key].into()));
+        assert_eq!(pairs, expected);
         assert_eq!(store.range(Table::Queued, &[0], &[9], 1).unwrap().len(), 1);
         assert_eq!(store.range(Table::Queued, &[3], &[3], 1).unwrap().len(), 0);
         let mut batch = Batch::default();
-        batch.put(Table::Meta, *b"n", *b"w");
+        batch.put(Table::Meta, b"n", "w");
         store.replace_all(batch).unwrap();
         assert_eq!(store.range(Table::Queued, &[0], &[9], 10).unwrap(), []);
         assert_eq!(store.get(Table::Meta, b"m").unwrap(), None);
-        assert_eq!(store.get(Table::Meta, b"n").unwrap(), Some(b"w".to_vec()));
+        assert_eq!(store.get(Table::Meta, b"n").unwrap(), Some("w".into()));
     }
 
     #[test]
     fn both_stores_pass_the_same_check() {
         check(&mut MemoryStore::default());
         let folder = tempfile::tempdir().unwrap();
-        check(&mut GroundStore::open(folder.path()).unwrap());
+        check(&mut GroundStore::open(folder.path(), Arc::new(|| {})).unwrap());
     }
 
     #[test]
     fn a_synced_batch_is_there_when_the_store_is_opened_again() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = GroundStore::open(folder.path()).unwrap();
+        let mut store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
         let mut batch = Batch::default();
-        batch.put(Table::Bodies, *b"k", *b"v");
+        batch.put(Table::Bodies, b"k", "v");
         store.write(batch).unwrap();
         store.sync().unwrap();
         drop(store);
-        let store = GroundStore::open(folder.path()).unwrap();
-        assert_eq!(store.get(Table::Bodies, b"k").unwrap(), Some(b"v".to_vec()));
+        let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
+        assert_eq!(store.get(Table::Bodies, b"k").unwrap(), Some("v".into()));
     }
 
     #[test]
@@ -206,25 +285,26 @@ mod tests {
         }
         old::write(folder.path(), &pairs);
         for _ in 0..2 {
-            let store = GroundStore::open(folder.path()).unwrap();
+            let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
             for table in Table::ALL {
                 let found = store.range(table, &[], &[0xFF; 9], usize::MAX).unwrap();
                 let expected = pairs.iter().filter(|(of, ..)| *of == table);
-                let expected: Vec<_> =
-                    expected.map(|(_, key, value)| (key.clone(), value.clone())).collect();
+                let expected: Vec<_> = expected
+                    .map(|(_, key, value)| (table.key(key), value.clone().into()))
+                    .collect();
                 assert_eq!(found, expected);
             }
         }
         // What a carrying over left that a crash ended is no store.
         std::fs::rename(folder.path().join("store"), folder.path().join("store.new")).unwrap();
-        let mut store = GroundStore::open(folder.path()).unwrap();
-        assert_eq!(store.get(Table::Meta, &[0; 4]).unwrap(), Some(vec![7; 100]));
+        let mut store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
+        assert_eq!(store.get(Table::Meta, &[0; 4]).unwrap(), Some(vec![7; 100].into()));
         let mut batch = Batch::default();
         batch.delete(Table::Meta, [0; 4]);
         store.write(batch).unwrap();
         store.sync().unwrap();
         drop(store);
-        let store = GroundStore::open(folder.path()).unwrap();
+        let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
         assert_eq!(store.get(Table::Meta, &[0; 4]).unwrap(), None);
     }
 }

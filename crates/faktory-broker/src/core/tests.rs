@@ -1,20 +1,26 @@
 //! What the core answers before a sync, and what after it.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+
 use super::*;
 use crate::config::BrokerConfig;
 use crate::store::{Batch, MemoryStore, Pair, Table};
 
-/// A store whose syncs wait until the test lets them through.
-struct Gated {
+/// A store whose records become durable when the test says so.
+struct Distant {
     store: MemoryStore,
-    /// Gets a message when a sync begins.
-    begun: flume::Sender<()>,
-    gate: flume::Receiver<()>,
+    /// Gets the number of a record that is to become durable.
+    asked: flume::Sender<u64>,
+    durable: Arc<AtomicU64>,
+    number: u64,
+    has_room: Arc<AtomicBool>,
 }
 
-impl Store for Gated {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.get(table, key)
+impl Store for Distant {
+    fn get(&self, table: Table, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.store.get(table, name)
     }
 
     fn range(
@@ -31,14 +37,38 @@ impl Store for Gated {
         self.store.write(batch)
     }
 
-    fn commit(&mut self) -> Result<(), StoreError> {
-        self.store.commit()
+    fn uncommitted_bytes(&self) -> usize {
+        self.store.uncommitted_bytes()
+    }
+
+    fn commit(&mut self) -> Result<u64, StoreError> {
+        if self.has_room.load(Ordering::SeqCst) {
+            self.number = self.store.commit()?;
+            Ok(self.number)
+        } else {
+            Err(StoreError::NoRoom("the disk is full".into()))
+        }
+    }
+
+    fn flush(&mut self) {
+        let _ = self.asked.send(self.number);
+    }
+
+    fn durable(&self) -> Result<u64, StoreError> {
+        Ok(self.durable.load(Ordering::SeqCst))
+    }
+
+    fn is_distant(&self) -> bool {
+        true
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        let _ = self.begun.send(());
-        self.gate.recv().map_err(|error| StoreError::Database(Box::new(error)))?;
-        self.store.sync()
+        self.commit()?;
+        self.flush();
+        while self.durable()? < self.number {
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 
     fn replace_all(&mut self, batch: Batch) -> Result<(), StoreError> {
@@ -71,52 +101,158 @@ fn reply(receiver: &mut mpsc::Receiver<Outgoing>) -> Reply {
     }
 }
 
+/// A core above such a store.
+struct World {
+    events: flume::Sender<Event>,
+    asked: flume::Receiver<u64>,
+    durable: Arc<AtomicU64>,
+    has_room: Arc<AtomicBool>,
+    core: std::thread::JoinHandle<Result<(), StoreError>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let (asked, is_asked) = flume::unbounded();
+        let (durable, has_room) =
+            (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicBool::new(true)));
+        let store = MemoryStore::default();
+        let (is_durable, room) = (Arc::clone(&durable), Arc::clone(&has_room));
+        let mut store = Distant { store, asked, durable: is_durable, number: 0, has_room: room };
+        let machine = Machine::open(&mut store, 1, 10).unwrap();
+        durable.store(is_asked.recv().unwrap(), Ordering::SeqCst);
+        let (events, received) = flume::bounded(100);
+        let core = std::thread::spawn(move || {
+            let (catch_up, _) = CatchUp::new(Duration::from_secs(2));
+            let config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), "/none".into());
+            let counts = Arc::new(TurnedAway::new(&config));
+            let (store, clock) = (Box::new(store), Clock::system());
+            Core::new(machine, store, received, clock, catch_up, counts, Arc::default()).run()
+        });
+        Self { events, asked: is_asked, durable, has_room, core }
+    }
+
+    /// The number of the record that is to become durable next.
+    fn asked(&self) -> u64 {
+        self.asked.recv().unwrap()
+    }
+
+    fn make_durable(&self, number: u64) {
+        self.durable.store(number, Ordering::SeqCst);
+        self.events.send(Event::Durable).unwrap();
+    }
+
+    fn end(self) {
+        self.durable.store(u64::MAX, Ordering::SeqCst);
+        drop(self.events);
+        self.core.join().unwrap().unwrap();
+    }
+
+    /// Waits until the core has taken in all that was sent.
+    fn settle(&self) {
+        let (connection, mut receiver) = open(&self.events, fastrand::u64(100..));
+        say(&self.events, connection, "FETCH nothing");
+        self.events.send(Event::InputEnded { connection }).unwrap();
+        reply(&mut receiver);
+    }
+}
+
+fn push(events: &flume::Sender<Event>, connection: ConnectionId, number: usize) {
+    let line = format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":[]}}"#);
+    say(events, connection, &line);
+}
+
 #[test]
 fn a_push_is_answered_after_the_sync_and_a_fetch_before_it() {
-    let (open_gate, gate) = flume::unbounded();
-    open_gate.send(()).unwrap();
-    let (begun, syncs) = flume::unbounded();
-    let mut store = Gated { store: MemoryStore::default(), begun, gate };
-    let machine = Machine::open(&mut store, 1, 10).unwrap();
-    syncs.recv().unwrap();
-    let (events, received) = flume::bounded(100);
-    let core = std::thread::spawn(move || {
-        let (catch_up, _) = CatchUp::new(Duration::from_secs(2));
-        let config = BrokerConfig::new(([127, 0, 0, 1], 0).into(), "/none".into());
-        let counts = Arc::new(TurnedAway::new(&config));
-        Core::new(machine, Box::new(store), received, Clock::system(), catch_up, counts).run()
-    });
-
-    let (pusher, mut to_pusher) = open(&events, 1);
-    let (fetcher, mut to_fetcher) = open(&events, 2);
-    say(&events, fetcher, "FETCH default");
-    say(&events, pusher, r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#);
+    let world = World::new();
+    let (pusher, mut to_pusher) = open(&world.events, 1);
+    let (fetcher, mut to_fetcher) = open(&world.events, 2);
+    say(&world.events, fetcher, "FETCH default");
+    push(&world.events, pusher, 1);
     // The job is handed out while the sync waits. The answer to the push waits for the sync.
     assert!(matches!(reply(&mut to_fetcher), Reply::Bulk(_)));
-    syncs.recv().unwrap();
+    let number = world.asked();
     assert!(to_pusher.try_recv().is_err());
-    open_gate.send(()).unwrap();
+    world.make_durable(number);
     assert_eq!(reply(&mut to_pusher), Reply::OK);
+    world.end();
+}
 
-    // Commands that arrive during a sync share the next sync: many answers, one more sync.
-    say(&events, pusher, r#"ACK {"jid":"job-00000001"}"#);
-    syncs.recv().unwrap();
-    for number in 0..50 {
-        say(
-            &events,
-            pusher,
-            &format!(r#"PUSH {{"jid":"job-1{number:07}","jobtype":"t","args":[]}}"#),
-        );
+#[test]
+fn commands_that_arrive_while_a_record_is_under_way_share_the_next() {
+    let world = World::new();
+    let (pusher, mut to_pusher) = open(&world.events, 1);
+    push(&world.events, pusher, 1);
+    let first = world.asked();
+    for number in 2..52 {
+        push(&world.events, pusher, number);
     }
-    assert!(to_pusher.try_recv().is_err());
-    open_gate.send(()).unwrap();
+    world.settle();
+    // A wake without cause changes nothing.
+    world.events.send(Event::Durable).unwrap();
+    world.settle();
+    assert!(world.asked.is_empty() && to_pusher.try_recv().is_err());
+    world.make_durable(first);
     assert_eq!(reply(&mut to_pusher), Reply::OK);
-    syncs.recv().unwrap();
-    assert!(to_pusher.try_recv().is_err(), "the other answers wait for the next sync");
-    open_gate.send(()).unwrap();
+    let second = world.asked();
+    world.settle();
+    assert!(to_pusher.try_recv().is_err(), "the other answers wait for the second record");
+    world.make_durable(second);
     for _ in 0..50 {
         assert_eq!(reply(&mut to_pusher), Reply::OK);
     }
-    drop(events);
-    core.join().unwrap().unwrap();
+    assert!(world.asked.is_empty(), "two records for all");
+    world.end();
+}
+
+#[test]
+fn an_answer_that_relies_on_what_is_not_durable_waits_and_answers_keep_their_order() {
+    let world = World::new();
+    let (first, mut to_first) = open(&world.events, 1);
+    let (second, mut to_second) = open(&world.events, 2);
+    push(&world.events, first, 1);
+    let pushed = world.asked();
+    say(&world.events, first, "FETCH default");
+    world.settle();
+    assert!(to_first.try_recv().is_err(), "the job stands behind the answer to its push");
+    world.make_durable(pushed);
+    assert_eq!(reply(&mut to_first), Reply::OK);
+    assert!(matches!(reply(&mut to_first), Reply::Bulk(_)));
+
+    // The second ACK changes nothing; it promises what the first one did.
+    say(&world.events, first, r#"ACK {"jid":"job-00000001"}"#);
+    let acknowledged = world.asked();
+    say(&world.events, second, r#"ACK {"jid":"job-00000001"}"#);
+    world.settle();
+    assert!(to_first.try_recv().is_err() && to_second.try_recv().is_err());
+    world.make_durable(acknowledged);
+    assert_eq!(reply(&mut to_first), Reply::OK);
+    assert_eq!(reply(&mut to_second), Reply::OK);
+    world.end();
+}
+
+#[test]
+fn without_room_nothing_is_answered_until_there_is_some() {
+    let world = World::new();
+    let (pusher, mut to_pusher) = open(&world.events, 1);
+    let (fetcher, mut to_fetcher) = open(&world.events, 2);
+    world.has_room.store(false, Ordering::SeqCst);
+    push(&world.events, pusher, 1);
+    push(&world.events, pusher, 2);
+    say(&world.events, fetcher, "FETCH default");
+    let (other, mut to_other) = open(&world.events, 3);
+    say(&world.events, other, "INFO");
+    // The core has taken all of that in when it takes the last command out of its channel.
+    while !world.events.is_empty() {
+        std::thread::yield_now();
+    }
+    assert!(to_pusher.try_recv().is_err() && to_fetcher.try_recv().is_err());
+    assert!(world.asked.is_empty() && to_other.try_recv().is_err());
+    world.has_room.store(true, Ordering::SeqCst);
+    world.make_durable(u64::MAX);
+    for _ in 0..2 {
+        assert_eq!(reply(&mut to_pusher), Reply::OK);
+    }
+    assert!(matches!(reply(&mut to_fetcher), Reply::Bulk(_)));
+    assert!(matches!(reply(&mut to_other), Reply::Bulk(_)));
+    world.end();
 }

@@ -20,22 +20,30 @@ impl Edit {
 }
 
 impl Machine {
-    /// Writes an edit, with the counters and the records of its queues.
-    pub(super) fn commit(
-        &mut self,
-        store: &mut dyn Store,
-        mut edit: Edit,
-    ) -> Result<(), StoreError> {
+    /// Writes an edit. The counters and the records of its queues follow before the next sync.
+    pub(super) fn commit(&mut self, store: &mut dyn Store, edit: Edit) -> Result<(), StoreError> {
         if edit.batch.changes.is_empty() && edit.queues.is_empty() {
             return Ok(());
         }
-        for id in edit.queues {
+        self.touched.get_or_insert_default().extend(edit.queues);
+        store.write(edit.batch)
+    }
+
+    /// Writes the counters and the records of all queues that were changed since the last call. A
+    /// sync without it would make changes durable that the counters do not know of.
+    ///
+    /// # Errors
+    /// Where the store fails; the machine can't be used any more.
+    pub fn settle(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        let Some(touched) = self.touched.take() else { return Ok(()) };
+        let mut batch = Batch::default();
+        for id in touched {
             if let Some(queue) = self.queues.get(id) {
-                edit.batch.put(Table::Meta, keys::queue(id), queue.record());
+                batch.put(Table::Meta, keys::queue(id), queue.record());
             }
         }
-        edit.batch.put(Table::Meta, keys::COUNTERS_KEY, self.counters.encode());
-        store.write(edit.batch)
+        batch.put(Table::Meta, keys::COUNTERS_KEY, self.counters.encode());
+        store.write(batch)
     }
 
     /// Writes an edit, and hands jobs of its queues to the FETCHes that wait for them. The next

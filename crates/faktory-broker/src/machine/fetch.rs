@@ -158,7 +158,7 @@ impl Machine {
         entry: Entry,
     ) -> Result<Option<(Reply, Reservation)>, StoreError> {
         let body = store.get(Table::Bodies, &keys::body(entry.job))?;
-        let bytes = body.as_ref().map_or(0, Vec::len);
+        let bytes = body.as_ref().map_or(0, Bytes::len);
         self.work.spend(0, bytes);
         if bytes > self.replies.room() {
             if let Some(first) = self.queues.get_mut(queue) {
@@ -180,6 +180,6 @@ impl Machine {
         let key = EntryKey { due, number: self.counters.number() };
         self.put_into(&mut edit, Location::Working, key, &entry);
         self.commit(store, edit)?;
-        Ok(Some((Reply::Bulk(Bytes::from(entry.document(body))), Reservation::unsent(key))))
+        Ok(Some((Reply::Bulk(Bytes::from(entry.document(&body))), Reservation::unsent(key))))
     }
 }

@@ -16,6 +16,7 @@ impl Machine {
         self.returned.clear();
         self.trash.clear();
         self.timers.clear();
+        self.touched = None;
         self.unsynced = true;
         Ok(Reply::OK)
     }
@@ -30,7 +31,7 @@ pub(super) fn emptied(counters: Counters) -> Counters {
 /// Deletes everything but the format and the counters.
 pub(super) fn empty(store: &mut dyn Store, counters: Counters) -> Result<(), StoreError> {
     let mut batch = Batch::default();
-    batch.put(Table::Meta, keys::FORMAT_KEY, keys::FORMAT.to_be_bytes());
+    batch.put(Table::Meta, keys::FORMAT_KEY, keys::FORMAT.to_be_bytes().to_vec());
     batch.put(Table::Meta, keys::COUNTERS_KEY, counters.encode());
     store.replace_all(batch)
 }

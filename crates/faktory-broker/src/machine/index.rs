@@ -5,7 +5,7 @@
 
 use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreError, Table, name_of};
 
 /// An entry of a set, with its key.
 pub(super) type Found = (EntryKey, Entry);
@@ -21,7 +21,7 @@ pub(super) fn oldest_reservation(
     let Some((index_key, due)) = store.range(Table::Index, &from, &to, 1)?.pop() else {
         return Ok(None);
     };
-    let key = entry_key(&index_key, &due)?;
+    let key = entry_key(name_of(&index_key), &due)?;
     let Some(entry) = store.get(Table::Sets, &keys::set(Location::Working, key))? else {
         return Ok(None);
     };
@@ -38,15 +38,13 @@ pub(super) fn entries_of(
     limit: usize,
 ) -> Result<(Vec<Found>, Option<u64>), StoreError> {
     let hash = keys::id_hash(jid);
-    let from = after.map_or_else(
-        || keys::index_prefix(location, &hash),
-        |number| keys::index(location, &hash, number.saturating_add(1)),
-    );
+    // The first number is larger than 0.
+    let from = keys::index(location, &hash, after.map_or(0, |number| number.saturating_add(1)));
     let pairs = store.range(Table::Index, &from, &keys::index_limit(location, &hash), limit)?;
     let mut found = Vec::new();
     let mut last = None;
     for (index_key, due) in &pairs {
-        let key = entry_key(index_key, due)?;
+        let key = entry_key(name_of(index_key), due)?;
         last = Some(key.number);
         if let Some(entry) = store.get(Table::Sets, &keys::set(location, key))? {
             found.push((key, Entry::decode(&entry)?));

@@ -1,4 +1,4 @@
-//! The keys of the store. Numbers are big-endian, so that keys sort as their numbers do. `STORE.md`
+//! The names in the tables of the store. Numbers are big-endian, so that keys sort as their numbers do. `STORE.md`
 //! lists all keys and values.
 
 use faktory_wire::{TargetSet, Timestamp};
@@ -81,57 +81,64 @@ const fn time_of(ordered: u64) -> Timestamp {
     Timestamp::from_micros((ordered ^ (1 << 63)).cast_signed())
 }
 
-pub(super) fn body(job: u64) -> Vec<u8> {
-    job.to_be_bytes().to_vec()
+/// Parts, one behind another. Together they have `N` bytes.
+fn joined<const N: usize>(parts: [&[u8]; 3]) -> [u8; N] {
+    let mut bytes = [0; N];
+    let parts = parts.into_iter().flatten();
+    bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
+    bytes
 }
 
-pub(super) fn queued(queue: u32, position: u64) -> Vec<u8> {
-    [queue.to_be_bytes().as_slice(), &position.to_be_bytes()].concat()
+pub(super) const fn body(job: u64) -> [u8; 8] {
+    job.to_be_bytes()
 }
 
-pub(super) fn position_of(queued_key: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(queued_key.get(4..)?.try_into().ok()?))
+pub(super) fn queued(queue: u32, position: u64) -> [u8; 12] {
+    joined([&queue.to_be_bytes(), &position.to_be_bytes(), &[]])
 }
 
-pub(super) fn set(location: Location, key: EntryKey) -> Vec<u8> {
-    [[location.tag()].as_slice(), &ordered(key.due).to_be_bytes(), &key.number.to_be_bytes()]
-        .concat()
+pub(super) fn position_of(queued_name: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(queued_name.get(4..)?.try_into().ok()?))
 }
 
-/// The first key behind all entries that are due at `until` or before.
-pub(super) fn set_end(location: Location, until: Timestamp) -> Vec<u8> {
-    [[location.tag()].as_slice(), &ordered(until).to_be_bytes(), &[0xFF; 9]].concat()
+pub(super) fn set(location: Location, key: EntryKey) -> [u8; 17] {
+    joined([&[location.tag()], &ordered(key.due).to_be_bytes(), &key.number.to_be_bytes()])
 }
 
-pub(super) fn set_start(location: Location) -> Vec<u8> {
-    vec![location.tag()]
+/// The first name behind all entries that are due at `until` or before.
+pub(super) fn set_end(location: Location, until: Timestamp) -> [u8; 18] {
+    joined([&[location.tag()], &ordered(until).to_be_bytes(), &[0xFF; 9]])
 }
 
-/// The first key behind all entries of the set.
-pub(super) fn set_limit(location: Location) -> Vec<u8> {
-    vec![location.tag() + 1]
+pub(super) const fn set_start(location: Location) -> [u8; 1] {
+    [location.tag()]
 }
 
-pub(super) fn entry_key_of(set_key: &[u8]) -> Option<EntryKey> {
-    let due = time_of(u64::from_be_bytes(set_key.get(1..9)?.try_into().ok()?));
-    Some(EntryKey { due, number: u64::from_be_bytes(set_key.get(9..)?.try_into().ok()?) })
+/// The first name behind all entries of the set.
+pub(super) const fn set_limit(location: Location) -> [u8; 1] {
+    [location.tag() + 1]
 }
 
-pub(super) fn index(location: Location, hash: &IdHash, number: u64) -> Vec<u8> {
-    [index_prefix(location, hash).as_slice(), &number.to_be_bytes()].concat()
+pub(super) fn entry_key_of(set_name: &[u8]) -> Option<EntryKey> {
+    let due = time_of(u64::from_be_bytes(set_name.get(1..9)?.try_into().ok()?));
+    Some(EntryKey { due, number: u64::from_be_bytes(set_name.get(9..)?.try_into().ok()?) })
 }
 
-pub(super) fn index_prefix(location: Location, hash: &IdHash) -> Vec<u8> {
-    [[location.tag()].as_slice(), hash].concat()
+pub(super) fn index(location: Location, hash: &IdHash, number: u64) -> [u8; 25] {
+    joined([&[location.tag()], hash, &number.to_be_bytes()])
 }
 
-/// The first key behind all index entries of this id. No number is as large as the last.
-pub(super) fn index_limit(location: Location, hash: &IdHash) -> Vec<u8> {
+pub(super) fn index_prefix(location: Location, hash: &IdHash) -> [u8; 17] {
+    joined([&[location.tag()], hash, &[]])
+}
+
+/// The first name behind all index entries of this id. No number is as large as the last.
+pub(super) fn index_limit(location: Location, hash: &IdHash) -> [u8; 25] {
     index(location, hash, u64::MAX)
 }
 
-pub(super) fn number_of(index_key: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(index_key.get(17..)?.try_into().ok()?))
+pub(super) fn number_of(index_name: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(index_name.get(17..)?.try_into().ok()?))
 }
 
 pub(super) fn due_value(due: Timestamp) -> Vec<u8> {
@@ -142,21 +149,22 @@ pub(super) fn due_of(index_value: &[u8]) -> Option<Timestamp> {
     Some(time_of(u64::from_be_bytes(index_value.try_into().ok()?)))
 }
 
-pub(super) fn queue(id: u32) -> Vec<u8> {
-    [QUEUE_PREFIX, &id.to_be_bytes()].concat()
+pub(super) fn queue(id: u32) -> [u8; 10] {
+    joined([QUEUE_PREFIX, &id.to_be_bytes(), &[]])
 }
 
-pub(super) fn trash(id: u32) -> Vec<u8> {
-    [TRASH_PREFIX, &id.to_be_bytes()].concat()
+pub(super) fn trash(id: u32) -> [u8; 10] {
+    joined([TRASH_PREFIX, &id.to_be_bytes(), &[]])
 }
 
 /// The ranges of all queue records, and of all trash records.
 pub(super) const QUEUES: (&[u8], &[u8]) = (b"queue/", b"queue0");
 pub(super) const TRASH: (&[u8], &[u8]) = (b"trash/", b"trash0");
 
-/// The id of the queue in a queue key or a trash key. Both prefixes have the same length.
-pub(super) fn queue_id_of(key: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(key.get(QUEUE_PREFIX.len()..)?.try_into().ok()?))
+/// The id of the queue in the name of a queue record or a trash record. Both prefixes have the same
+/// length.
+pub(super) fn queue_id_of(name: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(name.get(QUEUE_PREFIX.len()..)?.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -171,8 +179,9 @@ mod tests {
         assert!(keys.is_sorted());
         for (key, due) in keys.iter().zip(times) {
             assert_eq!(entry_key_of(key), Some(EntryKey { due, number: 7 }));
-            assert!(*key < set_end(Location::Dead, due));
-            assert!(*key >= set_start(Location::Dead) && *key < set_limit(Location::Dead));
+            assert!(key.as_slice() < set_end(Location::Dead, due).as_slice());
+            assert!(key.as_slice() >= set_start(Location::Dead).as_slice());
+            assert!(key.as_slice() < set_limit(Location::Dead).as_slice());
         }
     }
 

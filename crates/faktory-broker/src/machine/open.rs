@@ -37,7 +37,7 @@ impl Machine {
         }
         let left_behind = match counters.sets.working {
             0 => LeftBehind::Checked,
-            _ => LeftBehind::From(keys::set_start(Location::Working)),
+            _ => LeftBehind::From(keys::set_start(Location::Working).to_vec()),
         };
         let mut machine = Self {
             counters,
@@ -63,6 +63,7 @@ impl Machine {
             broker_counts: None,
             shutting_down: false,
             unsynced: false,
+            touched: None,
         };
         for location in Location::ALL {
             machine.find_first(store, location)?;
@@ -77,13 +78,13 @@ fn check_format(store: &mut dyn Store) -> Result<(), StoreError> {
     match store.get(Table::Meta, keys::FORMAT_KEY)? {
         None => {
             let mut batch = Batch::default();
-            batch.put(Table::Meta, keys::FORMAT_KEY, expected);
+            batch.put(Table::Meta, keys::FORMAT_KEY, expected.to_vec());
             store.write(batch)?;
             store.sync()
         }
-        Some(found) if found == expected => Ok(()),
+        Some(found) if *found == expected => Ok(()),
         Some(found) => {
-            let found = <[u8; 4]>::try_from(found.as_slice())
+            let found = <[u8; 4]>::try_from(&*found)
                 .map_or_else(|_| "unknown".into(), |bytes| u32::from_be_bytes(bytes).to_string());
             Err(StoreError::Format { found, expected: keys::FORMAT })
         }

@@ -10,7 +10,7 @@ use super::edit::Edit;
 use super::queues::{Trash, may_be_queue};
 use super::records::Entry;
 use super::{Machine, Now, READ_MAX, keys};
-use crate::store::{Batch, Store, StoreError, Table};
+use crate::store::{Batch, Change, Store, StoreError, Table, name_of};
 
 /// What is done with each queue.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +149,7 @@ impl Machine {
     fn remove(&mut self, edit: &mut Edit, name: &str) {
         if let Some(id) = self.queues.remove(name) {
             edit.batch.delete(Table::Meta, keys::queue(id));
-            edit.batch.put(Table::Meta, keys::trash(id), []);
+            edit.batch.put(Table::Meta, keys::trash(id), Bytes::new());
             self.trash.push_back(Trash { queue: id, from: 0 });
         }
     }
@@ -167,8 +167,9 @@ impl Machine {
             for (key, value) in jobs {
                 self.work.spend(1, value.len());
                 batch.delete(Table::Bodies, keys::body(Entry::decode(&value)?.job));
-                trash.from = keys::position_of(&key).ok_or(StoreError::Corrupt("queue key"))? + 1;
-                batch.delete(Table::Queued, key);
+                trash.from =
+                    keys::position_of(name_of(&key)).ok_or(StoreError::Corrupt("queue key"))? + 1;
+                batch.changes.push(Change::Delete(key));
             }
             if is_last {
                 batch.delete(Table::Meta, keys::trash(trash.queue));

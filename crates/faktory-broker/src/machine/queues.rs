@@ -7,7 +7,7 @@ use faktory_wire::Timestamp;
 
 use super::keys;
 use super::records::{Entry, QueueRecord};
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreError, Table, name_of};
 
 /// The most entries of a queue that are read from the store at once. As many of the first jobs are
 /// kept in memory, and up to twice as many after jobs have returned.
@@ -107,7 +107,8 @@ impl Queue {
         if self.ready.is_empty() && self.length > 0 {
             let (from, to) = (keys::queued(id, self.beyond), keys::queued(id, u64::MAX));
             for (key, value) in store.range(Table::Queued, &from, &to, READY_MAX)? {
-                let position = keys::position_of(&key).ok_or(StoreError::Corrupt("queue key"))?;
+                let position =
+                    keys::position_of(name_of(&key)).ok_or(StoreError::Corrupt("queue key"))?;
                 self.ready.push_back((position, Entry::decode(&value)?));
                 self.beyond = position + 1;
             }
@@ -161,7 +162,7 @@ impl Queues {
         let mut queues = Self { max, ..Self::default() };
         let (from, to) = keys::QUEUES;
         for (key, value) in store.range(Table::Meta, from, to, usize::MAX)? {
-            let id = keys::queue_id_of(&key).ok_or(StoreError::Corrupt("queue key"))?;
+            let id = keys::queue_id_of(name_of(&key)).ok_or(StoreError::Corrupt("queue key"))?;
             queues.insert(id, Queue::new(QueueRecord::decode(&value)?));
         }
         Ok(queues)
@@ -258,6 +259,6 @@ pub(super) struct Trash {
 pub(super) fn load_trash(store: &dyn Store) -> Result<VecDeque<Trash>, StoreError> {
     let (from, to) = keys::TRASH;
     let records = store.range(Table::Meta, from, to, usize::MAX)?;
-    let trash = |key: &[u8]| Some(Trash { queue: keys::queue_id_of(key)?, from: 0 });
+    let trash = |key| Some(Trash { queue: keys::queue_id_of(name_of(key))?, from: 0 });
     records.iter().map(|(key, _)| trash(key).ok_or(StoreError::Corrupt("trash key"))).collect()
 }

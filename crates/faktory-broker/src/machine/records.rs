@@ -6,6 +6,11 @@ use faktory_wire::{Failure, SetSizes, Timestamp};
 use super::keys::{IdHash, Location};
 use crate::store::StoreError;
 
+/// The bytes of an entry without a failure record.
+const ENTRY_BYTES: usize = 56;
+/// The most bytes of the time that a document has beside its body.
+const ENQUEUED_AT_BYTES: usize = 64;
+
 /// The numbers that survive a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counters {
@@ -114,7 +119,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(72);
+        let mut out = Vec::with_capacity(ENTRY_BYTES);
         out.extend(self.job.to_be_bytes());
         out.extend(self.queue.to_be_bytes());
         out.extend(self.position.to_be_bytes());
@@ -157,17 +162,19 @@ impl Entry {
 
     /// The whole job as JSON: its body, the time at which the job entered its queue, and its
     /// failure record.
-    pub(super) fn document(&self, mut body: Vec<u8>) -> Vec<u8> {
-        body.pop();
-        body.extend_from_slice(b",\"enqueued_at\":\"");
-        body.extend_from_slice(self.enqueued_at.to_string().as_bytes());
-        body.push(b'"');
+    pub(super) fn document(&self, body: &[u8]) -> Vec<u8> {
+        let members = body.split_last().map_or(body, |(_, members)| members);
+        let mut document = Vec::with_capacity(body.len() + ENQUEUED_AT_BYTES);
+        document.extend_from_slice(members);
+        document.extend_from_slice(b",\"enqueued_at\":\"");
+        document.extend_from_slice(self.enqueued_at.to_string().as_bytes());
+        document.push(b'"');
         if let Some(failure) = &self.failure {
-            body.extend_from_slice(b",\"failure\":");
-            failure.encode(&mut body);
+            document.extend_from_slice(b",\"failure\":");
+            failure.encode(&mut document);
         }
-        body.push(b'}');
-        body
+        document.push(b'}');
+        document
     }
 }
 

@@ -69,7 +69,7 @@ impl Machine {
         self.left_behind = match found.last() {
             Some((last, _)) if more => {
                 let next = EntryKey { number: last.number.saturating_add(1), ..*last };
-                LeftBehind::From(keys::set(Location::Working, next))
+                LeftBehind::From(keys::set(Location::Working, next).to_vec())
             }
             _ => LeftBehind::Checked,
         };

@@ -75,7 +75,7 @@ impl Selection {
             return Self::Ids(Ids { ids, after: None, present, seen });
         }
         Self::Scan(Box::new(Scan {
-            from: keys::set_start(location),
+            from: keys::set_start(location).to_vec(),
             present,
             job_type: filter.jobtype.and_then(|job_type| serde_json::to_vec(&job_type).ok()),
             pattern: filter.regexp.map(|pattern| Glob::new(pattern.as_bytes())),
@@ -173,7 +173,7 @@ impl Scan {
                     return Ok((selected, false));
                 }
                 work.spend(1, entry.failure_bytes());
-                self.from = keys::set(location, key);
+                self.from = keys::set(location, key).to_vec();
                 self.from.push(0);
                 if !self.present.holds(&entry) {
                     continue;
@@ -235,7 +235,7 @@ impl Scan {
         }
         // A job whose body is missing matches nothing, as it is treated as deleted.
         let body = store.get(Table::Bodies, &keys::body(entry.job))?;
-        let text = body.map(|body| entry.document(body)).unwrap_or_default();
+        let text = body.map(|body| entry.document(&body)).unwrap_or_default();
         work.spend(0, text.len());
         Ok(Some(Matching {
             key,

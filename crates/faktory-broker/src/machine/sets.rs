@@ -10,7 +10,7 @@ use super::keys::{self, EntryKey, Location};
 use super::records::Entry;
 use super::work::SLICE_BYTES;
 use super::{Machine, Now, READ_MAX};
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Pair, Store, StoreError, Table, name_of};
 
 /// For each set, a key before which the set has no entry: that of its first entry, or an earlier
 /// one where the first entry has been taken out. The store is read from this key on, because a read
@@ -89,13 +89,15 @@ impl Machine {
         store: &dyn Store,
         location: Location,
     ) -> Result<(), StoreError> {
-        let from = self
-            .timers
-            .of(location)
-            .map_or_else(|| keys::set_start(location), |key| keys::set(location, key));
+        let from = self.timers.of(location).map_or_else(
+            || keys::set_start(location).to_vec(),
+            |key| keys::set(location, key).to_vec(),
+        );
         let first = store.range(Table::Sets, &from, &keys::set_limit(location), 1)?;
         *self.timers.of(location) = match first.first() {
-            Some((key, _)) => Some(keys::entry_key_of(key).ok_or(StoreError::Corrupt("set key"))?),
+            Some((key, _)) => {
+                Some(keys::entry_key_of(name_of(key)).ok_or(StoreError::Corrupt("set key"))?)
+            }
             None => None,
         };
         Ok(())
@@ -127,7 +129,7 @@ impl Machine {
         let Some(first) = self.timers.first(location).filter(|first| first.due <= until) else {
             return Ok(false);
         };
-        let (from, to) = (keys::set(location, first), keys::set_end(location, until));
+        let (from, to) = (keys::set(location, first).to_vec(), keys::set_end(location, until));
         let (due, mut more) = self.entries_of_slice(store, location, from, &to)?;
         if let Some((last, _)) = due.last() {
             // An entry that is put in meanwhile, with an earlier key, is noted by `put_into`.
@@ -167,7 +169,7 @@ impl Machine {
                 return Ok((all, false));
             }
             if let Some((last, _)) = all.last() {
-                from = keys::set(location, *last);
+                from = keys::set(location, *last).to_vec();
                 from.push(0);
             }
         }
@@ -240,8 +242,8 @@ pub(super) fn entries(
     limit: usize,
 ) -> Result<Vec<Found>, StoreError> {
     let pairs = store.range(Table::Sets, from, to, limit)?;
-    let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
-        let key = keys::entry_key_of(key).ok_or(StoreError::Corrupt("set key"))?;
+    let read = |(key, value): &Pair| {
+        let key = keys::entry_key_of(name_of(key)).ok_or(StoreError::Corrupt("set key"))?;
         Ok((key, Entry::decode(value)?))
     };
     pairs.iter().map(read).collect()

@@ -91,6 +91,7 @@ impl World {
 
     /// Takes the outputs as the core does: after a sync, where an answer promises one.
     fn collect(&mut self) {
+        self.machine.settle(&mut self.store).unwrap();
         if self.machine.take_unsynced() && self.syncs {
             self.store.sync().unwrap();
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faktory_wire::Excerpt;
-use ground::{Ground, GroundError, Key, Options};
-use journal::Folder;
+use ground::{Ground, GroundError, Options};
+use journal::{AppendError, Folder, LogFailed, Wake};
 
 use super::old::OldStore;
 use super::private;
@@ -28,6 +28,7 @@ pub const STORE_FILES_MAX: usize = 256;
 /// The store on disk. Only one process at a time can open a folder.
 pub struct GroundStore {
     ground: Ground<Folder>,
+    uncommitted_bytes: usize,
 }
 
 impl From<GroundError> for StoreError {
@@ -36,42 +37,37 @@ impl From<GroundError> for StoreError {
     }
 }
 
-const fn letter(table: Table) -> u8 {
-    match table {
-        Table::Meta => b'm',
-        Table::Bodies => b'b',
-        Table::Queued => b'q',
-        Table::Sets => b's',
-        Table::Index => b'x',
+impl From<AppendError> for StoreError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::NoRoom(_) => Self::NoRoom(Box::new(error)),
+            error => Self::Database(Box::new(error)),
+        }
     }
 }
 
-fn key(table: Table, key: &[u8]) -> Result<Key, StoreError> {
-    let mut bytes = [0; ground::KEY_BYTES_MAX];
-    let too_long = StoreError::Corrupt("a key is too long");
-    let Some((first, rest)) = bytes.split_first_mut() else { return Err(too_long) };
-    *first = letter(table);
-    let Some(place) = rest.get_mut(..key.len()) else { return Err(too_long) };
-    place.copy_from_slice(key);
-    bytes.get(..=key.len()).and_then(Key::new).ok_or(too_long)
+impl From<LogFailed> for StoreError {
+    fn from(error: LogFailed) -> Self {
+        Self::Database(Box::new(error))
+    }
 }
 
 impl GroundStore {
-    /// Opens the store in this folder. The store is made where there is none; one of an earlier
+    /// Opens the store in this folder; `wake` is called when more of it is durable. The store is made where there is none; one of an earlier
     /// version is carried over, and left as it was. Only the user of this process may read it:
     /// rights of others are taken away, or warned of where they can't be.
     ///
     /// # Errors
     /// Where the folder can't be used, another process uses it, or the store is damaged.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path, wake: Wake) -> Result<Self, StoreError> {
         let place = folder.join(FOLDER);
         if !place.exists() && OldStore::is_in(folder) {
             carry_over(folder)?;
         }
-        Self::open_in(folder, &place)
+        Self::open_in(folder, &place, wake)
     }
 
-    fn open_in(folder: &Path, place: &Path) -> Result<Self, StoreError> {
+    fn open_in(folder: &Path, place: &Path, wake: Wake) -> Result<Self, StoreError> {
         private::create_folder(place).map_err(StoreError::Folder)?;
         if let Err(error) = private::tighten(folder, place) {
             tracing::warn!(
@@ -84,25 +80,23 @@ impl GroundStore {
             io::ErrorKind::WouldBlock => StoreError::InUse,
             _ => StoreError::Folder(error),
         })?;
-        let (ground, tail) = Ground::open(Arc::new(disk), Options::default(), Arc::new(|| {}))?;
+        let (ground, tail) = Ground::open(Arc::new(disk), Options::default(), wake)?;
         if let Some(tail) = tail {
             tracing::warn!("{tail}");
         }
-        Ok(Self { ground })
+        Ok(Self { ground, uncommitted_bytes: 0 })
     }
 
-    fn put(&mut self, change: Change) -> Result<(), StoreError> {
+    fn put(&mut self, change: Change) {
+        self.uncommitted_bytes += change.bytes();
         self.ground.change(match change {
-            Change::Put(Table::Meta, name, value) => {
-                ground::Change::Put(key(Table::Meta, &name)?, value.into())
+            Change::Put(key, value) if key.as_slice().first() == Some(&Table::Meta.letter()) => {
+                ground::Change::Put(key, value)
             }
             // The keys of all other tables have numbers that are never used twice.
-            Change::Put(table, name, value) => {
-                ground::Change::Insert(key(table, &name)?, value.into())
-            }
-            Change::Delete(table, name) => ground::Change::Remove(key(table, &name)?),
+            Change::Put(key, value) => ground::Change::Insert(key, value),
+            Change::Delete(key) => ground::Change::Remove(key),
         });
-        Ok(())
     }
 }
 
@@ -117,7 +111,7 @@ fn carry_over(folder: &Path) -> Result<(), StoreError> {
         }
         _ => {}
     }
-    let mut store = GroundStore::open_in(folder, &new)?;
+    let mut store = GroundStore::open_in(folder, &new, Arc::new(|| {}))?;
     let mut jobs = 0;
     for table in Table::ALL {
         let mut from = Vec::new();
@@ -128,7 +122,10 @@ fn carry_over(folder: &Path) -> Result<(), StoreError> {
             from.push(0);
             jobs += if table == Table::Bodies { pairs.len() } else { 0 };
             for (name, value) in pairs {
-                store.put(Change::Put(table, name, value))?;
+                if name.len() > Table::NAME_BYTES_MAX {
+                    return Err(StoreError::Corrupt("a key is too long"));
+                }
+                store.put(Change::Put(table.key(name), value.into()));
             }
             store.commit()?;
         }
@@ -148,8 +145,8 @@ fn carry_over(folder: &Path) -> Result<(), StoreError> {
 }
 
 impl Store for GroundStore {
-    fn get(&self, table: Table, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.ground.get(&key(table, name)?)?.map(|value| value.to_vec()))
+    fn get(&self, table: Table, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.ground.get(&table.key(name))?)
     }
 
     fn range(
@@ -159,29 +156,43 @@ impl Store for GroundStore {
         to: &[u8],
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
-        let (from, to) = (key(table, from)?, key(table, to)?);
+        let (from, to) = (table.key(from), table.key(to));
         if from >= to {
             return Ok(Vec::new());
         }
-        let pairs = self.ground.range(&from, &to, limit)?;
-        let pair = |(key, value): (Key, Bytes)| {
-            (key.as_slice().get(1..).unwrap_or_default().to_vec(), value.to_vec())
-        };
-        Ok(pairs.into_iter().map(pair).collect())
+        Ok(self.ground.range(&from, &to, limit)?)
     }
 
     fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
-        batch.changes.into_iter().try_for_each(|change| self.put(change))
+        batch.changes.into_iter().for_each(|change| self.put(change));
+        Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), StoreError> {
-        self.ground.commit().map_err(GroundError::from)?;
-        Ok(())
+    fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted_bytes
+    }
+
+    fn commit(&mut self) -> Result<u64, StoreError> {
+        let number = self.ground.commit()?;
+        self.uncommitted_bytes = 0;
+        Ok(number.0)
+    }
+
+    fn flush(&mut self) {
+        self.ground.flush();
+    }
+
+    fn durable(&self) -> Result<u64, StoreError> {
+        Ok(self.ground.durable()?.0)
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.commit()?;
-        Ok(self.ground.sync().map_err(GroundError::from)?)
+        Ok(self.ground.sync()?)
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        Ok(self.ground.close()?)
     }
 
     fn rest(&mut self) {
@@ -224,7 +235,7 @@ mod tests {
     fn the_store_keeps_fewer_files_open_than_are_kept_for_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().canonicalize().unwrap();
-        let mut store = GroundStore::open(&path).unwrap();
+        let mut store = GroundStore::open(&path, Arc::new(|| {})).unwrap();
         let mut random = fastrand::Rng::with_seed(1);
         let (mut most, mut written) = (0, 0);
         while written < WRITTEN {
@@ -234,7 +245,7 @@ mod tests {
                 let mut value = vec![0; 60_000];
                 random.fill(&mut value);
                 written += value.len() as u64;
-                batch.changes.push(Change::Put(table, random.u64(..).to_be_bytes().into(), value));
+                batch.put(table, random.u64(..).to_be_bytes(), value);
             }
             store.write(batch).unwrap();
             if random.u8(..16) == 0 {

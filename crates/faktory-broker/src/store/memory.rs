@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use super::{Batch, Change, Pair, Store, StoreError, Table};
+use bytes::Bytes;
 
-type Tables = BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>;
+use super::{Batch, Change, Key, Pair, Store, StoreError, Table};
+
+type Pairs = BTreeMap<Key, Bytes>;
 
 /// A store in ordered maps, with a copy of the state at the last sync. [`MemoryStore::crash`] goes
 /// back to the copy.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
-    tables: Tables,
-    synced: Tables,
+    pairs: Pairs,
+    synced: Pairs,
     /// What a sync has to do in the copy.
     unsynced: Vec<Step>,
+    /// So many of these steps are committed.
+    committed: usize,
+    number: u64,
+    durable: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -23,26 +29,28 @@ enum Step {
 }
 
 impl Step {
-    fn apply(self, tables: &mut Tables) {
+    fn apply(self, pairs: &mut Pairs) {
         match self {
-            Self::Change(Change::Put(table, key, value)) => {
+            Self::Change(Change::Put(key, value)) => {
                 // A store may take advantage of it.
-                assert!(
-                    table == Table::Meta
-                        || tables.get(&table).is_none_or(|pairs| !pairs.contains_key(&key)),
-                    "{table:?} has {key:?} already"
-                );
-                tables.entry(table).or_default().insert(key, value);
+                let is_meta = key.as_slice().first() == Some(&Table::Meta.letter());
+                assert!(is_meta || !pairs.contains_key(&key), "{key} is there already");
+                pairs.insert(key, value);
             }
-            Self::Change(Change::Delete(table, key)) => {
-                tables.entry(table).or_default().remove(&key);
-            }
-            Self::Clear => tables.clear(),
+            Self::Change(Change::Delete(key)) => drop(pairs.remove(&key)),
+            Self::Clear => pairs.clear(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Change(change) => change.bytes(),
+            Self::Clear => 1,
         }
     }
 
     fn take(self, store: &mut MemoryStore) {
-        self.clone().apply(&mut store.tables);
+        self.clone().apply(&mut store.pairs);
         store.unsynced.push(self);
     }
 }
@@ -50,14 +58,15 @@ impl Step {
 impl MemoryStore {
     /// Forgets all changes since the last sync, as in a loss of power.
     pub fn crash(&mut self) {
-        self.tables = self.synced.clone();
+        self.pairs = self.synced.clone();
         self.unsynced.clear();
+        (self.committed, self.number) = (0, self.durable);
     }
 }
 
 impl Store for MemoryStore {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.tables.get(&table).and_then(|pairs| pairs.get(key)).cloned())
+    fn get(&self, table: Table, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.pairs.get(&table.key(name)).cloned())
     }
 
     fn range(
@@ -67,11 +76,12 @@ impl Store for MemoryStore {
         to: &[u8],
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
-        let Some(pairs) = self.tables.get(&table).filter(|_| from < to) else {
+        let (from, to) = (table.key(from), table.key(to));
+        if from >= to {
             return Ok(Vec::new());
-        };
-        let found = pairs.range(from.to_vec()..to.to_vec()).take(limit);
-        Ok(found.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+        let found = self.pairs.range(from..to).take(limit);
+        Ok(found.map(|(key, value)| (*key, value.clone())).collect())
     }
 
     fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
@@ -81,14 +91,33 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), StoreError> {
-        Ok(())
+    fn uncommitted_bytes(&self) -> usize {
+        self.unsynced.iter().skip(self.committed).map(Step::bytes).sum()
+    }
+
+    fn commit(&mut self) -> Result<u64, StoreError> {
+        if self.committed < self.unsynced.len() {
+            self.committed = self.unsynced.len();
+            self.number += 1;
+        }
+        Ok(self.number)
+    }
+
+    fn flush(&mut self) {
+        let rest = self.unsynced.split_off(self.committed);
+        for step in std::mem::replace(&mut self.unsynced, rest) {
+            step.apply(&mut self.synced);
+        }
+        (self.committed, self.durable) = (0, self.number);
+    }
+
+    fn durable(&self) -> Result<u64, StoreError> {
+        Ok(self.durable)
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        for step in std::mem::take(&mut self.unsynced) {
-            step.apply(&mut self.synced);
-        }
+        self.commit()?;
+        self.flush();
         Ok(())
     }
 

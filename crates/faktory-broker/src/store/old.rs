@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
-use super::{Pair, StoreError, Table};
+use super::{StoreError, Table};
 
 const FOLDER: &str = "fjall";
 
@@ -49,7 +49,7 @@ impl OldStore {
         table: Table,
         from: &[u8],
         limit: usize,
-    ) -> Result<Vec<Pair>, StoreError> {
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         let pairs = self.keyspace(table)?.range(from..).take(limit);
         pairs
             .map(|guard| {

@@ -74,6 +74,8 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::PathBuf;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::store::GroundStore;
 
@@ -99,7 +101,7 @@ mod tests {
     fn a_new_store_and_its_folders_can_be_entered_by_their_owner_alone() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a/data");
-        drop(GroundStore::open(&folder).unwrap());
+        drop(GroundStore::open(&folder, Arc::new(|| {})).unwrap());
         for made in [root.path().join("a"), folder.clone(), folder.join("store")] {
             assert_eq!(mode(&made), 0o700, "{}", made.display());
         }
@@ -109,11 +111,11 @@ mod tests {
     fn a_store_that_others_could_read_is_theirs_no_longer_once_it_is_opened() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("data");
-        drop(GroundStore::open(&folder).unwrap());
+        drop(GroundStore::open(&folder, Arc::new(|| {})).unwrap());
         for path in all_below(&folder).iter().chain([&folder]) {
             set(path, if path.is_dir() { 0o755 } else { 0o644 });
         }
-        let store = GroundStore::open(&folder).unwrap();
+        let store = GroundStore::open(&folder, Arc::new(|| {})).unwrap();
         let files = all_below(&folder);
         assert!(files.len() > 3, "{files:?}");
         // What is made while the store opens lies below folders that are closed.

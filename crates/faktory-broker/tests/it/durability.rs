@@ -35,9 +35,9 @@ async fn a_store_of_another_format_is_refused_with_both_versions() {
     use faktory_broker::{Batch, Broker, BrokerConfig, GroundStore, Store, Table};
     let folder = tempfile::tempdir().unwrap();
     {
-        let mut store = GroundStore::open(folder.path()).unwrap();
+        let mut store = GroundStore::open(folder.path(), std::sync::Arc::new(|| {})).unwrap();
         let mut batch = Batch::default();
-        batch.put(Table::Meta, *b"format", 999_u32.to_be_bytes());
+        batch.put(Table::Meta, b"format", 999_u32.to_be_bytes().to_vec());
         store.write(batch).unwrap();
         store.sync().unwrap();
     }

@@ -59,7 +59,7 @@ fn a_flush_of_an_earlier_version_that_a_crash_interrupted_is_finished_at_the_nex
     }
     world.fetch();
     let mut mark = Batch::default();
-    mark.put(Table::Meta, *b"flushing", []);
+    mark.put(Table::Meta, b"flushing", Vec::new());
     world.store.write(mark).unwrap();
     world.store.sync().unwrap();
     world.reopen();

@@ -4,7 +4,7 @@ use faktory_wire::Reply;
 
 use super::{World, check_tables, seconds};
 use crate::machine::keys;
-use crate::store::{Batch, Store, Table};
+use crate::store::{Batch, Store, Table, name_of};
 
 /// Ids that are longer than those of jobs that are pushed, and than a key of the store can be.
 fn long_ids() -> [String; 3] {
@@ -29,8 +29,9 @@ fn rename(world: &mut World, from: &str, to: &str) {
             _ => (hashes[0].as_slice(), hashes[1].as_slice()),
         };
         for (key, value) in world.store.range(table, &[], &[0xFF; 40], usize::MAX).unwrap() {
-            batch.delete(table, key.clone());
-            batch.put(table, replaced(&key, from, to), replaced(&value, from, to));
+            let name = name_of(&key);
+            batch.delete(table, name);
+            batch.put(table, replaced(name, from, to), replaced(&value, from, to));
         }
     }
     world.store.write(batch).unwrap();
