@@ -154,7 +154,8 @@ pub trait Store: Send {
     /// Where the store fails.
     fn get(&self, table: Table, name: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
-    /// Up to `limit` pairs of a table from `from` (included) to `to` (excluded), in the order of their keys.
+    /// Up to `limit` pairs of a table from `from` (included) to `to` (excluded), in the order of
+    /// their keys.
     ///
     /// # Errors
     /// Where the store fails.
