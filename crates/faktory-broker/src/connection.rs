@@ -27,9 +27,9 @@ use crate::budget::Budget;
 use crate::catch_up::{Arriving, Asked};
 use crate::command_memory::CommandMemory;
 use crate::config::BrokerConfig;
-use crate::core::{Client, Event, Outgoing};
+use crate::core::{Client, Event};
 use crate::delivery::Delivery;
-use crate::machine::{ConnectionId, Reservation};
+use crate::machine::ConnectionId;
 use crate::shared_io::SharedIo;
 use crate::turned_away::TurnedAway;
 use crate::unwritten::WrittenBytes;
@@ -214,22 +214,8 @@ impl Connection {
             )
             .await;
         }
-        let unsent = unsent(&mut replies.receiver).await;
         let mut undelivered = delivery.undelivered();
-        undelivered.append(&mut replies.unsent);
-        undelivered.extend(unsent);
+        undelivered.extend(replies.into_unsent().await);
         let _ = self.core.send_async(Event::Closed { connection: self.id, undelivered }).await;
     }
-}
-
-/// The jobs in replies that were never written. After this the core can't send more replies.
-async fn unsent(replies: &mut mpsc::Receiver<Outgoing>) -> Vec<Reservation> {
-    replies.close();
-    let mut unsent = Vec::new();
-    while let Some(outgoing) = replies.recv().await {
-        if let Outgoing::Reply { reservation: Some(reservation), .. } = outgoing {
-            unsent.push(reservation);
-        }
-    }
-    unsent
 }
