@@ -1,20 +1,25 @@
 //! Reads a request's body: announced as JSON, within its size, and not too slowly. A body that is
 //! refused before its end may be left as it is: the drain layer discards the rest.
 
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use deadline::{timeout, timeout_at};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::BodyExt;
 use job_types::FieldError;
 use service_runtime::JOB_BYTES_MAX;
 use tokio::time::Instant;
 
 use crate::budget::{Budget, Share};
-use crate::encoding::{self, Decoded, Encoding, Fault};
+use crate::encoding::{self, Decoded, Encoding, Failure, Fault, Memory};
+use crate::idle::Unidle;
 use crate::problem::{Code, Problem};
 use crate::slow_threads::SlowThreads;
 
@@ -77,6 +82,24 @@ impl BodyLimits {
         }
         let detail = format!("a job may have {limit} bytes at the most ({})", job_bound(limit));
         Problem::of_faults(vec![job_fault(String::new(), detail)]).with("limit", limit)
+    }
+
+    /// The answer to a body that was not decoded to its end.
+    fn why_not_decoded(&self, error: &io::Error) -> Problem {
+        match (Fault::behind(error), Failure::behind(error)) {
+            (Some(Fault::TooLarge), _) => too_large(self.max_bytes),
+            (_, Some(Failure::Idle)) => too_slow(self.idle_timeout),
+            (_, Some(Failure::NoMemory)) => no_memory().closing(),
+            (_, Some(Failure::BrokeOff)) => {
+                Problem::new(Code::InternalError, "the decoding of the body broke off").closing()
+            }
+            _ => {
+                let detail = format!("the body can't be decoded: {error}");
+                let problem = Problem::new(Code::MalformedEncoding, detail);
+                let body_failed = encoding::is_failure_of_body(error);
+                if body_failed { problem.closing_at_once() } else { problem }
+            }
+        }
     }
 
     fn too_large(&self, holds: Holds) -> Problem {
@@ -152,17 +175,20 @@ pub(crate) async fn read_json(
     let mut collected = Collected { bytes, size_max, share, limits, holds };
     let body = request.into_body();
     let idle = limits.idle_timeout;
-    let read = async {
-        match encoding {
-            Encoding::Identity => collected.read(body, idle).await,
-            Encoding::Gzip | Encoding::Zstd => {
-                let decoded = encoding.decode(body, sent_limit, &threads.handle());
-                collected.read_decoded(decoded, idle).await
-            }
-        }
-    };
-    // One deadline for the whole body: one for each piece would look once more after each.
-    timeout_at(deadline, read).await.unwrap_or_else(|_| Err(too_slow(idle)))?;
+    if encoding == Encoding::Identity {
+        let read = collected.read(body, idle);
+        // One deadline for the whole body: one for each piece would look once more after each.
+        timeout_at(deadline, read).await.unwrap_or_else(|_| Err(too_slow(idle)))?;
+    } else {
+        let sent = TryStreamExt::map_err(body.into_data_stream(), io::Error::other);
+        let sent = Unidle::new(sent, idle);
+        let awaits_client = sent.awaits_client();
+        let memory = Memory::for_body(limits.budget.clone());
+        let decoded = encoding.decode(sent, sent_limit, memory, &threads.handle());
+        let late = || if awaits_client.get() { too_slow(idle) } else { no_turn_for_decoding() };
+        let read = collected.read_decoded(decoded);
+        timeout_at(deadline, read).await.unwrap_or_else(|_| Err(late()))?;
+    }
     Ok(Text { text: utf8(collected.bytes)?, _share: collected.share })
 }
 
@@ -199,26 +225,15 @@ impl Collected<'_> {
     }
 
     /// Reads an encoded body to its end.
-    async fn read_decoded(&mut self, mut body: Decoded, idle: Duration) -> Result<(), Problem> {
-        loop {
-            match timeout(idle, body.next()).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(Ok(data))) if self.is_over_limit(data.len()) => {
-                    return Err(self.limits.too_large(self.holds));
-                }
-                Ok(Some(Ok(data))) => self.append(&data).await?,
-                Ok(Some(Err(error))) if Fault::behind(&error) == Some(Fault::TooLarge) => {
-                    return Err(too_large(self.limits.max_bytes));
-                }
-                Ok(Some(Err(error))) => {
-                    let detail = format!("the body can't be decoded: {error}");
-                    let problem = Problem::new(Code::MalformedEncoding, detail);
-                    let body_failed = encoding::is_failure_of_body(&error);
-                    return Err(if body_failed { problem.closing_at_once() } else { problem });
-                }
-                Err(_) => return Err(too_slow(idle)),
+    async fn read_decoded(&mut self, mut body: Decoded) -> Result<(), Problem> {
+        while let Some(data) = body.next().await {
+            let data = data.map_err(|error| self.limits.why_not_decoded(&error))?;
+            if self.is_over_limit(data.len()) {
+                return Err(self.limits.too_large(self.holds));
             }
+            self.append(&data).await?;
         }
+        Ok(())
     }
 
     fn is_over_limit(&self, more: usize) -> bool {
@@ -242,6 +257,11 @@ impl Collected<'_> {
 
 fn no_memory() -> Problem {
     Problem::new(Code::Overloaded, "too many large bodies are being read; nothing was enqueued")
+}
+
+fn no_turn_for_decoding() -> Problem {
+    let detail = "too many encoded bodies wait to be decoded; nothing was enqueued";
+    Problem::new(Code::Overloaded, detail).closing()
 }
 
 fn utf8(bytes: Vec<u8>) -> Result<String, Problem> {
@@ -324,64 +344,4 @@ pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
 fn malformed_at(what: &str, line: usize, column: usize) -> Problem {
     let detail = format!("{what} (line {line}, column {column})");
     Problem::new(Code::MalformedJson, detail).with("line", line).with("column", column)
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-    use axum::response::IntoResponse;
-
-    use super::*;
-    use crate::problem::LeaveBodyUnread;
-
-    #[test]
-    fn no_job_may_be_larger_than_what_a_work_server_takes() {
-        let sizes = |body, job| {
-            let limits = BodyLimits::new(body, job, Duration::from_secs(10));
-            (limits.max_bytes, limits.max_job_bytes, limits.max_line_bytes)
-        };
-        let (large, most) = (200 << 20, JOB_BYTES_MAX);
-        assert_eq!(sizes(large, None), (large, most, most));
-        assert_eq!(sizes(large, Some(large)), (large, most, most));
-        assert_eq!(sizes(1000, Some(large)), (1000, 1000, most));
-        assert_eq!(sizes(1000, None), (1000, 1000, 1000));
-    }
-
-    #[tokio::test]
-    async fn a_body_takes_a_share_of_the_memory_for_all_that_it_has_allocated() {
-        let limits = BodyLimits::new(16 << 20, None, Duration::from_secs(10));
-        let pieces = (0..100).map(|_| Ok::<_, axum::Error>(vec![b'a'; 10_000]));
-        let request = Request::builder()
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from_stream(futures_util::stream::iter(pieces)))
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let threads = SlowThreads::start();
-        let text = read_json(&limits, Holds::Job, request, deadline, &threads).await.ok().unwrap();
-        assert_eq!(text.text.len(), 1_000_000);
-        let left = BUDGET_BYTES - text.text.capacity();
-        assert!(limits.budget.try_share(left + 2048).is_none(), "{}", text.text.capacity());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn where_the_memory_is_used_up_in_mid_body_the_rest_is_drained_and_the_connection_closed()
-    {
-        let mut limits = BodyLimits::new(4 * FIRST_SHARE, None, Duration::from_secs(10));
-        limits.budget = Budget::new(2 * FIRST_SHARE);
-        let other = limits.budget.try_share(FIRST_SHARE).unwrap();
-        let request = Request::builder()
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(vec![b'a'; 2 * FIRST_SHARE]))
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let read = read_json(&limits, Holds::Job, request, deadline, &SlowThreads::start()).await;
-        let refused = read.err().unwrap().into_response();
-        assert_eq!(refused.status(), 503);
-        assert_eq!(
-            refused.headers().get(header::CONNECTION),
-            Some(&HeaderValue::from_static("close"))
-        );
-        assert!(refused.extensions().get::<LeaveBodyUnread>().is_none());
-        drop(other);
-    }
 }

@@ -3,7 +3,9 @@
 
 mod apart;
 mod balance;
+mod failure;
 mod fault;
+mod memory;
 mod parts;
 mod slices;
 #[cfg(test)]
@@ -12,9 +14,9 @@ mod tests;
 use std::io;
 use std::pin::Pin;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
-use futures_util::{Stream, TryStreamExt};
+use futures_util::Stream;
 use tokio::runtime::Handle;
 use tokio_util::io::StreamReader;
 
@@ -23,7 +25,9 @@ use apart::Apart;
 use balance::Balance;
 use slices::slices;
 
+pub(crate) use failure::Failure;
 pub(crate) use fault::Fault;
+pub(crate) use memory::Memory;
 
 /// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +60,19 @@ impl Encoding {
     }
 
     /// Decodes a body of at most `at_most` encoded bytes there, and lets other tasks have their
-    /// turn in between. An error is a broken encoding, a broken connection or a [`Fault`].
-    pub(crate) fn decode(self, body: Body, at_most: usize, there: &Handle) -> Decoded {
-        let bytes = body.into_data_stream().map_err(io::Error::other);
+    /// turn in between. What is on its way has its share of the memory. An error is a broken
+    /// encoding, an error of the body itself, a [`Fault`] or a [`Failure`].
+    pub(crate) fn decode(
+        self,
+        bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        at_most: usize,
+        memory: Memory,
+        there: &Handle,
+    ) -> Decoded {
         if self == Self::Identity {
             return Box::pin(bytes);
         }
-        Box::pin(Apart::new(bytes, there, |bytes| {
+        Box::pin(Apart::new(bytes, memory, there, |bytes| {
             let balance = Balance::default();
             let slices = slices(bytes, at_most, balance.clone());
             parts::decode(self, StreamReader::new(Box::pin(slices)), balance)

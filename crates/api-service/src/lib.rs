@@ -10,6 +10,7 @@ mod config;
 mod encoding;
 mod figures;
 mod handlers;
+mod idle;
 mod layers;
 mod lifecycle;
 mod lines;

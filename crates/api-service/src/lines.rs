@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 
 use crate::budget::{Budget, Share};
-use crate::encoding::{Decoded, Encoding};
+use crate::encoding::{Decoded, Encoding, Memory};
 use crate::unread::{DISCARD_BYTES, DISCARD_TIME, Pace};
 
 /// One line, counted from 1.
@@ -59,6 +59,11 @@ impl SharedBody {
     fn new(body: Body) -> Self {
         Self(Arc::new(Mutex::new(body.into_data_stream())))
     }
+
+    /// True where the end is known to have come.
+    fn is_at_end(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
 }
 
 impl Stream for SharedBody {
@@ -98,7 +103,9 @@ impl Lines {
     ) -> Self {
         let raw = SharedBody::new(body);
         // A stream may be as long as its client likes.
-        let decoded = encoding.decode(Body::from_stream(raw.clone()), usize::MAX, there);
+        let bytes = raw.clone().map_err(std::io::Error::other);
+        let memory = Memory::for_stream(budget.clone());
+        let decoded = encoding.decode(bytes, usize::MAX, memory, there);
         Self {
             decoded,
             raw,
@@ -146,6 +153,9 @@ impl Lines {
             while let Some(Ok(data)) = body.next().await {
                 seen += data.len();
                 if seen > DISCARD_BYTES {
+                    break;
+                }
+                if body.is_at_end() {
                     break;
                 }
                 pace.wait(data.len()).await;
@@ -207,6 +217,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     async fn lines(chunks: &[&str], limit: usize) -> Vec<Line> {
@@ -268,5 +280,14 @@ mod tests {
             lines(&["12345\n", "1234567", "8901", "2\n123456\n12"], 5).await,
             [text(1, "12345"), Line::TooLong(2), Line::TooLong(3), text(4, "12")]
         );
+    }
+    #[tokio::test]
+    async fn a_rest_that_has_come_whole_needs_no_turn_to_be_discarded() {
+        let pace = Pace::default();
+        while pace.wait(DISCARD_BYTES).now_or_never().is_some() {}
+        let (there, budget) = (Handle::current(), Budget::new(1 << 20));
+        let body = Body::from("a line\n");
+        let mut lines = Lines::new(Encoding::Gzip, body, 100, budget, &there);
+        assert_eq!(lines.discard(&pace).now_or_never(), Some(()));
     }
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::{LinkConfig, LinkPool, Observer, PoolFailure, Pusher};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::config::ApiConfig;
@@ -75,7 +74,7 @@ impl Api {
     pub async fn start(config: ApiConfig) -> Result<Self, ApiError> {
         check_files(&config)?;
         let bind = |source| ApiError::Bind { address: config.api.bind, source };
-        let listener = TcpListener::bind(config.api.bind).await.map_err(bind)?;
+        let listener = service_runtime::listen(config.api.bind).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let figures = Arc::new(Figures::new());
         let observer: Arc<dyn Observer> = figures.clone();

@@ -9,6 +9,9 @@
 //! Here: the question, and who has not answered it. How a connection finds out that it has caught
 //! up is in `connection/catching_up.rs`; how the listener does is in `server/backlog.rs`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,6 +53,16 @@ pub(crate) enum HeldUp {
     Nothing,
 }
 
+impl HeldUp {
+    const fn in_words(self) -> &'static str {
+        match self {
+            Self::AtWork => "at work",
+            Self::NoRoom => "waiting for others to read",
+            Self::Nothing => "done",
+        }
+    }
+}
+
 /// A question that has been asked.
 struct Round {
     began: Duration,
@@ -69,7 +82,8 @@ impl CatchUp {
         let catch_up = Self {
             asked,
             arrivals: Arc::clone(&arrivals),
-            // The time of a handshake may begin anew, once.
+            // The time of a handshake may begin anew, once; with TLS, the time of both together
+            // (`connection/patience.rs`).
             strangers_max: handshake_timeout * 2,
             reading: HashSet::new(),
             round: None,
@@ -152,8 +166,11 @@ impl CatchUp {
         let lasted = now.saturating_sub(round.began);
         if lasted >= ROUND_MAX {
             tracing::warn!(
-                connections = round.awaited.len(),
-                "connections did not say in time whether they have read all that has arrived"
+                unheard_connections = round.awaited.len(),
+                commands = held_up.in_words(),
+                queued_events = round.queued.unwrap_or_else(queued),
+                "silent workers and reservations that are over are judged before all that had \
+                 arrived was read and carried out: that took too long"
             );
         } else {
             let is_arriving = if lasted < self.strangers_max {
@@ -267,123 +284,5 @@ pub(crate) struct Arriving {
 impl Drop for Arriving {
     fn drop(&mut self) {
         self.among.lock().remove(&self.connection);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: ConnectionId = ConnectionId(1);
-    const B: ConnectionId = ConnectionId(2);
-    const C: ConnectionId = ConnectionId(3);
-
-    fn seconds(count: u64) -> Duration {
-        Duration::from_secs(count)
-    }
-
-    fn new() -> (CatchUp, Asked) {
-        CatchUp::new(seconds(2))
-    }
-
-    #[test]
-    fn a_round_is_over_when_all_have_answered_and_what_was_queued_is_taken_in() {
-        let (mut catch_up, asked) = new();
-        catch_up.opened(A);
-        catch_up.opened(B);
-        let arriving = asked.arriving(C);
-        catch_up.begin(seconds(60), true);
-        let number = asked.unanswered().unwrap();
-        let over = |catch_up: &mut CatchUp| {
-            catch_up.finished(seconds(61), HeldUp::Nothing, || 1).is_some()
-        };
-        assert!(!over(&mut catch_up));
-        catch_up.answered(A, number);
-        catch_up.left(B);
-        catch_up.accepted(number, C);
-        let in_handshake = catch_up.finished(seconds(61), HeldUp::Nothing, || 0);
-        assert_eq!(in_handshake, None, "a connection is in its handshake");
-        drop(arriving);
-        assert!(!over(&mut catch_up), "an event is queued");
-        catch_up.opened(C);
-        catch_up.took_event();
-        assert!(!over(&mut catch_up), "the event was a client whose commands come behind it");
-        catch_up.answered(C, number);
-        assert!(!over(&mut catch_up));
-        catch_up.took_event();
-        let end = catch_up.finished(seconds(61), HeldUp::AtWork, || 7);
-        assert_eq!(end, None, "a command is not done");
-        assert_eq!(catch_up.finished(seconds(61), HeldUp::Nothing, || 7), Some(seconds(60)));
-        assert!(!catch_up.may_begin(seconds(60)) && catch_up.may_begin(seconds(61)));
-    }
-
-    #[test]
-    fn connections_that_came_after_the_round_had_begun_hold_up_nothing() {
-        let (mut catch_up, asked) = new();
-        let before = asked.arriving(A);
-        catch_up.begin(seconds(60), true);
-        let waited = asked.arriving(B);
-        catch_up.accepted(asked.unanswered().unwrap(), B);
-        let _later = asked.arriving(C);
-        drop(before);
-        assert_eq!(catch_up.finished(seconds(61), HeldUp::Nothing, || 0), None);
-        drop(waited);
-        catch_up.opened(ConnectionId(4));
-        assert_eq!(catch_up.finished(seconds(61), HeldUp::Nothing, || 0), Some(seconds(60)));
-    }
-
-    #[test]
-    fn strangers_hold_up_a_round_for_two_handshakes_and_a_want_of_room_for_five_seconds() {
-        let (mut catch_up, asked) = new();
-        let _silent = asked.arriving(A);
-        catch_up.begin(seconds(60), true);
-        assert_eq!(catch_up.finished(seconds(63), HeldUp::Nothing, || 0), None);
-        // The listener has not said that it has accepted all.
-        assert_eq!(catch_up.finished(seconds(64), HeldUp::NoRoom, || 0), None);
-        catch_up.opened(B);
-        assert_eq!(catch_up.finished(seconds(65), HeldUp::NoRoom, || 0), Some(seconds(60)));
-    }
-
-    #[test]
-    fn an_answer_to_an_earlier_round_does_not_count_and_every_round_ends() {
-        let (mut catch_up, asked) = new();
-        let nothing = HeldUp::Nothing;
-        catch_up.opened(A);
-        catch_up.begin(seconds(60), false);
-        assert_eq!(catch_up.finished(seconds(75), HeldUp::AtWork, || 0), Some(seconds(60)));
-        catch_up.begin(seconds(80), false);
-        catch_up.answered(A, asked.unanswered().unwrap() - 1);
-        assert_eq!(catch_up.finished(seconds(81), nothing, || 0), None);
-        catch_up.answered(A, asked.unanswered().unwrap());
-        assert_eq!(catch_up.finished(seconds(81), nothing, || 0), Some(seconds(80)));
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_opens_during_a_round_is_asked_too_and_each_round_once() {
-        let (mut catch_up, mut asked) = new();
-        catch_up.begin(seconds(1), true);
-        // The listener has answered, and accepts a connection after that.
-        assert_eq!(asked.next().await, 1);
-        asked.answered(1);
-        assert_eq!(asked.unanswered(), None);
-        let mut connection = asked.for_connection();
-        assert_eq!((connection.next().await, connection.next().await), (1, 1));
-        connection.answered(1);
-        assert_eq!(connection.unanswered(), None);
-        catch_up.begin(seconds(2), true);
-        assert_eq!(connection.next().await, 2);
-    }
-
-    #[tokio::test]
-    async fn a_late_answer_to_a_round_leaves_the_next_one_unanswered() {
-        let (mut catch_up, asked) = new();
-        catch_up.begin(seconds(1), true);
-        let mut connection = asked.for_connection();
-        let round = connection.next().await;
-        catch_up.begin(seconds(20), true);
-        connection.answered(round);
-        assert_eq!(connection.unanswered(), Some(2));
-        connection.answered(2);
-        assert_eq!(connection.unanswered(), None);
     }
 }

@@ -37,7 +37,9 @@ pub struct BrokerConfig {
     pub max_input_bytes: usize,
     /// The most queues. A push that needs one more is refused.
     pub max_queues: usize,
-    /// The longest time for the handshake, and for TLS before it. The default is Faktory's.
+    /// The longest time for the handshake, and for TLS before it. Where bytes of the client lie
+    /// unread at its end it begins anew, but all of it takes no more than two times this. The
+    /// default is Faktory's.
     pub handshake_timeout: Duration,
     /// Is told what happens, for figures.
     pub observer: Option<Arc<dyn Observer>>,

@@ -27,15 +27,16 @@ use crate::budget::Budget;
 use crate::catch_up::{Arriving, Asked};
 use crate::command_memory::CommandMemory;
 use crate::config::BrokerConfig;
-use crate::core::{Client, Event, Outgoing};
+use crate::core::{Client, Event};
 use crate::delivery::Delivery;
-use crate::machine::{ConnectionId, Reservation};
+use crate::machine::ConnectionId;
 use crate::shared_io::SharedIo;
 use crate::turned_away::TurnedAway;
 use crate::unwritten::WrittenBytes;
 use catching_up::CatchingUp;
 use handshake::Stranger;
 use line_memory::LineMemory;
+use patience::Patience;
 pub(crate) use patience::in_steps;
 use reader::{Answers, CommandReader, InputEnd};
 use writer::{Replies, Written};
@@ -106,13 +107,14 @@ impl Connection {
     async fn run(self, admission: Admission, arriving: Arriving) {
         let written = AtomicU64::new(0);
         let io = SharedIo { stream: &self.stream, written: &written };
+        // One for TLS and the handshake, for which `catch_up.rs` waits no longer than this.
+        let mut patience = Patience::of(self.config.handshake_timeout);
         match &self.config.tls {
-            None => self.run_over(io, io, io, admission, arriving).await,
+            None => self.run_over(io, io, io, patience, (admission, arriving)).await,
             Some(tls) => {
-                let timeout = self.config.handshake_timeout;
-                let accepted = tls::accept(tls, io, timeout, &self.turned_away).await;
+                let accepted = tls::accept(tls, io, &mut patience, &self.turned_away).await;
                 if let Some((reader, writer)) = accepted {
-                    self.run_over(reader, writer, io, admission, arriving).await;
+                    self.run_over(reader, writer, io, patience, (admission, arriving)).await;
                 }
             }
         }
@@ -125,8 +127,8 @@ impl Connection {
         mut reader: impl AsyncRead + Unpin,
         mut writer: impl AsyncWrite + Unpin,
         io: SharedIo<'_>,
-        admission: Admission,
-        arriving: Arriving,
+        mut patience: Patience,
+        (admission, arriving): (Admission, Arriving),
     ) {
         let mut buffer = BytesMut::with_capacity(8 << 10);
         // Fails only where the client is gone.
@@ -141,9 +143,8 @@ impl Connection {
             passwords: self.passwords.as_deref(),
             keep_place: &keep_place,
         };
-        let timeout = self.config.handshake_timeout;
         let halves = (&mut reader, &mut writer);
-        let handshake = stranger.shake_hands(timeout, halves, &mut buffer, arriving);
+        let handshake = stranger.shake_hands(&mut patience, halves, &mut buffer, arriving);
         let Some((hello, arriving)) = handshake.await else { return };
         if let Admission::TooMany(connections) = admission {
             drop(arriving);
@@ -213,22 +214,8 @@ impl Connection {
             )
             .await;
         }
-        let unsent = unsent(&mut replies.receiver).await;
         let mut undelivered = delivery.undelivered();
-        undelivered.append(&mut replies.unsent);
-        undelivered.extend(unsent);
+        undelivered.extend(replies.into_unsent().await);
         let _ = self.core.send_async(Event::Closed { connection: self.id, undelivered }).await;
     }
-}
-
-/// The jobs in replies that were never written. After this the core can't send more replies.
-async fn unsent(replies: &mut mpsc::Receiver<Outgoing>) -> Vec<Reservation> {
-    replies.close();
-    let mut unsent = Vec::new();
-    while let Some(outgoing) = replies.recv().await {
-        if let Outgoing::Reply { reservation: Some(reservation), .. } = outgoing {
-            unsent.push(reservation);
-        }
-    }
-    unsent
 }

@@ -26,6 +26,18 @@ pub(crate) struct Delivery<'a> {
 const PRUNE_FROM: usize = 64;
 const UNWRITTEN: u64 = u64::MAX;
 
+/// The client's side of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientSide<'a>(&'a TcpStream);
+
+impl ClientSide<'_> {
+    /// True where the client has closed its side of the connection, or the connection is broken,
+    /// also where bytes lie unread before that end.
+    pub(crate) fn has_left(self) -> bool {
+        has_ended(self.0)
+    }
+}
+
 impl<'a> Delivery<'a> {
     pub(crate) const fn new(io: SharedIo<'a>, is_plain: bool) -> Self {
         Self { io, is_plain, in_flight: VecDeque::new() }
@@ -35,10 +47,9 @@ impl<'a> Delivery<'a> {
         self.io.written.load(Ordering::Relaxed)
     }
 
-    /// True where the client has closed its side of the connection, or the connection is broken,
-    /// also where bytes lie unread before that end.
-    pub(crate) fn has_client_left(&self) -> bool {
-        has_ended(self.io.stream)
+    /// The client, which can be asked for while replies are written.
+    pub(crate) const fn client(&self) -> ClientSide<'a> {
+        ClientSide(self.io.stream)
     }
 
     /// Notes a job whose reply ends `ahead` bytes behind the bytes that have been written so far.

@@ -3,14 +3,18 @@
 
 mod accept;
 mod backlog;
+mod listen;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use faktory_wire::Excerpt;
+<<<<<<< HEAD
 use journal::Wake;
 use tokio::net::TcpListener;
+=======
+>>>>>>> rest
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -68,7 +72,7 @@ impl Broker {
     /// Starts a broker whose core goes by `clock`.
     pub(crate) async fn start_at(config: BrokerConfig, clock: Clock) -> Result<Self, BrokerError> {
         let bind = |source| BrokerError::Bind { address: config.bind, source };
-        let listener = TcpListener::bind(config.bind).await.map_err(bind)?;
+        let listener = listen::listen(config.bind).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let data_dir = config.data_dir.clone();
         let (events, received) = flume::bounded(EVENTS_MAX);

@@ -115,12 +115,13 @@ impl WorkerBuilder {
     ///
     /// # Errors
     /// Where the address can't be listened on.
+    #[expect(clippy::unused_async, reason = "it listens within a runtime, as its callers await")]
     pub async fn serve_health(
         mut self,
         address: Option<SocketAddr>,
     ) -> Result<Self, health::BindError> {
         if let Some(address) = address {
-            self.health = Some(health::listen(address).await?);
+            self.health = Some(health::listen(address)?);
         }
         Ok(self)
     }

@@ -37,9 +37,9 @@ pub struct BindError {
 /// An address that is listened on, and not answered yet.
 pub(crate) struct Listening(TcpListener);
 
-pub(crate) async fn listen(address: SocketAddr) -> Result<Listening, BindError> {
+pub(crate) fn listen(address: SocketAddr) -> Result<Listening, BindError> {
     let listener =
-        TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
+        service_runtime::listen(address).map_err(|source| BindError { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "the worker answers /health, /ready and /metrics");
     // Before anything is counted. Another program's recorder is as good.

@@ -4,11 +4,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 
+use super::apart::Apart;
 use super::fault::{BARREN_BYTES, FREE_BYTES};
 use super::*;
+use crate::budget::Budget;
 
+/// More than any body here.
+const BUDGET: usize = 64 << 20;
 const LIMIT: usize = 16 << 20;
 /// RFC 8878, 3.1.2: a frame that decoders skip, here with 0 bytes.
 const SKIPPED: [u8; 8] = [0x50, 0x2A, 0x4D, 0x18, 0, 0, 0, 0];
@@ -25,7 +29,9 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 
 /// All that a body decodes to, or the first error.
 async fn decoded(encoding: Encoding, body: Vec<u8>, at_most: usize) -> Result<Vec<u8>, io::Error> {
-    let mut stream = encoding.decode(Body::from(body), at_most, &Handle::current());
+    let body = stream::iter([Ok(Bytes::from(body))]);
+    let memory = Memory::for_body(Budget::new(BUDGET));
+    let mut stream = encoding.decode(body, at_most, memory, &Handle::current());
     let mut all = Vec::new();
     while let Some(bytes) = stream.next().await {
         all.extend_from_slice(&bytes?);
@@ -152,7 +158,8 @@ async fn a_body_is_decoded_on_the_threads_for_it_and_what_a_fault_leaves_of_it_s
     let name = || std::thread::current().name().unwrap_or_default().to_owned();
     let mut pieces =
         stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(b"piece"))).take(100);
-    let mut apart = apart::Apart::new(&mut pieces, &threads.handle(), |fed| {
+    let memory = Memory::for_body(Budget::new(BUDGET));
+    let mut apart = Apart::new(&mut pieces, memory, &threads.handle(), |fed| {
         fed.take(3).map(move |piece| piece.map(|_| Bytes::from(name())))
     });
     for _ in 0..3 {
@@ -161,4 +168,67 @@ async fn a_body_is_decoded_on_the_threads_for_it_and_what_a_fault_leaves_of_it_s
     assert!(apart.next().await.is_none());
     drop(apart);
     assert!((93..=97).contains(&pieces.count().await), "few are on their way");
+}
+
+#[tokio::test]
+async fn a_decoder_that_breaks_off_is_a_failure_and_not_the_end_of_the_body() {
+    for pieces in [0, 1, 3] {
+        let body = stream::repeat_with(|| Ok(Bytes::from_static(b"piece"))).take(5);
+        let memory = Memory::for_body(Budget::new(BUDGET));
+        let mut apart = Apart::new(body, memory, &Handle::current(), |fed| {
+            fed.take(pieces).chain(stream::poll_fn(|_| panic!("a fault of the decoder")))
+        });
+        for _ in 0..pieces {
+            assert_eq!(apart.next().await.unwrap().unwrap(), "piece");
+        }
+        let error = apart.next().await.expect("no orderly end").unwrap_err();
+        assert_eq!(Failure::behind(&error), Some(Failure::BrokeOff), "{pieces}");
+        assert!(apart.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_through_a_decoder_has_its_share_of_the_memory() {
+    const PIECE: usize = 100 << 10;
+    let budget = Budget::new(10 * PIECE);
+    let is_free = |pieces: usize| budget.try_share(pieces * PIECE).is_some();
+    let body = || stream::repeat_with(|| Ok(Bytes::from(vec![b'a'; PIECE]))).take(5);
+    let memory = || Memory::for_body(budget.clone());
+    // Each piece passes as it is.
+    let mut apart = Apart::new(body(), memory(), &Handle::current(), |fed| fed);
+    for _ in 0..5 {
+        assert!(apart.next().now_or_never().is_none());
+        assert!(!is_free(10), "it waits to be decoded");
+        tokio::task::yield_now().await;
+        assert!(!is_free(10), "it waits to be taken");
+        assert_eq!(apart.next().await.unwrap().unwrap().len(), PIECE);
+    }
+    assert!(apart.next().await.is_none());
+    assert!(is_free(10), "all came back");
+    // The first piece is being decoded for ever, and the second waits behind it.
+    let mut apart = Apart::new(body(), memory(), &Handle::current(), |fed| {
+        fed.then(|_| std::future::pending())
+    });
+    assert!(apart.next().now_or_never().is_none());
+    tokio::task::yield_now().await;
+    assert!(apart.next().now_or_never().is_none());
+    assert!(is_free(8) && !is_free(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_without_memory_on_its_way_is_refused_and_a_stream_waits() {
+    let budget = Budget::new(100 << 10);
+    let held = budget.try_share(100 << 10).unwrap();
+    let body = || stream::iter([Ok(Bytes::from(gzip(b"text")))]);
+    let memory = Memory::for_body(budget.clone());
+    let mut refused = Encoding::Gzip.decode(body(), LIMIT, memory, &Handle::current());
+    let error = refused.next().await.unwrap().unwrap_err();
+    assert_eq!(Failure::behind(&error), Some(Failure::NoMemory));
+    let memory = Memory::for_stream(budget);
+    let mut waiting = Encoding::Gzip.decode(body(), LIMIT, memory, &Handle::current());
+    let second = std::time::Duration::from_secs(1);
+    assert!(tokio::time::timeout(second, waiting.next()).await.is_err());
+    drop(held);
+    assert_eq!(waiting.next().await.unwrap().unwrap(), "text");
+    assert!(waiting.next().await.is_none());
 }

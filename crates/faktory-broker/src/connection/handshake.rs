@@ -2,7 +2,6 @@
 //! (`password.rs`).
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use faktory_wire::{Greeting, Hello, LineDecoder, Reply};
@@ -11,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::close;
 use super::password::{Challenge, Passwords};
-use super::patience::within;
+use super::patience::Patience;
 use super::writer::send;
 use crate::catch_up::Arriving;
 
@@ -42,18 +41,18 @@ pub(super) struct Stranger<'a> {
 }
 
 impl Stranger<'_> {
-    /// Greets the client and reads its HELLO, within `timeout`. `None` where the client left, took
+    /// Greets the client and reads its HELLO, while there is patience. `None` where the client left, took
     /// too long, or was refused and told why; the connection then has no further use, and is no
     /// longer one that arrives while it is refused. Bytes behind the HELLO stay in `buffer`.
     pub(super) async fn shake_hands(
         &self,
-        timeout: Duration,
+        patience: &mut Patience,
         (reader, writer): (&mut (impl AsyncRead + Unpin), &mut (impl AsyncWrite + Unpin)),
         buffer: &mut BytesMut,
         arriving: Arriving,
     ) -> Option<(Hello, Arriving)> {
         let exchange = self.exchange(reader, writer, buffer);
-        let exchange = within(timeout, self.socket, exchange).await;
+        let exchange = patience.within(self.socket, exchange).await;
         let failed = match exchange.unwrap_or(Err(Failed::Gone)) {
             Ok(hello) => return Some((hello, arriving)),
             Err(failed) => failed,

@@ -214,7 +214,11 @@ impl CommandReader<'_> {
         let parsing = self.command_memory.parse(line);
         let request = self.answers.give_during(parsing, WaitsFor::Parsing).await?;
         self.memory.line_is_done(&mut self.buffer);
-        Ok((request.ok_or(Stopped)?, Some(reserved)))
+        let request = request.ok_or(Stopped)?;
+        if let Ok(command) = &request {
+            self.window.note(command);
+        }
+        Ok((request, Some(reserved)))
     }
 
     async fn send(

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use faktory_wire::Excerpt;
 use tokio::io::{ReadHalf, WriteHalf};
@@ -10,22 +9,22 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use super::patience::within;
+use super::patience::Patience;
 use crate::shared_io::SharedIo;
 use crate::turned_away::TurnedAway;
 
 /// The reading and the writing half of a connection over TLS.
 type Halves<'a> = (ReadHalf<TlsStream<SharedIo<'a>>>, WriteHalf<TlsStream<SharedIo<'a>>>);
 
-/// Agrees on TLS with a client; `None` where that failed or took longer than `timeout`.
+/// Agrees on TLS with a client; `None` where that failed or took too long.
 pub(super) async fn accept<'a>(
     tls: &Arc<ServerConfig>,
     io: SharedIo<'a>,
-    timeout: Duration,
+    patience: &mut Patience,
     turned_away: &TurnedAway,
 ) -> Option<Halves<'a>> {
     let accepting = TlsAcceptor::from(Arc::clone(tls)).accept(io);
-    match within(timeout, io.stream, accepting).await? {
+    match patience.within(io.stream, accepting).await? {
         Ok(stream) => Some(tokio::io::split(stream)),
         Err(error) => {
             log_failure(io, &error, turned_away);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use faktory_wire::PUSH_JOBS_MAX;
+use faktory_wire::{Command, EXCERPT_CHARS_MAX, Job};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The size of a window, in units of cost; every command costs at least 1.
@@ -18,10 +18,11 @@ const LARGE_REPLY_COST: u32 = 8;
 
 /// A PUSHB whose refusal can be longer owes a large reply.
 const LARGE_REFUSAL_BYTES: usize = 256 << 10;
-/// The most bytes of the refusal of one job, beside its id.
-const REFUSAL_OF_JOB_BYTES: usize = 128;
-/// The most bytes of an id that is kept.
-const JID_BYTES_MAX: usize = 1 << 10;
+/// The most bytes in which a job without a fault is refused, beside its id and its queue's name:
+/// there may be too many queues.
+const REFUSAL_OF_QUEUE_BYTES: usize = 112;
+/// The bytes around an id and a text in the answer to a PUSHB: quotes, colon and comma.
+const MEMBER_BYTES: usize = 6;
 
 /// A command costs 1 more for this many names of queues.
 const NAMES_OF_COST: usize = 16;
@@ -79,8 +80,16 @@ impl Window {
         }
         let permit = Arc::clone(&self.room).acquire_many_owned(cost).await;
         let permit = permit.map_err(|_| WindowClosed)?;
-        self.owes_large |= has_large_reply(line) || refusal_bytes(line) > LARGE_REFUSAL_BYTES;
+        self.owes_large |= has_large_reply(line);
         self.unanswered.send(permit).await.map_err(|_| WindowClosed)
+    }
+
+    /// Notes what the command is that entered last. Its line alone does not tell how long the
+    /// refusal of a PUSHB can be.
+    pub(super) fn note(&mut self, command: &Command) {
+        if let Command::PushBulk(jobs) = command {
+            self.owes_large |= has_large_refusal(jobs);
+        }
     }
 }
 
@@ -107,14 +116,32 @@ fn has_large_reply(line: &[u8]) -> bool {
     [b"FETCH".as_slice(), b"INFO", b"QUEUE"].into_iter().any(|verb| line.starts_with(verb))
 }
 
-/// The most bytes of the reply to a PUSHB whose jobs are all refused; 0 for other commands.
-fn refusal_bytes(line: &[u8]) -> usize {
-    if !line.starts_with(b"PUSHB") {
-        return 0;
+/// True where the answer to a PUSHB of these jobs is large if each is refused that can be. Looks at
+/// a few thousand jobs at the most.
+fn has_large_refusal(jobs: &[Job]) -> bool {
+    let mut bytes = 0;
+    jobs.iter().any(|job| {
+        bytes += MEMBER_BYTES + json_bytes(&job.jid) + refusal_bytes(job);
+        bytes > LARGE_REFUSAL_BYTES
+    })
+}
+
+/// The most bytes of the text that refuses a job.
+fn refusal_bytes(job: &Job) -> usize {
+    match job.check() {
+        Ok(_) => REFUSAL_OF_QUEUE_BYTES + job.queue_name().len().min(EXCERPT_CHARS_MAX),
+        Err(fault) => json_bytes(&fault.to_string()),
     }
-    let jobs = line.iter().filter(|byte| **byte == b'{').count().min(PUSH_JOBS_MAX);
-    let ids = line.len().min(jobs.saturating_mul(JID_BYTES_MAX));
-    jobs.saturating_mul(REFUSAL_OF_JOB_BYTES).saturating_add(ids)
+}
+
+/// The most bytes of a text within quotes in JSON.
+fn json_bytes(text: &str) -> usize {
+    let of = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(of).sum()
 }
 
 #[cfg(test)]
@@ -174,26 +201,47 @@ mod tests {
         }
     }
 
+    fn pushb_of(count: usize, job: impl Fn(usize) -> String) -> String {
+        format!("PUSHB [{}]", (0..count).map(job).collect::<Vec<_>>().join(","))
+    }
+
     #[tokio::test]
     async fn a_small_command_takes_no_shared_memory_behind_large_replies_that_are_not_read() {
-        let refused = format!("PUSHB [{}]", vec!["{}"; 3000].join(","));
+        let refused = format!("PUSHB [{}]", vec!["{}"; 6000].join(","));
         let pushb = format!(r#"PUSHB [{{"args":["{}"]}}]"#, "x".repeat(1 << 20));
+        let ordinary = pushb_of(1000, |n| {
+            let args = "x".repeat(130);
+            format!(r#"{{"jid":"job-{n:020}","jobtype":"t","args":["{args}"]}}"#)
+        });
+        let long_ids = pushb_of(1000, |n| format!(r#"{{"jid":"{n:0300}"}}"#));
+        let escaped = pushb_of(1000, |n| format!(r#"{{"jid":"{n:08}{}"}}"#, r"\u0001".repeat(40)));
+        let bad_names = pushb_of(1000, |n| {
+            let name = "!".repeat(200);
+            format!(r#"{{"jid":"{n:08}","jobtype":"t","args":[],"queue":"{name}"}}"#)
+        });
         for (earlier, takes, goes_on) in [
             ("FETCH a", Takes::Own, true),
             ("FETCH a", Takes::Shared, false),
             ("ACK", Takes::Shared, true),
             (&refused, Takes::Shared, false),
             (&pushb, Takes::Shared, true),
+            (&ordinary, Takes::Shared, true),
+            (&long_ids, Takes::Shared, false),
+            (&escaped, Takes::Shared, false),
+            (&bad_names, Takes::Shared, false),
         ] {
             let (mut window, mut answered) = window();
             assert!(window.enter(earlier.as_bytes(), Takes::Own).await.is_ok());
+            if let Ok(command) = Command::parse(earlier.as_bytes()) {
+                window.note(&command);
+            }
             let mut entering = Box::pin(window.enter(b"PUSH", takes));
             let entered = tokio::select! {
                 biased;
                 entered = &mut entering => entered.is_ok(),
                 () = std::future::ready(()) => false,
             };
-            assert_eq!(entered, goes_on, "{takes:?} behind {:.9}", earlier);
+            assert_eq!(entered, goes_on, "{takes:?} behind {earlier:.60}");
             if !entered {
                 drop(answered.next());
                 assert!(entering.await.is_ok());

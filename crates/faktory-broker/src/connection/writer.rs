@@ -1,8 +1,12 @@
 //! The writing side of a connection: the replies of the core become bytes. A client that has left
 //! gets no job: its FETCH may have lain in the socket while this process was stopped. In place of
-//! the job it is told that there is none, because it may have closed its sending side alone.
+//! the job it is told that there is none, because it may have closed its sending side alone. The
+//! job goes back to its queue at once, although the connection may go on for long: until what lies
+//! in the socket before its end has been read, or until the client reads its replies.
 
+use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 use faktory_wire::Reply;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -10,25 +14,78 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::window::Answered;
 use crate::core::{Event, Outgoing};
-use crate::delivery::Delivery;
-use crate::machine::Reservation;
+use crate::delivery::{ClientSide, Delivery};
+use crate::machine::{ConnectionId, Reservation};
 use crate::unwritten::WrittenBytes;
 
 /// Replies are gathered up to this size before they are written.
 const WRITE_BYTES: usize = 64 << 10;
+/// How often it is looked, while a write waits for its client to read, whether the client has left.
+const LOOK: Duration = Duration::from_millis(250);
+/// The id of no connection: the first one has 1.
+const NOBODY: ConnectionId = ConnectionId(0);
 
 /// The replies of the core to a connection.
 pub(super) struct Replies {
-    pub(super) receiver: mpsc::Receiver<Outgoing>,
+    receiver: mpsc::Receiver<Outgoing>,
+    /// Replies that were taken from the receiver because the client has left. They hold no job.
+    without_job: VecDeque<Outgoing>,
     /// Where the written bytes are counted.
-    pub(super) written: WrittenBytes,
-    /// The jobs that were not written, because the client had left.
-    pub(super) unsent: Vec<Reservation>,
+    written: WrittenBytes,
+    /// The jobs that were not written because the client had left, and that the core has not been
+    /// told of.
+    unsent: Vec<Reservation>,
 }
 
 impl Replies {
     pub(super) const fn new(receiver: mpsc::Receiver<Outgoing>, written: WrittenBytes) -> Self {
-        Self { receiver, written, unsent: Vec::new() }
+        Self { receiver, without_job: VecDeque::new(), written, unsent: Vec::new() }
+    }
+
+    /// The next reply; `None` where the core is gone. Cancel safe.
+    async fn next(&mut self) -> Option<Outgoing> {
+        match self.without_job.pop_front() {
+            Some(outgoing) => Some(outgoing),
+            None => self.receiver.recv().await,
+        }
+    }
+
+    /// The next reply that is ready.
+    fn try_next(&mut self) -> Option<Outgoing> {
+        self.without_job.pop_front().or_else(|| self.receiver.try_recv().ok())
+    }
+
+    /// Takes the jobs out of the replies that are ready.
+    fn withhold_jobs(&mut self) {
+        while let Ok(mut outgoing) = self.receiver.try_recv() {
+            if let Outgoing::Reply { reply, reservation, .. } = &mut outgoing
+                && let Some(reservation) = reservation.take()
+            {
+                self.unsent.push(reservation);
+                *reply = Reply::Nothing;
+            }
+            self.without_job.push_back(outgoing);
+        }
+    }
+
+    /// Has the core put the jobs back that were not written. False where the core is gone.
+    async fn give_back(&mut self, core: &flume::Sender<Event>) -> bool {
+        if self.unsent.is_empty() {
+            return true;
+        }
+        let undelivered = std::mem::take(&mut self.unsent);
+        core.send_async(Event::Closed { connection: NOBODY, undelivered }).await.is_ok()
+    }
+
+    /// The jobs that were never written. After this the core can't send more replies.
+    pub(super) async fn into_unsent(mut self) -> Vec<Reservation> {
+        self.receiver.close();
+        while let Some(outgoing) = self.receiver.recv().await {
+            if let Outgoing::Reply { reservation: Some(reservation), .. } = outgoing {
+                self.unsent.push(reservation);
+            }
+        }
+        self.unsent
     }
 }
 
@@ -70,9 +127,14 @@ pub(super) async fn write_replies(
 ) -> Written {
     let mut group = Group::default();
     loop {
-        let Some(first) = replies.receiver.recv().await else { return Written::Partly };
+        let Some(first) = replies.next().await else { return Written::Partly };
         let gathered = group.gather(first, replies, answered, delivery);
-        if write_all(writer, &group.wire, delivery).await.is_err() {
+        if !replies.give_back(core).await {
+            return Written::Partly;
+        }
+        let client = delivery.client();
+        let writing = write_all(writer, &group.wire, delivery);
+        if write_for(client, writing, replies, core).await.is_err() {
             return Written::Partly;
         }
         let bytes = group.clear();
@@ -101,7 +163,7 @@ impl Group {
                     self.bytes += bytes as u64;
                     self.permits.extend(answered.next());
                     match reservation {
-                        Some(reservation) if self.has_left(delivery) => {
+                        Some(reservation) if self.has_left(delivery.client()) => {
                             replies.unsent.push(reservation);
                             Reply::Nothing.encode(&mut self.wire);
                         }
@@ -115,16 +177,15 @@ impl Group {
                 }
                 Outgoing::Close => return Gathered::Last,
             }
-            let receiver = &mut replies.receiver;
-            next = if self.wire.len() < WRITE_BYTES { receiver.try_recv().ok() } else { None };
+            next = if self.wire.len() < WRITE_BYTES { replies.try_next() } else { None };
         }
         Gathered::More
     }
 
     /// True where the client has closed its side. Asked of the system once for a group, and only
     /// where it has a job.
-    fn has_left(&mut self, delivery: &Delivery<'_>) -> bool {
-        *self.has_left.get_or_insert_with(|| delivery.has_client_left())
+    fn has_left(&mut self, client: ClientSide<'_>) -> bool {
+        *self.has_left.get_or_insert_with(|| client.has_left())
     }
 
     /// Gives the room back to the window, and returns the bytes for which the replies counted. The
@@ -137,6 +198,28 @@ impl Group {
             self.wire = Vec::new();
         }
         std::mem::take(&mut self.bytes)
+    }
+}
+
+/// Awaits a write. Where it waits for a client that has left and does not read, the jobs behind it
+/// go back to their queues meanwhile.
+async fn write_for(
+    client: ClientSide<'_>,
+    writing: impl Future<Output = io::Result<()>>,
+    replies: &mut Replies,
+    core: &flume::Sender<Event>,
+) -> io::Result<()> {
+    let mut writing = std::pin::pin!(writing);
+    loop {
+        if let Ok(written) = tokio::time::timeout(LOOK, writing.as_mut()).await {
+            return written;
+        }
+        if client.has_left() {
+            replies.withhold_jobs();
+            if !replies.give_back(core).await {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The names in the tables of the store. Numbers are big-endian, so that names sort as their numbers
-//! do. `STORE.md` lists all keys and values.
+//! The names in the tables of the store. Numbers are big-endian, so that names sort as their
+//! numbers do. `STORE.md` lists all keys and values.
 
 use faktory_wire::{TargetSet, Timestamp};
 use sha2::{Digest, Sha256};

@@ -5,6 +5,7 @@ mod clocks;
 mod crashes;
 mod fetching;
 mod finishing;
+mod large_pushes;
 mod load;
 mod long_ids;
 mod mutations;

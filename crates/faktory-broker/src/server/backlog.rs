@@ -4,9 +4,8 @@
 
 use tokio::net::TcpListener;
 
-/// The most connections that wait to be accepted: Linux lets `net.core.somaxconn` wait, 4,096
-/// unless it is set, and one more.
-const BACKLOG_MAX: usize = 4097;
+/// The most connections that wait to be accepted: Linux lets one more wait than it is asked for.
+const BACKLOG_MAX: usize = admission::BACKLOG as usize + 1;
 
 /// The round that the listener answers.
 #[derive(Debug, Default)]

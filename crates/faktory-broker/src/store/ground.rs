@@ -54,9 +54,9 @@ impl From<LogFailed> for StoreError {
 
 impl GroundStore {
     /// Opens the store in this folder; `wake` is called when more of it is durable. The store is
-    /// made where there is none; one of an earlier version is carried over, and left as it was. Only
-    /// the user of this process may read it: rights of others are taken away, or warned of where
-    /// they can't be.
+    /// made where there is none; one of an earlier version is carried over, and left as it was.
+    /// Only the user of this process may read it: rights of others are taken away, or warned of
+    /// where they can't be.
     ///
     /// # Errors
     /// Where the folder can't be used, another process uses it, or the store is damaged.

@@ -99,3 +99,63 @@ async fn client_leaves(server: WorkServer) {
     assert_eq!(pusher.ask(r#"ACK {"jid":"job-00000001"}"#).await, Reply::OK);
     assert_eq!(pusher.info().await.faktory.sets.working, 0);
 }
+
+#[tokio::test]
+async fn a_job_for_a_client_that_left_goes_back_although_its_connection_goes_on() {
+    for server in [WorkServer::broker().await, WorkServer::broker_with_tls().await] {
+        client_leaves_behind_fetches(server).await;
+    }
+}
+
+async fn client_leaves_behind_fetches(server: WorkServer) {
+    let (mut pusher, mut other) = (server.client().await, server.client().await);
+    let mut leaving = server.client().await;
+    // More FETCHes than are read before the first is answered: the end behind them is not read.
+    leaving.send_raw(format!("INFO\r\n{}", "FETCH default\r\n".repeat(500)).as_bytes()).await;
+    leaving.half_close().await;
+    assert!(matches!(leaving.read().await, Some(Reply::Bulk(_))));
+    // The other client waits behind the one that left.
+    other.send("FETCH default").await;
+    pusher.info().await;
+    pusher.ask(r#"PUSH {"jid":"job-00000002","jobtype":"t","args":[]}"#).await;
+    let reply = other.read().await;
+    let is_the_job = |body: &[u8]| String::from_utf8_lossy(body).contains("job-00000002");
+    assert!(matches!(&reply, Some(Reply::Bulk(body)) if is_the_job(body)), "{reply:?}");
+    assert_eq!(pusher.info().await.faktory.sets.working, 1);
+}
+
+#[tokio::test]
+async fn jobs_behind_a_reply_that_a_client_that_left_does_not_read_go_back() {
+    for server in [WorkServer::broker().await, WorkServer::broker_with_tls().await] {
+        client_leaves_and_reads_nothing(server).await;
+    }
+}
+
+async fn client_leaves_and_reads_nothing(server: WorkServer) {
+    let (mut pusher, mut leaving) = (server.client().await, server.client().await);
+    let args = "x".repeat(300 << 10);
+    for number in 0..60 {
+        let push = format!(r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","args":["{args}"]}}"#);
+        pusher.ask(&push).await;
+        leaving.send("FETCH default").await;
+    }
+    // The buffers of the sockets fill up, and then so does the room for replies.
+    let (mut working, mut unchanged) = (0, 0);
+    while working < 3 || unchanged < 20 {
+        let now = pusher.info().await.faktory.sets.working;
+        unchanged = if now == working { unchanged + 1 } else { 0 };
+        working = now;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    leaving.half_close().await;
+    // The jobs that wait behind the reply that is being written: two at least, of a room of 1 MiB.
+    eventually("the jobs go back", Duration::from_secs(20), || {
+        let mut watcher = Box::pin(server.client());
+        async move {
+            let sets = watcher.as_mut().await.info().await.faktory.sets;
+            (sets.working + 2 <= working).then_some(())
+        }
+    })
+    .await;
+    drop(leaving);
+}

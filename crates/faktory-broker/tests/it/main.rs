@@ -9,4 +9,5 @@ mod faktory_crate;
 mod limits;
 mod load;
 mod passwords;
+mod private;
 mod transcripts;

@@ -25,11 +25,23 @@ fn rights_of_others(folder: &Path, found: &mut Vec<String>) -> usize {
     files
 }
 
+fn open_to_all(folder: &Path) {
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            open_to_all(&path);
+        } else {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_file_of_the_store_can_be_read_by_other_users_of_the_machine() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("data");
-    // The second start finds a folder that was open to all.
+    // The second start finds folders and files that were open to all.
     for _ in 0..2 {
         let mut process = binary::start(&folder, &[]);
         let api = process.address_on("  API ").await;
@@ -40,8 +52,6 @@ async fn no_file_of_the_store_can_be_read_by_other_users_of_the_machine() {
         assert!(open.is_empty(), "{open:#?}");
         process.signal("TERM").await;
         assert_eq!(process.exit_code().await, Some(0));
-        for path in [folder.clone(), folder.join("store")] {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        open_to_all(&folder);
     }
 }

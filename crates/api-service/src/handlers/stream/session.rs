@@ -19,6 +19,7 @@ use super::Answer;
 use super::checked::{Checked, CheckedGroup};
 use crate::access::keyring::Pass;
 use crate::answer;
+use crate::encoding::Failure;
 use crate::lines::{Line, Lines};
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
@@ -132,8 +133,7 @@ impl Session {
                     },
                     Err(error) => {
                         ended = true;
-                        let detail = format!("the body broke off or can't be decoded: {error}");
-                        self.fail(&Problem::new(Code::MalformedEncoding, detail));
+                        self.fail(&why_not_read(&error));
                     }
                 },
                 // Lines that were read get their results; no further line is read.
@@ -270,6 +270,13 @@ impl Session {
             self.unsent.push_back(lines.into());
         }
     }
+}
+
+/// Why no further line could be read.
+fn why_not_read(error: &std::io::Error) -> Problem {
+    let detail = format!("the body broke off or can't be decoded: {error}");
+    let is_ours = Failure::behind(error).is_some();
+    Problem::new(if is_ours { Code::InternalError } else { Code::MalformedEncoding }, detail)
 }
 
 #[cfg(test)]
