@@ -59,7 +59,7 @@ pub(crate) enum Task {
         #[arg(default_value = "README.md")]
         readme: PathBuf,
     },
-    /// Runs a process of the benchmark: work server, API, load, worker, attendant, hostile client
+    /// Runs a process of the benchmark: work server, API, load, worker, attendant and others
     #[command(hide = true)]
     Part,
     /// Runs a program that ends with the benchmark
@@ -86,7 +86,7 @@ pub(crate) struct RunArguments {
     /// Only these scenarios; a name may end with *
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) scenario: Vec<String>,
-    /// Only these ways: http, link, worker, crate
+    /// Only these ways: http, link, worker, crate, raw
     #[arg(long, value_name = "WAY", value_delimiter = ',')]
     pub(crate) via: Vec<String>,
     /// Number of repetitions, each of all measurements

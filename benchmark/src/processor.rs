@@ -2,6 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::{Duration, Instant};
+
+/// The longest wait for an idle process.
+const IDLE_WITHIN: Duration = Duration::from_secs(15);
+/// The number of looks in a row that must find a process idle: one look may fall into a pause.
+const IDLE_LOOKS: usize = 10;
+/// The time between two looks.
+const LOOK: Duration = Duration::from_millis(30);
 
 /// The resources that processes have used so far, by their names in reports.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +55,21 @@ impl Usage {
         let all = self.machine.0.saturating_sub(before.machine.0);
         let stolen = self.machine.1.saturating_sub(before.machine.1);
         if all == 0 { 0.0 } else { stolen as f64 / all as f64 }
+    }
+}
+
+/// Waits until these processes and their children use less than a fifth of a processor together,
+/// for no longer than 15 s.
+pub(crate) fn wait_until_idle(ids: &[u32]) {
+    let of = |id: &u32| Usage::now(&[("it", *id)]).processor_ns.get("it").copied();
+    let used = || ids.iter().filter_map(of).sum::<u64>();
+    let give_up = Instant::now() + IDLE_WITHIN;
+    let (mut before, mut idle) = (used(), 0);
+    while idle < IDLE_LOOKS && Instant::now() < give_up {
+        std::thread::sleep(LOOK);
+        let now = used();
+        idle = if now.saturating_sub(before) < LOOK.as_nanos() as u64 / 5 { idle + 1 } else { 0 };
+        before = now;
     }
 }
 

@@ -115,7 +115,7 @@ fn proxy_because(
 
 fn via(name: &str) -> anyhow::Result<Via> {
     Via::named(name).with_context(|| {
-        format!("--via: there is no way {name:?}; there are http, link, worker and crate")
+        format!("--via: there is no way {name:?}; there are http, link, worker, crate and raw")
     })
 }
 

@@ -58,6 +58,7 @@ pub(super) fn measure(
         Kind::Chaos { workers, concurrency, lasts } => {
             chaos::chaos(stack, queue, workers, concurrency, lasts)
         }
+        Kind::Raw { .. } | Kind::Sync => anyhow::bail!("{kind:?} is measured side by side"),
         Kind::Cut { concurrency, takes, lasts } => {
             cut::cut(parameters, stack, queue, concurrency, takes, lasts)
         }

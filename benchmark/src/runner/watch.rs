@@ -20,6 +20,11 @@ impl Watch {
         let mut processes = stack.processes();
         processes.retain(|(name, _)| *name != "api" || via == Via::Http);
         processes.extend(more);
+        Self::over(processes)
+    }
+
+    /// Begins to watch these processes alone.
+    pub(super) fn over(processes: Vec<(&'static str, u32)>) -> Self {
         let before = Usage::now(&processes);
         Self { processes, before }
     }

@@ -83,7 +83,10 @@ fn start_brake(
 }
 
 /// Starts a server on the far side, and returns its address there.
-fn start_server(distance: &Distance, order: &Order) -> anyhow::Result<(Part, SocketAddr)> {
+pub(crate) fn start_server(
+    distance: &Distance,
+    order: &Order,
+) -> anyhow::Result<(Part, SocketAddr)> {
     let process = Part::start(distance, Side::Far, order)?;
     let address = ready(&process)?.context("the work server did not say where it listens")?;
     Ok((process, address))
