@@ -110,6 +110,9 @@ pub(crate) struct RunArguments {
     /// Number of connections to the work server, for our link and for the baseline
     #[arg(long, value_name = "N")]
     pub(crate) connections: Option<usize>,
+    /// Number of jobs in the queue of the gate broker-depth [default: 10000000]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<u64>,
     /// TCP congestion control of the near side, such as cubic or bbr
     #[arg(long, value_name = "NAME")]
     pub(crate) near_congestion: Option<String>,

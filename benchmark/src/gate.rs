@@ -3,6 +3,7 @@
 
 mod baselines;
 mod broker;
+mod broker_depth;
 mod check;
 mod endings;
 mod enqueue;
@@ -51,6 +52,14 @@ pub(crate) const ALL: &[Gate] = &[
         measure: broker::measure,
         table: Some(broker::table),
         checks: broker::checks,
+    },
+    Gate {
+        name: "broker-depth",
+        title: "many queued jobs, connections and queues cost the broker what few do",
+        prepare: broker_depth::prepare,
+        measure: runner::side_by_side::run,
+        table: Some(broker_depth::table),
+        checks: broker_depth::checks,
     },
     Gate {
         name: "enqueue",

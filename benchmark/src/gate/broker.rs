@@ -112,14 +112,14 @@ fn scenarios() -> Vec<Scenario> {
     let of = |row: &Row| Scenario {
         name: row.scenario.into(),
         title: format!("{}: {CONNECTIONS} connections, {DEPTH} commands in flight each", row.title),
-        kind: Kind::Raw { work: row.work, connections: CONNECTIONS, depth: DEPTH },
+        kind: Kind::Raw { work: row.work, connections: CONNECTIONS, depth: DEPTH, queues: 1 },
         focus: Focus::Throughput,
     };
     let mut scenarios: Vec<Scenario> = ROWS.iter().map(of).collect();
     scenarios.push(Scenario {
         name: ONE_PUSH.into(),
         title: "one PUSH at a time on one connection".into(),
-        kind: Kind::Raw { work: RawWork::Push, connections: 1, depth: 1 },
+        kind: Kind::Raw { work: RawWork::Push, connections: 1, depth: 1, queues: 1 },
         focus: Focus::Latency,
     });
     scenarios.push(Scenario {

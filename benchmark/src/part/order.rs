@@ -101,6 +101,8 @@ pub(crate) struct BrokerOrder {
     pub(crate) bind: SocketAddr,
     /// The password that clients must know, where there is one.
     pub(crate) password: Option<String>,
+    /// The folder of its data; without one, a folder that is removed when the broker ends.
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// A real Faktory as work server, started from a program file.

@@ -53,6 +53,8 @@ fn measured(parameters: &Parameters, round_trip: Duration, kind: Kind, via: Via)
         | Kind::Hanging { .. }
         | Kind::Busy { .. }
         | Kind::Raw { .. }
+        | Kind::Restart
+        | Kind::Due { .. }
         | Kind::Sync
         | Kind::EndToEnd { .. } => parameters.duration,
         Kind::Queues { jobs, .. } => Duration::from_secs(jobs / 50_000),
@@ -97,6 +99,8 @@ fn connecting(round_trip: Duration, kind: Kind, via: Via) -> Duration {
         | Kind::Overload { .. }
         | Kind::Outage { .. }
         | Kind::Raw { .. }
+        | Kind::Restart
+        | Kind::Due { .. }
         | Kind::Sync
         | Kind::Hostile { .. } => round_trip * 6,
     }

@@ -1,28 +1,29 @@
 //! Servers side by side: all of them run at once, and take turns under the same raw load. In a
 //! report each server stands as a network of its own.
 
+mod once;
+mod raw_load;
 mod servers;
 mod sync;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 
-use super::empty_figures;
 use super::load::run_all_stored;
 use super::plan::Plan;
-use super::watch::Watch;
-use crate::distance::{Distance, Side};
+use super::{VOID_RETRIES, empty_figures};
+use crate::distance::Distance;
 use crate::network::Network;
-use crate::part::order::{Event, LoadReport, Order, RawOrder, RawWork, Via};
-use crate::process::Part;
-use crate::processor::{self, Usage};
+use crate::part::order::{RawOrder, RawWork, Via};
+use crate::processor;
 use crate::progress::Progress;
 use crate::report::{MeasuredNetwork, Report, Run};
 use crate::scenario::{Kind, Parameters, Scenario};
-use crate::stack::{READY_WITHIN, ServerKind, ready};
-use servers::Server;
+use crate::stack::ServerKind;
+use raw_load::load;
+use servers::{Level, Server};
 
 /// The embedded broker.
 pub(crate) const BROKER: &str = "broker";
@@ -30,11 +31,15 @@ pub(crate) const BROKER: &str = "broker";
 pub(crate) const NULL: &str = "null";
 /// A real Faktory.
 pub(crate) const FAKTORY: &str = "faktory";
+/// The embedded broker with few queued jobs.
+pub(crate) const SHALLOW: &str = "shallow";
+/// The embedded broker with as many queued jobs as the plan's parameters say.
+pub(crate) const DEEP: &str = "deep";
 /// No server: the file system of the broker's folder.
 pub(crate) const DISK: &str = "disk";
 
-/// The longest time of a load beyond its own length.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The jobs that are queued on [`SHALLOW`].
+pub(crate) const FEW: u64 = 10_000;
 
 /// Measures the plan: each round goes through all scenarios, and each scenario through all servers.
 pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyhow::Result<()> {
@@ -54,12 +59,18 @@ pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyh
     );
     report.figures.extend(empty_figures(plan));
     let mut rounds = Rounds { parameters: &plan.parameters, distance, servers };
+    rounds.fill()?;
     for repetition in 1..=plan.parameters.repetitions {
         for scenario in &plan.scenarios {
+            // What a server has to recover from comes once, at the end.
+            let is_once = matches!(scenario.kind, Kind::Restart | Kind::Due { .. });
+            if is_once && repetition < plan.parameters.repetitions {
+                continue;
+            }
             for network in in_turn(plan, scenario, repetition) {
                 progress.measures(&network.name, &scenario.name, Via::Raw.name(), repetition);
-                let run = rounds.measure(network, scenario.kind, repetition);
-                report.add_runs((&network.name, &scenario.name, Via::Raw), [run]);
+                let runs = rounds.measure(network, scenario.kind, repetition);
+                report.add_runs((&network.name, &scenario.name, Via::Raw), runs);
                 progress.one_done();
             }
         }
@@ -78,7 +89,12 @@ fn servers(
     let mut servers = Vec::new();
     for network in &plan.networks {
         match network.name.as_str() {
-            BROKER => servers.push(Server::broker(distance)?),
+            BROKER => servers.push(Server::broker(BROKER, distance, Level::Empty)?),
+            SHALLOW => servers.push(Server::broker(SHALLOW, distance, Level::Each(FEW))?),
+            DEEP => {
+                let queued = plan.parameters.queued.unwrap_or(FEW);
+                servers.push(Server::broker(DEEP, distance, Level::Kept(queued))?);
+            }
             NULL => servers.push(Server::null(distance)?),
             FAKTORY => {
                 let program = faktory.context("there is no program of a Faktory")?;
@@ -108,56 +124,64 @@ struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    fn measure(&mut self, network: &Network, kind: Kind, repetition: usize) -> Run {
-        let begin = Instant::now();
-        let lasts = self.parameters.duration;
-        let result = match kind {
-            Kind::Sync => sync::measure(lasts),
-            Kind::Raw { work, connections, depth } => {
-                self.under_load(&network.name, work, connections, depth)
+    /// Measures until a run is not void, a few times at the most.
+    fn measure(&mut self, network: &Network, kind: Kind, repetition: usize) -> Vec<Run> {
+        let mut runs = Vec::new();
+        for _ in 0..=VOID_RETRIES {
+            runs.push(self.measure_once(network, kind, repetition));
+            if runs.last().is_none_or(|run| run.void.is_empty()) {
+                break;
             }
-            other => Err(anyhow::anyhow!("{other:?} is no raw load")),
-        };
-        let mut run = result
+        }
+        runs
+    }
+
+    /// Fills the servers that are filled once.
+    fn fill(&mut self) -> anyhow::Result<()> {
+        let Self { servers, distance, .. } = self;
+        servers.iter_mut().try_for_each(|server| server.fill_once(distance))
+    }
+
+    fn measure_once(&mut self, network: &Network, kind: Kind, repetition: usize) -> Run {
+        let begin = Instant::now();
+        let mut run = self
+            .run_of(&network.name, kind)
             .unwrap_or_else(|error| Run { failures: vec![format!("{error:#}")], ..Run::default() });
         run.repetition = repetition;
         run.took_seconds = begin.elapsed().as_secs_f64();
         run
     }
 
-    fn under_load(
-        &mut self,
-        name: &str,
-        work: RawWork,
-        connections: usize,
-        depth: usize,
-    ) -> anyhow::Result<Run> {
+    fn run_of(&mut self, name: &str, kind: Kind) -> anyhow::Result<Run> {
+        let Self { parameters, distance, servers } = self;
+        if kind == Kind::Sync {
+            return sync::measure(parameters.duration);
+        }
         // A server that still works on what it was sent before would disturb the others.
-        let ids: Vec<u32> = self.servers.iter().map(Server::id).collect();
-        let mut servers = self.servers.iter_mut();
+        let ids: Vec<u32> = servers.iter().map(Server::id).collect();
+        let mut servers = servers.iter_mut();
         let server = servers.find(|server| server.name == name).context("no such server")?;
-        let (warm_up, lasts) = (self.parameters.warm_up, self.parameters.duration);
-        server.empty()?;
-        let filled = match work {
-            RawWork::FetchAck => server.fill(&self.distance, warm_up + lasts)?,
-            RawWork::Push | RawWork::PushBatch(_) => 0,
-        };
-        processor::wait_until_idle(&ids);
-        let order = RawOrder {
-            server: server.address.clone(),
-            work,
-            connections,
-            depth,
-            warm_up,
-            lasts,
-            // A FETCH too many would wait for a job.
-            most: (filled > 0).then_some(filled),
-        };
-        let loaded = load(&self.distance, Some(server.id()), order)?;
-        let mut run = run_all_stored(&loaded.report);
-        loaded.watch.note(&loaded.after, &mut run);
-        server.look(work, filled, &mut run)?;
-        Ok(run)
+        match kind {
+            Kind::Raw { work, connections, depth, queues } => {
+                let (warm_up, lasts) = (parameters.warm_up, parameters.duration);
+                let before = server.prepare(distance, work, warm_up + lasts)?;
+                processor::wait_until_idle(&ids);
+                let address = server.address.clone();
+                let load = RawOrder {
+                    connections,
+                    depth,
+                    warm_up,
+                    queues,
+                    // A FETCH too many would wait for a job.
+                    most: (work == RawWork::FetchAck).then_some(before),
+                    ..RawOrder::new(address, work, lasts)
+                };
+                under_load(server, distance, load, before)
+            }
+            Kind::Restart => once::restart(server, distance, parameters.duration),
+            Kind::Due { jobs } => once::due(server, distance, jobs),
+            other => anyhow::bail!("{other:?} is no raw load"),
+        }
     }
 
     fn measured(&self, network: &Network) -> MeasuredNetwork {
@@ -168,32 +192,17 @@ impl Rounds<'_> {
     }
 }
 
-/// A load that has ended, with the resources that were used in its measured time.
-struct Loaded {
-    report: LoadReport,
-    watch: Watch,
-    after: Usage,
-}
-
-/// Puts a raw load on a server, and watches the process with this id.
-fn load(distance: &Distance, server: Option<u32>, order: RawOrder) -> anyhow::Result<Loaded> {
-    let (warm_up, lasts) = (order.warm_up, order.lasts);
-    let part = Part::start(distance, Side::Near, &Order::Raw(order))?;
-    ready(&part)?;
-    match part.next(warm_up + READY_WITHIN)? {
-        Event::Measuring => {}
-        other => return part.unexpected(&other),
-    }
-    let mut processes = vec![("client", part.id())];
-    processes.extend(server.map(|id| ("server", id)));
-    let watch = Watch::over(processes);
-    match part.next(lasts + PATIENCE)? {
-        Event::Measured => {}
-        other => return part.unexpected(&other),
-    }
-    let after = watch.end();
-    match part.next(PATIENCE)? {
-        Event::Loaded(report) => Ok(Loaded { report: *report, watch, after }),
-        other => part.unexpected(&other),
-    }
+/// Puts a load on a server that holds `before` jobs.
+fn under_load(
+    server: &mut Server,
+    distance: &Distance,
+    order: RawOrder,
+    before: u64,
+) -> anyhow::Result<Run> {
+    let work = order.work;
+    let loaded = load(distance, Some(server.id()), order)?;
+    let mut run = run_all_stored(&loaded.report);
+    loaded.note_use(&mut run);
+    server.look(work, before, &mut run)?;
+    Ok(run)
 }

@@ -40,6 +40,11 @@ impl Watch {
         Some(peak.saturating_sub(before) as f64)
     }
 
+    /// The share of the machine's processor time that processes took which are not watched.
+    pub(super) fn others_share(&self, after: &Usage) -> f64 {
+        after.others_share(&self.before)
+    }
+
     /// Notes the use in a run.
     pub(super) fn note(&self, after: &Usage, run: &mut Run) {
         for (name, ns) in &after.processor_ns {

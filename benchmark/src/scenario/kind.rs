@@ -73,7 +73,11 @@ pub(crate) enum Kind {
     /// A worker runs jobs that use the processor.
     Busy { concurrency: usize, takes: Duration },
     /// Servers side by side under the same raw load.
-    Raw { work: RawWork, connections: usize, depth: usize },
+    Raw { work: RawWork, connections: usize, depth: usize, queues: usize },
+    /// A server is killed under load, and started anew.
+    Restart,
+    /// Scheduled jobs become due within one second.
+    Due { jobs: u64 },
     /// Records are written into a file of zeros, one at a time, and synced each. No server runs.
     Sync,
 }
@@ -112,7 +116,7 @@ impl Scenario {
             | Kind::Queues { .. } => &[Via::Http],
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Hostile { .. } => &[Via::Http, Via::Link],
-            Kind::Raw { .. } | Kind::Sync => &[Via::Raw],
+            Kind::Raw { .. } | Kind::Restart | Kind::Due { .. } | Kind::Sync => &[Via::Raw],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
             Kind::Idle { .. }
             | Kind::Sharing { .. }

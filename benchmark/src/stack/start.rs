@@ -46,7 +46,8 @@ pub(super) fn work_server(
     let password = network.guarded.then(|| PASSWORD.to_owned());
     let order = match kind {
         ServerKind::Broker => {
-            Order::Broker(BrokerOrder { bind: distance.far_bind()?, password: password.clone() })
+            let (bind, password) = (distance.far_bind()?, password.clone());
+            Order::Broker(BrokerOrder { bind, password, data: None })
         }
         ServerKind::Faktory(program) => {
             let (bind, program) = (distance.far_bind()?, program.clone());

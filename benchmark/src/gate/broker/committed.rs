@@ -32,3 +32,21 @@ fn stand_in(report: &mut Report, committed: Report) {
     }));
     report.figures.extend(figures.into_iter().filter(|figure| figure.network == FAKTORY));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::machine::Machine;
+    use crate::scenario::Parameters;
+
+    #[test]
+    fn the_committed_figures_of_faktory_say_that_they_are_not_of_this_run() {
+        let committed = Report::read(&path()).unwrap();
+        let mut report = Report::begin(Machine::this(), Parameters::default(), Vec::new());
+        stand_in(&mut report, committed);
+        assert_eq!(report.networks.len(), 1);
+        assert!(report.networks[0].network.title.starts_with("NOT MEASURED"));
+        assert_eq!(report.figures.len(), 5);
+        assert!(report.figures.iter().all(|figure| figure.summary.is_some()));
+    }
+}

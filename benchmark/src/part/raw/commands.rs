@@ -9,6 +9,13 @@ use crate::part::order::RawWork;
 const COUNTED: usize = 8;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
+/// Where jobs go, and when.
+pub(super) struct Destination {
+    pub(super) queue: String,
+    /// RFC 3339, where jobs are scheduled.
+    pub(super) at: Option<String>,
+}
+
 /// The commands of one connection, as many copies as may be in flight.
 pub(super) struct Commands {
     bytes: Vec<u8>,
@@ -25,8 +32,13 @@ pub(super) struct Commands {
 impl Commands {
     /// The commands of the connection `lane`; the ids begin with `run` and the connection's number,
     /// so that no other run and no other connection has the same.
-    pub(super) fn new(work: RawWork, run: u64, lane: u32, copies: usize) -> Self {
-        let command = command(work, &format!("{run:016x}{lane:08x}"));
+    pub(super) fn new(
+        (work, of): (RawWork, &Destination),
+        run: u64,
+        lane: u32,
+        copies: usize,
+    ) -> Self {
+        let command = command(work, of, &format!("{run:016x}{lane:08x}"));
         let mark = format!("{lane:08x}{}", "0".repeat(COUNTED));
         let found: Vec<usize> = memchr::memmem::find_iter(&command, mark.as_bytes())
             .map(|at| at + mark.len() - COUNTED)
@@ -52,10 +64,11 @@ impl Commands {
 
 /// The length of a PUSH of one job, in bytes.
 pub(crate) fn line_length() -> usize {
-    command(RawWork::Push, &"0".repeat(24)).len()
+    let to = Destination { queue: QUEUE.into(), at: None };
+    command(RawWork::Push, &to, &"0".repeat(24)).len()
 }
 
-fn command(work: RawWork, id_begins: &str) -> Vec<u8> {
+fn command(work: RawWork, to: &Destination, id_begins: &str) -> Vec<u8> {
     let mut job = Vec::new();
     Job {
         jid: format!("{id_begins}{}", "0".repeat(COUNTED)),
@@ -63,17 +76,25 @@ fn command(work: RawWork, id_begins: &str) -> Vec<u8> {
         args: Some(RawJson::from_checked("[2,3]".into())),
         retry: Some(faktory_wire::DEFAULT_RETRY),
         reserve_for: Some(faktory_wire::DEFAULT_RESERVE_FOR),
+        // As most users' jobs, those of the default queue do not name it.
+        queue: (to.queue != QUEUE).then(|| to.queue.clone()),
+        at: to.at.clone(),
         ..Job::default()
     }
     .encode(&mut job);
     match work {
-        RawWork::Push => [b"PUSH ", job.as_slice(), b"\r\n"].concat(),
+        RawWork::Push | RawWork::Cycle => [b"PUSH ", job.as_slice(), b"\r\n"].concat(),
         RawWork::PushBatch(jobs) => {
             let jobs = vec![job; jobs].join(b",".as_slice());
             [b"PUSHB [", jobs.as_slice(), b"]\r\n"].concat()
         }
-        RawWork::FetchAck => format!("FETCH {QUEUE}\r\n").into_bytes(),
+        RawWork::FetchAck => fetch(&to.queue),
     }
+}
+
+/// The FETCH of a job from a queue.
+pub(super) fn fetch(queue: &str) -> Vec<u8> {
+    format!("FETCH {queue}\r\n").into_bytes()
 }
 
 fn write_number(digits: &mut [u8], number: u32) {
@@ -103,12 +124,16 @@ mod tests {
             .collect()
     }
 
+    fn to(queue: &str) -> Destination {
+        Destination { queue: queue.into(), at: None }
+    }
+
     #[test]
     fn every_job_of_a_run_has_an_id_of_its_own() {
         for (work, jobs) in [(RawWork::Push, 1), (RawWork::PushBatch(100), 100)] {
             let mut found = Vec::new();
             for lane in [0, 1, 0x1000] {
-                let mut commands = Commands::new(work, 7, lane, 3);
+                let mut commands = Commands::new((work, &to(QUEUE)), 7, lane, 3);
                 found.extend([3, 1, 2].iter().flat_map(|count| ids(commands.next(*count))));
             }
             assert_eq!(found.len(), 3 * 6 * jobs);
@@ -118,8 +143,16 @@ mod tests {
     }
 
     #[test]
+    fn a_scheduled_job_names_its_time_and_a_queue_that_is_not_the_default_one() {
+        let to = Destination { queue: "q".into(), at: Some("2026-01-02T03:04:05Z".into()) };
+        let line = String::from_utf8(command(RawWork::Push, &to, "")).unwrap();
+        let job = Job::parse(line.trim_start_matches("PUSH ").trim_end().as_bytes()).unwrap();
+        assert_eq!((job.queue, job.at), (Some(to.queue), to.at));
+    }
+
+    #[test]
     fn a_fetch_is_sent_as_it_is() {
-        let mut commands = Commands::new(RawWork::FetchAck, 1, 0, 4);
-        assert_eq!(commands.next(2), b"FETCH default\r\nFETCH default\r\n");
+        let mut commands = Commands::new((RawWork::FetchAck, &to("q")), 1, 0, 4);
+        assert_eq!(commands.next(2), b"FETCH q\r\nFETCH q\r\n");
     }
 }

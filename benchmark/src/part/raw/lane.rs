@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+use super::QUEUE;
 use super::answers::{self, Answer};
-use super::commands::Commands;
+use super::commands::{Commands, Destination, fetch};
 use super::window::Window;
 use crate::measure::Latencies;
 use crate::part::clock::now_us;
@@ -24,6 +26,7 @@ pub(super) struct Lane {
     work: RawWork,
     depth: usize,
     commands: Commands,
+    fetch: Vec<u8>,
 }
 
 /// The outcome of a connection, or of several.
@@ -58,7 +61,7 @@ impl Lane {
         read_line(&mut stream, &mut input).await?;
         ensure!(input.starts_with(b"+HI {"), "the work server does not greet as Faktory does");
         let hello = match order.work {
-            RawWork::FetchAck => format!(
+            RawWork::FetchAck | RawWork::Cycle => format!(
                 "HELLO {{\"wid\":\"{run:016x}{number:08x}\",\"hostname\":\"raw\",\"pid\":1,\
                  \"labels\":[],\"v\":2}}\r\n"
             ),
@@ -67,14 +70,16 @@ impl Lane {
         stream.write_all(hello.as_bytes()).await?;
         read_line(&mut stream, &mut input).await?;
         ensure!(input == b"+OK\r\n", "HELLO is refused: {}", String::from_utf8_lossy(&input));
-        let commands = Commands::new(order.work, run, number, order.depth);
-        Ok(Self { stream: stream.into_std()?, work: order.work, depth: order.depth, commands })
+        let to = destination(order, number);
+        let commands = Commands::new((order.work, &to), run, number, order.depth);
+        let (stream, fetch) = (stream.into_std()?, fetch(&to.queue));
+        Ok(Self { stream, work: order.work, depth: order.depth, commands, fetch })
     }
 
     /// Sends commands as long as the window grants them, and waits for all answers.
     pub(super) async fn run(mut self, window: Rc<Window>) -> anyhow::Result<Tally> {
         let mut stream = TcpStream::from_std(self.stream)?;
-        let mut progress = Progress::new(self.work);
+        let mut progress = Progress::new(self.work, self.fetch);
         let mut input = Vec::with_capacity(2 * READ);
         let mut free = self.depth;
         loop {
@@ -82,6 +87,7 @@ impl Lane {
             let granted = window.grant(free, self.work.jobs(), now);
             free = 0;
             progress.sends(granted, now);
+            // A long PUSHB is sent from where it lies.
             if progress.output.is_empty() {
                 stream.write_all(self.commands.next(granted)).await?;
             } else {
@@ -107,6 +113,21 @@ impl Lane {
     }
 }
 
+/// The queue of a connection, and the time of its jobs where they are scheduled.
+fn destination(order: &RawOrder, number: u32) -> Destination {
+    let queue = match number as usize % order.queues.max(1) {
+        0 => QUEUE.to_owned(),
+        other => format!("queue-{other}"),
+    };
+    let at = order.due.map(|due| {
+        let within =
+            Duration::from_secs(1) * number / u32::try_from(order.connections).unwrap_or(1);
+        let at = chrono::DateTime::<chrono::Utc>::from(due + within);
+        at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+    });
+    Destination { queue, at }
+}
+
 /// Reads one line of a handshake, in which the work server never sends more.
 async fn read_line(stream: &mut TcpStream, line: &mut Vec<u8>) -> anyhow::Result<()> {
     line.clear();
@@ -116,57 +137,96 @@ async fn read_line(stream: &mut TcpStream, line: &mut Vec<u8>) -> anyhow::Result
     Ok(())
 }
 
+/// A command whose answer is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Push { jobs: u64 },
+    Fetch,
+    Ack,
+}
+
+/// Commands that were sent together, of one kind.
+struct Group {
+    sent: Sent,
+    at: u64,
+    /// Those that are not answered yet.
+    count: usize,
+}
+
 /// The commands in flight on a connection, and what came of the others.
 struct Progress {
     work: RawWork,
     tally: Tally,
     in_flight: usize,
-    /// When commands were sent, and how many of them are not answered yet.
-    sent: VecDeque<(u64, usize)>,
-    /// ACKs that are to be sent.
+    groups: VecDeque<Group>,
+    /// ACKs and FETCHes that are to be sent, and their numbers.
     output: Vec<u8>,
     acks: usize,
+    fetches: usize,
+    fetch: Vec<u8>,
 }
 
 impl Progress {
-    fn new(work: RawWork) -> Self {
-        let (tally, sent, output) = (Tally::default(), VecDeque::new(), Vec::new());
-        Self { work, tally, in_flight: 0, sent, output, acks: 0 }
-    }
-
-    /// Notes that commands are sent, with the ACKs before them.
-    fn sends(&mut self, commands: usize, now: u64) {
-        let count = commands + std::mem::take(&mut self.acks);
-        if count > 0 {
-            self.in_flight += count;
-            self.sent.push_back((now, count));
+    fn new(work: RawWork, fetch: Vec<u8>) -> Self {
+        Self {
+            work,
+            tally: Tally::default(),
+            in_flight: 0,
+            groups: VecDeque::new(),
+            output: Vec::new(),
+            acks: 0,
+            fetches: 0,
+            fetch,
         }
     }
 
-    /// Takes an answer; returns the number of commands that may take its place.
+    /// Notes that commands are sent, after the ACKs and FETCHes in the output.
+    fn sends(&mut self, commands: usize, now: u64) {
+        self.output.extend(std::iter::repeat_n(&self.fetch, self.fetches).flatten());
+        let command = match self.work {
+            RawWork::FetchAck => Sent::Fetch,
+            RawWork::Push | RawWork::PushBatch(_) | RawWork::Cycle => {
+                Sent::Push { jobs: self.work.jobs() }
+            }
+        };
+        let (acks, fetches) = (std::mem::take(&mut self.acks), std::mem::take(&mut self.fetches));
+        for (sent, count) in [(Sent::Ack, acks), (Sent::Fetch, fetches), (command, commands)] {
+            if count > 0 {
+                self.in_flight += count;
+                self.groups.push_back(Group { sent, at: now, count });
+            }
+        }
+    }
+
+    /// Takes an answer; returns the number of new commands that it makes room for.
     fn take(&mut self, answer: &Answer<'_>, now: u64, window: &Window) -> anyhow::Result<usize> {
-        let done = match (self.work, answer) {
-            (RawWork::Push | RawWork::FetchAck, Answer::Done)
-            | (RawWork::PushBatch(_), Answer::Bulk(b"{}")) => self.work.jobs(),
-            (RawWork::FetchAck, Answer::Bulk(job)) => {
+        let group = self.groups.front_mut().context("one answer too many")?;
+        let (sent, at) = (group.sent, group.at);
+        group.count -= 1;
+        if group.count == 0 {
+            self.groups.pop_front();
+        }
+        self.in_flight -= 1;
+        let done = match (sent, answer) {
+            (Sent::Push { jobs: 1 }, Answer::Done) if self.work == RawWork::Cycle => {
+                self.fetches += 1;
+                0
+            }
+            (Sent::Push { jobs: jobs @ 1 }, Answer::Done)
+            | (Sent::Push { jobs }, Answer::Bulk(b"{}")) => jobs,
+            (Sent::Fetch, Answer::Bulk(job)) => {
                 self.output.extend_from_slice(b"ACK {\"jid\":\"");
                 self.output.extend_from_slice(answers::id(job)?);
                 self.output.extend_from_slice(b"\"}\r\n");
                 self.acks += 1;
                 0
             }
-            (work, answer) => bail!("{work:?} was answered with {answer:?}"),
+            (Sent::Ack, Answer::Done) => 1,
+            (sent, answer) => bail!("{sent:?} was answered with {answer:?}"),
         };
-        self.in_flight = self.in_flight.checked_sub(1).context("one answer too many")?;
-        let begun = self.sent.front_mut().context("one answer too many")?;
-        begun.1 -= 1;
-        let is_measured = window.contains(now);
-        if is_measured {
+        if window.contains(now) {
             self.tally.measured += done;
-            self.tally.latencies.record(now.saturating_sub(begun.0));
-        }
-        if begun.1 == 0 {
-            self.sent.pop_front();
+            self.tally.latencies.record(now.saturating_sub(at));
         }
         self.tally.jobs += done;
         Ok(usize::from(done > 0))
@@ -182,7 +242,7 @@ mod tests {
     #[test]
     fn a_fetched_job_is_acknowledged_and_counts_with_its_acknowledgement() {
         let window = Window::new(0, 100, 10, Arc::default());
-        let mut progress = Progress::new(RawWork::FetchAck);
+        let mut progress = Progress::new(RawWork::FetchAck, fetch("q"));
         progress.sends(1, 10);
         let job = Answer::Bulk(br#"{"jid":"abc"}"#);
         assert_eq!(progress.take(&job, 20, &window).unwrap(), 0);
@@ -197,10 +257,26 @@ mod tests {
     #[test]
     fn a_batch_of_which_a_job_is_refused_fails_the_load() {
         let window = Window::new(0, 100, u64::MAX, Arc::default());
-        let mut progress = Progress::new(RawWork::PushBatch(100));
+        let mut progress = Progress::new(RawWork::PushBatch(100), fetch("q"));
         progress.sends(2, 0);
         assert_eq!(progress.take(&Answer::Bulk(b"{}"), 1, &window).unwrap(), 1);
         assert_eq!(progress.tally.measured, 100);
         assert!(progress.take(&Answer::Bulk(br#"{"a":"no"}"#), 1, &window).is_err());
+    }
+
+    #[test]
+    fn a_cycle_pushes_fetches_and_acknowledges_one_job() {
+        let window = Window::new(0, 100, u64::MAX, Arc::default());
+        let mut progress = Progress::new(RawWork::Cycle, fetch("q"));
+        progress.sends(1, 0);
+        assert_eq!(progress.take(&Answer::Done, 1, &window).unwrap(), 0);
+        progress.sends(0, 1);
+        assert_eq!(progress.output, b"FETCH q\r\n");
+        progress.output.clear();
+        assert_eq!(progress.take(&Answer::Bulk(br#"{"jid":"a"}"#), 2, &window).unwrap(), 0);
+        progress.sends(0, 2);
+        assert_eq!(progress.output, b"ACK {\"jid\":\"a\"}\r\n");
+        assert_eq!(progress.take(&Answer::Done, 3, &window).unwrap(), 1);
+        assert_eq!((progress.in_flight, progress.tally.measured), (0, 1));
     }
 }

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::raw_load::judge_quiet;
 use crate::measure::Latencies;
 use crate::part::raw::line_length;
 use crate::report::{Counts, Run};
 use crate::runner::load::per_second;
+use crate::runner::watch::Watch;
 
 /// The length of the file: a segment of a log.
 const SEGMENT: usize = 16 << 20;
@@ -22,6 +24,7 @@ pub(super) fn measure(lasts: Duration) -> anyhow::Result<Run> {
     file.seek(SeekFrom::Start(0))?;
     let record = vec![b'x'; line_length()];
     let (mut latencies, mut count, mut written) = (Latencies::default(), 0, 0);
+    let watch = Watch::over(vec![("client", std::process::id())]);
     let begin = Instant::now();
     while begin.elapsed() < lasts {
         if written + record.len() > SEGMENT {
@@ -36,12 +39,16 @@ pub(super) fn measure(lasts: Duration) -> anyhow::Result<Run> {
         written += record.len();
     }
     let seconds = begin.elapsed().as_secs_f64();
-    Ok(Run {
+    let mut run = Run {
         jobs: count,
         seconds,
         jobs_per_second: per_second(count, seconds),
         latency: latencies.summary(),
         counts: Counts { stored: count, arrived: count, ..Counts::default() },
         ..Run::default()
-    })
+    };
+    let after = watch.end();
+    watch.note(&after, &mut run);
+    judge_quiet(&watch, &after, &mut run);
+    Ok(run)
 }
