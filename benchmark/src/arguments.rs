@@ -59,7 +59,7 @@ pub(crate) enum Task {
         #[arg(default_value = "README.md")]
         readme: PathBuf,
     },
-    /// Runs a process of the benchmark: work server, API, load, worker, attendant, hostile client
+    /// Runs a process of the benchmark: work server, API, load, worker, attendant and others
     #[command(hide = true)]
     Part,
     /// Runs a program that ends with the benchmark
@@ -86,7 +86,7 @@ pub(crate) struct RunArguments {
     /// Only these scenarios; a name may end with *
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) scenario: Vec<String>,
-    /// Only these ways: http, link, worker, crate
+    /// Only these ways: http, link, worker, crate, raw
     #[arg(long, value_name = "WAY", value_delimiter = ',')]
     pub(crate) via: Vec<String>,
     /// Number of repetitions, each of all measurements
@@ -110,6 +110,9 @@ pub(crate) struct RunArguments {
     /// Number of connections to the work server, for our link and for the baseline
     #[arg(long, value_name = "N")]
     pub(crate) connections: Option<usize>,
+    /// Number of jobs in the queue of the gate broker-depth [default: 10000000]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<u64>,
     /// TCP congestion control of the near side, such as cubic or bbr
     #[arg(long, value_name = "NAME")]
     pub(crate) near_congestion: Option<String>,

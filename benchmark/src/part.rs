@@ -1,4 +1,5 @@
-//! The parts of the benchmark: work server, brake, API, load, worker, attendant, hostile client.
+//! The parts of the benchmark: work server, brake, API, load, worker, attendant, hostile client,
+//! null server, raw load.
 //! Each part is a process of this program, started with the hidden command `part`, so that its
 //! processor time can be told apart.
 //!
@@ -15,8 +16,10 @@ pub(crate) mod clock;
 mod hostile;
 mod job;
 pub(crate) mod load;
+mod null_server;
 pub(crate) mod order;
 mod poster;
+pub(crate) mod raw;
 pub(crate) mod run_log;
 mod seen;
 pub(crate) mod work_server;
@@ -46,6 +49,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
             Order::Load(order) => load::run(order, channel).await,
             Order::Worker(order) => worker::run(order, channel).await,
             Order::Hostile(order) => hostile::run(order, channel).await,
+            Order::Null(order) => null_server::run(order, channel).await,
+            Order::Raw(order) => raw::run(order, channel).await,
             Order::Attendant(order) => attendant::run(order, channel).await,
         }
     });

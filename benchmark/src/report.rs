@@ -94,6 +94,21 @@ impl Report {
         })
     }
 
+    /// Adds runs to the figure of a scenario on a network by one way.
+    pub(crate) fn add_runs(
+        &mut self,
+        (network, scenario, via): (&str, &str, Via),
+        runs: impl IntoIterator<Item = Run>,
+    ) {
+        let mut figures = self.figures.iter_mut();
+        if let Some(figure) = figures.find(|figure| {
+            figure.network == network && figure.scenario == scenario && figure.via == via
+        }) {
+            figure.runs.extend(runs);
+            figure.summarise();
+        }
+    }
+
     /// Everything that makes the run a failure: jobs lost or doubled, errors, and figures of which
     /// no run counts.
     pub(crate) fn failures(&self) -> Vec<String> {

@@ -52,6 +52,9 @@ pub(crate) fn with_rights<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow
     work()
 }
 
+/// Measures a plan.
+type Measure = fn(&Plan, &mut Report, &Progress) -> anyhow::Result<()>;
+
 fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&arguments.output)
         .with_context(|| format!("--output: {} can't be made", arguments.output.display()))?;
@@ -72,7 +75,8 @@ fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow
         ));
     }
     let progress = Progress::new(plan.len(), arguments.quiet);
-    let result = runner::run(plan, &mut report, &progress);
+    let measure = gate.map_or(runner::run as Measure, |gate| gate.measure);
+    let result = measure(plan, &mut report, &progress);
     progress.finish();
     if let Err(error) = &result {
         report.warnings.push(format!("the run ended early: {error:#}"));
@@ -96,7 +100,8 @@ fn measure(plan: &Plan, arguments: &RunArguments, gate: Option<&Gate>) -> anyhow
 /// Prints the gate's table, and returns whether the report meets the gate.
 fn is_met(gate: &Gate, report: &Report) -> bool {
     let (checks, is_met) = gate::render(&(gate.checks)(report));
-    print(&format!("\nGate {}: {}\n{checks}", gate.name, gate.title));
+    let table = gate.table.map(|table| table(report)).unwrap_or_default();
+    print(&format!("\nGate {}: {}\n{table}{checks}", gate.name, gate.title));
     if !report.warnings.is_empty() {
         say("FAILED: a gate counts only without warnings");
     }

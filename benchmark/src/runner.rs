@@ -12,6 +12,7 @@ mod load;
 mod measurement;
 mod plan;
 mod posting;
+pub(crate) mod side_by_side;
 mod timeline;
 mod trouble;
 mod watch;
@@ -110,15 +111,7 @@ impl<'a> Rounds<'a> {
                     break;
                 }
             }
-            let mut figures = report.figures.iter_mut();
-            if let Some(figure) = figures.find(|figure| {
-                figure.network == network.name
-                    && figure.scenario == scenario.name
-                    && figure.via == via
-            }) {
-                figure.runs.extend(runs);
-                figure.summarise();
-            }
+            report.add_runs((&network.name, &scenario.name, via), runs);
             self.progress.one_done();
         }
         Ok(())

@@ -16,19 +16,15 @@ use crate::distance::{Congestion, Distance, Means};
 use crate::network::Network;
 use crate::part::order::{Attend, Attended, Event, Server, Sets};
 use crate::process::Part;
-use crate::processor::Usage;
-use attendant::Attendant;
+use crate::processor;
 use keys::Keys;
 
+pub(crate) use attendant::Attendant;
 pub(crate) use kind::ServerKind;
-pub(crate) use start::{READY_WITHIN, ready};
+pub(crate) use start::{READY_WITHIN, ready, start_server};
 
 /// The longest time for the acknowledgements of a worker that has run all its jobs.
 const ACKS_WITHIN: Duration = Duration::from_secs(15);
-/// The longest wait for an idle server.
-const IDLE_WITHIN: Duration = Duration::from_secs(15);
-/// The number of looks in a row that must find a server idle: one look may fall into a pause.
-const IDLE_LOOKS: usize = 10;
 /// The time between two looks.
 const LOOK: Duration = Duration::from_millis(30);
 
@@ -222,18 +218,7 @@ impl Stack {
     /// Waits until the work server has finished its work for earlier measurements.
     pub(crate) fn wait_until_idle(&self) {
         let Some(server) = &self.work_server else { return };
-        let used = || {
-            Usage::now(&[("server", server.id())]).processor_ns.get("server").copied().unwrap_or(0)
-        };
-        let give_up = Instant::now() + IDLE_WITHIN;
-        let (mut before, mut idle) = (used(), 0);
-        while idle < IDLE_LOOKS && Instant::now() < give_up {
-            std::thread::sleep(LOOK);
-            let now = used();
-            idle =
-                if now.saturating_sub(before) < LOOK.as_nanos() as u64 / 5 { idle + 1 } else { 0 };
-            before = now;
-        }
+        processor::wait_until_idle(&[server.id()]);
     }
 
     /// Ends a worker whose queue is paused or empty. A worker of the benchmark's own stack is

@@ -33,7 +33,7 @@ fn is_wanted(_: &str, scenario: &str, via: Via) -> bool {
     match via {
         Via::Http => true,
         Via::Link => attack.is_none_or(|attack| !attack.is_of_api()),
-        Via::Worker | Via::Crate => false,
+        Via::Worker | Via::Crate | Via::Raw => false,
     }
 }
 

@@ -4,6 +4,7 @@
 mod attend;
 mod hostile;
 mod load;
+mod raw;
 mod server;
 mod timeline;
 mod via;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use attend::{Attend, AttendantOrder, Attended, Sets, Trickle};
 pub(crate) use hostile::{Attack, HostileOrder};
 pub(crate) use load::{LoadOrder, LoadReport, Pattern, Probed, Refused, Shape, Until};
+pub(crate) use raw::{NullOrder, RawOrder, RawWork};
 pub(crate) use server::Server;
 pub(crate) use timeline::{BIN_US, note_at};
 pub(crate) use via::Via;
@@ -34,6 +36,8 @@ pub(crate) enum Order {
     Worker(WorkerOrder),
     Attendant(AttendantOrder),
     Hostile(HostileOrder),
+    Null(NullOrder),
+    Raw(RawOrder),
 }
 
 /// A message from a part to the benchmark.
@@ -69,6 +73,8 @@ impl Order {
             Self::Worker(_) => "worker",
             Self::Attendant(_) => "attendant",
             Self::Hostile(_) => "hostile client",
+            Self::Null(_) => "null server",
+            Self::Raw(_) => "raw load",
         }
     }
 
@@ -82,7 +88,9 @@ impl Order {
             | Self::Brake(_)
             | Self::Load(_)
             | Self::Attendant(_)
-            | Self::Hostile(_) => None,
+            | Self::Hostile(_)
+            | Self::Null(_)
+            | Self::Raw(_) => None,
         }
     }
 }
@@ -93,6 +101,8 @@ pub(crate) struct BrokerOrder {
     pub(crate) bind: SocketAddr,
     /// The password that clients must know, where there is one.
     pub(crate) password: Option<String>,
+    /// The folder of its data; without one, a folder that is removed when the broker ends.
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// A real Faktory as work server, started from a program file.

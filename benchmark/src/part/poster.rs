@@ -42,7 +42,7 @@ impl Poster {
                 let api = order.api.as_deref().context("the order has no API")?;
                 Way::Http(HttpPoster::connect(api, order.key.as_deref(), TIMEOUT).await?)
             }
-            Via::Link | Via::Worker => {
+            Via::Link | Via::Worker | Via::Raw => {
                 let link = LinkPoster::connect(&server()?, order.connections, TIMEOUT).await?;
                 Way::Link(Box::new(link))
             }

@@ -1,5 +1,5 @@
 //! The work server as a process of its own: the embedded broker, or a real Faktory as a child. The
-//! folder with its data is removed when the work server ends.
+//! folder with its data is removed when the work server ends, but not one that the order names.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,8 +21,9 @@ const LISTENS_WITHIN: Duration = Duration::from_secs(30);
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run_broker(order: BrokerOrder, mut channel: Channel) -> anyhow::Result<()> {
-    let data = tempfile::tempdir()?;
-    let mut config = BrokerConfig::new(order.bind, data.path().to_owned());
+    let own = tempfile::tempdir()?;
+    let data = order.data.unwrap_or_else(|| own.path().to_owned());
+    let mut config = BrokerConfig::new(order.bind, data);
     config.password = order.password;
     let mut broker = Broker::start(config).await?;
     Channel::say(&Event::Ready(Some(broker.address())));

@@ -27,7 +27,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) async fn run(order: WorkerOrder, channel: Channel) -> anyhow::Result<()> {
     match order.via {
         Via::Crate => run_baseline(&order, channel).await,
-        Via::Worker | Via::Http | Via::Link => run_ours(&order, channel).await,
+        Via::Worker | Via::Http | Via::Link | Via::Raw => run_ours(&order, channel).await,
     }
 }
 

@@ -81,6 +81,7 @@ enum Look {
     Link,
     Worker,
     Crate,
+    Raw,
     /// The time in which the link is cut.
     Cut,
     Ahead,
@@ -95,6 +96,7 @@ impl Look {
             Via::Link => Self::Link,
             Via::Worker => Self::Worker,
             Via::Crate => Self::Crate,
+            Via::Raw => Self::Raw,
         }
     }
 
@@ -112,6 +114,7 @@ impl Look {
             Self::Link => "Work Factory, bare link",
             Self::Worker => "Work Factory, worker",
             Self::Crate => "faktory crate",
+            Self::Raw => "prepared bytes over bare sockets",
             Self::Cut => "the link is cut",
             Self::Ahead => "Work Factory ahead",
             Self::Level => "level",

@@ -71,6 +71,7 @@ fn said(figure: &Figure) -> String {
         Via::Link => "by the bare link",
         Via::Worker => "Work Factory's worker",
         Via::Crate => "the faktory crate",
+        Via::Raw => "prepared bytes over bare sockets",
     };
     format!("{} ({way})", figure.title)
 }

@@ -55,6 +55,9 @@ pub(crate) struct Run {
     /// The largest resident memory of each process so far, in bytes, where that is looked at.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) peak_bytes: BTreeMap<String, u64>,
+    /// The files of the work server, in bytes, where that is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) disk_bytes: Option<u64>,
     /// What a client saw that connected anew each second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) probed: Option<Probed>,

@@ -42,6 +42,7 @@ fn parameters(arguments: &RunArguments) -> Parameters {
     parameters.clients = arguments.clients.unwrap_or(parameters.clients).max(1);
     parameters.sustained_clients =
         arguments.sustained_clients.unwrap_or(parameters.sustained_clients).max(1);
+    parameters.queued = arguments.jobs;
     parameters.rate = arguments.rate.unwrap_or(parameters.rate);
     parameters.connections = arguments.connections.unwrap_or(parameters.connections).max(1);
     parameters
@@ -115,7 +116,7 @@ fn proxy_because(
 
 fn via(name: &str) -> anyhow::Result<Via> {
     Via::named(name).with_context(|| {
-        format!("--via: there is no way {name:?}; there are http, link, worker and crate")
+        format!("--via: there is no way {name:?}; there are http, link, worker, crate and raw")
     })
 }
 

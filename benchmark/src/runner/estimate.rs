@@ -52,6 +52,10 @@ fn measured(parameters: &Parameters, round_trip: Duration, kind: Kind, via: Via)
         | Kind::Payloads { .. }
         | Kind::Hanging { .. }
         | Kind::Busy { .. }
+        | Kind::Raw { .. }
+        | Kind::Restart
+        | Kind::Due { .. }
+        | Kind::Sync
         | Kind::EndToEnd { .. } => parameters.duration,
         Kind::Queues { jobs, .. } => Duration::from_secs(jobs / 50_000),
         Kind::Posting { cut, .. } if cut.is_zero() => parameters.duration,
@@ -94,6 +98,10 @@ fn connecting(round_trip: Duration, kind: Kind, via: Via) -> Duration {
         | Kind::AfterReady { .. }
         | Kind::Overload { .. }
         | Kind::Outage { .. }
+        | Kind::Raw { .. }
+        | Kind::Restart
+        | Kind::Due { .. }
+        | Kind::Sync
         | Kind::Hostile { .. } => round_trip * 6,
     }
 }

@@ -58,6 +58,9 @@ pub(super) fn measure(
         Kind::Chaos { workers, concurrency, lasts } => {
             chaos::chaos(stack, queue, workers, concurrency, lasts)
         }
+        Kind::Raw { .. } | Kind::Restart | Kind::Due { .. } | Kind::Sync => {
+            anyhow::bail!("{kind:?} is measured side by side")
+        }
         Kind::Cut { concurrency, takes, lasts } => {
             cut::cut(parameters, stack, queue, concurrency, takes, lasts)
         }

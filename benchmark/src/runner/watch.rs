@@ -20,6 +20,11 @@ impl Watch {
         let mut processes = stack.processes();
         processes.retain(|(name, _)| *name != "api" || via == Via::Http);
         processes.extend(more);
+        Self::over(processes)
+    }
+
+    /// Begins to watch these processes alone.
+    pub(super) fn over(processes: Vec<(&'static str, u32)>) -> Self {
         let before = Usage::now(&processes);
         Self { processes, before }
     }
@@ -33,6 +38,11 @@ impl Watch {
     pub(super) fn grew(&self, after: &Usage, process: &str) -> Option<f64> {
         let (before, peak) = (*self.before.resident.get(process)?, *after.peak.get(process)?);
         Some(peak.saturating_sub(before) as f64)
+    }
+
+    /// The share of the machine's processor time that processes took which are not watched.
+    pub(super) fn others_share(&self, after: &Usage) -> f64 {
+        after.others_share(&self.before)
     }
 
     /// Notes the use in a run.

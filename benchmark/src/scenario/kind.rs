@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::part::order::{Attack, Via};
+use crate::part::order::{Attack, RawWork, Via};
 
 /// One scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,14 @@ pub(crate) enum Kind {
     Hanging { concurrency: usize },
     /// A worker runs jobs that use the processor.
     Busy { concurrency: usize, takes: Duration },
+    /// Servers side by side under the same raw load.
+    Raw { work: RawWork, connections: usize, depth: usize, queues: usize },
+    /// A server is killed under load, and started anew.
+    Restart,
+    /// Scheduled jobs become due within one second.
+    Due { jobs: u64 },
+    /// Records are written into a file of zeros, one at a time, and synced each. No server runs.
+    Sync,
 }
 
 /// The pace of a load: when requests are made.
@@ -108,6 +116,7 @@ impl Scenario {
             | Kind::Queues { .. } => &[Via::Http],
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Hostile { .. } => &[Via::Http, Via::Link],
+            Kind::Raw { .. } | Kind::Restart | Kind::Due { .. } | Kind::Sync => &[Via::Raw],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
             Kind::Idle { .. }
             | Kind::Sharing { .. }

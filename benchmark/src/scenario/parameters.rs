@@ -33,6 +33,9 @@ pub(crate) struct Parameters {
     pub(crate) connections: usize,
     /// The factor for lengths and numbers of jobs: below 1 for a run that measures nothing.
     pub(crate) scale: f64,
+    /// The jobs that lie in the queue of the gate of depth, in no other run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queued: Option<u64>,
 }
 
 /// Durations as seconds with fractions.
@@ -68,6 +71,7 @@ impl Default for Parameters {
             end_to_end_rate: 20.0,
             connections: 15,
             scale: 1.0,
+            queued: None,
         }
     }
 }

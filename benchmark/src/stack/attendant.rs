@@ -13,11 +13,11 @@ use crate::process::Part;
 const ATTEND_WITHIN: Duration = Duration::from_secs(180);
 
 /// The attendant's process.
-pub(super) struct Attendant(Part);
+pub(crate) struct Attendant(Part);
 
 impl Attendant {
     /// Starts the attendant on the far side, beside the work server.
-    pub(super) fn start(distance: &Distance, server: Server) -> anyhow::Result<Self> {
+    pub(crate) fn start(distance: &Distance, server: Server) -> anyhow::Result<Self> {
         let order = Order::Attendant(AttendantOrder { server });
         let part = Part::start(distance, Side::Far, &order)?;
         ready(&part)?;
@@ -25,7 +25,7 @@ impl Attendant {
     }
 
     /// Has the attendant do a task.
-    pub(super) fn attend(&mut self, task: &Attend) -> anyhow::Result<Attended> {
+    pub(crate) fn attend(&mut self, task: &Attend) -> anyhow::Result<Attended> {
         self.begin(task)?;
         match self.0.next(ATTEND_WITHIN)? {
             Event::Attended(answer) => Ok(answer),
@@ -34,12 +34,12 @@ impl Attendant {
     }
 
     /// Has the attendant begin a long task; [`Attendant::done`] waits for its end.
-    pub(super) fn begin(&mut self, task: &Attend) -> anyhow::Result<()> {
+    pub(crate) fn begin(&mut self, task: &Attend) -> anyhow::Result<()> {
         self.0.tell(task)
     }
 
     /// Waits until the begun task is done.
-    pub(super) fn done(&self, within: Duration) -> anyhow::Result<()> {
+    pub(crate) fn done(&self, within: Duration) -> anyhow::Result<()> {
         match self.0.next(within)? {
             Event::Attended(Attended::Done) => Ok(()),
             other => self.0.unexpected(&other),
@@ -47,21 +47,21 @@ impl Attendant {
     }
 
     /// The answer to a task that asks for a number of jobs.
-    pub(super) fn size(&mut self, task: &Attend) -> anyhow::Result<u64> {
+    pub(crate) fn size(&mut self, task: &Attend) -> anyhow::Result<u64> {
         match self.attend(task)? {
             Attended::Size(size) => Ok(size),
             other => bail!("the attendant answered {other:?}"),
         }
     }
 
-    pub(super) fn sets(&mut self) -> anyhow::Result<Sets> {
+    pub(crate) fn sets(&mut self) -> anyhow::Result<Sets> {
         match self.attend(&Attend::Sets)? {
             Attended::Sets(sets) => Ok(sets),
             other => bail!("the attendant answered {other:?}"),
         }
     }
 
-    pub(super) fn version(&mut self) -> anyhow::Result<String> {
+    pub(crate) fn version(&mut self) -> anyhow::Result<String> {
         match self.attend(&Attend::Version)? {
             Attended::Version(version) => Ok(version),
             other => bail!("the attendant answered {other:?}"),

@@ -46,7 +46,8 @@ pub(super) fn work_server(
     let password = network.guarded.then(|| PASSWORD.to_owned());
     let order = match kind {
         ServerKind::Broker => {
-            Order::Broker(BrokerOrder { bind: distance.far_bind()?, password: password.clone() })
+            let (bind, password) = (distance.far_bind()?, password.clone());
+            Order::Broker(BrokerOrder { bind, password, data: None })
         }
         ServerKind::Faktory(program) => {
             let (bind, program) = (distance.far_bind()?, program.clone());
@@ -83,7 +84,10 @@ fn start_brake(
 }
 
 /// Starts a server on the far side, and returns its address there.
-fn start_server(distance: &Distance, order: &Order) -> anyhow::Result<(Part, SocketAddr)> {
+pub(crate) fn start_server(
+    distance: &Distance,
+    order: &Order,
+) -> anyhow::Result<(Part, SocketAddr)> {
     let process = Part::start(distance, Side::Far, order)?;
     let address = ready(&process)?.context("the work server did not say where it listens")?;
     Ok((process, address))

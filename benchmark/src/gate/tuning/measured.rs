@@ -78,6 +78,6 @@ pub(super) fn is_measured(network: &str, scenario: &str, via: Via) -> bool {
             MEASURED.iter().any(|(setup, cases)| cases.iter().any(|case| names(setup, case)))
         }
         Via::Crate => COMPARED.iter().any(|(setup, case)| names(setup, case)),
-        Via::Link => false,
+        Via::Link | Via::Raw => false,
     }
 }

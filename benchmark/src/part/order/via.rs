@@ -14,10 +14,13 @@ pub(crate) enum Via {
     Worker,
     /// The faktory crate, used as its documentation shows: the baseline.
     Crate,
+    /// Prepared bytes over bare sockets.
+    Raw,
 }
 
 impl Via {
-    pub(crate) const ALL: [Self; 4] = [Self::Http, Self::Link, Self::Worker, Self::Crate];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Http, Self::Link, Self::Worker, Self::Crate, Self::Raw];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -25,6 +28,7 @@ impl Via {
             Self::Link => "link",
             Self::Worker => "worker",
             Self::Crate => "crate",
+            Self::Raw => "raw",
         }
     }
 
