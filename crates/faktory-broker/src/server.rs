@@ -10,11 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use faktory_wire::Excerpt;
-<<<<<<< HEAD
 use journal::Wake;
-use tokio::net::TcpListener;
-=======
->>>>>>> rest
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 

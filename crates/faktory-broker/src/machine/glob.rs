@@ -67,30 +67,50 @@ impl Glob {
         self.words
     }
 
-    /// Reads up to `most` more bytes of a text; the result is known where it is not `None`.
-    pub(super) fn go_on(&self, progress: &mut Progress, text: &[u8], most: usize) -> Option<bool> {
-        let end = text.len().min(progress.at.saturating_add(most));
-        for byte in text.get(progress.at..end).unwrap_or_default() {
+    /// Reads up to `most` more bytes of a text, which is given in parts, the same each time; the
+    /// result is known where it is not `None`.
+    pub(super) fn go_on(
+        &self,
+        progress: &mut Progress,
+        text: [&[u8]; 2],
+        most: usize,
+    ) -> Option<bool> {
+        let length: usize = text.iter().map(|part| part.len()).sum();
+        let (from, to) = (progress.at, length.min(progress.at.saturating_add(most)));
+        progress.at = to;
+        let mut before = 0;
+        for part in text {
+            let within = |at: usize| at.saturating_sub(before).min(part.len());
+            let bytes = part.get(within(from)..within(to)).unwrap_or_default();
+            if !self.read(&mut progress.states, bytes) {
+                return Some(false);
+            }
+            before += part.len();
+        }
+        let whole = is_set(&progress.states, self.tokens);
+        // With a star at its end, the pattern matches whatever follows.
+        let decided = to == length || whole && is_set(&self.stars, self.tokens);
+        decided.then_some(whole)
+    }
+
+    /// Reads bytes; false where no state is left.
+    fn read(&self, states: &mut [u64], bytes: &[u8]) -> bool {
+        for byte in bytes {
             let from = usize::from(*byte) * self.words;
             let accepts = self.accepts.get(from..from + self.words).unwrap_or_default();
             let (mut carry, mut any) = (0, 0);
             let rows = accepts.iter().zip(&self.stars);
-            for (states, (accepts, stars)) in progress.states.iter_mut().zip(rows) {
+            for (states, (accepts, stars)) in states.iter_mut().zip(rows) {
                 let moved = *states & accepts;
                 *states = (moved << 1) | carry | (*states & stars);
                 carry = moved >> (BITS - 1);
                 any |= *states;
             }
             if any == 0 {
-                progress.at = end;
-                return Some(false);
+                return false;
             }
         }
-        progress.at = end;
-        let whole = is_set(&progress.states, self.tokens);
-        // With a star at its end, the pattern matches whatever follows.
-        let decided = end == text.len() || whole && is_set(&self.stars, self.tokens);
-        decided.then_some(whole)
+        true
     }
 }
 
@@ -162,7 +182,8 @@ mod tests {
         let glob = Glob::new(pattern.as_bytes());
         let mut progress = glob.begin();
         loop {
-            if let Some(result) = glob.go_on(&mut progress, text.as_bytes(), step) {
+            let (first, second) = text.as_bytes().split_at(text.len() / 3);
+            if let Some(result) = glob.go_on(&mut progress, [first, second], step) {
                 return result;
             }
         }

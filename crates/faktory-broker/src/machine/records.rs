@@ -164,17 +164,22 @@ impl Entry {
     /// failure record.
     pub(super) fn document(&self, body: &[u8]) -> Vec<u8> {
         let members = body.split_last().map_or(body, |(_, members)| members);
-        let mut document = Vec::with_capacity(body.len() + ENQUEUED_AT_BYTES);
-        document.extend_from_slice(members);
-        document.extend_from_slice(b",\"enqueued_at\":\"");
-        document.extend_from_slice(self.enqueued_at.to_string().as_bytes());
-        document.push(b'"');
+        let rest = self.rest_of_document();
+        [members, &rest].concat()
+    }
+
+    /// What the whole job has instead of the last byte of its body.
+    pub(super) fn rest_of_document(&self) -> Vec<u8> {
+        let mut rest = Vec::with_capacity(ENQUEUED_AT_BYTES);
+        rest.extend_from_slice(b",\"enqueued_at\":\"");
+        rest.extend_from_slice(self.enqueued_at.to_string().as_bytes());
+        rest.push(b'"');
         if let Some(failure) = &self.failure {
-            document.extend_from_slice(b",\"failure\":");
-            failure.encode(&mut document);
+            rest.extend_from_slice(b",\"failure\":");
+            failure.encode(&mut rest);
         }
-        document.push(b'}');
-        document
+        rest.push(b'}');
+        rest
     }
 }
 

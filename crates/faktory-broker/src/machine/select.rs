@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use bytes::Bytes;
 use faktory_wire::Filter;
 
 use super::glob::{Glob, Progress};
@@ -63,7 +64,9 @@ pub(super) struct Scan {
 #[derive(Debug)]
 struct Matching {
     key: EntryKey,
-    text: Vec<u8>,
+    /// The body, and what the job's document has behind it: a large body is not copied.
+    body: Bytes,
+    rest: Vec<u8>,
     search: Option<Search>,
     progress: Option<Progress>,
 }
@@ -235,11 +238,12 @@ impl Scan {
         }
         // A job whose body is missing matches nothing, as it is treated as deleted.
         let body = store.get(Table::Bodies, &keys::body(entry.job))?;
-        let text = body.map(|body| entry.document(&body)).unwrap_or_default();
-        work.spend(0, text.len());
+        let body = body.unwrap_or_default();
+        work.spend(0, body.len());
         Ok(Some(Matching {
             key,
-            text,
+            rest: entry.rest_of_document(),
+            body,
             search: self.job_type.is_some().then(Search::default),
             progress: self.pattern.as_ref().map(Glob::begin),
         }))
@@ -247,19 +251,17 @@ impl Scan {
 
     /// Reads on in a job; the result where it is known before the slice is over.
     fn go_on(&self, matching: &mut Matching, work: &mut Work) -> Option<bool> {
-        let Matching { text, search, progress, .. } = matching;
-        if text.is_empty() {
-            return Some(false);
-        }
+        let Matching { body, rest, search, progress, .. } = matching;
+        let Some((_, members)) = body.split_last() else { return Some(false) };
         if let (Some(searching), Some(job_type)) = (&mut *search, &self.job_type) {
             let before = searching.at();
-            let result = searching.go_on(text, b"\"jobtype\":", work.bytes_left());
+            let result = searching.go_on(body, b"\"jobtype\":", work.bytes_left());
             work.spend(0, searching.at() - before);
             match result {
                 Searched::Unfinished => return None,
                 Searched::Absent => return Some(false),
                 Searched::Found(at) => {
-                    if !text.get(at..).is_some_and(|value| value.starts_with(job_type)) {
+                    if !body.get(at..).is_some_and(|value| value.starts_with(job_type)) {
                         return Some(false);
                     }
                 }
@@ -271,7 +273,7 @@ impl Scan {
         };
         let before = progress.at();
         let most = work.bytes_left() / pattern.cost_of_byte();
-        let result = pattern.go_on(progress, text, most);
+        let result = pattern.go_on(progress, [members, rest], most);
         work.spend(0, (progress.at() - before) * pattern.cost_of_byte());
         result
     }
