@@ -37,6 +37,9 @@ pub struct BrokerConfig {
     pub max_input_bytes: usize,
     /// The most queues. A push that needs one more is refused.
     pub max_queues: usize,
+    /// With fewer bytes free on the disk of the store, pushes are refused. What the store needs to
+    /// hand out and end the jobs that it has comes from them.
+    pub min_free_bytes: u64,
     /// The longest time for the handshake, and for TLS before it. Where bytes of the client lie
     /// unread at its end it begins anew, but all of it takes no more than two times this. The
     /// default is Faktory's.
@@ -60,6 +63,7 @@ impl BrokerConfig {
             max_line_bytes: 64 << 20,
             max_input_bytes: 256 << 20,
             max_queues: 100_000,
+            min_free_bytes: 512 << 20,
             handshake_timeout: Duration::from_secs(2),
             observer: None,
         }

@@ -3,6 +3,7 @@
 //! answered when is in `core/answers.rs`.
 
 mod answers;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::turned_away::TurnedAway;
 use crate::unwritten::WrittenBytes;
 use answers::Answers;
 pub(crate) use answers::AwaitsStore;
+use room::Room;
 
 /// A message of a connection, or of the server, to the core.
 #[derive(Debug)]
@@ -108,6 +110,7 @@ pub(crate) struct Core {
     listens: bool,
     connections: HashMap<ConnectionId, Client>,
     answers: Answers,
+    room: Room,
     /// When the last sync ended; `None` once the store was told that it may rest.
     synced_at: Option<Instant>,
     /// The time at which the machine was last told the memory of the process.
@@ -135,9 +138,16 @@ impl Core {
             listens: true,
             connections: HashMap::new(),
             answers: Answers::new(awaits_store),
+            room: Room::new(0),
             synced_at: None,
             memory_known: None,
         }
+    }
+
+    /// Refuses pushes where fewer bytes than these are free on the disk.
+    pub(crate) fn keep_free(mut self, bytes: u64) -> Self {
+        self.room = Room::new(bytes);
+        self
     }
 
     /// Runs until the last sender of events is gone. After a shutdown the connections are the last
@@ -167,6 +177,7 @@ impl Core {
                     goes_on = self.apply(event)?;
                 }
             }
+            self.look_at_disk();
             more = self.advance()?;
             self.deliver()?;
             if self.synced_at.is_some_and(|at| at.elapsed() >= REST_AFTER) && self.answers.is_idle()
@@ -248,6 +259,7 @@ impl Core {
                 }
                 if matches!(request, Ok(Command::Info)) {
                     self.note_memory(now.monotonic);
+                    self.note_refused_pushes();
                     self.machine.set_broker_counts(self.turned_away.counts());
                 }
                 self.machine.submit(&mut *self.store, now, connection, request)?;

@@ -107,6 +107,8 @@ pub struct Machine {
     random: fastrand::Rng,
     used_memory_mb: u64,
     broker_counts: Option<BrokerCounts>,
+    disk_is_full: bool,
+    refused_pushes: u64,
     shutting_down: bool,
     /// True where something was written since the last sync that an answer promises.
     unsynced: bool,
@@ -248,6 +250,17 @@ impl Machine {
     /// Tells the machine the memory of its process, for INFO.
     pub fn set_used_memory_mb(&mut self, megabytes: u64) {
         self.used_memory_mb = megabytes;
+    }
+
+    /// Tells the machine whether there is room for more jobs. Where there is none, pushes are
+    /// refused; all other commands are carried out.
+    pub fn set_disk_full(&mut self, is_full: bool) {
+        self.disk_is_full = is_full;
+    }
+
+    /// The pushes that were refused since the last call, because the disk is full.
+    pub const fn take_refused_pushes(&mut self) -> u64 {
+        std::mem::replace(&mut self.refused_pushes, 0)
     }
 
     /// Tells the machine what the server around it has turned away, for INFO.

@@ -1,7 +1,7 @@
 //! What a program that embeds a broker may count.
 
 /// Is told what happens in a broker, for figures. The calls come from the tasks of connections and
-/// must not block. A method that is left out does nothing.
+/// from the broker's thread, and must not block. A method that is left out does nothing.
 pub trait Observer: Send + Sync {
     /// A client did not know the password.
     fn wrong_password(&self) {}
@@ -18,4 +18,10 @@ pub trait Observer: Send + Sync {
 
     /// A command that had arrived was refused, for want of memory for unanswered commands.
     fn unanswered_command_refused(&self) {}
+
+    /// So many more pushes were refused, because the disk is nearly full.
+    fn pushes_refused(&self, _count: u64) {}
+
+    /// So many bytes are free on the disk of the store. Called about once a second.
+    fn disk_free(&self, _bytes: u64) {}
 }

@@ -76,11 +76,13 @@ impl Broker {
         let turned_away = Arc::new(TurnedAway::new(&config));
         let counted = Arc::clone(&turned_away);
         let (folder, max_queues) = (data_dir.clone(), config.max_queues);
+        let min_free = config.min_free_bytes;
         let awaits_store = Arc::new(AwaitsStore::default());
         let wake = wake(events.downgrade(), Arc::clone(&awaits_store));
         let core = start_core(folder, max_queues, wake, move |machine, store| {
             let store = Box::new(store);
-            Core::new(machine, store, received, clock, catch_up, counted, awaits_store)
+            let core = Core::new(machine, store, received, clock, catch_up, counted, awaits_store);
+            core.keep_free(min_free)
         });
         let core = core.await?;
         let (stop, stopping) = watch::channel(false);

@@ -218,6 +218,11 @@ pub trait Store: Send {
         self.sync()
     }
 
+    /// The bytes that are free where the store is; `None` where that is not known.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Removes all keys of all tables, and applies a batch, as a whole.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub struct TurnedAway {
     wrong_passwords: AtomicU64,
     arriving_commands: AtomicU64,
     unanswered_commands: AtomicU64,
+    pushes_refused: AtomicU64,
+    disk_free: AtomicU64,
     failures: Failures,
     logs: Mutex<Logs>,
 }
@@ -93,6 +95,8 @@ impl TurnedAway {
             wrong_passwords: AtomicU64::new(0),
             arriving_commands: AtomicU64::new(0),
             unanswered_commands: AtomicU64::new(0),
+            pushes_refused: AtomicU64::new(0),
+            disk_free: AtomicU64::new(0),
             failures: Failures::default(),
             logs: Mutex::new(Logs {
                 made_room: of_connections(),
@@ -117,6 +121,28 @@ impl TurnedAway {
                 arriving: self.arriving_commands(),
                 unanswered: self.unanswered_commands(),
             },
+            pushes_refused: self.pushes_refused(),
+            disk_free: self.disk_free.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Pushes that were refused, because the disk was nearly full.
+    #[must_use]
+    pub fn pushes_refused(&self) -> u64 {
+        self.pushes_refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_pushes_refused(&self, count: u64) {
+        self.pushes_refused.fetch_add(count, Ordering::Relaxed);
+        if let Some(observer) = &self.observer {
+            observer.pushes_refused(count);
+        }
+    }
+
+    pub(crate) fn note_disk_free(&self, bytes: u64) {
+        self.disk_free.store(bytes, Ordering::Relaxed);
+        if let Some(observer) = &self.observer {
+            observer.disk_free(bytes);
         }
     }
 

@@ -166,6 +166,12 @@ pub struct BrokerCounts {
     /// Commands that were refused for want of memory, by the memory.
     #[serde(rename = "work_factory_broker_commands_refused_total")]
     pub commands_refused: CommandsRefused,
+    /// Pushes that were refused, because the disk was nearly full.
+    #[serde(rename = "work_factory_broker_pushes_refused_total")]
+    pub pushes_refused: u64,
+    /// Bytes that are free on the disk of the store; 0 where that is not known.
+    #[serde(rename = "work_factory_broker_disk_free_bytes")]
+    pub disk_free: u64,
 }
 
 /// Connections that were turned away.

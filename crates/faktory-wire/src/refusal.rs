@@ -16,8 +16,9 @@ pub enum Refusal {
 }
 
 /// Texts after which the command was certainly not carried out. Most come from Faktory's Redis
-/// client; the last is in what the embedded broker says where it has no memory for the command.
-const SERVER_REFUSES: [&str; 8] = [
+/// client; the last two are in what the embedded broker says where it has no memory for the
+/// command, or no room on the disk.
+const SERVER_REFUSES: [&str; 9] = [
     "MISCONF",
     "OOM ",
     "dial unix",
@@ -26,6 +27,7 @@ const SERVER_REFUSES: [&str; 8] = [
     "too many connections",
     "LOADING",
     "BROKER_MAX_INPUT_BYTES",
+    "BROKER_MIN_FREE",
 ];
 
 /// Texts that come after the command may have reached the store.
@@ -87,6 +89,7 @@ mod tests {
                 "ERR too many commands arrive at once for BROKER_MAX_INPUT_BYTES; try again later",
                 Refusal::Server,
             ),
+            ("ERR disk full: less than BROKER_MIN_FREE is left; try again later", Refusal::Server),
             ("context deadline exceeded", Refusal::Unknown),
             ("read unix @->/redis.sock: i/o timeout", Refusal::Unknown),
             ("something never seen", Refusal::Unknown),

@@ -131,6 +131,14 @@ metrics! {
     BROKER_COMMANDS_REFUSED = "work_factory_broker_commands_refused_total", Counter,
         "memory: arriving, unanswered";
 
+    /// Pushes that the embedded broker refused, because less than `BROKER_MIN_FREE` was free on the
+    /// disk of its store.
+    BROKER_PUSHES_REFUSED = "work_factory_broker_pushes_refused_total", Counter;
+
+    /// Bytes that are free on the disk of the embedded broker's store. Below `BROKER_MIN_FREE` it
+    /// takes no jobs.
+    BROKER_DISK_FREE = "work_factory_broker_disk_free_bytes", Gauge;
+
     /// Jobs that a worker has fetched.
     WORKER_FETCHED = "work_factory_worker_fetched_total", Counter;
 

@@ -136,6 +136,7 @@ async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
         .context("BROKER_DATA_DIR must be set, because the user's data folder can't be found")?;
     let mut config = BrokerConfig::new(broker.bind, data_dir);
     config.max_input_bytes = broker.max_input_bytes;
+    config.min_free_bytes = broker.min_free as u64;
     config.tls = broker.tls.as_ref().map(|tls| tls.config(&[]));
     config.observer = Some(Arc::new(BrokerFigures));
     config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());
@@ -166,6 +167,15 @@ impl faktory_broker::Observer for BrokerFigures {
 
     fn unanswered_command_refused(&self) {
         metrics::counter!(names::BROKER_COMMANDS_REFUSED, "memory" => "unanswered").increment(1);
+    }
+
+    fn pushes_refused(&self, count: u64) {
+        metrics::counter!(names::BROKER_PUSHES_REFUSED).increment(count);
+    }
+
+    fn disk_free(&self, bytes: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!(names::BROKER_DISK_FREE).set(bytes as f64);
     }
 }
 

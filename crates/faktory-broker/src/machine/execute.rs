@@ -10,6 +10,9 @@ use super::tasks::Task;
 use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
 
+/// What a push is refused with where the disk is nearly full.
+const DISK_FULL: &str = "disk full: less than BROKER_MIN_FREE is left; try again later";
+
 impl Machine {
     /// Carries out commands until every connection waits for something or the slice is over. The
     /// connections take turns, a command each.
@@ -65,6 +68,10 @@ impl Machine {
             }
         };
         let reply = match command {
+            Command::Push(_) | Command::PushBulk(_) if self.disk_is_full => {
+                self.refused_pushes += 1;
+                Reply::error(DISK_FULL)
+            }
             Command::End => {
                 self.close(connection);
                 return Ok(());

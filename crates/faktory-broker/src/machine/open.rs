@@ -61,6 +61,8 @@ impl Machine {
             random: fastrand::Rng::with_seed(seed),
             used_memory_mb: 0,
             broker_counts: None,
+            disk_is_full: false,
+            refused_pushes: 0,
             shutting_down: false,
             unsynced: false,
             touched: None,

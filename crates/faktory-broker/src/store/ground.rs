@@ -2,7 +2,7 @@
 //! table and the key within the table.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ pub const STORE_FILES_MAX: usize = 256;
 /// The store on disk. Only one process at a time can open a folder.
 pub struct GroundStore {
     ground: Ground<Folder>,
+    folder: PathBuf,
     uncommitted_bytes: usize,
 }
 
@@ -85,7 +86,7 @@ impl GroundStore {
         if let Some(tail) = tail {
             tracing::warn!("{tail}");
         }
-        Ok(Self { ground, uncommitted_bytes: 0 })
+        Ok(Self { ground, folder: place.to_owned(), uncommitted_bytes: 0 })
     }
 
     fn put(&mut self, change: Change) {
@@ -99,6 +100,20 @@ impl GroundStore {
             Change::Delete(key) => ground::Change::Remove(key),
         });
     }
+}
+
+#[cfg(unix)]
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let system = nix::sys::statvfs::statvfs(folder).ok()?;
+    // The widths of both differ between systems.
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+    let (blocks, bytes) = (system.blocks_available() as u64, system.fragment_size() as u64);
+    Some(blocks.saturating_mul(bytes))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
 }
 
 /// Copies the store of an earlier version. Until the copy is complete and durable it has another
@@ -190,6 +205,10 @@ impl Store for GroundStore {
     fn sync(&mut self) -> Result<(), StoreError> {
         self.commit()?;
         Ok(self.ground.sync()?)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        free_bytes(&self.folder)
     }
 
     fn close(&mut self) -> Result<(), StoreError> {

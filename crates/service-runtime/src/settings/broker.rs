@@ -12,6 +12,8 @@ use crate::tls::ServerTls;
 
 /// The most bytes that the settings here take.
 const SIZE_MAX: usize = 1 << 30;
+/// The most free room that can be asked for.
+const MIN_FREE_MAX: usize = 1 << 40;
 
 settings! {
     /// The settings of the embedded broker: where it listens, where it stores, whom it lets in.
@@ -29,6 +31,10 @@ settings! {
         /// Bytes of commands that have not arrived as a whole, of all clients together; never less
         /// than one command of the largest size, 64 MiB. Who gets no share within 20 s is refused.
         max_input_bytes: usize = "BROKER_MAX_INPUT_BYTES" or "256MiB", size(SIZE_MAX);
+
+        /// With less free on the disk of its store the broker takes no more jobs, but hands out and
+        /// ends those that it has: that needs room too, up to twice the bytes of all its jobs.
+        min_free: usize = "BROKER_MIN_FREE" or "512MiB", size(MIN_FREE_MAX);
 
         /// The broker's certificate (PEM): TLS only, `tcp+tls://`; read again when the file
         /// changes.

@@ -55,3 +55,26 @@ fn a_pause_makes_no_queue_of_an_invalid_name() {
     assert_eq!(world.ask("QUEUE PAUSE a/b\"< x"), Reply::OK);
     assert_eq!(world.info().faktory.queues.keys().collect::<Vec<_>>(), ["x"]);
 }
+
+#[test]
+fn on_a_full_disk_pushes_are_refused_and_all_else_is_carried_out() {
+    let mut world = World::new();
+    world.push("job-00000001", "");
+    world.push("job-00000002", "");
+    world.machine.set_disk_full(true);
+    for line in [
+        r#"PUSH {"jid":"job-00000003","jobtype":"t","args":[]}"#,
+        r#"PUSHB [{"jid":"job-00000003","jobtype":"t","args":[]}]"#,
+    ] {
+        let reply = world.ask(line);
+        assert!(matches!(&reply, Reply::Error(text) if text.contains("BROKER_MIN_FREE")));
+    }
+    assert_eq!(world.machine.take_refused_pushes(), 2);
+    assert_eq!(world.fetch().jid, "job-00000001");
+    assert_eq!(world.ask(r#"ACK {"jid":"job-00000001"}"#), Reply::OK);
+    assert_eq!(world.fetch().jid, "job-00000002");
+    assert_eq!(world.ask(r#"FAIL {"jid":"job-00000002"}"#), Reply::OK);
+    world.machine.set_disk_full(false);
+    world.push("job-00000003", "");
+    assert_eq!(world.fetch().jid, "job-00000003");
+}
