@@ -41,9 +41,10 @@ pub(super) struct Stranger<'a> {
 }
 
 impl Stranger<'_> {
-    /// Greets the client and reads its HELLO, while there is patience. `None` where the client left,
-    /// took too long, or was refused and told why; the connection then has no further use, and is
-    /// no longer one that arrives while it is refused. Bytes behind the HELLO stay in `buffer`.
+    /// Greets the client and reads its HELLO, while there is patience. `None` where the client
+    /// left, took too long, or was refused and told why; the connection then has no further use,
+    /// and is no longer one that arrives while it is refused. Bytes behind the HELLO stay in
+    /// `buffer`.
     pub(super) async fn shake_hands(
         &self,
         patience: &mut Patience,

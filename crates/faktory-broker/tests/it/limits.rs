@@ -263,3 +263,18 @@ async fn clients_that_do_not_read_leave_the_memory_for_commands_to_the_others() 
     }
     assert_eq!(honest.ask(&push(200, "h", 200 << 10)).await, Reply::OK);
 }
+
+#[tokio::test]
+async fn without_room_on_the_disk_pushes_are_refused_and_counted() {
+    // No disk has so much room.
+    let (broker, _folder) = broker(|config| config.min_free_bytes = u64::MAX).await;
+    let mut client = WireClient::connect(broker.address()).await;
+    client.send(r#"PUSH {"jid":"job-00000001","jobtype":"t","args":[]}"#).await;
+    let refused = "disk full: less than BROKER_MIN_FREE is left; try again later";
+    assert_eq!(client.read().await, Some(Reply::error(refused)));
+    client.send(r#"ACK {"jid":"job-00000001"}"#).await;
+    assert_eq!(client.read().await, Some(Reply::OK));
+    let counts = client.info().await.server.work_factory.unwrap();
+    assert_eq!(counts.pushes_refused, 1);
+    assert!(counts.disk_free > 0);
+}
