@@ -15,9 +15,7 @@ use crate::{Number, Options};
 pub(crate) use make::is_want_of_room;
 use turn::Turn;
 
-/// The spares that are kept while nothing is appended: the room of the others is given back.
-pub(super) const SPARES_AT_REST: usize = 1;
-/// A log that has rested for so long gives spares back.
+/// A log that has rested for so long gives its spares back.
 const TRIM_AFTER: Duration = Duration::from_secs(10);
 
 /// A segment that is ready for records.
@@ -240,9 +238,9 @@ impl<F> State<F> {
         gone
     }
 
-    /// True where the log rests, and has more spares than a log at rest needs.
+    /// True where the log rests, and has spares.
     pub(crate) const fn has_spares_to_trim(&self) -> bool {
-        self.is_resting && self.spares.len() > SPARES_AT_REST
+        self.is_resting && !self.spares.is_empty()
     }
 
     fn has_work_for_maker(&self) -> bool {

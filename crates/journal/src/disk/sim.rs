@@ -4,12 +4,14 @@
 
 mod contents;
 mod harm;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::contents::{Contents, write};
+use self::refusal::Refusal;
 use super::{Disk, DiskFile};
 
 /// A disk in memory. Clones are the same disk.
@@ -29,6 +31,7 @@ struct Inner {
     next_file: u64,
     refusals: Vec<Refusal>,
     counts: Counts,
+    open_files: usize,
     /// The machine stops after so many operations.
     stops_after: Option<u64>,
 }
@@ -61,17 +64,6 @@ pub enum Action {
     SyncNames,
 }
 
-#[derive(Debug, Clone)]
-struct Refusal {
-    action: Action,
-    kind: io::ErrorKind,
-    /// So many actions succeed before.
-    after: u64,
-    left: u64,
-    /// Of a refused write so many bytes are written; `None`: half of them.
-    kept: Option<usize>,
-}
-
 /// How often something was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -96,13 +88,20 @@ impl SimDisk {
 
     /// As [`SimDisk::refuse`], once so many actions of this kind have succeeded.
     pub fn refuse_after(&self, after: u64, action: Action, kind: io::ErrorKind, times: u64) {
-        self.lock().refusals.push(Refusal { action, kind, after, left: times, kept: None });
+        self.lock().refusals.push(Refusal { after, ..Refusal::of(action, kind, times) });
+    }
+
+    /// As [`SimDisk::refuse`], but only where a file of this name is opened, or made, or gets the
+    /// name.
+    pub fn refuse_named(&self, name: &str, action: Action, kind: io::ErrorKind, times: u64) {
+        let name = Some(name.to_owned());
+        self.lock().refusals.push(Refusal { name, ..Refusal::of(action, kind, times) });
     }
 
     /// The next write fails when so many of its bytes have been written.
     pub fn cut_write_short(&self, kept: usize, kind: io::ErrorKind) {
-        let (action, kept) = (Action::Write, Some(kept));
-        self.lock().refusals.push(Refusal { action, kind, after: 0, left: 1, kept });
+        let refusal = Refusal { kept: Some(kept), ..Refusal::of(Action::Write, kind, 1) };
+        self.lock().refusals.push(refusal);
     }
 
     /// The machine stops when so many operations more have succeeded (see [`Counts::operations`]):
@@ -111,6 +110,12 @@ impl SimDisk {
     pub fn stop_after(&self, operations: u64) {
         let mut inner = self.lock();
         inner.stops_after = Some(inner.counts.operations + operations);
+    }
+
+    /// The files that are open now.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        self.lock().open_files
     }
 
     /// True where [`SimDisk::stop_after`] has come true.
@@ -136,8 +141,13 @@ impl SimDisk {
     #[must_use]
     pub fn after_kill(&self) -> Self {
         let inner = self.lock().clone();
-        let inner =
-            Inner { refusals: Vec::new(), counts: Counts::default(), stops_after: None, ..inner };
+        let inner = Inner {
+            refusals: Vec::new(),
+            counts: Counts::default(),
+            open_files: 0,
+            stops_after: None,
+            ..inner
+        };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -200,7 +210,12 @@ impl NameChange {
 impl Inner {
     /// Counts an operation, and refuses it where that was asked for. Of a refused write, this many
     /// bytes are to be written.
-    fn refusal(&mut self, action: Action, bytes: usize) -> Result<(), (usize, io::Error)> {
+    fn refusal(
+        &mut self,
+        action: Action,
+        name: Option<&str>,
+        bytes: usize,
+    ) -> Result<(), (usize, io::Error)> {
         if !matches!(action, Action::Open | Action::Read) {
             self.counts.operations += 1;
         }
@@ -210,8 +225,7 @@ impl Inner {
             let kept = if self.counts.operations == stop + 1 { bytes / 2 } else { 0 };
             return Err((kept, io::Error::other("the machine has stopped")));
         }
-        let refusal =
-            self.refusals.iter_mut().find(|refusal| refusal.action == action && refusal.left > 0);
+        let refusal = self.refusals.iter_mut().find(|refusal| refusal.is_of(action, name));
         match refusal {
             Some(refusal) if refusal.after > 0 => {
                 refusal.after -= 1;
@@ -227,7 +241,11 @@ impl Inner {
 
     /// As [`Inner::refusal`], of what is no write.
     fn may(&mut self, action: Action) -> io::Result<()> {
-        self.refusal(action, 0).map_err(|(_, error)| error)
+        self.refusal(action, None, 0).map_err(|(_, error)| error)
+    }
+
+    fn may_with(&mut self, action: Action, name: &str) -> io::Result<()> {
+        self.refusal(action, Some(name), 0).map_err(|(_, error)| error)
     }
 
     fn change(&mut self, change: NameChange) {
@@ -249,15 +267,16 @@ impl Disk for SimDisk {
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
         let mut inner = self.lock();
-        inner.may(Action::Open)?;
+        inner.may_with(Action::Open, name)?;
         let id = inner.id(name)?;
+        inner.open_files += 1;
         drop(inner);
         Ok(SimFile { disk: self.clone(), id })
     }
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
         let mut inner = self.lock();
-        inner.may(Action::Create)?;
+        inner.may_with(Action::Create, name)?;
         if inner.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -265,13 +284,14 @@ impl Disk for SimDisk {
         inner.next_file += 1;
         inner.files.insert(id, Contents::default());
         inner.change(NameChange::Made(name.to_owned(), id));
+        inner.open_files += 1;
         drop(inner);
         Ok(SimFile { disk: self.clone(), id })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut inner = self.lock();
-        inner.may(Action::Rename)?;
+        inner.may_with(Action::Rename, to)?;
         inner.id(from)?;
         inner.change(NameChange::Renamed(from.to_owned(), to.to_owned()));
         Ok(())
@@ -301,6 +321,12 @@ pub struct SimFile {
     id: u64,
 }
 
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.disk.lock().open_files -= 1;
+    }
+}
+
 impl DiskFile for SimFile {
     fn length(&self) -> io::Result<u64> {
         let inner = self.disk.lock();
@@ -320,7 +346,7 @@ impl DiskFile for SimFile {
     /// Where a write is refused, a part of its bytes has been written.
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.lock();
-        let refused = inner.refusal(Action::Write, bytes.len());
+        let refused = inner.refusal(Action::Write, None, bytes.len());
         let kept = refused.as_ref().map_or_else(|(kept, _)| *kept, |()| bytes.len());
         let bytes = bytes.get(..kept).unwrap_or_default();
         inner.counts.written += bytes.len() as u64;

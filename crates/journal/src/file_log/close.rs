@@ -7,6 +7,9 @@ use crate::manifest::Manifest;
 use crate::segment;
 use crate::shared::Spare;
 
+/// The next opening makes its first segment of it, also where the disk is full.
+const SPARES_WHEN_CLOSED: usize = 1;
+
 impl<D: Disk> FileLog<D> {
     /// Makes everything durable, and notes that the journal ends here. What was cut goes, so that
     /// the next opening reads nothing of it. Nothing more can be appended.
@@ -40,7 +43,7 @@ impl<D: Disk> FileLog<D> {
         self.shared
             .write_manifest(&manifest)
             .map_err(|error| LogFailed::of("the manifest", &error))?;
-        self.shared.trim();
+        self.shared.trim(SPARES_WHEN_CLOSED);
         Ok(())
     }
 

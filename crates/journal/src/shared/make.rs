@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Prepared, SPARES_AT_REST, Shared, Spare, State, Wanted};
+use super::{Prepared, Shared, Spare, State, Wanted};
 use crate::disk::{Disk, DiskFile};
 use crate::log::LogFailed;
 use crate::manifest::{self, Manifest};
@@ -41,15 +41,15 @@ impl<D: Disk> Shared<D> {
         let _turn = self.making.take();
         let is_due = self.lock().has_spares_to_trim();
         if is_due {
-            self.trim();
+            self.trim(0);
         }
         is_due
     }
 
-    /// Gives back all spares that a log at rest does not need.
-    pub(crate) fn trim(&self) {
+    /// Gives back all spares but so many.
+    pub(crate) fn trim(&self, kept: usize) {
         let mut state = self.lock();
-        let kept = state.spares.len().min(SPARES_AT_REST);
+        let kept = kept.min(state.spares.len());
         let gone = state.spares.split_off(kept);
         drop(state);
         gone.iter().for_each(|spare| self.remove(spare));

@@ -117,9 +117,9 @@ fn a_disk_that_is_full_at_the_start_has_room_for_a_segment_in_what_is_left_over(
     disk.refuse_after(1, Action::Create, ErrorKind::StorageFull, 1);
     let refused = super::open(&disk, Number(u64::MAX)).err();
     assert!(refused.is_some_and(|error| error.to_string().contains("no storage space")));
-    // The head of a spare takes no room, and the second manifest finds some.
+    // A spare takes no room, and the second manifest finds some.
     disk.refuse_nothing();
-    disk.refuse_after(3, Action::Create, ErrorKind::StorageFull, 1);
+    disk.refuse_after(2, Action::Create, ErrorKind::StorageFull, 1);
     let mut log = reopen(&disk);
     log.append(b"goes on");
 }
@@ -150,7 +150,7 @@ fn who_waits_is_woken_when_making_a_segment_or_a_write_fails() {
 }
 
 #[test]
-fn a_log_that_rests_or_is_closed_keeps_one_spare() {
+fn a_log_that_rests_gives_its_spares_back_and_a_closed_one_keeps_one() {
     let disk = SimDisk::default();
     let mut log = reopen(&disk);
     let segments =
@@ -165,7 +165,7 @@ fn a_log_that_rests_or_is_closed_keeps_one_spare() {
     assert_eq!(segments(), 4, "the last, the next, and two spares");
     log.log.rest();
     while log.log.work() {}
-    assert_eq!(segments(), 3);
+    assert_eq!(segments(), 2);
     log.append(b"more");
     log.sync();
     log.log.cut(log.log.last());
