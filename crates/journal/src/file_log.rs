@@ -92,6 +92,13 @@ impl<D: Disk> FileLog<D> {
         self.last
     }
 
+    /// True where no segment could be made for want of room when it was tried last. Records may
+    /// still fit into those that are there.
+    #[must_use]
+    pub fn lacks_room(&self) -> bool {
+        self.shared.lock().make_error.is_some()
+    }
+
     /// A view of this log for other threads.
     #[must_use]
     pub fn watch(&self) -> Watch<D> {

@@ -39,15 +39,21 @@ impl<D: Disk> Ground<D> {
         self.memory.bytes() >= self.options.memory_bytes
             || self.since_checkpoint >= self.options.journal_bytes
             || self.is_clear
+            || self.gives_room()
+    }
+
+    /// The journal has no room for the segment after the next, and a checkpoint would take one back
+    /// while there still is some for commits.
+    fn gives_room(&self) -> bool {
+        self.since_checkpoint >= self.options.journal.segment_bytes && self.log.lacks_room()
     }
 
     fn is_due_at_rest(&self) -> bool {
-        let is_many = || {
-            let dead = self.tree.most_bytes(self.memory.replacing());
-            self.since_checkpoint >= self.options.journal_bytes / REST_PART
-                || dead >= self.options.file_bytes / DEAD_PART
-        };
-        self.is_resting && self.since_checkpoint > 0 && is_many()
+        let dead = || self.tree.most_bytes(self.memory.replacing());
+        self.is_resting
+            && self.since_checkpoint > 0
+            && (self.since_checkpoint >= self.options.journal_bytes / REST_PART
+                || dead() >= self.options.file_bytes / DEAD_PART)
     }
 
     /// What is in memory is on its way into files, and new changes gather.

@@ -119,6 +119,26 @@ fn a_want_of_room_for_long_does_not_make_a_record_that_no_journal_takes() {
 }
 
 #[test]
+fn a_checkpoint_begins_early_where_the_journal_lacks_room() {
+    let disk = SimDisk::default();
+    let mut ground = open(&disk).unwrap();
+    while ground.work().unwrap() {}
+    // The next segment is there, and the one after it can't be made.
+    disk.refuse(Action::Create, ErrorKind::StorageFull, 1);
+    let mut model = Model::new();
+    for number in 0..20 {
+        put(&mut ground, &mut model, number, 1_000);
+        ground.commit().unwrap();
+        while ground.log.work() {}
+    }
+    assert!(ground.log.lacks_room());
+    assert!(ground.tree.lock().frozen.is_some(), "long before its usual bounds");
+    settle(&mut ground).unwrap();
+    assert!(!ground.log.lacks_room());
+    assert_eq!(all(&open(&disk.after_kill()).unwrap()), model);
+}
+
+#[test]
 fn a_file_that_can_not_be_read_is_an_error_and_nothing_is_set_aside() {
     let (disk, mut model) = (SimDisk::default(), Model::new());
     let mut ground = open(&disk).unwrap();
