@@ -50,7 +50,7 @@ impl<D: Disk> Ground<D> {
     /// Waits while the changes in memory are far more than they should be and the files can still
     /// be written.
     fn wait_for_files(&mut self) {
-        while self.thread.is_some()
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
             && self.memory.bytes() >= 2 * self.options.memory_bytes
             && self.tree.lock().frozen.is_some()
             && self.tree.lock().trouble.is_none()

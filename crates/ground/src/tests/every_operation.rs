@@ -11,8 +11,10 @@ use crate::{Change, Ground, Key};
 /// What a run was told before the machine stopped.
 #[derive(Default)]
 struct Told {
-    /// The store after each commit that was not refused; the last one may lack its end.
+    /// The store after each commit; the last one may have been refused.
     commits: Vec<Model>,
+    /// So many of them survive the process.
+    committed: usize,
     /// So many of them are durable.
     durable: usize,
 }
@@ -50,6 +52,7 @@ fn run(disk: &SimDisk, told: &mut Told, is_closed: bool) -> Option<()> {
             }
             told.commits.push(model.clone());
             ground.commit().ok()?;
+            told.committed = told.commits.len();
             if step % 3 == 0 {
                 ground.sync().ok()?;
                 told.durable = told.commits.len();
@@ -86,10 +89,8 @@ fn ends_anywhere(is_closed: bool) -> u64 {
         disk.stop_after(stop);
         let ran = run(&disk, &mut told, is_closed);
         assert!(ran.is_some() || disk.is_stopped(), "{stop}");
-        // The last commit may have been refused.
-        let committed = told.commits.len() - usize::from(ran.is_none()).min(told.commits.len());
         let killed = disk.after_kill();
-        let kept = told.check(&killed, committed.max(told.durable), &format!("killed at {stop}"));
+        let kept = told.check(&killed, told.committed, &format!("killed at {stop}"));
         for seed in 0..3 {
             let mut random = fastrand::Rng::with_seed(seed);
             let lost = disk.after_power_loss(&mut random);

@@ -1,6 +1,8 @@
 //! Errors of the system.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use journal::sim::{Action, SimDisk};
@@ -249,6 +251,31 @@ fn after_a_list_that_can_not_be_written_only_the_list_is_written_again() {
     assert!(ground.tree.save().unwrap());
     assert_eq!((files(&disk), ground.trouble()), (count, None));
     assert!(ground.tree.lock().through > through);
+}
+
+#[test]
+fn who_waits_is_woken_when_trouble_begins_and_when_it_ends() {
+    let disk = SimDisk::default();
+    let woken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&woken);
+    let wake = Arc::new(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
+    let opened = Ground::open_without_threads(Arc::new(disk.clone()), SMALL, wake);
+    let mut ground = opened.unwrap().0;
+    for number in 0..100 {
+        put(&mut ground, &mut Model::new(), number, 400);
+    }
+    ground.commit().unwrap();
+    ground.sync().unwrap();
+    disk.refuse_named("list", Action::Rename, ErrorKind::Other, 2);
+    let before = woken.load(Ordering::SeqCst);
+    ground.tree.save().unwrap_err();
+    assert_eq!(woken.load(Ordering::SeqCst), before + 1);
+    ground.tree.save().unwrap_err();
+    assert_eq!(woken.load(Ordering::SeqCst), before + 1, "it is the same trouble");
+    assert!(ground.tree.save().unwrap());
+    assert!(woken.load(Ordering::SeqCst) > before + 1);
 }
 
 #[test]
