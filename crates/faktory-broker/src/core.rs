@@ -93,8 +93,9 @@ const GROUP_TIME: Duration = Duration::from_millis(5);
 /// The time for which the memory of the process, which INFO tells, counts as known.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
-/// After so long a time without a sync the store is told that it may rest.
-const REST_AFTER: Duration = Duration::from_secs(1);
+/// After so long a time without a sync the store is told that it may rest, and again each time: it
+/// gives room back little by little.
+const REST_EVERY: Duration = Duration::from_secs(1);
 
 /// The owner of the machine and the store.
 pub(crate) struct Core {
@@ -111,8 +112,8 @@ pub(crate) struct Core {
     connections: HashMap<ConnectionId, Client>,
     answers: Answers,
     room: Room,
-    /// When the last sync ended; `None` once the store was told that it may rest.
-    synced_at: Option<Instant>,
+    /// When the last sync ended, or the store was last told that it may rest.
+    quiet_since: Instant,
     /// The time at which the machine was last told the memory of the process.
     memory_known: Option<Duration>,
 }
@@ -139,7 +140,7 @@ impl Core {
             connections: HashMap::new(),
             answers: Answers::new(awaits_store),
             room: Room::new(0),
-            synced_at: None,
+            quiet_since: Instant::now(),
             memory_known: None,
         }
     }
@@ -180,9 +181,8 @@ impl Core {
             self.look_at_disk();
             more = self.advance()?;
             self.deliver()?;
-            if self.synced_at.is_some_and(|at| at.elapsed() >= REST_AFTER) && self.answers.is_idle()
-            {
-                self.synced_at = None;
+            if self.answers.is_idle() && self.quiet_since.elapsed() >= REST_EVERY {
+                self.quiet_since = Instant::now();
                 self.store.rest();
             }
         }

@@ -12,11 +12,13 @@ use crate::read::{Aside, Pairs, read_block};
 
 type Place = (u64, usize);
 
-/// A block of more than this part of the budget is not kept.
+/// A block of more than this part of the budget is large.
 const LARGE_PART: usize = 16;
 
 /// Two generations: what was used since the younger one began moves into it, and when the younger
-/// one is full the older one goes.
+/// one is full the older one goes. A large value has a block of its own, and would drive out all
+/// others: of these the last one that was read is kept beside them, since one value is often read
+/// again and again.
 #[derive(Debug)]
 pub(crate) struct Cache {
     inner: Mutex<Inner>,
@@ -28,6 +30,7 @@ struct Inner {
     young: HashMap<Place, Pairs>,
     old: HashMap<Place, Pairs>,
     young_bytes: usize,
+    large: Option<(Place, Pairs)>,
     bad: HashSet<Place>,
 }
 
@@ -57,6 +60,9 @@ impl Cache {
             if let Some(pairs) = inner.young.get(&place) {
                 return Ok(Ok(pairs.clone()));
             }
+            if let Some((_, pairs)) = inner.large.as_ref().filter(|(large, _)| *large == place) {
+                return Ok(Ok(pairs.clone()));
+            }
             if let Some(pairs) = inner.old.remove(&place) {
                 self.keep(&mut inner, place, &pairs);
                 return Ok(Ok(pairs));
@@ -72,8 +78,8 @@ impl Cache {
 
     fn keep(&self, inner: &mut Inner, place: Place, pairs: &Pairs) {
         let bytes: usize = pairs.iter().map(|(key, value)| block::pair_bytes(key, value)).sum();
-        // A large value has a block of its own. It would drive out all others.
         if bytes > self.bytes_max / LARGE_PART {
+            inner.large = Some((place, pairs.clone()));
             return;
         }
         if inner.young_bytes + bytes > self.bytes_max / 2 {

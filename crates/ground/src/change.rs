@@ -1,18 +1,24 @@
 //! Changes, and how they stand in a record of the journal: a byte for what is done, and the pair as
-//! in a block.
+//! in a block. At the end of a record may stand that its group goes on in the next record; at the
+//! beginning, that the group before has no end and counts for nothing.
 
 use bytes::Bytes;
 
 use crate::Key;
 use crate::block;
 
-/// A change of one key.
+/// The most bytes in a value. A longer one is never committed: each commit says
+/// [`TooLong`](journal::AppendError::TooLong).
+pub const VALUE_BYTES_MAX: usize = 128 << 20;
+
+/// A change of one key. The store keeps the bytes of a value as they are given: a slice of a larger
+/// buffer keeps all of the buffer in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Sets a key that has no value. Where it has one after all, an older value may come to light
-    /// when the key is removed.
+    /// when the key is removed. The value has at most [`VALUE_BYTES_MAX`] bytes.
     Insert(Key, Bytes),
-    /// Sets a key that may have a value.
+    /// Sets a key that may have a value. The value has at most [`VALUE_BYTES_MAX`] bytes.
     Put(Key, Bytes),
     /// Removes a key that may have a value.
     Remove(Key),
@@ -24,6 +30,8 @@ const INSERT: u8 = 1;
 const PUT: u8 = 2;
 const REMOVE: u8 = 3;
 const CLEAR: u8 = 4;
+const GOES_ON: u8 = 5;
+const ABANDON: u8 = 6;
 
 /// Writes a change behind others.
 pub(crate) fn encode(change: &Change, record: &mut Vec<u8>) {
@@ -37,23 +45,45 @@ pub(crate) fn encode(change: &Change, record: &mut Vec<u8>) {
     block::push_pair(record, key, &value);
 }
 
-/// The changes of a record; `None` where the bytes are none.
-pub(crate) fn decode(record: &Bytes) -> Option<Vec<Change>> {
-    let mut changes = Vec::new();
+/// Says at the end of a record that its group goes on in the next one.
+pub(crate) fn push_goes_on(record: &mut Vec<u8>) {
+    record.push(GOES_ON);
+    block::push_pair(record, &Key::FIRST, &None);
+}
+
+/// Says at the beginning of a record that the group before has no end.
+pub(crate) fn push_abandon(record: &mut Vec<u8>) {
+    record.push(ABANDON);
+    block::push_pair(record, &Key::FIRST, &None);
+}
+
+/// What stands in a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Change(Change),
+    GoesOn,
+    Abandon,
+}
+
+/// The entries of a record; `None` where the bytes are none.
+pub(crate) fn decode(record: &Bytes) -> Option<Vec<Entry>> {
+    let mut entries = Vec::new();
     let mut at = 0;
     while at < record.len() {
         let tag = *record.get(at)?;
         let (key, value, end) = block::read_pair(record, at + 1)?;
-        changes.push(match (tag, value) {
-            (INSERT, Some(value)) => Change::Insert(key, value),
-            (PUT, Some(value)) => Change::Put(key, value),
-            (REMOVE, None) => Change::Remove(key),
-            (CLEAR, None) => Change::Clear,
+        entries.push(match (tag, value) {
+            (INSERT, Some(value)) => Entry::Change(Change::Insert(key, value)),
+            (PUT, Some(value)) => Entry::Change(Change::Put(key, value)),
+            (REMOVE, None) => Entry::Change(Change::Remove(key)),
+            (CLEAR, None) => Entry::Change(Change::Clear),
+            (GOES_ON, None) => Entry::GoesOn,
+            (ABANDON, None) => Entry::Abandon,
             _ => return None,
         });
         at = end;
     }
-    Some(changes)
+    Some(entries)
 }
 
 #[cfg(test)]
@@ -71,9 +101,13 @@ mod tests {
             Change::Clear,
         ];
         let mut record = Vec::new();
+        push_abandon(&mut record);
         changes.iter().for_each(|change| encode(change, &mut record));
+        push_goes_on(&mut record);
         let record = Bytes::from(record);
-        assert_eq!(decode(&record).unwrap(), changes);
+        let entries = changes.into_iter().map(Entry::Change);
+        let entries = [Entry::Abandon].into_iter().chain(entries).chain([Entry::GoesOn]);
+        assert_eq!(decode(&record).unwrap(), entries.collect::<Vec<_>>());
         assert_eq!(decode(&record.slice(..record.len() - 1)), None);
         assert_eq!(decode(&Bytes::from_static(&[9, 0, 0, 0, 0, 0])), None);
         assert_eq!(decode(&Bytes::new()).unwrap(), []);

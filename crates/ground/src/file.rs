@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::Key;
 use crate::block::{self, Value};
 use crate::error::GroundError;
+use crate::sizes::Sizes;
 pub(crate) use write::Writer;
 
 const MAGIC: [u8; 8] = *b"WFsort01";
@@ -26,6 +27,9 @@ pub(crate) struct Summary {
     /// The pairs in it, and those of them that are removals.
     pub(crate) pairs: u64,
     pub(crate) removals: u64,
+    /// How many pairs there are of which size.
+    #[serde(default)]
+    pub(crate) sizes: Sizes,
 }
 
 impl Summary {
@@ -121,24 +125,16 @@ impl<F: DiskFile> SortedFile<F> {
         self.places.partition_point(|place| place.first <= *key).saturating_sub(1)
     }
 
-    /// Reads a block. One that is bad is no error: only its keys are lost.
+    /// Reads a block. One that is not what was written is no error: only its keys are lost.
     ///
     /// # Errors
-    /// Where the file can't be read at all.
+    /// Where the system can't read it: nobody knows what it holds, and another try may succeed.
     pub(crate) fn block(&self, index: usize) -> Result<Block, GroundError> {
         let Some(place) = self.places.get(index) else { return Ok(Block::Pairs(Vec::new())) };
         let mut bytes = vec![0; place.bytes as usize];
-        let is_read = match self.file.read_at(place.at, &mut bytes) {
-            Ok(()) => true,
-            Err(error) if is_want_of_files(&error) => {
-                return Err(GroundError::io(&self.summary.name(), error));
-            }
-            // A bad sector.
-            Err(_) => false,
-        };
-        let pairs = is_read
-            .then(|| checked(&bytes, seed(self.summary.salt, place.at)))
-            .flatten()
+        let read = self.file.read_at(place.at, &mut bytes);
+        read.map_err(|error| GroundError::io(&self.summary.name(), error))?;
+        let pairs = checked(&bytes, seed(self.summary.salt, place.at))
             .and_then(|length| block::read(&Bytes::from(bytes).slice(..length)));
         Ok(match pairs {
             Some(pairs) => Block::Pairs(pairs),
@@ -153,10 +149,6 @@ impl<F: DiskFile> SortedFile<F> {
     pub(crate) fn offset(&self, index: usize) -> u64 {
         self.places.get(index).map_or(0, |place| place.at)
     }
-}
-
-fn is_want_of_files(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::OutOfMemory | std::io::ErrorKind::Interrupted)
 }
 
 /// The length of what stands before a right checksum.

@@ -9,14 +9,18 @@ mod ground;
 mod key;
 mod memory;
 mod merge;
+mod options;
+mod pending;
 mod policy;
 mod read;
 mod run;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-pub use change::Change;
+pub use change::{Change, VALUE_BYTES_MAX};
 pub use error::GroundError;
-pub use ground::{Ground, Options};
+pub use ground::Ground;
 pub use key::{KEY_BYTES_MAX, Key};
+pub use options::Options;

@@ -22,12 +22,19 @@ struct Entry {
 pub(crate) struct Memory {
     entries: BTreeMap<Key, Entry>,
     bytes: usize,
+    /// The entries of keys that something older may have.
+    replacing: u64,
 }
 
 impl Memory {
     /// The memory that it takes, about, in bytes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The pairs that may replace an older one, or remove it.
+    pub(crate) const fn replacing(&self) -> u64 {
+        self.replacing
     }
 
     pub(crate) fn apply(&mut self, change: Change) {
@@ -53,14 +60,20 @@ impl Memory {
             entry.is_new = false;
         }
         self.bytes += bytes_of(&entry.value);
-        if let Some(before) = self.entries.insert(key, entry) {
-            self.bytes = self.bytes.saturating_sub(bytes_of(&before.value));
-        }
+        self.replacing += u64::from(!entry.is_new);
+        let before = self.entries.insert(key, entry);
+        self.uncount(before);
     }
 
     fn forget(&mut self, key: &Key) {
-        if let Some(before) = self.entries.remove(key) {
-            self.bytes = self.bytes.saturating_sub(bytes_of(&before.value));
+        let before = self.entries.remove(key);
+        self.uncount(before);
+    }
+
+    fn uncount(&mut self, gone: Option<Entry>) {
+        if let Some(gone) = gone {
+            self.bytes = self.bytes.saturating_sub(bytes_of(&gone.value));
+            self.replacing -= u64::from(!gone.is_new);
         }
     }
 
@@ -112,6 +125,6 @@ mod tests {
         memory.apply(Change::Insert(b, value));
         memory.apply(Change::Remove(b));
         assert_eq!(memory.get(&b), Some(None));
-        assert_eq!(memory.bytes(), PAIR_BYTES);
+        assert_eq!((memory.bytes(), memory.replacing()), (PAIR_BYTES, 1));
     }
 }

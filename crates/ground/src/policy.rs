@@ -4,26 +4,72 @@
 //! (<https://github.com/facebook/rocksdb/wiki/Universal-Compaction>): newer runs that together are
 //! as large as a part of the next older one are merged with it. So there are few runs, and each
 //! pair is written anew a few times only.
+//!
+//! Two more reasons merge all runs at once: too many files, each of which takes a descriptor; and,
+//! while nothing is changed, that more than half of the bytes may be dead.
 
 use std::ops::Range;
 
+use crate::sizes::Sizes;
+
 /// What counts of a run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Weight {
+    pub(crate) files: usize,
     pub(crate) bytes: u64,
     pub(crate) pairs: u64,
     pub(crate) removals: u64,
+    /// So many of its pairs, at most, replace or remove one of an older run.
+    pub(crate) replacing: u64,
+    pub(crate) sizes: Sizes,
     /// A block of it is bad: it stays as it is, since nobody can say what the block hides.
     pub(crate) is_bad: bool,
+}
+
+/// What is to be merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The runs.
+    pub(crate) runs: Range<usize>,
+    /// Files that may go into the merged run as they are do so.
+    pub(crate) keeps_files: bool,
 }
 
 /// Newer runs are merged with the next older one where they have this part of its bytes.
 const PART: u64 = 2;
 /// ... or where they remove so large a part of its pairs that much of it is dead.
 const DEAD_PART: u64 = 4;
+/// All runs are merged where they have more files.
+pub(crate) const FILES_MAX: usize = 120;
 
-/// The runs that are to be merged, the newest first; `None` where nothing needs it.
-pub(crate) fn choose(runs: &[Weight]) -> Option<Range<usize>> {
+/// The runs that are to be merged, the newest first; `None` where nothing needs it. `rest`: nothing
+/// is changed at present, and so many dead bytes may stay beside as many as are alive.
+pub(crate) fn choose(runs: &[Weight], rest: Option<u64>) -> Option<Choice> {
+    if let Some(runs) = groups(runs).find(|group| files(runs, group) > FILES_MAX) {
+        return Some(Choice { runs, keeps_files: false });
+    }
+    let chosen = by_sizes(runs).or_else(|| of_removals(runs));
+    let chosen = chosen.or_else(|| rest.and_then(|spared| mostly_dead(runs, spared)));
+    chosen.map(|runs| Choice { runs, keeps_files: true })
+}
+
+/// The runs between those that are bad.
+fn groups(runs: &[Weight]) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    let mut parts = runs.split(|run| run.is_bad);
+    std::iter::from_fn(move || {
+        let length = parts.next()?.len();
+        let group = from..from + length;
+        from += length + 1;
+        Some(group)
+    })
+}
+
+fn files(runs: &[Weight], group: &Range<usize>) -> usize {
+    runs.get(group.clone()).unwrap_or_default().iter().map(|run| run.files).sum()
+}
+
+fn by_sizes(runs: &[Weight]) -> Option<Range<usize>> {
     let mut chosen = None;
     let (mut from, mut bytes, mut removals) = (0, 0, 0);
     for (index, run) in runs.iter().enumerate() {
@@ -42,13 +88,25 @@ pub(crate) fn choose(runs: &[Weight]) -> Option<Range<usize>> {
         bytes += run.bytes;
         removals += run.removals;
     }
-    // A last run of removals removes nothing any more.
-    let is_last_of_removals = |last: &Weight| last.removals > 0 && !last.is_bad;
-    let last = runs.len().checked_sub(1)?;
-    if chosen.is_none() && runs.last().is_some_and(is_last_of_removals) {
-        chosen = Some(last..last + 1);
-    }
     chosen
+}
+
+/// A last run of removals removes nothing any more.
+fn of_removals(runs: &[Weight]) -> Option<Range<usize>> {
+    let last = runs.last().filter(|last| last.removals > 0 && !last.is_bad);
+    last.map(|_| runs.len() - 1..runs.len())
+}
+
+/// All runs, where more of their bytes may be dead than alive. Those behind a bad one stay.
+fn mostly_dead(runs: &[Weight], spared: u64) -> Option<Range<usize>> {
+    let group = groups(runs).next().filter(|group| group.len() > 1)?;
+    let (mut all, mut dead, mut replacing) = (0_u64, 0_u64, 0_u64);
+    for run in runs.get(group.clone()).unwrap_or_default() {
+        dead += run.sizes.most_bytes(replacing).min(run.bytes);
+        all += run.bytes;
+        replacing = replacing.saturating_add(run.replacing);
+    }
+    (dead > all - dead + spared).then_some(group)
 }
 
 #[cfg(test)]
@@ -56,7 +114,13 @@ mod tests {
     use super::*;
 
     fn run(bytes: u64, pairs: u64, removals: u64) -> Weight {
-        Weight { bytes, pairs, removals, is_bad: false }
+        Weight { files: 1, bytes, pairs, removals, replacing: removals, ..Weight::default() }
+    }
+
+    fn choose(runs: &[Weight]) -> Option<Range<usize>> {
+        let choice = super::choose(runs, None)?;
+        assert!(choice.keeps_files);
+        Some(choice.runs)
     }
 
     #[test]
@@ -79,9 +143,40 @@ mod tests {
     #[test]
     fn a_bad_run_stays_as_it_is() {
         let bad = Weight { is_bad: true, ..run(100, 10, 1) };
-        assert_eq!(choose(&[run(100, 10, 0), bad]), None);
-        assert_eq!(choose(&[bad, run(100, 10, 0), run(100, 10, 0)]), Some(1..3));
-        assert_eq!(choose(&[run(9, 1, 0), run(9, 1, 0), bad, run(9, 1, 0)]), Some(0..2));
+        assert_eq!(choose(&[run(100, 10, 0), bad.clone()]), None);
+        assert_eq!(choose(&[bad.clone(), run(100, 10, 0), run(100, 10, 0)]), Some(1..3));
+        let runs = [run(9, 1, 0), run(9, 1, 0), bad.clone(), run(9, 1, 0)];
+        assert_eq!(choose(&runs), Some(0..2));
         assert_eq!(choose(&[bad]), None);
+    }
+
+    #[test]
+    fn a_store_of_too_many_files_is_merged_without_keeping_any() {
+        let many = |files| Weight { files, ..run(1000, 10, 0) };
+        let small = || run(10, 1, 0);
+        assert_eq!(super::choose(&[small(), many(FILES_MAX - 1)], None), None);
+        let all = Some(Choice { runs: 0..2, keeps_files: false });
+        assert_eq!(super::choose(&[small(), many(FILES_MAX)], None), all);
+        let bad = Weight { is_bad: true, ..many(FILES_MAX + 1) };
+        assert_eq!(super::choose(&[small(), bad.clone()], None), None, "it would never end");
+        let behind = Some(Choice { runs: 2..3, keeps_files: false });
+        assert_eq!(super::choose(&[small(), bad, many(FILES_MAX + 1)], None), behind);
+    }
+
+    #[test]
+    fn at_rest_all_is_merged_where_more_may_be_dead_than_alive() {
+        let mut large = Weight { pairs: 100, bytes: 100_000, ..run(0, 0, 0) };
+        (0..90).for_each(|_| large.sizes.note(110));
+        (0..10).for_each(|_| large.sizes.note(9000));
+        let removing = |pairs| Weight { replacing: pairs, ..run(10, 10, 0) };
+        let at_rest = |pairs, spared| {
+            super::choose(&[removing(pairs), large.clone()], Some(spared)).map(|choice| choice.runs)
+        };
+        // Five of the largest take at most 16 KiB each.
+        assert_eq!(at_rest(5, 0), Some(0..2));
+        assert_eq!(at_rest(5, 70_000), None);
+        assert_eq!(at_rest(3, 0), None);
+        assert_eq!(super::choose(&[removing(5), large.clone()], None), None, "not under load");
+        assert_eq!(super::choose(&[large], Some(0)), None, "one run has nothing dead");
     }
 }

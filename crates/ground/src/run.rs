@@ -9,15 +9,18 @@ use crate::block::Value;
 use crate::cache::Cache;
 use crate::error::GroundError;
 use crate::file::SortedFile;
+use crate::sizes::Sizes;
 
 /// Sorted files in the order of their keys.
 pub(crate) struct Run<F> {
     pub(crate) files: Vec<Arc<SortedFile<F>>>,
+    /// So many of its pairs, at most, replace or remove one of an older run.
+    pub(crate) replacing: u64,
 }
 
 impl<F> Clone for Run<F> {
     fn clone(&self) -> Self {
-        Self { files: self.files.clone() }
+        Self { files: self.files.clone(), replacing: self.replacing }
     }
 }
 
@@ -37,6 +40,12 @@ impl<F: DiskFile> Run<F> {
 
     pub(crate) fn removals(&self) -> u64 {
         self.files.iter().map(|file| file.summary.removals).sum()
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        let mut sizes = Sizes::default();
+        self.files.iter().for_each(|file| sizes.add(&file.summary.sizes));
+        sizes
     }
 
     /// The value of a key, or the mark that it was removed; `None` where older runs say. Nothing is

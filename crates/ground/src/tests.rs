@@ -1,6 +1,10 @@
 //! The store beside a model, on a disk that forgets.
 
 mod damaged;
+mod every_operation;
+mod faults;
+mod merges;
+mod room;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

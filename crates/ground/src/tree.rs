@@ -2,13 +2,15 @@
 //! names them all, and says up to which record of the journal they have come.
 
 mod compact;
+mod flush;
+mod output;
+mod thread;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use journal::document::{self, Unreadable};
-use journal::{Disk, Number};
+use journal::{Disk, Number, Wake, Watch};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
@@ -16,13 +18,11 @@ use crate::error::GroundError;
 use crate::file::{self, SortedFile, Summary};
 use crate::memory::Memory;
 use crate::run::Run;
+use crate::sizes::Sizes;
 
 pub(crate) const LIST: &str = "list";
 /// The version of the format of the list and the sorted files.
 const FORMAT: u32 = 1;
-/// The longest time between two looks at what there is to do, and between two tries of what failed.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
 #[derive(Debug, Serialize, Deserialize)]
 struct List {
     format: u32,
@@ -31,15 +31,22 @@ struct List {
     through: Number,
     next_file: u64,
     /// The newest run first.
-    runs: Vec<Vec<Summary>>,
+    runs: Vec<Listed>,
+}
+
+/// A run in the list.
+#[derive(Debug, Serialize, Deserialize)]
+struct Listed {
+    replacing: u64,
+    files: Vec<Summary>,
 }
 
 /// Changes that are on their way into a sorted file.
 pub(crate) struct Frozen {
     pub(crate) memory: Arc<Memory>,
+    /// The last record that did something of it. No sorted file may hold what it did before it is
+    /// durable.
     pub(crate) through: Number,
-    /// The records up to `through` are durable. Before that no sorted file may hold what they did.
-    pub(crate) is_durable: bool,
     /// Everything older was removed.
     pub(crate) is_clear: bool,
 }
@@ -52,18 +59,42 @@ pub(crate) struct State<F> {
     pub(crate) frozen: Option<Frozen>,
     /// What the list on the disk says.
     pub(crate) through: Number,
+    /// What the runs have. The list is behind them until it is written.
+    flushed: Number,
+    is_list_due: bool,
+    /// Files that no run has any more. The list on the disk may name them until it is written.
+    gone: Vec<Arc<SortedFile<F>>>,
+    /// How often everything older was removed.
+    clears: u64,
     next_file: u64,
-    /// Files with a bad block.
+    /// Files with a block that is bad or can't be read.
     bad: HashSet<u64>,
     random: fastrand::Rng,
-    /// Why the last piece of work failed; it is tried again.
+    /// Why changes can't be written into files, or the list; it is tried again.
     pub(crate) trouble: Option<Arc<str>>,
-    pub(crate) is_closing: bool,
+    /// Why runs can't be merged; it is tried again.
+    pub(crate) merge_trouble: Option<Arc<str>>,
+    /// Nothing is changed at present.
+    is_resting: bool,
+    is_closing: bool,
+}
+
+/// What the files are opened with.
+pub(crate) struct Opening<D: Disk> {
+    pub(crate) disk: Arc<D>,
+    /// The journal's number.
+    pub(crate) journal: u64,
+    pub(crate) watch: Watch<Arc<D>>,
+    pub(crate) wake: Wake,
+    pub(crate) cache_bytes: usize,
+    pub(crate) file_bytes: u64,
 }
 
 pub(crate) struct Tree<D: Disk> {
     disk: Arc<D>,
     journal: u64,
+    watch: Watch<Arc<D>>,
+    wake: Wake,
     pub(crate) cache: Cache,
     state: Mutex<State<D::File>>,
     /// There may be something to do.
@@ -81,12 +112,8 @@ impl<D: Disk> Tree<D> {
     }
 
     /// Opens the files.
-    pub(crate) fn open(
-        disk: Arc<D>,
-        journal: u64,
-        cache_bytes: usize,
-        file_bytes: u64,
-    ) -> Result<Self, GroundError> {
+    pub(crate) fn open(opening: Opening<D>) -> Result<Self, GroundError> {
+        let Opening { disk, journal, watch, wake, cache_bytes, file_bytes } = opening;
         let names = disk.names().map_err(|error| GroundError::io("the folder", error))?;
         let list = match read_list(&*disk)? {
             Some(list) if list.journal != journal => {
@@ -98,106 +125,96 @@ impl<D: Disk> Tree<D> {
             }
             None => {
                 let (through, runs) = (Number(0), Vec::new());
-                let list = List { format: FORMAT, journal, through, next_file: 1, runs };
-                document::write(&*disk, LIST, &list)
-                    .map_err(|error| GroundError::io(LIST, error))?;
-                list
+                List { format: FORMAT, journal, through, next_file: 1, runs }
             }
         };
         let mut runs = Vec::with_capacity(list.runs.len());
-        for summaries in list.runs {
-            let files = summaries.into_iter().map(|summary| SortedFile::open(&*disk, summary));
+        for Listed { replacing, files } in list.runs {
+            let files = files.into_iter().map(|summary| SortedFile::open(&*disk, summary));
             let files = files.map(|file| file.map(Arc::new)).collect::<Result<_, _>>()?;
-            runs.push(Run { files });
+            runs.push(Run { files, replacing });
         }
-        remove_unlisted(&*disk, &names, &runs);
-        let state = State {
-            runs: Arc::new(runs),
-            frozen: None,
-            through: list.through,
-            next_file: list.next_file,
-            bad: HashSet::new(),
-            random: fastrand::Rng::with_seed(fastrand::u64(..)),
-            trouble: None,
-            is_closing: false,
-        };
+        let state = begin_state(runs, list.through, list.next_file);
         let (cache, state) = (Cache::new(cache_bytes), Mutex::new(state));
         let (to_work, done) = (Condvar::new(), Condvar::new());
-        Ok(Self { disk, journal, cache, state, to_work, done, file_bytes })
+        let tree = Self { disk, journal, watch, wake, cache, state, to_work, done, file_bytes };
+        // No loss of power brings an older list back after that.
+        tree.write_list()?;
+        remove_unlisted(&*tree.disk, &names, &tree.lock().runs);
+        Ok(tree)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<D::File>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works until it is closed. What fails is tried again.
-    pub(crate) fn run(&self) {
-        loop {
-            let worked = self.work();
+    /// Writes the list with the present runs. After that, files that they do not have go, and the
+    /// journal is cut.
+    fn write_list(&self) -> Result<(), GroundError> {
+        let (list, gone) = {
             let mut state = self.lock();
-            match worked {
-                Ok(true) => state.trouble = None,
-                Ok(false) => {}
-                Err(error) => {
-                    if state.trouble.is_none() {
-                        tracing::warn!(%error, "the store can't write its files; it tries again");
-                    }
-                    state.trouble = Some(error.to_string().into());
-                }
-            }
-            let (is_closing, has_trouble) = (state.is_closing, state.trouble.is_some());
-            drop(state);
-            self.done.notify_all();
-            if is_closing {
-                return;
-            }
-            if has_trouble || !self.has_work() {
-                let state = self.lock();
-                // A call that comes before the wait is missed by it, so the wait is short.
-                drop(self.to_work.wait_timeout(state, LOOK_EVERY));
-            }
+            let listed = |run: &Run<D::File>| {
+                let files = run.files.iter().map(|file| file.summary.clone()).collect();
+                Listed { replacing: run.replacing, files }
+            };
+            let list = List {
+                format: FORMAT,
+                journal: self.journal,
+                through: state.flushed,
+                next_file: state.next_file,
+                runs: state.runs.iter().map(listed).collect(),
+            };
+            (list, std::mem::take(&mut state.gone))
+        };
+        let written = document::write(&*self.disk, LIST, &list);
+        let mut state = self.lock();
+        if let Err(error) = written {
+            state.gone.extend(gone);
+            return Err(GroundError::io(LIST, error));
+        }
+        (state.through, state.is_list_due) = (list.through, false);
+        drop(state);
+        gone.iter().for_each(|file| remove(&*self.disk, &file.summary.name()));
+        self.watch.cut(list.through);
+        Ok(())
+    }
+
+    /// Says whether anything is changed at present.
+    pub(crate) fn rest(&self, is_resting: bool) {
+        let mut state = self.lock();
+        let begins = is_resting && !state.is_resting;
+        state.is_resting = is_resting;
+        drop(state);
+        if begins {
+            self.call();
         }
     }
 
-    /// Says that there may be something to do.
-    pub(crate) fn call(&self) {
-        self.to_work.notify_one();
+    /// The most bytes that so many of the pairs in files have.
+    pub(crate) fn most_bytes(&self, pairs: u64) -> u64 {
+        let runs = self.lock().runs.clone();
+        let mut sizes = Sizes::default();
+        runs.iter().for_each(|run| sizes.add(&run.sizes()));
+        sizes.most_bytes(pairs)
     }
+}
 
-    /// Waits until something was done, or failed, or a short time has passed.
-    pub(crate) fn wait(&self) {
-        let state = self.lock();
-        drop(self.done.wait_timeout(state, LOOK_EVERY));
-    }
-
-    pub(crate) fn end(&self) {
-        self.lock().is_closing = true;
-        self.call();
-    }
-
-    /// Writes the list with these runs.
-    fn write_list(&self, runs: &[Run<D::File>], through: Number) -> Result<(), GroundError> {
-        let summaries = |run: &Run<D::File>| {
-            run.files.iter().map(|file| file.summary.clone()).collect::<Vec<_>>()
-        };
-        let list = List {
-            format: FORMAT,
-            journal: self.journal,
-            through,
-            next_file: self.lock().next_file,
-            runs: runs.iter().map(summaries).collect(),
-        };
-        document::write(&*self.disk, LIST, &list).map_err(|error| GroundError::io(LIST, error))
-    }
-
-    /// Removes files that the list on the disk no longer names.
-    fn remove_files<'a>(&self, files: impl Iterator<Item = &'a Arc<SortedFile<D::File>>>)
-    where
-        D::File: 'a,
-    {
-        for file in files {
-            remove(&*self.disk, &file.summary.name());
-        }
+fn begin_state<F>(runs: Vec<Run<F>>, through: Number, next_file: u64) -> State<F> {
+    State {
+        runs: Arc::new(runs),
+        frozen: None,
+        through,
+        flushed: through,
+        is_list_due: false,
+        gone: Vec::new(),
+        clears: 0,
+        next_file,
+        bad: HashSet::new(),
+        random: fastrand::Rng::with_seed(fastrand::u64(..)),
+        trouble: None,
+        merge_trouble: None,
+        is_resting: false,
+        is_closing: false,
     }
 }
 

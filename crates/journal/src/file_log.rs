@@ -1,18 +1,20 @@
 //! The log in files.
 
+mod close;
+mod opening;
+
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::damage::{Damage, Fault, OpenError, Tail};
+use crate::damage::{OpenError, Tail};
 use crate::disk::{Disk, DiskFile};
-use crate::document::Unreadable;
 use crate::log::{AppendError, Log, LogFailed, Wake};
-use crate::manifest::{self, Manifest};
-use crate::record::{self, Head, RECORD_BYTES_MAX};
-use crate::scan::{self, Scanned};
-use crate::segment::{self, RECORDS_AT};
-use crate::shared::{Prepared, Shared, State, Wanted, is_want_of_room};
+use crate::record::{self, HEAD, Head, RECORD_BYTES_MAX};
+use crate::segment::RECORDS_AT;
+use crate::shared::{Prepared, Shared, Wanted, is_want_of_room};
 use crate::take::Take;
+use crate::watch::Watch;
 use crate::{Epoch, Number, Options};
 
 /// The most memory that is kept for the next record.
@@ -26,6 +28,8 @@ pub struct FileLog<D: Disk> {
     /// The end of the last record in the active segment.
     end: u64,
     last: Number,
+    /// A part of a record that found no room may stand at `end`.
+    is_torn: bool,
     /// The bytes of the record that is being written.
     bytes: Vec<u8>,
     /// Empty where the caller does what the threads do.
@@ -43,7 +47,7 @@ pub struct Opened<D: Disk> {
 impl<D: Disk> FileLog<D> {
     /// Opens the journal in this folder, or begins one in a folder without files of a journal, and
     /// hands all its records to `take`, in order. `needed` is the first record that the caller
-    /// needs. `wake` is called from another thread whenever more is durable.
+    /// needs. For `wake` see [`Wake`].
     ///
     /// What `take` has been given is worth nothing where this ends in an error.
     ///
@@ -70,93 +74,6 @@ impl<D: Disk> FileLog<D> {
         Ok(opened)
     }
 
-    /// As [`FileLog::open`], but nothing is synced, made or taken back before [`FileLog::work`]
-    /// is called: for tests that choose the order of everything.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn open_without_threads(
-        disk: D,
-        options: Options,
-        needed: Number,
-        take: Take<'_>,
-        wake: Wake,
-    ) -> Result<Opened<D>, OpenError> {
-        let names = disk.names().map_err(OpenError::io("the folder", "read"))?;
-        let manifest = read_manifest(&disk, &names)?;
-        scan::check_unlisted(&disk, &manifest, &names)?;
-        if needed < manifest.first {
-            let lost = (needed, Some(Number(manifest.first.0.saturating_sub(1))));
-            let file = manifest::NAME.into();
-            let damage = Damage { file, offset: 0, what: Fault::Cut, lost };
-            return Err(OpenError::Damaged(damage));
-        }
-        let scanned = scan::scan(&disk, &manifest, take)?;
-        sync_kept(&disk, &scanned)?;
-        let manifest = scan::reopened(&manifest, &scanned);
-        let Scanned { next, tail, .. } = scanned;
-        let log = Self::begin(disk, options, manifest, &names, next, wake)?;
-        Ok(Opened { log, tail })
-    }
-
-    /// Begins a new segment behind the records that were read.
-    fn begin(
-        disk: D,
-        options: Options,
-        manifest: Manifest,
-        names: &[String],
-        next: Number,
-        wake: Wake,
-    ) -> Result<Self, OpenError> {
-        let epoch = manifest.epoch;
-        let last = Number(next.0.saturating_sub(1));
-        let spares = scan::leftover(&disk, &manifest, names);
-        let shared = Arc::new(Shared::new(
-            disk,
-            options,
-            State {
-                manifest,
-                written: last,
-                durable: last,
-                flush_to: last,
-                dirty: Vec::new(),
-                failed: None,
-                wanted: Wanted::Segment(options.segment_bytes),
-                prepared: None,
-                make_error: None,
-                cut: Number(0),
-                notes_durable: false,
-                spares: Vec::new(),
-                doubtful: Vec::new(),
-                random: fastrand::Rng::with_seed(fastrand::u64(..)),
-                is_closing: false,
-            },
-            wake,
-        ));
-        // The manifest that names the new segment also ends the older epoch, and is written before
-        // any file is removed.
-        shared.make_once();
-        let active = {
-            let mut state = shared.lock();
-            if let Some(error) = state.make_error.take() {
-                return Err(OpenError::io("a segment", "made")(error));
-            }
-            if let Some(failed) = &state.failed {
-                let error = std::io::Error::other(failed.to_string());
-                return Err(OpenError::io("a segment", "made")(error));
-            }
-            state.wanted = Wanted::Segment(options.segment_bytes);
-            state.prepared.take()
-        };
-        let Some(active) = active else {
-            return Err(OpenError::io("a segment", "made")(std::io::ErrorKind::Other.into()));
-        };
-        let spares = spares.into_iter().filter(|spare| spare.name != segment::name(active.id));
-        shared.keep_spares(spares.collect());
-        let (end, bytes, threads) = (RECORDS_AT as u64, Vec::new(), Vec::new());
-        Ok(Self { shared, epoch, active, end, last, bytes, threads })
-    }
-
     /// The right to append.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
@@ -175,10 +92,23 @@ impl<D: Disk> FileLog<D> {
         self.last
     }
 
+    /// True where no segment could be made for want of room when it was tried last. Records may
+    /// still fit into those that are there.
+    #[must_use]
+    pub fn lacks_room(&self) -> bool {
+        self.shared.lock().make_error.is_some()
+    }
+
+    /// A view of this log for other threads.
+    #[must_use]
+    pub fn watch(&self) -> Watch<D> {
+        Watch::new(Arc::clone(&self.shared))
+    }
+
     /// Does one thing that the threads would do: a sync, a segment, or a removal. False where there
     /// is nothing to do.
     pub fn work(&self) -> bool {
-        self.shared.make_once() || self.shared.sync_once()
+        self.shared.make_once() || self.shared.sync_once() || self.shared.trim_once()
     }
 
     /// Makes everything that was appended durable, on this thread.
@@ -196,45 +126,9 @@ impl<D: Disk> FileLog<D> {
         Ok(())
     }
 
-    /// Makes everything durable, and notes that the journal ends here. Nothing more can be
-    /// appended.
-    ///
-    /// # Errors
-    /// Where the log has failed, or fails now.
-    pub fn close(&mut self) -> Result<(), LogFailed> {
-        self.flush();
-        self.end_threads();
-        while self.shared.sync_once() {}
-        let manifest = {
-            let mut state = self.shared.lock();
-            if let Some(failed) = &state.failed {
-                return Err(failed.clone());
-            }
-            state.seal(self.active.id, self.end);
-            if let Some(unused) = state.prepared.take() {
-                state.manifest.segments.retain(|segment| segment.id != unused.id);
-            }
-            Manifest { durable: state.durable, ..state.manifest.clone() }
-        };
-        // The segments are finished.
-        self.shared.lock().failed = Some(LogFailed { reason: "it was closed".into() });
-        let written = manifest.write(&self.shared.disk);
-        written.map_err(|error| LogFailed::of("the manifest", &error))
-    }
-
-    /// Ends the threads: from now on the caller does by [`FileLog::work`] what they did.
-    pub fn end_threads(&mut self) {
-        self.shared.lock().is_closing = true;
-        self.shared.to_sync.notify_all();
-        self.shared.to_make.notify_all();
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has done nothing more: what it did not sync is not durable.
-            let _ = thread.join();
-        }
-    }
-
     /// Goes on to a segment with room for a record of so many bytes.
     fn roll(&mut self, bytes: u64) -> Result<(), AppendError> {
+        self.wipe()?;
         let wanted = bytes + RECORDS_AT as u64;
         let mut state = self.shared.lock();
         loop {
@@ -273,6 +167,39 @@ impl<D: Disk> FileLog<D> {
     }
 }
 
+impl<D: Disk> FileLog<D> {
+    /// Writes zeros over the head of a record that found no room, before the segment is left: a
+    /// record may be whole but for its last zeros, and would be read in place of the one that got
+    /// its number.
+    fn wipe(&mut self) -> Result<(), AppendError> {
+        if self.is_torn {
+            let written = self.active.file.write_at(self.end, &[0; HEAD]);
+            self.note_written(written)?;
+            self.is_torn = false;
+        }
+        Ok(())
+    }
+
+    /// What a write to the active segment has come to: it needs a sync, whatever it was.
+    fn note_written(&mut self, written: io::Result<()>) -> Result<(), AppendError> {
+        let mut state = self.shared.lock();
+        if !state.dirty.last().is_some_and(|file| Arc::ptr_eq(file, &self.active.file)) {
+            state.dirty.push(Arc::clone(&self.active.file));
+        }
+        let Err(error) = written else { return Ok(()) };
+        if is_want_of_room(&error) {
+            // What was written of the record is written over by the next one.
+            self.is_torn = true;
+            return Err(AppendError::NoRoom(error));
+        }
+        let failed = LogFailed::of("a write", &error);
+        state.failed = Some(failed.clone());
+        drop(state);
+        self.shared.tell();
+        Err(failed.into())
+    }
+}
+
 impl<D: Disk> Log for FileLog<D> {
     fn append(&mut self, epoch: Epoch, record: &[u8]) -> Result<Number, AppendError> {
         if epoch != self.epoch {
@@ -295,20 +222,11 @@ impl<D: Disk> Log for FileLog<D> {
         let number = self.last.next();
         record::encode(Head { salt: self.active.salt, number, mark }, record, &mut self.bytes);
         let written = self.active.file.write_at(self.end, &self.bytes);
-        let mut state = self.shared.lock();
-        match written {
-            Ok(()) => {}
-            // What was written of the record is written over by the next one.
-            Err(error) if is_want_of_room(&error) => return Err(AppendError::NoRoom(error)),
-            Err(error) => {
-                let failed = LogFailed::of("a write", &error);
-                state.failed = Some(failed.clone());
-                return Err(failed.into());
-            }
-        }
-        state.written = number;
-        if !state.dirty.last().is_some_and(|file| Arc::ptr_eq(file, &self.active.file)) {
-            state.dirty.push(Arc::clone(&self.active.file));
+        self.note_written(written)?;
+        self.is_torn = false;
+        {
+            let mut state = self.shared.lock();
+            (state.written, state.is_resting) = (number, false);
         }
         (self.last, self.end) = (number, self.end + size);
         if self.bytes.capacity() > KEPT_BYTES {
@@ -325,16 +243,12 @@ impl<D: Disk> Log for FileLog<D> {
     }
 
     fn durable(&self) -> Result<Number, LogFailed> {
-        let state = self.shared.lock();
-        match &state.failed {
-            Some(failed) => Err(failed.clone()),
-            None => Ok(state.durable),
-        }
+        self.shared.durable()
     }
 
     fn rest(&mut self) {
         let mut state = self.shared.lock();
-        state.make_error = None;
+        (state.make_error, state.is_resting) = (None, true);
         state.notes_durable |= state.manifest.durable < state.durable;
         state.manifest.durable = state.durable;
         drop(state);
@@ -342,11 +256,7 @@ impl<D: Disk> Log for FileLog<D> {
     }
 
     fn cut(&mut self, through: Number) {
-        let mut state = self.shared.lock();
-        state.make_error = None;
-        state.cut = state.cut.max(through);
-        drop(state);
-        self.shared.to_make.notify_one();
+        self.shared.cut(through);
     }
 }
 
@@ -354,36 +264,4 @@ impl<D: Disk> Drop for FileLog<D> {
     fn drop(&mut self) {
         self.end_threads();
     }
-}
-
-fn read_manifest<D: Disk>(disk: &D, names: &[String]) -> Result<Manifest, OpenError> {
-    let what = match Manifest::read(disk) {
-        Ok(manifest) => return Ok(manifest),
-        Err(Unreadable::Format(found)) => {
-            return Err(OpenError::Format { found, expected: manifest::FORMAT });
-        }
-        Err(Unreadable::Io(error)) => return Err(OpenError::io(manifest::NAME, "read")(error)),
-        Err(Unreadable::Missing) if names.iter().all(|name| segment::id_of(name).is_none()) => {
-            // Before the first segment: a segment without a manifest is damage.
-            let manifest = Manifest::new(fastrand::u64(..));
-            let written = manifest.write(disk);
-            written.map_err(OpenError::io(manifest::NAME, "written"))?;
-            return Ok(manifest);
-        }
-        Err(Unreadable::Missing) => Fault::Missing,
-        Err(Unreadable::Bad) => Fault::Manifest,
-    };
-    let lost = (Number(1), None);
-    Err(OpenError::Damaged(Damage { file: manifest::NAME.into(), offset: 0, what, lost }))
-}
-
-/// What was read need not be durable: the process that wrote it may have been killed before its
-/// sync.
-fn sync_kept<D: Disk>(disk: &D, scanned: &Scanned) -> Result<(), OpenError> {
-    for (segment, _) in scanned.segments.iter().filter(|(segment, _)| segment.seal.is_none()) {
-        let name = segment::name(segment.id);
-        let file = disk.open(&name).map_err(OpenError::io(&name, "opened"))?;
-        file.sync().map_err(OpenError::io(&name, "synced"))?;
-    }
-    Ok(())
 }

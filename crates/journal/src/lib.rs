@@ -15,6 +15,7 @@ mod shared;
 mod take;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use damage::{Damage, Fault, OpenError, Tail};
 #[cfg(any(test, feature = "sim"))]
@@ -26,3 +27,4 @@ pub use number::{Epoch, Number};
 pub use options::Options;
 pub use record::RECORD_BYTES_MAX;
 pub use take::{Take, TakeError};
+pub use watch::Watch;

@@ -35,7 +35,10 @@ pub trait Log: Send {
     fn cut(&mut self, through: Number);
 }
 
-/// Is called by the log, from a thread of its own, whenever [`Log::durable`] has another answer.
+/// Is called by the log whenever [`Log::durable`] has another answer: more is durable, or the log
+/// has failed. It is called from threads of the log, and from a thread that appends, syncs, works
+/// or closes. So it returns at once, does not call the log, and takes no lock that is held by who
+/// calls the log: it only tells somebody to look.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// A write or a sync failed: which bytes reached the disk is not known, and the system may have

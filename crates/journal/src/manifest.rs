@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::document::{self, Unreadable};
+use crate::segment;
 use crate::{Epoch, Number};
 
 pub(crate) const NAME: &str = "manifest";
@@ -57,6 +58,11 @@ impl Manifest {
             next_segment: 1,
             segments: Vec::new(),
         }
+    }
+
+    /// True where it names this file of a segment.
+    pub(crate) fn names(&self, file: &str) -> bool {
+        self.segments.iter().any(|segment| segment::name(segment.id) == file)
     }
 
     pub(crate) fn read<D: Disk>(disk: &D) -> Result<Self, Unreadable> {

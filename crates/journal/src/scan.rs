@@ -1,5 +1,6 @@
 //! Reads all records of a journal, and judges what can't be read: damage, or the unsynced tail.
 
+use crate::Number;
 use crate::damage::{Damage, Fault, OpenError, Tail};
 use crate::disk::{Disk, DiskFile};
 use crate::manifest::{self, Manifest, Seal, Segment};
@@ -7,7 +8,6 @@ use crate::record::{self, Found};
 use crate::segment::{self, Identity, RECORDS_AT};
 use crate::shared::Spare;
 use crate::take::Take;
-use crate::{Epoch, Number};
 
 /// What was read.
 #[derive(Debug)]
@@ -207,8 +207,21 @@ pub(crate) fn check_unlisted<D: Disk>(
     Ok(())
 }
 
-/// The manifest that a new opening begins with: a higher epoch, and every segment finished where
-/// its records end.
+/// True where these bytes of a segment are records with these numbers, and nothing else.
+pub(crate) fn has_records(bytes: &[u8], salt: u64, first: Number, last: Number) -> bool {
+    let (mut at, mut next) = (RECORDS_AT, first);
+    while at < bytes.len() {
+        match record::read(bytes, at, salt) {
+            Found::Record { head, end, .. } if head.number == next => {
+                (at, next) = (end, next.next());
+            }
+            _ => return false,
+        }
+    }
+    next == last.next()
+}
+
+/// The manifest that a new opening begins with: every segment finished where its records end.
 pub(crate) fn reopened(manifest: &Manifest, scanned: &Scanned) -> Manifest {
     let segments = scanned
         .segments
@@ -217,7 +230,7 @@ pub(crate) fn reopened(manifest: &Manifest, scanned: &Scanned) -> Manifest {
         .collect::<Vec<_>>();
     let first = if segments.is_empty() { scanned.next } else { manifest.first };
     let durable = Number(scanned.next.0.saturating_sub(1));
-    Manifest { epoch: Epoch(manifest.epoch.0 + 1), first, durable, segments, ..manifest.clone() }
+    Manifest { first, durable, segments, ..manifest.clone() }
 }
 
 /// The files of segments that the manifest does not name.

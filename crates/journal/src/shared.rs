@@ -2,14 +2,21 @@
 //! maker, which prepares segments and takes back those that are no longer needed.
 
 mod make;
+mod turn;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::disk::{Disk, DiskFile};
 use crate::log::{LogFailed, Wake};
+use crate::manifest::Segment;
 use crate::manifest::{Manifest, Seal};
 use crate::{Number, Options};
 pub(crate) use make::is_want_of_room;
+use turn::Turn;
+
+/// A log that has rested for so long gives its spares back.
+const TRIM_AFTER: Duration = Duration::from_secs(10);
 
 /// A segment that is ready for records.
 #[derive(Debug)]
@@ -44,6 +51,8 @@ pub(crate) struct State<F> {
     pub(crate) cut: Number,
     /// The manifest is to be written though no segment comes or goes.
     pub(crate) notes_durable: bool,
+    /// Nothing was appended since the caller said that it rests.
+    pub(crate) is_resting: bool,
     /// Files that no manifest names.
     pub(crate) spares: Vec<Spare>,
     /// Files that the manifest on the disk may name, because writing it failed.
@@ -64,7 +73,9 @@ pub(crate) struct Shared<D: Disk> {
     state: Mutex<State<D::File>>,
     /// Held by who syncs. A sync that overtook another would call durable what the other one still
     /// writes.
-    syncing: Mutex<()>,
+    pub(crate) syncing: Turn,
+    /// Held by who makes, or takes back.
+    pub(crate) making: Turn,
     /// Something is to be synced.
     pub(crate) to_sync: Condvar,
     /// Something is to be made or taken back.
@@ -80,7 +91,8 @@ impl<D: Disk> Shared<D> {
             disk,
             options,
             state: Mutex::new(state),
-            syncing: Mutex::new(()),
+            syncing: Turn::default(),
+            making: Turn::default(),
             to_sync: Condvar::new(),
             to_make: Condvar::new(),
             done: Condvar::new(),
@@ -102,7 +114,7 @@ impl<D: Disk> Shared<D> {
     /// Makes everything durable that was written when this was called; false where there is nothing
     /// to do. After a failure there never is: a second sync proves nothing.
     pub(crate) fn sync_once(&self) -> bool {
-        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = self.syncing.take();
         let (files, target) = {
             let mut state = self.lock();
             if state.failed.is_some() || state.flush_to <= state.durable {
@@ -116,14 +128,33 @@ impl<D: Disk> Shared<D> {
             Ok(()) => state.durable = target,
             Err(error) => state.failed = Some(LogFailed::of("a sync", &error)),
         }
-        drop(state);
-        self.done.notify_all();
-        self.wake();
+        drop((state, alone));
+        self.tell();
         true
     }
 
-    fn wake(&self) {
+    /// Says that [`Shared::durable`] has another answer.
+    pub(crate) fn tell(&self) {
+        self.done.notify_all();
         (self.wake)();
+    }
+
+    /// See [`Log::durable`](crate::Log::durable).
+    pub(crate) fn durable(&self) -> Result<Number, LogFailed> {
+        let state = self.lock();
+        match &state.failed {
+            Some(failed) => Err(failed.clone()),
+            None => Ok(state.durable),
+        }
+    }
+
+    /// See [`Log::cut`](crate::Log::cut).
+    pub(crate) fn cut(&self, through: Number) {
+        let mut state = self.lock();
+        state.make_error = None;
+        state.cut = state.cut.max(through);
+        drop(state);
+        self.to_make.notify_one();
     }
 
     /// The syncer.
@@ -149,9 +180,26 @@ impl<D: Disk> Shared<D> {
                 if state.is_closing {
                     return;
                 }
-                state = Self::wait(&self.to_make, state);
+                state = self.wait_to_make(state);
             }
         }
+    }
+
+    /// Waits for something to make. Where the log rests for long, spares go meanwhile.
+    fn wait_to_make<'a>(
+        &'a self,
+        state: MutexGuard<'a, State<D::File>>,
+    ) -> MutexGuard<'a, State<D::File>> {
+        if !state.has_spares_to_trim() {
+            return Self::wait(&self.to_make, state);
+        }
+        let (state, waited) =
+            self.to_make.wait_timeout(state, TRIM_AFTER).unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        if waited.timed_out() {
+            self.trim_once();
+        }
+        self.lock()
     }
 }
 
@@ -178,6 +226,21 @@ impl<F> State<F> {
         let through = self.cut.min(self.durable);
         let is_cut = |seal: Option<Seal>| seal.is_some_and(|seal| seal.last <= through);
         self.manifest.segments.iter().take_while(|segment| is_cut(segment.seal)).count()
+    }
+
+    /// Takes the segments that are no longer needed off the manifest.
+    pub(crate) fn drain_cut(&mut self) -> Vec<Segment> {
+        let count = self.cut_segments();
+        let gone: Vec<_> = self.manifest.segments.drain(..count).collect();
+        if let Some(seal) = gone.last().and_then(|segment| segment.seal) {
+            self.manifest.first = seal.last.next();
+        }
+        gone
+    }
+
+    /// True where the log rests, and has spares.
+    pub(crate) const fn has_spares_to_trim(&self) -> bool {
+        self.is_resting && !self.spares.is_empty()
     }
 
     fn has_work_for_maker(&self) -> bool {

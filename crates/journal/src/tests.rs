@@ -2,7 +2,9 @@
 
 mod crashes;
 mod damaged;
+mod every_operation;
 mod faults;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -190,7 +190,7 @@ impl Core {
             && let Some(first) = self.answers.under_way.pop_front()
         {
             let now = Instant::now();
-            self.synced_at = Some(now);
+            self.quiet_since = now;
             self.answers.last_sync = Some(now.saturating_duration_since(first.asked_at));
             for output in first.outputs {
                 let (Output::Reply { connection, .. } | Output::Close { connection }) = &output;

@@ -21,8 +21,8 @@ const NEW_FOLDER: &str = "store.new";
 /// So many pairs of an old store are carried over at a time.
 const CARRIED_AT_ONCE: usize = 1000;
 
-/// The most files that the store holds open. A sorted file has at least a 128th of all bytes, but
-/// for the few that are new; a merge has its old and its new files open, and the journal has a few.
+/// The most files that the store holds open: about 120 sorted files, as many as a merge puts beside
+/// them (a 32nd of all bytes each), and a few of the journal.
 pub const STORE_FILES_MAX: usize = 256;
 
 /// The store on disk. Only one process at a time can open a folder.

@@ -7,11 +7,15 @@ use super::{Place, SortedFile, Summary, foot, index, name, seed};
 use crate::Key;
 use crate::block::{self, Value};
 use crate::error::GroundError;
+use crate::sizes::Sizes;
 
 /// A block is written when it has so many bytes. A larger value has a block of its own.
 const BLOCK_BYTES: usize = 16 << 10;
 /// Bytes are given to the system in parts of about this size.
 const PART_BYTES: usize = 1 << 20;
+/// After so many parts the file is synced, so that the syncs of records do not wait behind a whole
+/// file.
+const PARTS_PER_SYNC: u32 = 4;
 
 /// A sorted file that is being written. Pairs come in the order of their keys.
 pub(crate) struct Writer<F> {
@@ -25,6 +29,8 @@ pub(crate) struct Writer<F> {
     first: Option<Key>,
     last: Key,
     places: Vec<Place>,
+    /// Parts that were written and not synced.
+    unsynced: u32,
 }
 
 impl<F: DiskFile> Writer<F> {
@@ -37,13 +43,14 @@ impl<F: DiskFile> Writer<F> {
         let file = disk.create(&name).map_err(|error| GroundError::io(&name, error))?;
         Ok(Self {
             file,
-            summary: Summary { id, salt, bytes: 0, pairs: 0, removals: 0 },
+            summary: Summary { id, salt, bytes: 0, pairs: 0, removals: 0, sizes: Sizes::default() },
             part: Vec::new(),
             part_at: 0,
             block_at: 0,
             first: None,
             last: Key::FIRST,
             places: Vec::new(),
+            unsynced: 0,
         })
     }
 
@@ -62,6 +69,7 @@ impl<F: DiskFile> Writer<F> {
         self.last = key;
         self.summary.pairs += 1;
         self.summary.removals += u64::from(value.is_none());
+        self.summary.sizes.note(block::pair_bytes(&key, value));
         Ok(())
     }
 
@@ -92,7 +100,16 @@ impl<F: DiskFile> Writer<F> {
         self.part_at += self.part.len() as u64;
         self.part.clear();
         self.block_at = 0;
+        self.unsynced += 1;
+        if self.unsynced == PARTS_PER_SYNC {
+            self.sync()?;
+        }
         Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), GroundError> {
+        self.unsynced = 0;
+        self.file.sync().map_err(|error| GroundError::io(&self.summary.name(), error))
     }
 
     /// Ends the file and syncs it. Its name is not synced yet.
@@ -105,7 +122,7 @@ impl<F: DiskFile> Writer<F> {
         self.part.extend_from_slice(&foot);
         self.write_part()?;
         self.summary.bytes = self.part_at;
-        self.file.sync().map_err(|error| GroundError::io(&self.summary.name(), error))?;
+        self.sync()?;
         let Self { file, summary, places, last, .. } = self;
         Ok(SortedFile { summary, file, places, last })
     }

@@ -104,6 +104,10 @@ fn a_store_with_a_bad_block_goes_on_and_never_merges_it() {
         ground.close().unwrap();
         let ground = open(&disk).unwrap();
         assert_eq!(all(&ground), model);
-        assert!(disk.names().unwrap().contains(&name), "it is still there for a repair");
+        let runs = ground.tree.lock().runs.clone();
+        let mut files = runs.iter().flat_map(|run| &run.files);
+        assert!(files.any(|file| file.summary.name() == name), "it is still there for a repair");
+        assert_eq!(ground.bad_blocks(), 1);
+        assert!(runs.len() < 10, "the others are merged: {}", runs.len());
     }
 }

@@ -80,7 +80,8 @@ impl Disk for Folder {
         File::open(&self.path)?.sync_all()
     }
 
-    /// Windows writes names through.
+    /// Windows has no such call, and a rename there is not written through: a loss of power may
+    /// bring an older name back.
     #[cfg(not(unix))]
     fn sync_names(&self) -> io::Result<()> {
         Ok(())

@@ -1,17 +1,18 @@
 //! A disk for tests. What was not synced is lost in a power cut: each sector of each write by
-//! itself, and names from any point on in the order in which they were changed. A clean death of
-//! the process loses nothing.
+//! itself, and names from any point on in the order in which they were changed. The death of the
+//! process loses nothing; what was not synced then may still be lost in a power cut.
+
+mod contents;
+mod harm;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::contents::{Contents, write};
+use self::refusal::Refusal;
 use super::{Disk, DiskFile};
-
-/// A sector is written whole or not at all.
-const SECTOR: usize = 512;
-/// What [`SimDisk::harm`] overwrites at a time.
-const PAGE: usize = 4096;
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +20,7 @@ pub struct SimDisk {
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Inner {
     names: BTreeMap<String, u64>,
     /// The names after a loss of power that loses the most.
@@ -30,6 +31,9 @@ struct Inner {
     next_file: u64,
     refusals: Vec<Refusal>,
     counts: Counts,
+    open_files: usize,
+    /// The machine stops after so many operations.
+    stops_after: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,33 +43,25 @@ enum NameChange {
     Removed(String),
 }
 
-#[derive(Debug, Clone, Default)]
-struct Contents {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<(usize, Vec<u8>)>,
-}
-
 /// What a disk was asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// A file is opened.
+    Open,
+    /// Bytes are read.
+    Read,
     /// A file is made.
     Create,
     /// Bytes are written.
     Write,
     /// A file is synced.
     Sync,
+    /// A file gets another name.
+    Rename,
+    /// A file is removed.
+    Remove,
     /// The folder is synced.
     SyncNames,
-}
-
-#[derive(Debug, Clone)]
-struct Refusal {
-    action: Action,
-    kind: io::ErrorKind,
-    /// So many actions succeed before.
-    after: u64,
-    left: u64,
 }
 
 /// How often something was done.
@@ -75,6 +71,9 @@ pub struct Counts {
     pub syncs: u64,
     /// Bytes that were written.
     pub written: u64,
+    /// All that changes the disk: files made, written, synced, renamed and removed, and syncs of
+    /// the folder.
+    pub operations: u64,
 }
 
 impl SimDisk {
@@ -89,7 +88,46 @@ impl SimDisk {
 
     /// As [`SimDisk::refuse`], once so many actions of this kind have succeeded.
     pub fn refuse_after(&self, after: u64, action: Action, kind: io::ErrorKind, times: u64) {
-        self.lock().refusals.push(Refusal { action, kind, after, left: times });
+        self.lock().refusals.push(Refusal { after, ..Refusal::of(action, kind, times) });
+    }
+
+    /// As [`SimDisk::refuse`], but only where a file of this name is opened, or made, or gets the
+    /// name.
+    pub fn refuse_named(&self, name: &str, action: Action, kind: io::ErrorKind, times: u64) {
+        let name = Some(name.to_owned());
+        self.lock().refusals.push(Refusal { name, ..Refusal::of(action, kind, times) });
+    }
+
+    /// The next write fails when so many of its bytes have been written.
+    pub fn cut_write_short(&self, kept: usize, kind: io::ErrorKind) {
+        let refusal = Refusal { kept: Some(kept), ..Refusal::of(Action::Write, kind, 1) };
+        self.lock().refusals.push(refusal);
+    }
+
+    /// The machine stops when so many operations more have succeeded (see [`Counts::operations`]):
+    /// the next one is the last. Of a write, half is done; anything else is not done. All that
+    /// follows fails.
+    pub fn stop_after(&self, operations: u64) {
+        let mut inner = self.lock();
+        inner.stops_after = Some(inner.counts.operations + operations);
+    }
+
+    /// The files that are open now.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        self.lock().open_files
+    }
+
+    /// True where [`SimDisk::stop_after`] has come true.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        let inner = self.lock();
+        inner.stops_after.is_some_and(|stop| inner.counts.operations > stop)
+    }
+
+    /// Nothing is refused any more.
+    pub fn refuse_nothing(&self) {
+        self.lock().refusals.clear();
     }
 
     /// How often something was done.
@@ -98,16 +136,19 @@ impl SimDisk {
         self.lock().counts
     }
 
-    /// The disk as another process finds it after the death of this one.
+    /// The disk as another process finds it after the death of this one: all is there, and what was
+    /// not synced may still be lost.
     #[must_use]
     pub fn after_kill(&self) -> Self {
-        let inner = self.lock();
-        let files = inner.names.values().filter_map(|id| {
-            let now = inner.files.get(id)?.now.clone();
-            Some((*id, Contents { durable: now.clone(), now, unsynced: Vec::new() }))
-        });
-        let files = files.collect();
-        Self::of(inner.names.clone(), files, inner.next_file)
+        let inner = self.lock().clone();
+        let inner = Inner {
+            refusals: Vec::new(),
+            counts: Counts::default(),
+            open_files: 0,
+            stops_after: None,
+            ..inner
+        };
+        Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
     /// The disk after a loss of power.
@@ -150,44 +191,6 @@ impl SimDisk {
         let contents = Contents { now: bytes.clone(), durable: bytes, unsynced: Vec::new() };
         inner.files.insert(id, contents);
     }
-
-    /// Harms a file in a random way, and says how: a bit, a page, its end, the whole file, or
-    /// another file in its place.
-    #[must_use]
-    pub fn harm(&self, name: &str, random: &mut fastrand::Rng) -> String {
-        let mut bytes = self.bytes(name).unwrap_or_default();
-        let at = random.usize(..bytes.len().max(1));
-        let harm = match random.u8(..6) {
-            0 | 1 => {
-                let bit = random.u8(..8);
-                bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << bit);
-                format!("a bit of {name} at {at}")
-            }
-            2 => {
-                let (page, filling) = (at / PAGE * PAGE, random.u8(..));
-                bytes.iter_mut().skip(page).take(PAGE).for_each(|byte| *byte = filling);
-                format!("a page of {name} at {page}")
-            }
-            3 => {
-                bytes.truncate(at);
-                format!("{name} cut at {at}")
-            }
-            4 => {
-                let inner = &mut *self.lock();
-                inner.names.remove(name);
-                inner.durable_names.remove(name);
-                return format!("{name} removed");
-            }
-            _ => {
-                let names: Vec<_> = self.lock().names.keys().cloned().collect();
-                let other = names.get(random.usize(..names.len().max(1)));
-                bytes = other.and_then(|other| self.bytes(other)).unwrap_or_default();
-                format!("{name} is a copy of {other:?}")
-            }
-        };
-        self.set_bytes(name, bytes);
-        harm
-    }
 }
 
 impl NameChange {
@@ -204,41 +207,25 @@ impl NameChange {
     }
 }
 
-fn write(into: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    let end = at + bytes.len();
-    if into.len() < end {
-        into.resize(end, 0);
-    }
-    if let Some(place) = into.get_mut(at..end) {
-        place.copy_from_slice(bytes);
-    }
-}
-
-impl Contents {
-    /// The bytes after a loss of power: of each unsynced write any sectors.
-    fn torn(&self, random: &mut fastrand::Rng) -> Vec<u8> {
-        // A disk that keeps nearly all, half, or nearly nothing.
-        let share = [0.05, 0.5, 0.95].get(random.usize(..3)).copied().unwrap_or(0.5);
-        let mut bytes = self.durable.clone();
-        for (at, written) in &self.unsynced {
-            let (mut at, mut rest) = (*at, written.as_slice());
-            while !rest.is_empty() {
-                let count = (SECTOR - at % SECTOR).min(rest.len());
-                let (sector, behind) = rest.split_at(count);
-                if random.f64() < share {
-                    write(&mut bytes, at, sector);
-                }
-                (at, rest) = (at + count, behind);
-            }
-        }
-        bytes
-    }
-}
-
 impl Inner {
-    fn refusal(&mut self, action: Action) -> io::Result<()> {
-        let refusal =
-            self.refusals.iter_mut().find(|refusal| refusal.action == action && refusal.left > 0);
+    /// Counts an operation, and refuses it where that was asked for. Of a refused write, this many
+    /// bytes are to be written.
+    fn refusal(
+        &mut self,
+        action: Action,
+        name: Option<&str>,
+        bytes: usize,
+    ) -> Result<(), (usize, io::Error)> {
+        if !matches!(action, Action::Open | Action::Read) {
+            self.counts.operations += 1;
+        }
+        if let Some(stop) = self.stops_after
+            && self.counts.operations > stop
+        {
+            let kept = if self.counts.operations == stop + 1 { bytes / 2 } else { 0 };
+            return Err((kept, io::Error::other("the machine has stopped")));
+        }
+        let refusal = self.refusals.iter_mut().find(|refusal| refusal.is_of(action, name));
         match refusal {
             Some(refusal) if refusal.after > 0 => {
                 refusal.after -= 1;
@@ -246,10 +233,19 @@ impl Inner {
             }
             Some(refusal) => {
                 refusal.left -= 1;
-                Err(refusal.kind.into())
+                Err((refusal.kept.unwrap_or(bytes / 2).min(bytes), refusal.kind.into()))
             }
             None => Ok(()),
         }
+    }
+
+    /// As [`Inner::refusal`], of what is no write.
+    fn may(&mut self, action: Action) -> io::Result<()> {
+        self.refusal(action, None, 0).map_err(|(_, error)| error)
+    }
+
+    fn may_with(&mut self, action: Action, name: &str) -> io::Result<()> {
+        self.refusal(action, Some(name), 0).map_err(|(_, error)| error)
     }
 
     fn change(&mut self, change: NameChange) {
@@ -270,13 +266,17 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
-        let id = self.lock().id(name)?;
+        let mut inner = self.lock();
+        inner.may_with(Action::Open, name)?;
+        let id = inner.id(name)?;
+        inner.open_files += 1;
+        drop(inner);
         Ok(SimFile { disk: self.clone(), id })
     }
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
         let mut inner = self.lock();
-        inner.refusal(Action::Create)?;
+        inner.may_with(Action::Create, name)?;
         if inner.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -284,12 +284,14 @@ impl Disk for SimDisk {
         inner.next_file += 1;
         inner.files.insert(id, Contents::default());
         inner.change(NameChange::Made(name.to_owned(), id));
+        inner.open_files += 1;
         drop(inner);
         Ok(SimFile { disk: self.clone(), id })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut inner = self.lock();
+        inner.may_with(Action::Rename, to)?;
         inner.id(from)?;
         inner.change(NameChange::Renamed(from.to_owned(), to.to_owned()));
         Ok(())
@@ -297,6 +299,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut inner = self.lock();
+        inner.may(Action::Remove)?;
         inner.id(name)?;
         inner.change(NameChange::Removed(name.to_owned()));
         Ok(())
@@ -304,7 +307,7 @@ impl Disk for SimDisk {
 
     fn sync_names(&self) -> io::Result<()> {
         let mut inner = self.lock();
-        inner.refusal(Action::SyncNames)?;
+        inner.may(Action::SyncNames)?;
         inner.durable_names = inner.names.clone();
         inner.changes.clear();
         Ok(())
@@ -318,6 +321,12 @@ pub struct SimFile {
     id: u64,
 }
 
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.disk.lock().open_files -= 1;
+    }
+}
+
 impl DiskFile for SimFile {
     fn length(&self) -> io::Result<u64> {
         let inner = self.disk.lock();
@@ -325,7 +334,8 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        let inner = self.disk.lock();
+        let mut inner = self.disk.lock();
+        inner.may(Action::Read)?;
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         let bytes = inner.files.get(&self.id).map_or(&[][..], |contents| &contents.now);
         let found = bytes.get(at..at.saturating_add(into.len()));
@@ -333,21 +343,19 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    /// Where a write is refused, half of its bytes have been written.
+    /// Where a write is refused, a part of its bytes has been written.
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.lock();
-        let refused = inner.refusal(Action::Write);
-        let bytes = match refused {
-            Ok(()) => bytes,
-            Err(_) => bytes.get(..bytes.len() / 2).unwrap_or_default(),
-        };
+        let refused = inner.refusal(Action::Write, None, bytes.len());
+        let kept = refused.as_ref().map_or_else(|(kept, _)| *kept, |()| bytes.len());
+        let bytes = bytes.get(..kept).unwrap_or_default();
         inner.counts.written += bytes.len() as u64;
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         if let Some(contents) = inner.files.get_mut(&self.id) {
             write(&mut contents.now, at, bytes);
             contents.unsynced.push((at, bytes.to_vec()));
         }
-        refused
+        refused.map_err(|(_, error)| error)
     }
 
     /// After a refused sync the disk has forgotten what was not synced, as Linux does, though it
@@ -355,7 +363,12 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut inner = self.disk.lock();
         inner.counts.syncs += 1;
-        let refused = inner.refusal(Action::Sync);
+        let refused = inner.may(Action::Sync);
+        let is_stopped = inner.stops_after.is_some_and(|stop| inner.counts.operations > stop);
+        if is_stopped {
+            // It is not known what the disk would have done.
+            return refused;
+        }
         if let Some(contents) = inner.files.get_mut(&self.id) {
             for (at, bytes) in std::mem::take(&mut contents.unsynced) {
                 if refused.is_ok() {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Prepared, Shared, Spare, Wanted};
+use super::{Prepared, Shared, Spare, State, Wanted};
 use crate::disk::{Disk, DiskFile};
 use crate::log::LogFailed;
 use crate::manifest::{self, Manifest};
@@ -18,19 +18,41 @@ const PARTS_PER_SYNC: usize = 4;
 impl<D: Disk> Shared<D> {
     /// Takes back segments, or prepares one; false where there is nothing to do.
     pub(crate) fn make_once(&self) -> bool {
+        let turn = self.making.take();
         let state = self.lock();
         if !state.has_work_for_maker() {
             return false;
         }
-        let (cut, wanted, notes) = (state.cut_segments(), state.wanted, state.notes_durable);
+        let is_back = state.notes_durable || state.cut_segments() > 0;
+        let wanted = state.wanted;
         drop(state);
-        if cut > 0 || notes {
-            self.take_back(cut);
+        if is_back {
+            self.take_back();
         } else if let Wanted::Segment(bytes) = wanted {
             self.prepare(bytes);
         }
+        drop(turn);
         self.done.notify_all();
         true
+    }
+
+    /// Gives back spares while the log rests; false where there is nothing to do.
+    pub(crate) fn trim_once(&self) -> bool {
+        let _turn = self.making.take();
+        let is_due = self.lock().has_spares_to_trim();
+        if is_due {
+            self.trim(0);
+        }
+        is_due
+    }
+
+    /// Gives back all spares but so many.
+    pub(crate) fn trim(&self, kept: usize) {
+        let mut state = self.lock();
+        let kept = kept.min(state.spares.len());
+        let gone = state.spares.split_off(kept);
+        drop(state);
+        gone.iter().for_each(|spare| self.remove(spare));
     }
 
     /// A failed write of the manifest: which one the disk has is not known, and none of its
@@ -42,19 +64,16 @@ impl<D: Disk> Shared<D> {
         } else {
             state.failed = Some(LogFailed::of("making a segment, or the manifest,", &error));
             drop(state);
-            self.wake();
+            self.tell();
         }
     }
 
-    /// Writes the manifest, without so many of the first segments.
-    fn take_back(&self, count: usize) {
+    /// Writes the manifest, without the segments that are no longer needed.
+    fn take_back(&self) {
         let (manifest, gone) = {
             let mut state = self.lock();
             state.notes_durable = false;
-            let gone: Vec<_> = state.manifest.segments.drain(..count).collect();
-            if let Some(seal) = gone.last().and_then(|segment| segment.seal) {
-                state.manifest.first = seal.last.next();
-            }
+            let gone = state.drain_cut();
             (state.durable_manifest(), gone)
         };
         let gone = gone
@@ -79,10 +98,14 @@ impl<D: Disk> Shared<D> {
                 continue;
             }
             drop(state);
-            // A file that stays is found at the next start.
-            if let Err(error) = self.disk.remove(&file.name) {
-                tracing::warn!(file = file.name, %error, "a file of the log can't be removed");
-            }
+            self.remove(&file);
+        }
+    }
+
+    fn remove(&self, file: &Spare) {
+        // A file that stays is found at the next start.
+        if let Err(error) = self.disk.remove(&file.name) {
+            tracing::warn!(file = file.name, %error, "a file of the log can't be removed");
         }
     }
 
@@ -94,7 +117,7 @@ impl<D: Disk> Shared<D> {
             state.manifest.next_segment = id + 1;
             let salt = state.random.u64(..);
             let size = bytes.max(self.options.segment_bytes);
-            let spare = if size == self.options.segment_bytes { state.spares.pop() } else { None };
+            let spare = state.spare_for(id, size == self.options.segment_bytes);
             (Identity { journal, id, salt }, spare, size)
         };
         let made = match spare {
@@ -120,7 +143,7 @@ impl<D: Disk> Shared<D> {
     }
 
     /// Writes the manifest. After that it is known what it names.
-    fn write_manifest(&self, manifest: &Manifest) -> io::Result<()> {
+    pub(crate) fn write_manifest(&self, manifest: &Manifest) -> io::Result<()> {
         manifest.write(&self.disk)?;
         let known = std::mem::take(&mut self.lock().doubtful);
         self.keep_spares(known);
@@ -145,14 +168,36 @@ impl<D: Disk> Shared<D> {
     }
 
     /// Gives an old file a new head and a new name. Its records are no longer records, because
-    /// their salt is another.
+    /// their salt is another. Where it fails, the file is a spare as before.
     fn recycle(&self, identity: Identity, spare: &Spare) -> io::Result<D::File> {
-        let file = self.disk.open(&spare.name)?;
+        let name = segment::name(identity.id);
+        let keep = |name: &str, error| {
+            self.keep_spares(vec![Spare { name: name.to_owned(), bytes: spare.bytes }]);
+            error
+        };
+        let file = self.recycle_file(identity, &spare.name, &name);
+        let file = file.map_err(|error| keep(&spare.name, error))?;
+        self.disk.sync_names().map_err(|error| keep(&name, error))?;
+        Ok(file)
+    }
+
+    fn recycle_file(&self, identity: Identity, from: &str, to: &str) -> io::Result<D::File> {
+        let file = self.disk.open(from)?;
         file.write_at(0, &segment::encode(identity))?;
         file.sync()?;
-        self.disk.rename(&spare.name, &segment::name(identity.id))?;
-        self.disk.sync_names()?;
+        self.disk.rename(from, to)?;
         Ok(file)
+    }
+}
+
+impl<F> State<F> {
+    /// A spare for the segment with this id, where one may be used. The file that has the name
+    /// already is none beside it.
+    fn spare_for(&mut self, id: u64, may_be_used: bool) -> Option<Spare> {
+        let name = segment::name(id);
+        let own = self.spares.iter().position(|spare| spare.name == name);
+        let own = own.map(|index| self.spares.swap_remove(index));
+        if may_be_used { own.or_else(|| self.spares.pop()) } else { None }
     }
 }
 

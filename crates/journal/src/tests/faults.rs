@@ -1,13 +1,13 @@
 //! Errors of the system.
 
-use std::io::{self, ErrorKind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier};
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{SMALL, reopen};
 use crate::manifest::Manifest;
 use crate::sim::{Action, SimDisk};
-use crate::{AppendError, Disk, DiskFile, FileLog, Folder, Log, Number};
+use crate::{AppendError, Disk, FileLog, Folder, Log, Number};
 
 #[test]
 fn after_a_failed_sync_nothing_is_durable_any_more_and_nothing_is_tried_again() {
@@ -78,6 +78,101 @@ fn a_record_that_found_no_room_and_goes_into_the_next_segment_is_no_tail() {
     assert_eq!(log.log.durable().unwrap(), number);
     let log = reopen(&disk.after_power_loss(&mut fastrand::Rng::with_seed(1)));
     assert_eq!((log.log.last(), log.tail), (number, None));
+}
+
+#[test]
+fn a_record_that_lacked_room_for_its_last_zeros_is_not_read_in_place_of_the_next() {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    while log.log.work() {}
+    log.append(&[1; 7000]);
+    let body = [2; 4999];
+    disk.cut_write_short(crate::record::size(body.len()) - 1, ErrorKind::StorageFull);
+    let epoch = log.log.epoch();
+    assert!(matches!(log.log.append(epoch, &body), Err(AppendError::NoRoom(_))));
+    let number = log.append(&[3; 9000]);
+    log.log.flush();
+    assert!(log.log.shared.sync_once());
+    for after in [disk.after_kill(), disk.after_power_loss(&mut fastrand::Rng::with_seed(1))] {
+        let log = reopen(&after);
+        assert_eq!((log.log.last(), log.tail), (number, None));
+        assert_eq!(log.records[&number], [3; 9000]);
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_has_room_for_a_segment_in_what_is_left_over() {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    for _ in 0..60 {
+        let number = log.append(&[7; 1000]);
+        log.sync();
+        log.log.cut(number);
+        while log.log.work() {}
+    }
+    log.log.close().unwrap();
+    let spares = |disk: &SimDisk| disk.names().unwrap().len();
+    assert_eq!(spares(&disk), 2, "the manifest and a spare: {:?}", disk.names());
+    // The manifest is made, and then no other file.
+    disk.refuse_after(1, Action::Create, ErrorKind::StorageFull, 1);
+    let refused = super::open(&disk, Number(u64::MAX)).err();
+    assert!(refused.is_some_and(|error| error.to_string().contains("no storage space")));
+    // A spare takes no room, and the second manifest finds some.
+    disk.refuse_nothing();
+    disk.refuse_after(2, Action::Create, ErrorKind::StorageFull, 1);
+    let mut log = reopen(&disk);
+    log.append(b"goes on");
+}
+
+#[test]
+fn who_waits_is_woken_when_making_a_segment_or_a_write_fails() {
+    for action in [Action::Sync, Action::Write] {
+        let disk = SimDisk::default();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&woken);
+        let wake = Arc::new(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        let take = &mut |_: Number, _: &[u8]| Ok(());
+        let opened =
+            FileLog::open_without_threads(disk.clone(), SMALL, Number(1), take, wake).unwrap();
+        let mut log = opened.log;
+        disk.refuse(action, ErrorKind::Other, 1);
+        if action == Action::Write {
+            let epoch = log.epoch();
+            log.append(epoch, b"record").unwrap_err();
+        } else {
+            while log.work() {}
+        }
+        log.durable().unwrap_err();
+        assert_eq!(woken.load(Ordering::SeqCst), 1, "{action:?}");
+    }
+}
+
+#[test]
+fn a_log_that_rests_gives_its_spares_back_and_a_closed_one_keeps_one() {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    let segments =
+        || disk.names().unwrap().into_iter().filter(|name| name.ends_with(".segment")).count();
+    for _ in 0..100 {
+        log.append(&[7; 1000]);
+        log.log.flush();
+        while log.log.work() {}
+    }
+    log.log.cut(log.log.last());
+    while log.log.work() {}
+    assert_eq!(segments(), 4, "the last, the next, and two spares");
+    log.log.rest();
+    while log.log.work() {}
+    assert_eq!(segments(), 2);
+    log.append(b"more");
+    log.sync();
+    log.log.cut(log.log.last());
+    log.log.close().unwrap();
+    assert_eq!(segments(), 1);
+    let log = reopen(&disk);
+    assert_eq!((log.records.len(), log.log.last()), (0, Number(101)), "nothing is left to read");
 }
 
 #[test]
@@ -185,111 +280,4 @@ fn a_folder_that_was_removed_ends_the_log() {
         log.durable().unwrap_err().to_string(),
         "the log can't be written any more: a sync failed: the file was removed"
     );
-}
-
-/// A disk on which the first sync of a segment takes until the test says.
-struct Slow {
-    disk: SimDisk,
-    gate: Arc<Gate>,
-}
-
-#[derive(Default)]
-struct Gate {
-    is_armed: AtomicBool,
-    arrived: Barrier2,
-    go_on: Barrier2,
-}
-
-struct Barrier2(Barrier);
-
-impl Default for Barrier2 {
-    fn default() -> Self {
-        Self(Barrier::new(2))
-    }
-}
-
-struct SlowFile {
-    file: crate::sim::SimFile,
-    gate: Arc<Gate>,
-}
-
-impl Disk for Slow {
-    type File = SlowFile;
-
-    fn names(&self) -> io::Result<Vec<String>> {
-        self.disk.names()
-    }
-
-    fn open(&self, name: &str) -> io::Result<SlowFile> {
-        Ok(SlowFile { file: self.disk.open(name)?, gate: Arc::clone(&self.gate) })
-    }
-
-    fn create(&self, name: &str) -> io::Result<SlowFile> {
-        Ok(SlowFile { file: self.disk.create(name)?, gate: Arc::clone(&self.gate) })
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_names(&self) -> io::Result<()> {
-        self.disk.sync_names()
-    }
-}
-
-impl DiskFile for SlowFile {
-    fn length(&self) -> io::Result<u64> {
-        self.file.length()
-    }
-
-    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(at, into)
-    }
-
-    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_at(at, bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        if self.gate.is_armed.swap(false, Ordering::SeqCst) {
-            self.gate.arrived.0.wait();
-            self.gate.go_on.0.wait();
-        }
-        self.file.sync()
-    }
-}
-
-#[test]
-fn no_sync_calls_durable_what_another_one_still_writes() {
-    let (disk, gate) = (SimDisk::default(), Arc::new(Gate::default()));
-    let slow = Slow { disk: disk.clone(), gate: Arc::clone(&gate) };
-    let take = &mut |_: Number, _: &[u8]| Ok(());
-    let mut log =
-        FileLog::open_without_threads(slow, SMALL, Number(1), take, Arc::new(|| {})).unwrap().log;
-    while log.work() {}
-    let epoch = log.epoch();
-    let first = log.append(epoch, &[1; 10_000]).unwrap();
-    log.flush();
-    let shared = Arc::clone(&log.shared);
-    gate.is_armed.store(true, Ordering::SeqCst);
-    let syncer = std::thread::spawn(move || shared.sync_once());
-    gate.arrived.0.wait();
-    // The second record goes into the next segment, and is synced by somebody else.
-    let second = log.append(epoch, &[2; 10_000]).unwrap();
-    log.flush();
-    let shared = Arc::clone(&log.shared);
-    let other = std::thread::spawn(move || shared.sync_once());
-    for _ in 0..100 {
-        std::thread::yield_now();
-        assert!(log.durable().unwrap() < first, "the first record is not on the disk");
-    }
-    gate.go_on.0.wait();
-    assert!(syncer.join().unwrap());
-    other.join().unwrap();
-    while log.work() {}
-    assert_eq!(log.durable().unwrap(), second);
 }

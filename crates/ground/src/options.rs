@@ -1,0 +1,32 @@
+//! How a store keeps its files and its memory.
+
+/// How a store keeps its files and its memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How the journal keeps its files.
+    pub journal: journal::Options,
+    /// A checkpoint begins when the changes in memory take so many bytes. While the sorted files
+    /// can't be written, nothing is committed beyond four times as many.
+    pub memory_bytes: usize,
+    /// A checkpoint begins when so many bytes have gone into the journal since the last one; at
+    /// rest, a sixteenth of it. While the sorted files can't be written, nothing is committed
+    /// beyond four times as many.
+    pub journal_bytes: u64,
+    /// The memory for blocks that were read. One block with a larger value is kept beside them.
+    pub cache_bytes: usize,
+    /// Sorted files are about so long, or longer in a large store: there are a few hundred of them
+    /// at most.
+    pub file_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            journal: journal::Options::default(),
+            memory_bytes: 32 << 20,
+            journal_bytes: 128 << 20,
+            cache_bytes: 16 << 20,
+            file_bytes: 16 << 20,
+        }
+    }
+}
