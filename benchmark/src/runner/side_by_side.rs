@@ -41,6 +41,10 @@ pub(crate) const DISK: &str = "disk";
 /// The jobs that are queued on [`SHALLOW`].
 pub(crate) const FEW: u64 = 10_000;
 
+/// With more connections than this, a measurement takes this many times as long.
+const MANY: usize = 100;
+const LONGER: u32 = 4;
+
 /// Measures the plan: each round goes through all scenarios, and each scenario through all servers.
 pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyhow::Result<()> {
     let began = Instant::now();
@@ -165,7 +169,10 @@ impl Rounds<'_> {
         let server = servers.find(|server| server.name == name).context("no such server")?;
         match kind {
             Kind::Raw { work, connections, depth, queues } => {
-                let (warm_up, lasts) = (parameters.warm_up, parameters.duration);
+                // One command of each takes a good part of a second there.
+                let longer = if connections > MANY { LONGER } else { 1 };
+                let warm_up = parameters.warm_up * longer;
+                let lasts = parameters.duration * longer;
                 let before = server.prepare(distance, work, warm_up + lasts)?;
                 if parameters.scale >= 1.0 {
                     processor::wait_until_idle(&ids);
