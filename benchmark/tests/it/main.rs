@@ -16,6 +16,7 @@ mod keepalive;
 mod link;
 mod little;
 mod readme;
+mod side_by_side;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
