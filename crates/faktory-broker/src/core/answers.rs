@@ -20,7 +20,7 @@ const UNDER_WAY_MAX: usize = 1;
 /// A record is written when so much has gathered for it, though it can't be synced yet.
 const UNCOMMITTED_BYTES_MAX: usize = 1 << 20;
 /// A sync that took longer is left to another thread, and the core goes on meanwhile.
-const SHORT_SYNC: Duration = Duration::from_micros(500);
+const SHORT_SYNC: Duration = Duration::from_millis(2);
 /// The time between two tries to write a record for which there is no room.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
 
@@ -122,59 +122,61 @@ impl Core {
     }
 
     /// Takes the outputs of the machine. Those that wait for the next record are held back; the
-    /// others are returned, and may go when what was done so far is written.
-    fn hold_back(&mut self) -> Vec<Output> {
+    /// others are returned, and may go when what was done so far is written: at once, or with the
+    /// answers to the same connection that wait for a record under way.
+    fn hold_back(&mut self) -> Vec<(Output, Option<u64>)> {
         self.answers.promises |= self.machine.take_unsynced();
-        let mut outputs = self.machine.take_outputs();
+        let outputs = self.machine.take_outputs();
         let has_promises = self.answers.has_promises();
-        let waits = |output: &mut Output| {
-            let (connection, is_promise) = match output {
+        let mut ready = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let (connection, is_promise) = match &output {
                 Output::Reply { connection, after_sync, .. } => (connection, *after_sync),
                 Output::Close { connection } => (connection, false),
             };
-            let Some(client) = self.connections.get_mut(connection) else { return false };
+            let Some(client) = self.connections.get_mut(connection) else {
+                ready.push((output, None));
+                continue;
+            };
             // A connection's answers keep their order.
-            let is_held = client.waiting > 0 && client.behind.is_none();
-            let waits = is_promise && has_promises || is_held;
-            if waits {
+            let is_behind = client.waiting > 0;
+            if is_promise && has_promises || is_behind && client.behind.is_none() {
                 (client.waiting, client.behind) = (client.waiting + 1, None);
+                self.answers.held.push(output);
+            } else if is_behind {
+                client.waiting += 1;
+                ready.push((output, client.behind));
+            } else {
+                ready.push((output, None));
             }
-            waits
-        };
-        self.answers.held.extend(outputs.extract_if(.., waits));
-        outputs
+        }
+        ready
     }
 
-    /// Sends outputs that may go now that what was done so far is written, or lets them wait with
-    /// those of their connections that wait for a record under way. Where nothing could be written
-    /// they wait for the next record.
+    /// Lets outputs go of which each is written now. Where nothing could be written they wait for
+    /// the next record.
     fn let_go(
         &mut self,
-        outputs: Vec<Output>,
+        outputs: Vec<(Output, Option<u64>)>,
         is_written: bool,
         undeliverable: &mut Vec<Reservation>,
     ) {
         let mut unwritten = Vec::new();
-        for output in outputs {
-            let (Output::Reply { connection, .. } | Output::Close { connection }) = &output;
-            let behind = match self.connections.get_mut(connection) {
-                Some(client) if !is_written => {
-                    (client.waiting, client.behind) = (client.waiting + 1, None);
-                    None
+        for (output, behind) in outputs {
+            if is_written {
+                let under_way = &mut self.answers.under_way;
+                match under_way.iter_mut().find(|record| Some(record.number) == behind) {
+                    Some(record) => record.outputs.push(output),
+                    None => self.send(output, undeliverable),
                 }
-                Some(client) if client.waiting > 0 => {
-                    client.waiting += 1;
-                    client.behind
-                }
-                _ => None,
-            };
-            let under_way = &mut self.answers.under_way;
-            let record = under_way.iter_mut().find(|record| Some(record.number) == behind);
-            match record {
-                _ if !is_written => unwritten.push(output),
-                Some(record) => record.outputs.push(output),
-                None => self.send(output, undeliverable),
+                continue;
             }
+            let (Output::Reply { connection, .. } | Output::Close { connection }) = &output;
+            if let Some(client) = self.connections.get_mut(connection) {
+                client.waiting += usize::from(behind.is_none());
+                client.behind = None;
+            }
+            unwritten.push(output);
         }
         // What was held back for the same connections stands behind them.
         self.answers.held.splice(0..0, unwritten);

@@ -77,7 +77,7 @@ impl Store for Distant {
 }
 
 fn open(events: &flume::Sender<Event>, id: u64) -> (ConnectionId, mpsc::Receiver<Outgoing>) {
-    let (replies, receiver) = mpsc::channel(100);
+    let (replies, receiver) = mpsc::channel(1000);
     let connection = ConnectionId(id);
     let client = Client::new(replies, WrittenBytes::default());
     events.send(Event::Opened { connection, hello: Box::default(), client }).unwrap();
@@ -255,4 +255,52 @@ fn without_room_nothing_is_answered_until_there_is_some() {
     assert!(matches!(reply(&mut to_fetcher), Reply::Bulk(_)));
     assert!(matches!(reply(&mut to_other), Reply::Bulk(_)));
     world.end();
+}
+
+/// A connection's commands in any order, while records become durable now and then: each answer is
+/// that to its command.
+#[test]
+fn answers_keep_their_order_however_records_become_durable() {
+    for seed in 0..20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let world = World::new();
+        let (connection, mut receiver) = open(&world.events, 1);
+        for number in 0..90 {
+            push(&world.events, connection, number);
+        }
+        let (durable, asked) = (Arc::clone(&world.durable), world.asked.clone());
+        let (events, mut waits) = (world.events.downgrade(), random.fork());
+        let log = std::thread::spawn(move || {
+            while let Ok(number) = asked.recv() {
+                for _ in 0..waits.u32(0..200) {
+                    std::thread::yield_now();
+                }
+                durable.store(number, Ordering::SeqCst);
+                if let Some(events) = events.upgrade() {
+                    let _ = events.try_send(Event::Durable);
+                }
+            }
+        });
+        let commands: Vec<_> = (0..90).map(|_| random.bool()).collect();
+        for (number, is_fetch) in commands.iter().enumerate() {
+            match is_fetch {
+                true => say(&world.events, connection, "FETCH default"),
+                false => {
+                    let line = format!(r#"ACK {{"jid":"job-{number:08}"}}"#);
+                    say(&world.events, connection, &line);
+                }
+            }
+        }
+        for _ in 0..90 {
+            assert_eq!(reply(&mut receiver), Reply::OK);
+        }
+        for is_fetch in commands {
+            let reply = reply(&mut receiver);
+            assert_eq!(matches!(reply, Reply::Bulk(_)), is_fetch, "{seed}: {reply:?}");
+        }
+        let World { events, core, .. } = world;
+        drop(events);
+        core.join().unwrap().unwrap();
+        log.join().unwrap();
+    }
 }
