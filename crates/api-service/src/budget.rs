@@ -54,6 +54,12 @@ impl Budget {
         }
     }
 
+    /// A share of nothing.
+    pub(crate) fn nothing(&self) -> Option<Share> {
+        let permit = Arc::clone(&self.permits).try_acquire_many_owned(0).ok()?;
+        Some(Share { budget: self.clone(), permit })
+    }
+
     /// A share, if one is free now.
     pub(crate) fn try_share(&self, bytes: usize) -> Option<Share> {
         let permit =

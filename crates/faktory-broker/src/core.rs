@@ -90,6 +90,9 @@ const GROUP_MAX: usize = 1024;
 /// pause of a round trip.
 const GROUP_TIME: Duration = Duration::from_millis(5);
 
+/// Where there is no room for so much, nothing more is done but what clients ask for.
+const UNCOMMITTED_BYTES_MAX: usize = 16 << 20;
+
 /// The time for which the memory of the process, which INFO tells, counts as known.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
@@ -183,7 +186,10 @@ impl Core {
             self.deliver()?;
             if self.answers.is_idle() && self.quiet_since.elapsed() >= REST_EVERY {
                 self.quiet_since = Instant::now();
-                self.store.rest();
+                // What nobody asked for is in no record yet, and gives no room back before it is.
+                if self.store.uncommitted_bytes() == 0 || self.commit()?.is_some() {
+                    self.store.rest();
+                }
             }
         }
     }
@@ -196,15 +202,19 @@ impl Core {
     fn wait(&mut self) -> Duration {
         let now = self.now();
         let judgement = self.catch_up.wait(now.monotonic, self.machine.next_judgement(now));
-        let wait = self.machine.next_work(now).min(judgement).min(LOOK_EVERY);
-        self.answers.wait().map_or(wait, |again| again.min(wait))
+        let work = if self.has_too_much() { LOOK_EVERY } else { self.machine.next_work(now) };
+        let wait = work.min(judgement).min(LOOK_EVERY);
+        self.answers.next_try().map_or(wait, |again| again.min(wait))
     }
 
     /// Does what is due. Silent workers and reservations that are over are judged only when every
     /// connection has read what had arrived before.
     fn advance(&mut self) -> Result<bool, StoreError> {
         let now = self.now();
-        let mut more = self.machine.work(&mut *self.store, now)?;
+        let mut more = false;
+        if !self.has_too_much() {
+            more = self.machine.work(&mut *self.store, now)?;
+        }
         let held_up = self.held_up();
         let finished = || self.catch_up.finished(now.monotonic, held_up, || self.events.len());
         if let Some(as_of) = self.judging.take().or_else(finished) {
@@ -217,6 +227,12 @@ impl Core {
             self.catch_up.begin(now.monotonic, self.listens);
         }
         Ok(more)
+    }
+
+    /// True where what the machine does by itself has to wait: the store has no room for what was
+    /// done already, and more would only fill the memory.
+    fn has_too_much(&self) -> bool {
+        self.answers.wait().is_some() && self.store.uncommitted_bytes() >= UNCOMMITTED_BYTES_MAX
     }
 
     /// What holds up the commands that have been taken in.

@@ -1,6 +1,7 @@
 //! The store, as the machine needs it: ordered keys, atomic batches that are visible at once, and a
 //! sync that makes all earlier batches durable. The keys and values are in `STORE.md`.
 
+pub(crate) mod format;
 mod ground;
 mod memory;
 mod old;
@@ -278,6 +279,25 @@ mod tests {
         drop(store);
         let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
         assert_eq!(store.get(Table::Bodies, b"k").unwrap(), Some("v".into()));
+    }
+
+    /// What a machine did whose counters are not written yet: it must not come to light.
+    #[test]
+    fn what_was_not_committed_is_gone_with_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
+        for name in [b"k", b"l"] {
+            let mut batch = Batch::default();
+            batch.put(Table::Bodies, name, "v");
+            store.write(batch).unwrap();
+            if name == b"k" {
+                store.commit().unwrap();
+            }
+        }
+        drop(store);
+        let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
+        assert_eq!(store.get(Table::Bodies, b"k").unwrap(), Some("v".into()));
+        assert_eq!(store.get(Table::Bodies, b"l").unwrap(), None);
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub struct Options {
     pub journal_bytes: u64,
     /// The memory for blocks that were read. One block with a larger value is kept beside them.
     pub cache_bytes: usize,
-    /// Sorted files are about so long, or longer in a large store: there are a few hundred of them
-    /// at most.
+    /// Sorted files are about so long, or longer in a large store: there are about a hundred of
+    /// them at most.
     pub file_bytes: u64,
 }
 

@@ -248,11 +248,16 @@ impl<D: Disk> Log for FileLog<D> {
 
     fn rest(&mut self) {
         let mut state = self.shared.lock();
-        (state.make_error, state.is_resting) = (None, true);
+        let is_news = state.make_error.take().is_some()
+            || !std::mem::replace(&mut state.is_resting, true)
+            || state.manifest.durable < state.durable;
         state.notes_durable |= state.manifest.durable < state.durable;
         state.manifest.durable = state.durable;
         drop(state);
-        self.shared.to_make.notify_one();
+        // Spares go when the maker has had nothing to do for long: nobody disturbs it without need.
+        if is_news {
+            self.shared.to_make.notify_one();
+        }
     }
 
     fn cut(&mut self, through: Number) {

@@ -33,6 +33,11 @@ impl AwaitsStore {
         self.0.store(true, Ordering::SeqCst);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
     /// True where the core is to be told now.
     pub(crate) fn take(&self) -> bool {
         self.0.swap(false, Ordering::SeqCst)
@@ -84,9 +89,14 @@ impl Answers {
         !self.needs_record() && self.under_way.is_empty()
     }
 
-    /// The time until a record is tried again.
+    /// The time until a record is tried again for which there was no room.
     pub(super) fn wait(&self) -> Option<Duration> {
         self.try_again_at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// The same, where nothing else wakes the core before: what becomes durable does.
+    pub(super) fn next_try(&self) -> Option<Duration> {
+        self.wait().filter(|_| self.under_way.is_empty())
     }
 }
 
@@ -118,7 +128,16 @@ impl Core {
         self.machine.settle(&mut *self.store)?;
         self.store.sync()?;
         self.deliver()?;
-        self.store.close()
+        self.machine.settle(&mut *self.store)?;
+        self.store.sync()?;
+        if let Err(error) = self.store.close() {
+            tracing::warn!(
+                error = %Excerpt(error),
+                "everything is durable, but the store was not closed in order: the next start \
+                 reads its journal again"
+            );
+        }
+        Ok(())
     }
 
     /// Takes the outputs of the machine. Those that wait for the next record are held back; the
@@ -187,6 +206,9 @@ impl Core {
         if self.answers.under_way.is_empty() {
             return Ok(());
         }
+        // Whoever wakes the core takes the mark, also where it was another record that became
+        // durable.
+        self.answers.awaits_store.begin();
         let durable = self.store.durable()?;
         while self.answers.under_way.front().is_some_and(|first| first.number <= durable)
             && let Some(first) = self.answers.under_way.pop_front()
@@ -206,7 +228,7 @@ impl Core {
     }
 
     /// Writes a record of all that was done; `None` where there is no room for it now.
-    fn commit(&mut self) -> Result<Option<u64>, StoreError> {
+    pub(super) fn commit(&mut self) -> Result<Option<u64>, StoreError> {
         if self.answers.wait().is_some_and(|wait| !wait.is_zero()) {
             return Ok(None);
         }
@@ -239,6 +261,8 @@ impl Core {
         if !self.answers.needs_record() || self.answers.under_way.len() >= UNDER_WAY_MAX {
             return Ok(false);
         }
+        // From here on a record may become durable at any moment.
+        self.answers.awaits_store.begin();
         let Some(number) = self.commit()? else { return Ok(false) };
         let outputs = std::mem::take(&mut self.answers.held);
         for output in &outputs {
@@ -258,7 +282,6 @@ impl Core {
             // Nothing was done but what is durable already, and nobody would wake this thread.
             return Ok(true);
         }
-        self.answers.awaits_store.begin();
         self.store.flush();
         Ok(false)
     }

@@ -4,7 +4,7 @@ use faktory_wire::Reply;
 
 use super::records::Counters;
 use super::{Machine, keys};
-use crate::store::{Batch, Store, StoreError, Table};
+use crate::store::{Batch, Store, StoreError, Table, format};
 
 impl Machine {
     /// Deletes all jobs, queues and pauses. The counters of numbers go on, so that no number is
@@ -31,7 +31,7 @@ pub(super) fn emptied(counters: Counters) -> Counters {
 /// Deletes everything but the format and the counters.
 pub(super) fn empty(store: &mut dyn Store, counters: Counters) -> Result<(), StoreError> {
     let mut batch = Batch::default();
-    batch.put(Table::Meta, keys::FORMAT_KEY, keys::FORMAT.to_be_bytes().to_vec());
+    batch.put(Table::Meta, format::KEY, format::VERSION.to_be_bytes().to_vec());
     batch.put(Table::Meta, keys::COUNTERS_KEY, counters.encode());
     store.replace_all(batch)
 }

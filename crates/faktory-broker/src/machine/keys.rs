@@ -4,11 +4,6 @@
 use faktory_wire::{TargetSet, Timestamp};
 use sha2::{Digest, Sha256};
 
-/// The version of the keys here and of the values in [`super::records`]. A store of another version
-/// is not opened.
-pub(super) const FORMAT: u32 = 1;
-
-pub(super) const FORMAT_KEY: &[u8] = b"format";
 pub(super) const COUNTERS_KEY: &[u8] = b"counters";
 /// The mark of a FLUSH of an earlier version, which took several steps: the key exists while the
 /// FLUSH is under way.

@@ -16,7 +16,7 @@ use super::waiting::Waiting;
 use super::work::Work;
 use super::workers::Workers;
 use super::{Machine, flush};
-use crate::store::{Batch, Store, StoreError, Table};
+use crate::store::{Batch, Store, StoreError, Table, format};
 
 impl Machine {
     /// Reads the state from a store, or begins it in an empty store. `seed` gives the jitter of
@@ -76,19 +76,13 @@ impl Machine {
 
 /// Writes the version of the format into an empty store, and refuses a store of another version.
 fn check_format(store: &mut dyn Store) -> Result<(), StoreError> {
-    let expected = keys::FORMAT.to_be_bytes();
-    match store.get(Table::Meta, keys::FORMAT_KEY)? {
+    match store.get(Table::Meta, format::KEY)? {
         None => {
             let mut batch = Batch::default();
-            batch.put(Table::Meta, keys::FORMAT_KEY, expected.to_vec());
+            batch.put(Table::Meta, format::KEY, format::VERSION.to_be_bytes().to_vec());
             store.write(batch)?;
             store.sync()
         }
-        Some(found) if *found == expected => Ok(()),
-        Some(found) => {
-            let found = <[u8; 4]>::try_from(&*found)
-                .map_or_else(|_| "unknown".into(), |bytes| u32::from_be_bytes(bytes).to_string());
-            Err(StoreError::Format { found, expected: keys::FORMAT })
-        }
+        Some(found) => format::check(&found),
     }
 }

@@ -1,6 +1,8 @@
 //! The store on disk: a journal and sorted files, of the crate `ground`. A key is the letter of its
 //! table and the key within the table.
 
+mod carry_over;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +18,6 @@ use super::{Batch, Change, Pair, Store, StoreError, Table};
 
 /// The folder of the store within the data folder.
 const FOLDER: &str = "store";
-/// The folder into which an old store is carried over.
-const NEW_FOLDER: &str = "store.new";
-/// So many pairs of an old store are carried over at a time.
-const CARRIED_AT_ONCE: usize = 1000;
 
 /// The most files that the store holds open: about 120 sorted files, as many as a merge puts beside
 /// them (a 32nd of all bytes each), and a few of the journal.
@@ -63,8 +61,12 @@ impl GroundStore {
     /// Where the folder can't be used, another process uses it, or the store is damaged.
     pub fn open(folder: &Path, wake: Wake) -> Result<Self, StoreError> {
         let place = folder.join(FOLDER);
-        if !place.exists() && OldStore::is_in(folder) {
-            carry_over(folder)?;
+        if OldStore::is_in(folder) {
+            if place.exists() {
+                carry_over::warn_of_later_use(folder);
+            } else {
+                carry_over::carry_over(folder)?;
+            }
         }
         Self::open_in(folder, &place, wake)
     }
@@ -105,59 +107,14 @@ impl GroundStore {
 #[cfg(unix)]
 fn free_bytes(folder: &Path) -> Option<u64> {
     let system = nix::sys::statvfs::statvfs(folder).ok()?;
-    // The widths of both differ between systems.
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-    let (blocks, bytes) = (system.blocks_available() as u64, system.fragment_size() as u64);
-    Some(blocks.saturating_mul(bytes))
+    let (blocks, bytes): (u128, u128) =
+        (system.blocks_available().into(), system.fragment_size().into());
+    Some(u64::try_from(blocks * bytes).unwrap_or(u64::MAX))
 }
 
 #[cfg(not(unix))]
 fn free_bytes(_: &Path) -> Option<u64> {
     None
-}
-
-/// Copies the store of an earlier version. Until the copy is complete and durable it has another
-/// name, so that a crash leaves nothing but the old store.
-fn carry_over(folder: &Path) -> Result<(), StoreError> {
-    let old = OldStore::open(folder)?;
-    let new = folder.join(NEW_FOLDER);
-    match std::fs::remove_dir_all(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(StoreError::Folder(error));
-        }
-        _ => {}
-    }
-    let mut store = GroundStore::open_in(folder, &new, Arc::new(|| {}))?;
-    let mut jobs = 0;
-    for table in Table::ALL {
-        let mut from = Vec::new();
-        loop {
-            let pairs = old.pairs(table, &from, CARRIED_AT_ONCE)?;
-            let Some((last, _)) = pairs.last() else { break };
-            from.clone_from(last);
-            from.push(0);
-            jobs += if table == Table::Bodies { pairs.len() } else { 0 };
-            for (name, value) in pairs {
-                if name.len() > Table::NAME_BYTES_MAX {
-                    return Err(StoreError::Corrupt("a key is too long"));
-                }
-                store.put(Change::Put(table.key(name), value.into()));
-            }
-            store.commit()?;
-        }
-    }
-    store.ground.close()?;
-    drop(store);
-    std::fs::rename(&new, folder.join(FOLDER)).map_err(StoreError::Folder)?;
-    #[cfg(unix)]
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::Folder)?;
-    tracing::info!(
-        jobs,
-        old = %old.folder().display(),
-        "the store of an earlier version was carried over; its folder is left as it was, is no \
-         longer used, and may be removed"
-    );
-    Ok(())
 }
 
 impl Store for GroundStore {
@@ -223,14 +180,6 @@ impl Store for GroundStore {
         // The changes so far are part of the same record, in their order.
         self.ground.change(ground::Change::Clear);
         self.write(batch)
-    }
-}
-
-impl Drop for GroundStore {
-    fn drop(&mut self) {
-        if let Err(error) = self.ground.close() {
-            tracing::warn!(%error, "the store was not closed in order");
-        }
     }
 }
 

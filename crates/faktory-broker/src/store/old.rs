@@ -1,12 +1,16 @@
 //! The store of earlier versions, in fjall: it is read once, and carried over.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use super::{StoreError, Table};
 
 const FOLDER: &str = "fjall";
+
+/// A name in a table, and its value.
+pub(super) type OldPair = (Vec<u8>, Vec<u8>);
 
 /// The store of an earlier version. Only one process at a time can open a folder.
 pub(super) struct OldStore {
@@ -29,6 +33,23 @@ impl OldStore {
         folder.join(FOLDER).is_dir()
     }
 
+    /// When a file of it was last written; `None` where that can't be read.
+    pub(super) fn last_written(folder: &Path) -> Option<SystemTime> {
+        let mut folders = vec![folder.join(FOLDER)];
+        let mut last = None;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).ok()?.flatten() {
+                let metadata = entry.metadata().ok()?;
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    last = last.max(metadata.modified().ok());
+                }
+            }
+        }
+        last
+    }
+
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let folder = folder.join(FOLDER);
         let database = Database::builder(&folder).open()?;
@@ -49,7 +70,7 @@ impl OldStore {
         table: Table,
         from: &[u8],
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<OldPair>, StoreError> {
         let pairs = self.keyspace(table)?.range(from..).take(limit);
         pairs
             .map(|guard| {

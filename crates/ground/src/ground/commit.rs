@@ -29,7 +29,7 @@ impl<D: Disk> Ground<D> {
             self.wait_for_files();
             self.check_room().and_then(|()| self.write_pending())
         };
-        // Also where there was no room: a checkpoint makes some.
+        // Also where there was no room: a checkpoint that is under way makes some.
         self.go_on();
         written.map(|()| self.log.last())
     }
