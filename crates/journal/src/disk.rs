@@ -8,7 +8,7 @@ pub mod sim;
 use std::io;
 use std::sync::Arc;
 
-pub use self::folder::{Folder, FolderFile};
+pub use self::folder::{Folder, FolderFile, free_bytes};
 
 /// A folder of files without folders within.
 pub trait Disk: Send + Sync + 'static {
@@ -50,6 +50,11 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// Where the system can't.
     fn sync_names(&self) -> io::Result<()>;
+
+    /// The bytes that are free for this process; `None` where that is not known.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl<D: Disk> Disk for Arc<D> {
@@ -77,6 +82,10 @@ impl<D: Disk> Disk for Arc<D> {
 
     fn sync_names(&self) -> io::Result<()> {
         (**self).sync_names()
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        (**self).free_bytes()
     }
 }
 

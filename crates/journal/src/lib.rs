@@ -20,7 +20,7 @@ mod watch;
 pub use damage::{Damage, Fault, OpenError, Tail};
 #[cfg(any(test, feature = "sim"))]
 pub use disk::sim;
-pub use disk::{Disk, DiskFile, Folder, FolderFile};
+pub use disk::{Disk, DiskFile, Folder, FolderFile, free_bytes};
 pub use file_log::{FileLog, Opened};
 pub use log::{AppendError, Log, LogFailed, Wake};
 pub use number::{Epoch, Number};

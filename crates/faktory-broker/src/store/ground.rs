@@ -104,19 +104,6 @@ impl GroundStore {
     }
 }
 
-#[cfg(unix)]
-fn free_bytes(folder: &Path) -> Option<u64> {
-    let system = nix::sys::statvfs::statvfs(folder).ok()?;
-    let (blocks, bytes): (u128, u128) =
-        (system.blocks_available().into(), system.fragment_size().into());
-    Some(u64::try_from(blocks * bytes).unwrap_or(u64::MAX))
-}
-
-#[cfg(not(unix))]
-fn free_bytes(_: &Path) -> Option<u64> {
-    None
-}
-
 impl Store for GroundStore {
     fn get(&self, table: Table, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
         Ok(self.ground.get(&table.key(name))?)
@@ -165,7 +152,7 @@ impl Store for GroundStore {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        free_bytes(&self.folder)
+        journal::free_bytes(&self.folder)
     }
 
     fn close(&mut self) -> Result<(), StoreError> {

@@ -151,6 +151,20 @@ fn what_is_frozen_is_written_between_two_pieces_of_a_merge() {
 }
 
 #[test]
+fn a_merge_leaves_the_room_that_commits_need() {
+    let disk = Arc::new(SimDisk::default());
+    let (ground, model) = two_runs(&disk);
+    let names = disk.names().unwrap();
+    disk.set_free_bytes(Some(100 << 20));
+    assert!(ground.tree.compact().is_err());
+    assert_eq!((disk.names().unwrap(), ground.tree.lock().runs.len()), (names, 2));
+    assert_eq!(found(&ground), model);
+    disk.set_free_bytes(Some(200 << 20));
+    assert!(ground.tree.compact().unwrap());
+    assert_eq!((found(&ground), ground.tree.lock().runs.len()), (model, 1));
+}
+
+#[test]
 fn a_merge_of_what_was_removed_meanwhile_comes_to_nothing() {
     let disk = Arc::new(Gated::new());
     let (mut ground, _) = two_runs(&disk);

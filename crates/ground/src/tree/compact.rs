@@ -1,5 +1,6 @@
 //! Merges runs, in pieces.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ use crate::run::Run;
 const SMALL_PART: u64 = 4;
 /// A merge pauses after so many bytes.
 const PIECE_BYTES: usize = 1 << 20;
+/// A merge ends where less is free: the rest is for the journal and for checkpoints, without which
+/// nothing can be committed. As much as the journal has before a checkpoint begins.
+const FREE_BYTES: u64 = 128 << 20;
 /// At rest, this part of a file's usual length may be dead beyond what is alive.
 const SPARED_PART: u64 = 4;
 
@@ -181,6 +185,10 @@ impl<D: Disk> Tree<D> {
     fn go_between(&self, clears: u64) -> Result<bool, GroundError> {
         if self.lock().is_closing {
             return Ok(false);
+        }
+        if self.disk.free_bytes().is_some_and(|free| free < FREE_BYTES) {
+            let full = io::Error::new(io::ErrorKind::StorageFull, "a merge found too little room");
+            return Err(GroundError::io("the folder", full));
         }
         while self.save()? {
             self.done.notify_all();

@@ -43,6 +43,25 @@ fn options() -> OpenOptions {
     options
 }
 
+/// The bytes that are free for this process on the disk of a folder; `None` where that is not
+/// known.
+#[cfg(unix)]
+#[must_use]
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let system = nix::sys::statvfs::statvfs(folder).ok()?;
+    let (blocks, bytes): (u128, u128) =
+        (system.blocks_available().into(), system.fragment_size().into());
+    Some(u64::try_from(blocks * bytes).unwrap_or(u64::MAX))
+}
+
+/// The bytes that are free for this process on the disk of a folder; `None` where that is not
+/// known.
+#[cfg(not(unix))]
+#[must_use]
+pub fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
+
 impl Disk for Folder {
     type File = FolderFile;
 
@@ -76,6 +95,10 @@ impl Disk for Folder {
     }
 
     #[cfg(unix)]
+    fn free_bytes(&self) -> Option<u64> {
+        free_bytes(&self.path)
+    }
+
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }

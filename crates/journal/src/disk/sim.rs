@@ -32,6 +32,7 @@ struct Inner {
     refusals: Vec<Refusal>,
     counts: Counts,
     open_files: usize,
+    free_bytes: Option<u64>,
     /// The machine stops after so many operations.
     stops_after: Option<u64>,
 }
@@ -79,6 +80,11 @@ pub struct Counts {
 impl SimDisk {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that so many bytes are free; nothing is refused for it.
+    pub fn set_free_bytes(&self, free: Option<u64>) {
+        self.lock().free_bytes = free;
     }
 
     /// The next `times` actions of this kind fail.
@@ -311,6 +317,10 @@ impl Disk for SimDisk {
         inner.durable_names = inner.names.clone();
         inner.changes.clear();
         Ok(())
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.lock().free_bytes
     }
 }
 
