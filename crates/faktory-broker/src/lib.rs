@@ -15,12 +15,14 @@ mod shared_io;
 mod store;
 mod turned_away;
 mod unwritten;
+mod verify;
 
 pub use config::BrokerConfig;
-pub use machine::{ConnectionId, Machine, Now, Output, Reservation};
+pub use machine::{ConnectionId, Machine, Now, Output, Reservation, Tables};
 pub use observer::Observer;
 pub use server::{Broker, BrokerError};
 pub use store::{
     Batch, Change, GroundStore, MemoryStore, STORE_FILES_MAX, Store, StoreError, Table,
 };
 pub use turned_away::TurnedAway;
+pub use verify::{StoreReport, verify};

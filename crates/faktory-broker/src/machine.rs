@@ -33,6 +33,7 @@ mod reservations;
 mod returned;
 mod select;
 mod sets;
+mod survey;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,8 @@ use replies::Replies;
 use reservations::{LeftBehind, ReservationClock};
 use returned::Returned;
 use sets::Timers;
+pub(crate) use survey::Survey;
+pub use survey::Tables;
 use tasks::Tasks;
 use waiting::Waiting;
 use work::Work;

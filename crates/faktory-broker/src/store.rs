@@ -10,6 +10,7 @@ mod private;
 pub(crate) use ::ground::Key;
 use bytes::Bytes;
 
+pub(crate) use self::ground::folder_of;
 pub use self::ground::{GroundStore, STORE_FILES_MAX};
 pub use memory::MemoryStore;
 
@@ -52,6 +53,12 @@ impl Table {
             Self::Sets => b's',
             Self::Index => b'x',
         }
+    }
+
+    /// The table of a key.
+    pub(crate) fn of(key: &Key) -> Option<Self> {
+        let letter = *key.as_slice().first()?;
+        Self::ALL.into_iter().find(|table| table.letter() == letter)
     }
 
     /// The key of a name in this table: the letter of the table, and the name. Of a name that is
@@ -131,6 +138,9 @@ pub enum StoreError {
     /// The data folder can't be made.
     #[error("the folder can't be made: {0}")]
     Folder(#[source] std::io::Error),
+    /// The data folder has no store.
+    #[error("there is no store in it{0}")]
+    Absent(&'static str),
     /// The data folder was written in another format.
     #[error("the data folder has format {found}, this version reads format {expected}")]
     Format {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use journal::{Disk, FileLog, Opened, Tail, Wake};
 
-use self::replay::Replay;
+pub(crate) use self::replay::Replay;
 use crate::block::Value;
 use crate::error::GroundError;
 use crate::memory::Memory;

@@ -18,9 +18,11 @@ mod sizes;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod verify;
 
 pub use change::{Change, VALUE_BYTES_MAX};
 pub use error::GroundError;
 pub use ground::Ground;
 pub use key::{KEY_BYTES_MAX, Key};
 pub use options::Options;
+pub use verify::{BadBlock, Contents, FileFault, Verified, verify};

@@ -5,6 +5,7 @@ mod every_operation;
 mod faults;
 mod merges;
 mod room;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -23,22 +23,24 @@ use crate::sizes::Sizes;
 pub(crate) const LIST: &str = "list";
 /// The version of the format of the list and the sorted files.
 const FORMAT: u32 = 1;
+
+/// The list of the sorted files.
 #[derive(Debug, Serialize, Deserialize)]
-struct List {
+pub(crate) struct List {
     format: u32,
-    journal: u64,
+    pub(crate) journal: u64,
     /// The sorted files have what the journal's records up to here did.
-    through: Number,
+    pub(crate) through: Number,
     next_file: u64,
     /// The newest run first.
-    runs: Vec<Listed>,
+    pub(crate) runs: Vec<Listed>,
 }
 
 /// A run in the list.
 #[derive(Debug, Serialize, Deserialize)]
-struct Listed {
-    replacing: u64,
-    files: Vec<Summary>,
+pub(crate) struct Listed {
+    pub(crate) replacing: u64,
+    pub(crate) files: Vec<Summary>,
 }
 
 /// Changes that are on their way into a sorted file.
@@ -225,7 +227,7 @@ fn remove<D: Disk>(disk: &D, name: &str) {
     }
 }
 
-fn read_list<D: Disk>(disk: &D) -> Result<Option<List>, GroundError> {
+pub(crate) fn read_list<D: Disk>(disk: &D) -> Result<Option<List>, GroundError> {
     match document::read(disk, LIST, FORMAT) {
         Ok(list) => Ok(Some(list)),
         Err(Unreadable::Missing) => Ok(None),

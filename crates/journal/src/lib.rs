@@ -15,6 +15,7 @@ mod shared;
 mod take;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod watch;
 
 pub use damage::{Damage, Fault, OpenError, Tail};
@@ -27,4 +28,5 @@ pub use number::{Epoch, Number};
 pub use options::Options;
 pub use record::RECORD_BYTES_MAX;
 pub use take::{Take, TakeError};
+pub use verify::{FileFault, Verified, verify};
 pub use watch::Watch;

@@ -97,6 +97,12 @@ fn try_read(bytes: &[u8], at: usize, salt: u64) -> Option<Found> {
     })
 }
 
+/// The salt in the head of a record at a place, where that is one of any segment.
+pub(crate) fn salt_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let salt = word(bytes, at.checked_add(8)?)?;
+    (read(bytes, at, salt) != Found::Nothing).then_some(salt)
+}
+
 /// The next place from `at` on where the head of a record of this segment stands.
 pub(crate) fn find(bytes: &[u8], at: usize, salt: u64) -> Option<usize> {
     (at.next_multiple_of(ALIGN)..bytes.len())

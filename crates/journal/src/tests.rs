@@ -5,6 +5,7 @@ mod damaged;
 mod every_operation;
 mod faults;
 mod turns;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

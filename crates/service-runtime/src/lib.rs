@@ -36,7 +36,7 @@ pub use role::Role;
 pub use secret::Secret;
 pub use settings::{
     ApiSettings, BrokerSettings, COMPONENTS, Component, JOB_BYTES_MAX, LinkSettings, Loaded,
-    ProcessSettings, Settings, Variable, WorkerSettings, variables,
+    ProcessSettings, Settings, Variable, WorkerSettings, broker_data_dir, variables,
 };
 pub use shutdown::{EndedAtOnce, Termination};
 pub use start::{CONFIG_EXIT_CODE, report, start};

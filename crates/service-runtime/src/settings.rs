@@ -18,7 +18,7 @@ mod worker;
 mod tests;
 
 pub use api::{ApiSettings, JOB_BYTES_MAX};
-pub use broker::BrokerSettings;
+pub use broker::{BrokerSettings, broker_data_dir};
 pub use link::LinkSettings;
 pub use process::ProcessSettings;
 pub use variable::{Component, Variable};

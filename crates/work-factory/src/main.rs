@@ -5,6 +5,7 @@ mod faults;
 mod keys;
 mod parts;
 mod screen;
+mod stores;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use service_runtime::{QuietSignals, Quieting, Role, Settings, Termination};
 
 use keys::KeyCommand;
 use parts::Running;
+use stores::BrokerCommand;
 
 /// A first job, at the end of `--help`.
 const TRY: &str = "\
@@ -50,7 +52,11 @@ enum Command {
     Up,
     /// The embedded broker alone: a work server that speaks Faktory's protocol
     #[command(after_long_help = variables_help(Role::Broker))]
-    Broker,
+    Broker {
+        /// What to do instead of running it
+        #[command(subcommand)]
+        command: Option<BrokerCommand>,
+    },
     /// The HTTP API alone, for the work server at FAKTORY_URL
     #[command(after_long_help = variables_help(Role::Api))]
     Api,
@@ -70,7 +76,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let role = match arguments.command {
         None | Some(Command::Up) => Role::All,
-        Some(Command::Broker) => Role::Broker,
+        Some(Command::Broker { command: None }) => Role::Broker,
+        Some(Command::Broker { command: Some(command) }) => {
+            return match stores::run(command, arguments.env_file.as_deref()) {
+                Ok(code) => code,
+                Err(error) => service_runtime::report(error.as_ref()).into(),
+            };
+        }
         Some(Command::Api) => Role::Api,
         Some(Command::Worker) => Role::Worker,
         Some(Command::Key(command)) => {

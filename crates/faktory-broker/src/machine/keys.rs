@@ -114,6 +114,12 @@ pub(super) const fn set_limit(location: Location) -> [u8; 1] {
     [location.tag() + 1]
 }
 
+/// The set in whose name an entry stands.
+pub(super) fn location_of(set_name: &[u8]) -> Option<Location> {
+    let tag = *set_name.first()?;
+    Location::ALL.into_iter().find(|location| location.tag() == tag)
+}
+
 pub(super) fn entry_key_of(set_name: &[u8]) -> Option<EntryKey> {
     let due = time_of(u64::from_be_bytes(set_name.get(1..9)?.try_into().ok()?));
     Some(EntryKey { due, number: u64::from_be_bytes(set_name.get(9..)?.try_into().ok()?) })

@@ -13,6 +13,7 @@ mod queues;
 mod random;
 mod replies;
 mod returning;
+mod surveys;
 mod turns;
 
 use std::collections::{HashMap, HashSet};
@@ -21,7 +22,7 @@ use std::time::Duration;
 use faktory_wire::{Command, Hello, Info, Job, Reply, Timestamp};
 
 use super::work::{SLICE_BYTES, SLICE_STEPS};
-use super::{ConnectionId, Machine, Now, Output, Reservation};
+use super::{ConnectionId, Machine, Now, Output, Reservation, Survey, Tables};
 use crate::store::{MemoryStore, Store, Table};
 
 const A: ConnectionId = ConnectionId(1);
@@ -250,4 +251,15 @@ fn check_tables(world: &World, context: &str) {
         queued + sets.scheduled + sets.retries + sets.dead + sets.working,
         "bodies, {context}"
     );
+    assert_eq!(survey(&world.store).faults, [""; 0], "{context}");
+}
+
+/// What a reader of all tables finds in them.
+fn survey(store: &dyn Store) -> Tables {
+    let mut survey = Survey::default();
+    for table in [Table::Bodies, Table::Meta, Table::Queued, Table::Sets, Table::Index] {
+        let pairs = store.range(table, &[], &[0xFF; 30], usize::MAX).unwrap();
+        pairs.iter().for_each(|(key, value)| survey.note(key, value));
+    }
+    survey.end()
 }

@@ -51,6 +51,22 @@ impl From<LogFailed> for StoreError {
     }
 }
 
+/// The folder of the store in this data folder, which has one.
+///
+/// # Errors
+/// Where it has none.
+pub(crate) fn folder_of(data_dir: &Path) -> Result<PathBuf, StoreError> {
+    let folder = data_dir.join(FOLDER);
+    match folder.try_exists() {
+        Ok(true) => Ok(folder),
+        Ok(false) if OldStore::is_in(data_dir) => Err(StoreError::Absent(
+            " but that of an earlier version: start the broker once, which carries it over",
+        )),
+        Ok(false) => Err(StoreError::Absent(": name the folder that BROKER_DATA_DIR names")),
+        Err(error) => Err(GroundError::Io { file: folder.display().to_string(), error }.into()),
+    }
+}
+
 impl GroundStore {
     /// Opens the store in this folder; `wake` is called when more of it is durable. The store is
     /// made where there is none; one of an earlier version is carried over, and left as it was.

@@ -11,32 +11,40 @@ use crate::pending::Pending;
 
 /// What the records have done so far.
 #[derive(Debug, Default)]
-pub(super) struct Replay {
+pub(crate) struct Replay {
     /// The sorted files have what the records up to here did.
     through: Number,
-    pub(super) memory: Memory,
-    pub(super) is_clear: bool,
+    pub(crate) memory: Memory,
+    pub(crate) is_clear: bool,
     /// The bytes of the records.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// The changes of a group whose last record has not come.
     group: Vec<Change>,
     /// Such a group was begun.
     is_begun: bool,
+    /// The last record that was taken.
+    last: Number,
 }
 
 impl Replay {
-    pub(super) fn behind(through: Number) -> Self {
+    pub(crate) fn behind(through: Number) -> Self {
         Self { through, ..Self::default() }
     }
 
-    pub(super) fn take(&mut self, number: Number, record: &[u8]) -> Result<(), TakeError> {
+    pub(crate) fn take(&mut self, number: Number, record: &[u8]) -> Result<(), TakeError> {
         if number <= self.through {
             return Ok(());
         }
         self.bytes += record.len() as u64;
         let record = Bytes::copy_from_slice(record);
-        self.is_begun = false;
-        for entry in change::decode(&record).ok_or("it holds no changes")? {
+        let entries = change::decode(&record).ok_or("it holds no changes")?;
+        if number != self.last.next() && entries.first() != Some(&Entry::Abandon) {
+            // Records are missing, and the end of the group among them: what is there is kept. An
+            // opening does not come here, because it refuses a journal that lacks a record.
+            self.apply_group();
+        }
+        (self.is_begun, self.last) = (false, number);
+        for entry in entries {
             match entry {
                 Entry::Change(change) => self.group.push(alone(change, &record)),
                 Entry::Abandon => self.group.clear(),
@@ -44,15 +52,19 @@ impl Replay {
             }
         }
         if !self.is_begun {
-            for change in std::mem::take(&mut self.group) {
-                self.is_clear |= apply(&mut self.memory, change);
-            }
+            self.apply_group();
         }
         Ok(())
     }
 
+    fn apply_group(&mut self) {
+        for change in std::mem::take(&mut self.group) {
+            self.is_clear |= apply(&mut self.memory, change);
+        }
+    }
+
     /// What the next commit begins with: a group without an end counts for nothing.
-    pub(super) fn pending(&self) -> Pending {
+    pub(crate) fn pending(&self) -> Pending {
         if !self.is_begun {
             return Pending::default();
         }

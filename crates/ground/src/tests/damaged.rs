@@ -7,7 +7,7 @@ use journal::Disk;
 use journal::sim::SimDisk;
 
 /// A closed store of several runs.
-fn store(random: &mut fastrand::Rng) -> (SimDisk, Model) {
+pub(super) fn store(random: &mut fastrand::Rng) -> (SimDisk, Model) {
     let disk = SimDisk::default();
     let mut ground = open(&disk).unwrap();
     let mut model = Model::new();
@@ -38,7 +38,7 @@ fn store(random: &mut fastrand::Rng) -> (SimDisk, Model) {
 }
 
 /// Harms a random file, more often than not a sorted one.
-fn harm(disk: &SimDisk, random: &mut fastrand::Rng) -> String {
+pub(super) fn harm(disk: &SimDisk, random: &mut fastrand::Rng) -> String {
     let names: Vec<_> = disk.names().unwrap();
     let sorted: Vec<_> = names.iter().filter(|name| name.ends_with(".sorted")).collect();
     match sorted.get(random.usize(..=sorted.len())) {

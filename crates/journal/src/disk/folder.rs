@@ -12,7 +12,9 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    _lock: File,
+    /// `None` where the folder has no file to lock.
+    _lock: Option<File>,
+    is_read_only: bool,
 }
 
 impl Folder {
@@ -25,7 +27,28 @@ impl Folder {
         let path = path.into();
         let lock = options().create(true).truncate(false).open(path.join(LOCK))?;
         lock.try_lock()?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, _lock: Some(lock), is_read_only: false })
+    }
+
+    /// Locks the folder at this path to read it. Nothing in it can be changed. Several may read it
+    /// at a time; a folder that no process ever locked is read without a lock.
+    ///
+    /// # Errors
+    /// Where another process has it open ([`io::ErrorKind::WouldBlock`]), or it can't be locked.
+    pub fn lock_to_read(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let path = path.into();
+        let lock = match File::open(path.join(LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => Some(opened?),
+        };
+        if let Some(lock) = &lock {
+            lock.try_lock_shared()?;
+        }
+        Ok(Self { path, _lock: lock, is_read_only: true })
+    }
+
+    fn may_write(&self) -> io::Result<()> {
+        if self.is_read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 
     /// The path of the folder.
@@ -79,18 +102,25 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<FolderFile> {
-        options().open(self.path.join(name)).map(FolderFile)
+        let path = self.path.join(name);
+        if self.is_read_only {
+            return File::open(path).map(FolderFile);
+        }
+        options().open(path).map(FolderFile)
     }
 
     fn create(&self, name: &str) -> io::Result<FolderFile> {
+        self.may_write()?;
         options().create_new(true).open(self.path.join(name)).map(FolderFile)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.may_write()?;
         std::fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.may_write()?;
         std::fs::remove_file(self.path.join(name))
     }
 

@@ -8,7 +8,7 @@ use crate::{Disk, Fault, Log, Number, OpenError};
 
 /// How a journal was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
+pub(super) enum Left {
     Closed,
     /// Killed after a pause.
     Resting,
@@ -18,13 +18,13 @@ enum Left {
 
 /// A journal of some segments, its records, and for each the number that was durable when it was
 /// written.
-struct Journal {
-    disk: SimDisk,
-    records: Records,
+pub(super) struct Journal {
+    pub(super) disk: SimDisk,
+    pub(super) records: Records,
     marks: BTreeMap<Number, Number>,
 }
 
-fn journal(random: &mut fastrand::Rng, left: Left) -> Journal {
+pub(super) fn journal(random: &mut fastrand::Rng, left: Left) -> Journal {
     let disk = SimDisk::default();
     let mut log = reopen(&disk);
     let mut records = Records::new();
@@ -52,7 +52,7 @@ fn journal(random: &mut fastrand::Rng, left: Left) -> Journal {
 }
 
 /// Harms a random file.
-fn harm(disk: &SimDisk, random: &mut fastrand::Rng) -> String {
+pub(super) fn harm(disk: &SimDisk, random: &mut fastrand::Rng) -> String {
     let names = disk.names().unwrap();
     disk.harm(&names[random.usize(..names.len())], random)
 }

@@ -1,12 +1,13 @@
 //! The settings of the embedded broker.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::declare::settings;
 use super::parse::{address, optional, path, secret, size, yes_or_no};
 use super::reader::{Reader, read_secret};
 use super::rights::Keep;
+use crate::environment::Environment;
 use crate::secret::Secret;
 use crate::tls::ServerTls;
 
@@ -99,6 +100,15 @@ impl BrokerSettings {
             );
         }
     }
+}
+
+/// The data folder of a broker that is started with this profile: that of `BROKER_DATA_DIR`, or the
+/// default; `None` where neither is there.
+#[must_use]
+pub fn broker_data_dir(env_file: Option<&Path>) -> Option<PathBuf> {
+    let environment = Environment::of_process(env_file);
+    let folder = Reader::new(&environment).text("BROKER_DATA_DIR");
+    folder.map(PathBuf::from).or_else(user_data_dir)
 }
 
 /// Our folder under the user's data folder, where the system has one.

@@ -17,4 +17,5 @@ mod pause;
 mod private_files;
 mod profiles;
 mod readme;
+mod stores;
 mod tls;

@@ -1,0 +1,48 @@
+//! `work-factory broker verify`, on stores that brokers have left.
+
+use std::path::Path;
+
+use testkit::http;
+
+use crate::binary::{command, start};
+
+async fn verify(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut process = command(&[&["broker", "verify"], arguments].concat(), folder, &[]);
+    let code = process.exit_code().await;
+    (code, process.output())
+}
+
+#[tokio::test]
+async fn a_store_is_verified_when_its_broker_has_ended_and_a_harmed_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, output) = verify(folder.path(), &[]).await;
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("name the folder that BROKER_DATA_DIR names"), "{output}");
+
+    let mut process = start(folder.path(), &[("WORKER_QUEUES", "none")]);
+    let address = process.address_on("  API ").await;
+    let mut client = http::Client::connect(address).await.unwrap();
+    let headers = [("content-type", "application/json")];
+    let answer =
+        client.send(hyper::Method::POST, "/jobs/add", &headers, r#"{"a":1,"b":2}"#).await.unwrap();
+    assert_eq!(answer.status, 202);
+    let (code, output) = verify(folder.path(), &[]).await;
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("is open: end the broker that uses it first"), "{output}");
+    process.signal("TERM").await;
+    assert_eq!(process.exit_code().await, Some(0));
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (code, output) = verify(elsewhere.path(), &[folder.path().to_str().unwrap()]).await;
+    assert_eq!(code, Some(0), "{output}");
+    for told in ["jobs: 1\n", "queue default: 1\n", "all is well\n"] {
+        assert!(output.contains(told), "{told} not in {output}");
+    }
+
+    std::fs::remove_file(folder.path().join("store/manifest")).unwrap();
+    let (code, output) = verify(folder.path(), &[]).await;
+    assert_eq!(code, Some(1), "{output}");
+    for told in ["jobs: 1\n", "fault: manifest is missing\n", "not all is well"] {
+        assert!(output.contains(told), "{told} not in {output}");
+    }
+}
