@@ -8,7 +8,7 @@ use faktory_wire::Excerpt;
 
 use super::keys::{self, EntryKey, Location};
 use super::records::{Counters, Entry, QueueRecord};
-use crate::store::{Key, Table, name_of};
+use crate::store::{Key, Table, format, name_of};
 
 /// Keys, told by their count and a sum that does not depend on their order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Survey {
 
     fn note_meta(&mut self, name: &[u8], value: &Bytes) -> Option<()> {
         match name {
-            keys::FORMAT_KEY => self.format = Some(value.clone()),
+            format::KEY => self.format = Some(value.clone()),
             keys::COUNTERS_KEY => self.counters = Some(Counters::decode(value).ok()?),
             keys::FLUSHING_KEY => {}
             name if name.starts_with(keys::QUEUES.0) => {
@@ -191,7 +191,7 @@ impl Survey {
     }
 
     fn check_meta(&self, faults: &mut Vec<String>) {
-        if self.format.as_deref() != Some(&keys::FORMAT.to_be_bytes()) {
+        if self.format.as_deref() != Some(&format::VERSION.to_be_bytes()) {
             faults.push("the version of the format is missing, or another one".into());
         }
         for (id, queue) in &self.queues {
