@@ -140,6 +140,9 @@ pub enum StoreError {
     /// The data folder has no store.
     #[error("there is no store in it{0}")]
     Absent(&'static str),
+    /// A new store is to be made in a folder that holds something.
+    #[error("the folder is not empty: name one that is, or that does not exist")]
+    NotEmpty,
     /// The data folder was written in another format.
     #[error("the data folder has format {found}, this version reads format {expected}")]
     Format {

@@ -85,6 +85,28 @@ impl GroundStore {
         Self::open_in(folder, &place, wake)
     }
 
+    /// Makes a store in a data folder that is absent or empty. Until `fill` has filled it and it is
+    /// durable it has another name, so that a crash leaves no part of a store.
+    ///
+    /// # Errors
+    /// Where the folder is not empty or can't be used, or those of `fill`.
+    pub(crate) fn begin_in<T>(
+        data_dir: &Path,
+        fill: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        private::create_folder(data_dir).map_err(StoreError::Folder)?;
+        if std::fs::read_dir(data_dir).map_err(StoreError::Folder)?.next().is_some() {
+            return Err(StoreError::NotEmpty);
+        }
+        let new = data_dir.join(NEW_FOLDER);
+        let mut store = Self::open_in(data_dir, &new, Arc::new(|| {}))?;
+        let filled = fill(&mut store)?;
+        store.ground.close()?;
+        drop(store);
+        finish(data_dir)?;
+        Ok(filled)
+    }
+
     fn open_in(folder: &Path, place: &Path, wake: Wake) -> Result<Self, StoreError> {
         private::create_folder(place).map_err(StoreError::Folder)?;
         if let Err(error) = private::tighten(folder, place) {
@@ -132,6 +154,14 @@ fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 
+/// Gives a store that is complete and durable its name.
+fn finish(folder: &Path) -> Result<(), StoreError> {
+    std::fs::rename(folder.join(NEW_FOLDER), folder.join(FOLDER)).map_err(StoreError::Folder)?;
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::Folder)?;
+    Ok(())
+}
+
 /// Copies the store of an earlier version. Until the copy is complete and durable it has another
 /// name, so that a crash leaves nothing but the old store.
 fn carry_over(folder: &Path) -> Result<(), StoreError> {
@@ -164,9 +194,7 @@ fn carry_over(folder: &Path) -> Result<(), StoreError> {
     }
     store.ground.close()?;
     drop(store);
-    std::fs::rename(&new, folder.join(FOLDER)).map_err(StoreError::Folder)?;
-    #[cfg(unix)]
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::Folder)?;
+    finish(folder)?;
     tracing::info!(
         jobs,
         old = %old.folder().display(),
