@@ -40,7 +40,7 @@ pub fn verify(data_dir: &Path) -> Result<StoreReport, StoreError> {
 /// Locks the folder of a store to read it.
 pub(crate) fn lock(folder: &Path) -> Result<Folder, StoreError> {
     Folder::lock_to_read(folder).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => StoreError::InUse,
+        io::ErrorKind::WouldBlock => store::in_use(folder),
         _ => GroundError::Io { file: folder.display().to_string(), error }.into(),
     })
 }
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(error, "there is no store in it: name the folder that BROKER_DATA_DIR names");
         assert_eq!(bytes_in(folder.path()).len(), 0, "nothing was made");
         let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
-        assert!(matches!(verify(folder.path()), Err(StoreError::InUse)));
+        assert!(matches!(verify(folder.path()), Err(StoreError::InUse { .. })));
         drop(store);
         assert!(verify(folder.path()).unwrap().is_whole());
     }

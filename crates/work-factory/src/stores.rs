@@ -71,8 +71,13 @@ fn repair(folder: &Path, new_folder: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn of_folder(error: StoreError, folder: &Path) -> anyhow::Error {
+    if error.is_denied() {
+        return anyhow::Error::new(error).context(crate::faults::rights_of(folder));
+    }
     let advice = match &error {
-        StoreError::InUse => " is open: end the broker that uses it first, or look at a copy",
+        StoreError::InUse { .. } => {
+            " is open: end the broker that uses it first, or look at a copy"
+        }
         _ => " can't be read",
     };
     anyhow::Error::new(error).context(format!("{}{advice}", folder.display()))

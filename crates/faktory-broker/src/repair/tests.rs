@@ -146,7 +146,7 @@ fn a_repair_needs_a_store_that_nobody_has_open_and_an_empty_folder_and_changes_n
     assert!(told(repair_at(&old, &new, now)).starts_with("there is no store in it"));
     written(&old, 3, 10);
     let store = open(&old).unwrap();
-    assert!(matches!(repair_at(&old, &new, now), Err(StoreError::InUse)));
+    assert!(matches!(repair_at(&old, &new, now), Err(StoreError::InUse { .. })));
     drop(store);
     assert!(!new.exists(), "nothing was made");
     std::fs::create_dir(&new).unwrap();

@@ -63,4 +63,13 @@ async fn a_store_is_verified_when_its_broker_has_ended_and_a_harmed_one_is_told(
     let mut process = command(&arguments, folder.path(), &[]);
     assert_eq!(process.exit_code().await, Some(1));
     assert!(process.output().contains("the folder is not empty"), "{}", process.output());
+
+    // The broker itself names the commands.
+    let mut process = start(folder.path(), &[]);
+    assert_eq!(process.exit_code().await, Some(1));
+    let output = process.output();
+    for told in ["manifest is missing", "work-factory broker verify", "work-factory broker repair"]
+    {
+        assert!(output.contains(told), "{told} not in {output}");
+    }
 }
