@@ -10,6 +10,7 @@ mod core;
 mod delivery;
 mod machine;
 mod observer;
+mod repair;
 mod server;
 mod shared_io;
 mod store;
@@ -18,8 +19,9 @@ mod unwritten;
 mod verify;
 
 pub use config::BrokerConfig;
-pub use machine::{ConnectionId, Machine, Now, Output, Reservation, Tables};
+pub use machine::{ConnectionId, Machine, Mended, Now, Output, Reservation, Tables};
 pub use observer::Observer;
+pub use repair::{Repaired, repair};
 pub use server::{Broker, BrokerError};
 pub use store::{
     Batch, Change, GroundStore, MemoryStore, STORE_FILES_MAX, Store, StoreError, Table,

@@ -21,6 +21,7 @@ mod index;
 mod info;
 mod keys;
 mod member;
+mod mend;
 mod mutate;
 mod open;
 mod output;
@@ -49,6 +50,8 @@ use faktory_wire::{BrokerCounts, Command, CommandError, Hello, Reply, Timestamp}
 use crate::store::{Store, StoreError};
 use connections::{Connections, State};
 use info::Infos;
+pub(crate) use mend::Gathered;
+pub use mend::Mended;
 pub use output::{Output, Reservation};
 use queues::Queues;
 use records::Counters;

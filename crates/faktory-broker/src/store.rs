@@ -1,6 +1,7 @@
 //! The store, as the machine needs it: ordered keys, atomic batches that are visible at once, and a
 //! sync that makes all earlier batches durable. The keys and values are in `STORE.md`.
 
+mod error;
 pub(crate) mod format;
 mod ground;
 mod memory;
@@ -10,8 +11,9 @@ mod private;
 pub(crate) use ::ground::Key;
 use bytes::Bytes;
 
-pub(crate) use self::ground::folder_of;
+pub use self::error::StoreError;
 pub use self::ground::{GroundStore, STORE_FILES_MAX};
+pub(crate) use self::ground::{folder_of, in_use};
 pub use memory::MemoryStore;
 
 /// A table of the store: keys in an order of their own.
@@ -119,39 +121,6 @@ impl Batch {
     pub fn delete(&mut self, table: Table, name: impl AsRef<[u8]>) {
         self.changes.push(Change::Delete(table.key(name)));
     }
-}
-
-/// The reason why a store failed or can't be read. After a failed write or sync no command may be
-/// answered, because it is unknown which changes reached the disk.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database failed.
-    #[error("the store failed: {0}")]
-    Database(Box<dyn std::error::Error + Send + Sync>),
-    /// Nothing was written, because the disk is full or the process has too many files open. It may
-    /// be tried again.
-    #[error("the store has no room: {0}")]
-    NoRoom(Box<dyn std::error::Error + Send + Sync>),
-    /// Another process has the data folder open.
-    #[error("another process uses the folder")]
-    InUse,
-    /// The data folder can't be made.
-    #[error("the folder can't be made: {0}")]
-    Folder(#[source] std::io::Error),
-    /// The data folder has no store.
-    #[error("there is no store in it{0}")]
-    Absent(&'static str),
-    /// The data folder was written in another format.
-    #[error("the data folder has format {found}, this version reads format {expected}")]
-    Format {
-        /// The version in the folder.
-        found: String,
-        /// The version that this program reads and writes.
-        expected: u32,
-    },
-    /// A record can't be read.
-    #[error("the store holds a record that can't be read: {0}")]
-    Corrupt(&'static str),
 }
 
 /// A key and its value.

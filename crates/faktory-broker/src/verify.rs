@@ -30,14 +30,46 @@ pub struct StoreReport {
 /// What is damaged is no error: it is in the report.
 pub fn verify(data_dir: &Path) -> Result<StoreReport, StoreError> {
     let folder = store::folder_of(data_dir)?;
-    let disk = Folder::lock_to_read(&folder).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => StoreError::InUse,
-        _ => GroundError::Io { file: folder.display().to_string(), error }.into(),
-    })?;
+    let disk = lock(&folder)?;
     let (files, contents) = ground::verify(&disk)?;
     let mut survey = Survey::default();
     contents.each(&mut |key, value| survey.note(&key, &value))?;
     Ok(StoreReport { folder, files, tables: survey.end() })
+}
+
+/// Locks the folder of a store to read it.
+pub(crate) fn lock(folder: &Path) -> Result<Folder, StoreError> {
+    Folder::lock_to_read(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => store::in_use(folder),
+        _ => GroundError::Io { file: folder.display().to_string(), error }.into(),
+    })
+}
+
+/// Everything that is wrong with the files, a line for each.
+pub(crate) fn faults_of(files: &ground::Verified) -> Vec<String> {
+    let ground::Verified { journal, bad_blocks, faults, unknown_records, .. } = files;
+    let of_journal = journal.files.iter().map(|fault| format!("{} {}", fault.file, fault.what));
+    let lost = journal.lost.iter().map(|damage| match damage.lost {
+        (first, Some(last)) => format!(
+            "records {first} to {last} of the journal can't be read ({} from byte {} on)",
+            damage.file, damage.offset
+        ),
+        (first, None) => format!("the records of the journal from {first} on can't be read"),
+    });
+    let unknown = unknown_records.iter();
+    let unknown = unknown.map(|number| format!("record {number} of the journal has no sense"));
+    let of_files = faults.iter().map(|fault| format!("{} {}", fault.file, fault.what));
+    let blocks = bad_blocks.iter().map(|block| {
+        format!(
+            "a block of {} is not what was written (byte {}): it had keys from {} to before {}",
+            block.file,
+            block.offset,
+            Named(&block.from),
+            Named(&block.to)
+        )
+    });
+    let all = of_journal.chain(lost).chain(unknown).chain(of_files).chain(blocks);
+    all.collect()
 }
 
 impl StoreReport {
@@ -50,29 +82,8 @@ impl StoreReport {
     /// Everything that is wrong, a line for each.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        let ground::Verified { journal, bad_blocks, faults, unknown_records, .. } = &self.files;
-        let of_journal = journal.files.iter().map(|fault| format!("{} {}", fault.file, fault.what));
-        let lost = journal.lost.iter().map(|damage| match damage.lost {
-            (first, Some(last)) => format!(
-                "records {first} to {last} of the journal can't be read ({} from byte {} on)",
-                damage.file, damage.offset
-            ),
-            (first, None) => format!("the records of the journal from {first} on can't be read"),
-        });
-        let unknown = unknown_records.iter();
-        let unknown = unknown.map(|number| format!("record {number} of the journal has no sense"));
-        let of_files = faults.iter().map(|fault| format!("{} {}", fault.file, fault.what));
-        let blocks = bad_blocks.iter().map(|block| {
-            format!(
-                "a block of {} is not what was written (byte {}): it had keys from {} to before {}",
-                block.file,
-                block.offset,
-                Named(&block.from),
-                Named(&block.to)
-            )
-        });
-        let all = of_journal.chain(lost).chain(unknown).chain(of_files).chain(blocks);
-        all.chain(self.tables.faults.iter().cloned()).collect()
+        let of_files = faults_of(&self.files);
+        of_files.into_iter().chain(self.tables.faults.iter().cloned()).collect()
     }
 }
 
@@ -175,7 +186,7 @@ mod tests {
         assert_eq!(error, "there is no store in it: name the folder that BROKER_DATA_DIR names");
         assert_eq!(bytes_in(folder.path()).len(), 0, "nothing was made");
         let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
-        assert!(matches!(verify(folder.path()), Err(StoreError::InUse)));
+        assert!(matches!(verify(folder.path()), Err(StoreError::InUse { .. })));
         drop(store);
         assert!(verify(folder.path()).unwrap().is_whole());
     }

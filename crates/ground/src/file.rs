@@ -2,6 +2,7 @@
 //! the index is. Each block has a checksum of 8 bytes behind it (XXH3 with the salt of the file and
 //! the place of the block as the seed), the index and the foot have theirs.
 
+mod rescue;
 mod write;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use crate::Key;
 use crate::block::{self, Value};
 use crate::error::GroundError;
 use crate::sizes::Sizes;
+pub(crate) use rescue::{Found, find};
 pub(crate) use write::Writer;
 
 const MAGIC: [u8; 8] = *b"WFsort01";
@@ -86,6 +88,16 @@ impl<F: DiskFile> SortedFile<F> {
     /// Opens a file, and reads its index.
     pub(crate) fn open<D: Disk<File = F>>(disk: &D, summary: Summary) -> Result<Self, GroundError> {
         let name = summary.name();
+        Self::open_named(disk, &name, summary)
+    }
+
+    /// Opens a file that may have another name than it was written with.
+    fn open_named<D: Disk<File = F>>(
+        disk: &D,
+        name: &str,
+        summary: Summary,
+    ) -> Result<Self, GroundError> {
+        let name = name.to_owned();
         let damaged = |what| GroundError::Damaged { file: name.clone(), what };
         let file = disk.open(&name).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => damaged("is missing"),

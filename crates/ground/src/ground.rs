@@ -14,7 +14,7 @@ pub(crate) use self::replay::Replay;
 use crate::block::Value;
 use crate::error::GroundError;
 use crate::memory::Memory;
-use crate::merge::{Merge, Source};
+use crate::merge::{Counts, Merge, Source};
 use crate::pending::Pending;
 use crate::tree::{self, Tree};
 use crate::{Change, Key, Options};
@@ -172,7 +172,7 @@ impl<D: Disk> Ground<D> {
         for run in runs.iter().filter(|_| !is_clear) {
             sources.push(Source::run(run.clone(), from, Some(&self.tree.cache))?);
         }
-        let mut merge = Merge { sources };
+        let mut merge = Merge { sources, counts: Counts::Newest };
         let mut pairs = Vec::new();
         while pairs.len() < limit
             && let Some((key, value)) = merge.next()?

@@ -25,4 +25,4 @@ pub use error::GroundError;
 pub use ground::Ground;
 pub use key::{KEY_BYTES_MAX, Key};
 pub use options::Options;
-pub use verify::{BadBlock, Contents, FileFault, Verified, verify};
+pub use verify::{BadBlock, Contents, FileFault, Verified, salvage, verify};

@@ -153,9 +153,23 @@ impl<F: DiskFile> RunSource<'_, F> {
     }
 }
 
+/// Which of the values of a key counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Counts {
+    /// The newest. None where the block is bad in which a newer one would be.
+    #[default]
+    Newest,
+    /// The newest that can be read.
+    NewestFound,
+    /// That of the memory; else a removal counts more than any value, since it is not known which
+    /// of the other parts is newer.
+    Removal,
+}
+
 /// Several parts, the newest first.
 pub(crate) struct Merge<'a, F> {
     pub(crate) sources: Vec<Source<'a, F>>,
+    pub(crate) counts: Counts,
 }
 
 impl<F: DiskFile> Merge<'_, F> {
@@ -176,12 +190,17 @@ impl<F: DiskFile> Merge<'_, F> {
     pub(crate) fn next(&mut self) -> Result<Option<(Key, Value)>, GroundError> {
         while let Some(index) = self.lowest() {
             let Some((key, value)) = self.sources.get(index).and_then(Source::head) else { break };
-            let (key, value) = (*key, value.clone());
-            let is_hidden = self.sources.iter().take(index).any(|newer| newer.hides(&key));
+            let (key, mut value) = (*key, value.clone());
+            let is_hidden = self.counts == Counts::Newest
+                && self.sources.iter().take(index).any(|newer| newer.hides(&key));
             for source in &mut self.sources {
-                if source.head().is_some_and(|(other, _)| *other == key) {
-                    source.advance()?;
+                let Some((_, other)) = source.head().filter(|(other, _)| **other == key) else {
+                    continue;
+                };
+                if index > 0 && self.counts == Counts::Removal && other.is_none() {
+                    value = None;
                 }
+                source.advance()?;
             }
             if !is_hidden {
                 return Ok(Some((key, value)));

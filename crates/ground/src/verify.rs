@@ -1,5 +1,7 @@
 //! Reads a store without changing it, and goes on behind what is bad.
 
+mod salvage;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,10 +12,11 @@ use crate::error::GroundError;
 use crate::file::{self, SortedFile};
 use crate::ground::Replay;
 use crate::memory::Memory;
-use crate::merge::{Merge, Source};
+use crate::merge::{Counts, Merge, Source};
 use crate::read::read_block;
 use crate::run::Run;
 use crate::tree::{self, LIST, List, Listed};
+pub use salvage::salvage;
 
 /// A file that is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +78,7 @@ impl Verified {
 pub struct Contents<F> {
     memory: Memory,
     runs: Vec<Run<F>>,
+    counts: Counts,
 }
 
 /// Reads all of the store in this folder: every record of the journal, and every block. Nothing is
@@ -88,7 +92,10 @@ pub fn verify<D: Disk>(disk: &D) -> Result<(Verified, Contents<D::File>), Ground
     let list = read_list(disk, &mut found)?;
     found.through = list.as_ref().map_or(Number(0), |list| list.through);
     let (memory, is_clear) = read_journal(disk, &mut found)?;
-    let Some(list) = list else { return Ok((found, Contents { memory, runs: Vec::new() })) };
+    let counts = Counts::Newest;
+    let Some(list) = list else {
+        return Ok((found, Contents { memory, runs: Vec::new(), counts }));
+    };
     check_journal(&list, &mut found);
     let mut runs = Vec::new();
     for listed in list.runs {
@@ -97,7 +104,7 @@ pub fn verify<D: Disk>(disk: &D) -> Result<(Verified, Contents<D::File>), Ground
     if is_clear {
         runs.clear();
     }
-    Ok((found, Contents { memory, runs }))
+    Ok((found, Contents { memory, runs, counts }))
 }
 
 /// The list of the sorted files, where it is good.
@@ -120,6 +127,9 @@ fn read_list<D: Disk>(disk: &D, found: &mut Verified) -> Result<Option<List>, Gr
 
 /// What the records did that the sorted files do not have; and whether all before was removed.
 fn read_journal<D: Disk>(disk: &D, found: &mut Verified) -> Result<(Memory, bool), GroundError> {
+    // Without a list nobody knows which record is needed first.
+    let is_unknown = found.faults.iter().any(|fault| fault.file == LIST);
+    let needed = if is_unknown { Number(u64::MAX) } else { found.through.next() };
     let mut replay = Replay::behind(found.through);
     let mut unknown = Vec::new();
     let mut take = |number, record: &[u8]| {
@@ -128,7 +138,7 @@ fn read_journal<D: Disk>(disk: &D, found: &mut Verified) -> Result<(Memory, bool
         }
         Ok(())
     };
-    found.journal = journal::verify(disk, found.through.next(), &mut take)?;
+    found.journal = journal::verify(disk, needed, &mut take)?;
     found.unknown_records = unknown;
     Ok((replay.memory, replay.is_clear))
 }
@@ -186,8 +196,9 @@ fn read_blocks<F: DiskFile>(file: &SortedFile<F>, found: &mut Verified) -> Resul
 }
 
 impl<F: DiskFile> Contents<F> {
-    /// Hands out all keys that have a value, in their order, as an open store would: of a key whose
-    /// newest block is bad, nothing is said.
+    /// Hands out all keys that have a value, in their order. What [`verify`] found is as an open
+    /// store would have it: of a key whose newest block is bad, nothing is said. What [`salvage`]
+    /// found is all that can be read: an older value comes to light there.
     ///
     /// # Errors
     /// Where a file can't be read.
@@ -196,7 +207,7 @@ impl<F: DiskFile> Contents<F> {
         for run in &self.runs {
             sources.push(Source::run(run.clone(), &Key::FIRST, None)?);
         }
-        let mut merge = Merge { sources };
+        let mut merge = Merge { sources, counts: self.counts };
         while let Some((key, value)) = merge.next()? {
             if let Some(value) = value {
                 take(key, value);

@@ -1,6 +1,7 @@
 //! Failures of the start that a person can repair, each with the advice how.
 
 use std::io;
+use std::path::Path;
 
 use anyhow::Error;
 use api_service::ApiError;
@@ -20,14 +21,32 @@ pub(crate) fn of_broker(error: BrokerError) -> Error {
         BrokerError::Bind { .. } => {
             Error::new(error).context("BROKER_BIND_ADDR says where the broker listens")
         }
-        BrokerError::Store(StoreError::InUse, _) => Error::new(error).context(
+        BrokerError::Store(StoreError::InUse { .. }, _) => Error::new(error).context(
             "another Work Factory is running; BROKER_DATA_DIR names another folder for this one",
         ),
+        BrokerError::Store(cause, folder) if cause.is_denied() => {
+            let advice = rights_of(folder);
+            Error::new(error).context(advice)
+        }
         BrokerError::Store(..) => {
             Error::new(error).context("BROKER_DATA_DIR names the folder of the broker's data")
         }
         BrokerError::Thread(_) => Error::new(error),
     }
+}
+
+/// Which rights are lacking to whom.
+pub(crate) fn rights_of(folder: &Path) -> String {
+    let folder = folder.display();
+    #[cfg(unix)]
+    let user = {
+        let id = nix::unistd::geteuid();
+        let user = nix::unistd::User::from_uid(id).ok().flatten();
+        user.map_or_else(|| format!("user {id}"), |user| format!("user {} ({id})", user.name))
+    };
+    #[cfg(not(unix))]
+    let user = "the user of this process";
+    format!("{user} must be able to read and write {folder} and all that is in it, and may not")
 }
 
 pub(crate) fn of_api(error: ApiError) -> Error {

@@ -1,4 +1,5 @@
-//! `work-factory broker verify`: a look at a store that no process has open.
+//! `work-factory broker verify` and `repair`: a look at a store that no process has open, and what
+//! can be kept of a damaged one.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,13 @@ pub(crate) enum BrokerCommand {
         /// The data folder; without, that of BROKER_DATA_DIR, or the default of the broker
         folder: Option<PathBuf>,
     },
+    /// Write what can be kept of a damaged store into a new folder, and say what can't
+    Repair {
+        /// The data folder of the damaged store, which is not changed
+        folder: PathBuf,
+        /// The new data folder, which is empty or does not exist
+        new_folder: PathBuf,
+    },
 }
 
 /// Runs a command, and gives its exit code: 0 only where all is well.
@@ -31,23 +39,45 @@ pub(crate) fn run(command: BrokerCommand, env_file: Option<&Path>) -> anyhow::Re
             )?;
             verify(&folder)
         }
+        BrokerCommand::Repair { folder, new_folder } => repair(&folder, &new_folder),
     }
 }
 
 fn verify(folder: &Path) -> anyhow::Result<ExitCode> {
     let report = faktory_broker::verify(folder).map_err(|error| of_folder(error, folder))?;
+    let folder = folder.display();
     let end = if report.is_whole() {
-        "all is well"
+        "all is well".into()
     } else {
-        "not all is well: keep a copy of the folder before anything else"
+        format!(
+            "not all is well: \"work-factory broker repair {folder} NEW_FOLDER\" writes what can \
+             be kept into a new folder"
+        )
     };
     show(&format!("{report}{end}\n"))?;
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn repair(folder: &Path, new_folder: &Path) -> anyhow::Result<ExitCode> {
+    let repaired = faktory_broker::repair(folder, new_folder).map_err(|error| match error {
+        StoreError::NotEmpty | StoreError::Folder(_) => {
+            anyhow::Error::new(error).context(format!("{}", new_folder.display()))
+        }
+        error => of_folder(error, folder),
+    })?;
+    let new_folder = new_folder.display();
+    show(&format!("{repaired}the new store is in {new_folder}: BROKER_DATA_DIR={new_folder}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn of_folder(error: StoreError, folder: &Path) -> anyhow::Error {
+    if error.is_denied() {
+        return anyhow::Error::new(error).context(crate::faults::rights_of(folder));
+    }
     let advice = match &error {
-        StoreError::InUse => " is open: end the broker that uses it first, or look at a copy",
+        StoreError::InUse { .. } => {
+            " is open: end the broker that uses it first, or look at a copy"
+        }
         _ => " can't be read",
     };
     anyhow::Error::new(error).context(format!("{}{advice}", folder.display()))

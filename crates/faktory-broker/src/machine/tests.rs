@@ -8,6 +8,7 @@ mod finishing;
 mod large_pushes;
 mod load;
 mod long_ids;
+mod mending;
 mod mutations;
 mod queues;
 mod random;

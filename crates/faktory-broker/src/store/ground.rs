@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use faktory_wire::Excerpt;
 use ground::{Ground, GroundError, Options};
-use journal::{AppendError, Folder, LogFailed, Wake};
+use journal::{Folder, Wake};
 
 use super::old::OldStore;
 use super::private;
@@ -18,6 +18,8 @@ use super::{Batch, Change, Pair, Store, StoreError, Table};
 
 /// The folder of the store within the data folder.
 const FOLDER: &str = "store";
+/// The folder into which another store is copied.
+const NEW_FOLDER: &str = "store.new";
 
 /// The most files that the store holds open: about 120 sorted files, as many as a merge puts beside
 /// them (a 32nd of all bytes each), and a few of the journal.
@@ -30,25 +32,29 @@ pub struct GroundStore {
     uncommitted_bytes: usize,
 }
 
-impl From<GroundError> for StoreError {
-    fn from(error: GroundError) -> Self {
-        Self::Database(Box::new(error))
-    }
+/// Who has this folder open, where the system says it.
+pub(crate) fn in_use(folder: &Path) -> StoreError {
+    StoreError::InUse { process: holder(folder) }
 }
 
-impl From<AppendError> for StoreError {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::NoRoom(_) => Self::NoRoom(Box::new(error)),
-            error => Self::Database(Box::new(error)),
-        }
-    }
+/// The process that holds the lock, by the list that Linux gives of all locks. A process that this
+/// one does not see has the number 0 there.
+#[cfg(target_os = "linux")]
+fn holder(folder: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+
+    let file = std::fs::metadata(folder.join("lock")).ok()?;
+    let (major, minor) = (nix::sys::stat::major(file.dev()), nix::sys::stat::minor(file.dev()));
+    let place = format!("{major:02x}:{minor:02x}:{}", file.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let lock = locks.lines().find(|line| line.split_whitespace().any(|word| word == place))?;
+    // "1: FLOCK ADVISORY WRITE", then the process.
+    lock.split_whitespace().nth(4)?.parse().ok().filter(|process| *process != 0)
 }
 
-impl From<LogFailed> for StoreError {
-    fn from(error: LogFailed) -> Self {
-        Self::Database(Box::new(error))
-    }
+#[cfg(not(target_os = "linux"))]
+const fn holder(_: &Path) -> Option<u32> {
+    None
 }
 
 /// The folder of the store in this data folder, which has one.
@@ -87,6 +93,28 @@ impl GroundStore {
         Self::open_in(folder, &place, wake)
     }
 
+    /// Makes a store in a data folder that is absent or empty. Until `fill` has filled it and it is
+    /// durable it has another name, so that a crash leaves no part of a store.
+    ///
+    /// # Errors
+    /// Where the folder is not empty or can't be used, or those of `fill`.
+    pub(crate) fn begin_in<T>(
+        data_dir: &Path,
+        fill: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        private::create_folder(data_dir).map_err(StoreError::Folder)?;
+        if std::fs::read_dir(data_dir).map_err(StoreError::Folder)?.next().is_some() {
+            return Err(StoreError::NotEmpty);
+        }
+        let new = data_dir.join(NEW_FOLDER);
+        let mut store = Self::open_in(data_dir, &new, Arc::new(|| {}))?;
+        let filled = fill(&mut store)?;
+        store.ground.close()?;
+        drop(store);
+        finish(data_dir)?;
+        Ok(filled)
+    }
+
     fn open_in(folder: &Path, place: &Path, wake: Wake) -> Result<Self, StoreError> {
         private::create_folder(place).map_err(StoreError::Folder)?;
         if let Err(error) = private::tighten(folder, place) {
@@ -97,7 +125,7 @@ impl GroundStore {
             );
         }
         let disk = Folder::lock(place).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => StoreError::InUse,
+            io::ErrorKind::WouldBlock => in_use(place),
             _ => StoreError::Folder(error),
         })?;
         let (ground, tail) = Ground::open(Arc::new(disk), Options::default(), wake)?;
@@ -118,6 +146,14 @@ impl GroundStore {
             Change::Delete(key) => ground::Change::Remove(key),
         });
     }
+}
+
+/// Gives a store that is complete and durable its name.
+fn finish(folder: &Path) -> Result<(), StoreError> {
+    std::fs::rename(folder.join(NEW_FOLDER), folder.join(FOLDER)).map_err(StoreError::Folder)?;
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::Folder)?;
+    Ok(())
 }
 
 impl Store for GroundStore {
@@ -231,5 +267,16 @@ mod tests {
         }
         most = most.max(open_files(&path));
         assert!((1..=STORE_FILES_MAX).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn a_folder_in_use_is_told_with_the_process_that_uses_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
+        let error = GroundStore::open(folder.path(), Arc::new(|| {})).err().unwrap().to_string();
+        drop(store);
+        // Some systems give the lock's device another number than the file's.
+        let told = format!("another process uses the folder (process {})", std::process::id());
+        assert!(error == told || error == "another process uses the folder", "{error}");
     }
 }

@@ -18,15 +18,6 @@ pub(super) struct OldStore {
     database: Database,
 }
 
-impl From<fjall::Error> for StoreError {
-    fn from(error: fjall::Error) -> Self {
-        match error {
-            fjall::Error::Locked => Self::InUse,
-            error => Self::Database(Box::new(error)),
-        }
-    }
-}
-
 impl OldStore {
     /// True where the data folder has such a store.
     pub(super) fn is_in(folder: &Path) -> bool {

@@ -12,7 +12,7 @@ use crate::Key;
 use crate::block;
 use crate::error::GroundError;
 use crate::file::SortedFile;
-use crate::merge::{Merge, Source};
+use crate::merge::{Counts, Merge, Source};
 use crate::policy::{self, Choice, Weight};
 use crate::run::Run;
 
@@ -148,7 +148,8 @@ impl<D: Disk> Tree<D> {
     ) -> Result<bool, GroundError> {
         let (runs, is_oldest) = (begun.runs(), begun.is_oldest());
         let sources = runs.iter().map(|run| Source::run(run.clone(), &Key::FIRST, None));
-        let mut merge = Merge { sources: sources.collect::<Result<_, _>>()? };
+        let sources = sources.collect::<Result<_, _>>()?;
+        let mut merge = Merge { sources, counts: Counts::Newest };
         let mut in_piece = 0;
         loop {
             if self.note_bad(&merge, runs) {

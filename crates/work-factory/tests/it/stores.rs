@@ -1,4 +1,4 @@
-//! `work-factory broker verify`, on stores that brokers have left.
+//! `work-factory broker verify` and `repair`, on stores that brokers have left.
 
 use std::path::Path;
 
@@ -43,6 +43,33 @@ async fn a_store_is_verified_when_its_broker_has_ended_and_a_harmed_one_is_told(
     let (code, output) = verify(folder.path(), &[]).await;
     assert_eq!(code, Some(1), "{output}");
     for told in ["jobs: 1\n", "fault: manifest is missing\n", "not all is well"] {
+        assert!(output.contains(told), "{told} not in {output}");
+    }
+
+    let new = elsewhere.path().join("new");
+    let arguments = ["broker", "repair", folder.path().to_str().unwrap(), new.to_str().unwrap()];
+    let mut process = command(&arguments, folder.path(), &[]);
+    assert_eq!(process.exit_code().await, Some(0), "{}", process.output());
+    let output = process.output();
+    for told in ["not kept: manifest is missing\n", "1 jobs were kept", "the new store is in "] {
+        assert!(output.contains(told), "{told} not in {output}");
+    }
+    let (code, output) = verify(&new, &[]).await;
+    assert_eq!(code, Some(0), "{output}");
+    let mut process = start(&new, &[]);
+    process.address_on("  API ").await;
+    process.signal("TERM").await;
+    assert_eq!(process.exit_code().await, Some(0));
+    let mut process = command(&arguments, folder.path(), &[]);
+    assert_eq!(process.exit_code().await, Some(1));
+    assert!(process.output().contains("the folder is not empty"), "{}", process.output());
+
+    // The broker itself names the commands.
+    let mut process = start(folder.path(), &[]);
+    assert_eq!(process.exit_code().await, Some(1));
+    let output = process.output();
+    for told in ["manifest is missing", "work-factory broker verify", "work-factory broker repair"]
+    {
         assert!(output.contains(told), "{told} not in {output}");
     }
 }

@@ -9,10 +9,8 @@ use faktory_wire::Excerpt;
 
 use super::super::old::{OldPair, OldStore};
 use super::super::{Change, Store, StoreError, Table, format};
-use super::{FOLDER, GroundStore};
+use super::{GroundStore, NEW_FOLDER, finish};
 
-/// The folder into which an old store is carried over.
-const NEW_FOLDER: &str = "store.new";
 /// Says in the data folder when the old store was carried over.
 const MARK: &str = "carried-over";
 /// So many pairs are read at a time.
@@ -43,9 +41,7 @@ pub(super) fn carry_over(folder: &Path) -> Result<(), StoreError> {
     drop(old);
     std::fs::write(folder.join(MARK), "the store in fjall was carried over into store\n")
         .map_err(StoreError::Folder)?;
-    std::fs::rename(&new, folder.join(FOLDER)).map_err(StoreError::Folder)?;
-    #[cfg(unix)]
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::Folder)?;
+    finish(folder)?;
     tracing::info!(
         jobs,
         old = %Excerpt(old_folder.display()),
@@ -111,6 +107,7 @@ fn was_used_later(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::super::old;
+    use super::super::FOLDER;
     use super::*;
 
     #[test]
