@@ -182,10 +182,10 @@ pub(crate) async fn read_json(
     } else {
         let sent = TryStreamExt::map_err(body.into_data_stream(), io::Error::other);
         let sent = Unidle::new(sent, idle);
-        let awaits_client = sent.awaits_client();
+        let awaited = sent.awaited_client();
         let memory = Memory::for_body(limits.budget.clone());
         let decoded = encoding.decode(sent, sent_limit, memory, &threads.handle());
-        let late = || if awaits_client.get() { too_slow(idle) } else { no_turn_for_decoding() };
+        let late = || if awaited.took_most() { too_slow(idle) } else { no_turn_for_decoding() };
         let read = collected.read_decoded(decoded);
         timeout_at(deadline, read).await.unwrap_or_else(|_| Err(late()))?;
     }

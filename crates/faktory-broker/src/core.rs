@@ -91,7 +91,7 @@ const GROUP_MAX: usize = 1024;
 const GROUP_TIME: Duration = Duration::from_millis(5);
 
 /// Where there is no room for so much, nothing more is done but what clients ask for.
-const UNCOMMITTED_BYTES_MAX: usize = 16 << 20;
+const BACKLOG_BYTES_MAX: usize = 16 << 20;
 
 /// The time for which the memory of the process, which INFO tells, counts as known.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
@@ -162,6 +162,7 @@ impl Core {
     /// changes reached the disk.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let mut more = false;
+        self.look_at_disk();
         loop {
             self.note_written();
             let wait = if more { Duration::ZERO } else { self.wait() };
@@ -232,7 +233,7 @@ impl Core {
     /// True where what the machine does by itself has to wait: the store has no room for what was
     /// done already, and more would only fill the memory.
     fn has_too_much(&self) -> bool {
-        self.answers.wait().is_some() && self.store.uncommitted_bytes() >= UNCOMMITTED_BYTES_MAX
+        self.answers.wait().is_some() && self.store.uncommitted_bytes() >= BACKLOG_BYTES_MAX
     }
 
     /// What holds up the commands that have been taken in.

@@ -76,7 +76,7 @@ fn of_folder(error: StoreError, folder: &Path) -> anyhow::Error {
     }
     let advice = match &error {
         StoreError::InUse { .. } => {
-            " is open: end the broker that uses it first, or look at a copy"
+            " is open: end the broker that uses it first, or look at a snapshot of its file system"
         }
         _ => " can't be read",
     };

@@ -3,6 +3,7 @@
 use faktory_wire::{Command, CommandError, Job, Reply};
 
 use super::connections::{State, Turn};
+use super::index::oldest_reservation;
 use super::mutate::RunningMutation;
 use super::output::{Output, Reservation};
 use super::push::{self, RunningPush};
@@ -10,6 +11,8 @@ use super::tasks::Task;
 use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
 
+/// The most jobs that are given back by one push on a full disk: more than a worker has at a time.
+const GIVEN_BACK_MAX: usize = 1000;
 /// What a push is refused with where the disk is nearly full.
 const DISK_FULL: &str = "disk full: less than BROKER_MIN_FREE is left; try again later";
 
@@ -68,7 +71,7 @@ impl Machine {
             }
         };
         let reply = match command {
-            Command::Push(_) | Command::PushBulk(_) if self.disk_is_full => {
+            Command::Push(_) | Command::PushBulk(_) if self.refuses_push(store, &command)? => {
                 self.refused_pushes += 1;
                 Reply::error(DISK_FULL)
             }
@@ -106,6 +109,27 @@ impl Machine {
         };
         self.answer(connection, reply);
         Ok(())
+    }
+
+    /// True where a push is refused because the disk is nearly full. A job that is reserved may be
+    /// pushed: a worker that ends gives its jobs back so, and ends their reservations at the same
+    /// time.
+    fn refuses_push(&self, store: &dyn Store, push: &Command) -> Result<bool, StoreError> {
+        let jobs = match push {
+            _ if !self.disk_is_full => return Ok(false),
+            Command::Push(job) => std::slice::from_ref(&**job),
+            Command::PushBulk(jobs) => jobs.as_slice(),
+            _ => return Ok(false),
+        };
+        if jobs.len() > GIVEN_BACK_MAX {
+            return Ok(true);
+        }
+        for job in jobs {
+            if oldest_reservation(store, &job.jid)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Carries out a small PUSHB, and begins a large one.

@@ -71,6 +71,10 @@ fn on_a_full_disk_pushes_are_refused_and_all_else_is_carried_out() {
     }
     assert_eq!(world.machine.take_refused_pushes(), 2);
     assert_eq!(world.fetch().jid, "job-00000001");
+    // A worker that ends gives its job back: it is pushed again, and acknowledged.
+    world.push("job-00000001", r#","queue":"given-back""#);
+    assert_eq!(world.ask(r#"ACK {"jid":"job-00000001"}"#), Reply::OK);
+    assert_eq!(World::job(&world.ask("FETCH given-back")).jid, "job-00000001");
     assert_eq!(world.ask(r#"ACK {"jid":"job-00000001"}"#), Reply::OK);
     assert_eq!(world.fetch().jid, "job-00000002");
     assert_eq!(world.ask(r#"FAIL {"jid":"job-00000002"}"#), Reply::OK);
