@@ -177,7 +177,7 @@ fn a_wrong_argument_is_named_with_the_accepted_values() {
     for (arguments, words) in [
         (&["--scenario", "nonsense"][..], "there is no scenario \"nonsense\"; there are single"),
         (&["--network", "moon"], "there is no network \"moon\"; there are none, local"),
-        (&["--via", "post"], "there are http, link, worker and crate"),
+        (&["--via", "post"], "there are http, link, worker, crate and raw"),
         (&["--faktory-bin", "/nowhere/faktory"], "--faktory-bin: /nowhere/faktory can't be found"),
         (&["--faktory", "http://x"], "--faktory:"),
         (&["--duration", "5 parsecs"], "write a time such as 5 (seconds), 5s, 500ms"),

@@ -68,6 +68,7 @@ fn line_of(via: &str) -> String {
         "link" => "Work Factory, bare link",
         "worker" => "Work Factory, worker",
         "crate" => "faktory crate",
+        "raw" => "prepared bytes over bare sockets",
         other => panic!("{other}"),
     };
     name.into()
