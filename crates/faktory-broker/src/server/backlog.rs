@@ -5,7 +5,7 @@
 use tokio::net::TcpListener;
 
 /// The most connections that wait to be accepted: Linux lets one more wait than it is asked for.
-const BACKLOG_MAX: usize = admission::BACKLOG as usize + 1;
+const BACKLOG_MAX: usize = listener::BACKLOG as usize + 1;
 
 /// The round that the listener answers.
 #[derive(Debug, Default)]
