@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use journal::Number;
 use journal::sim::SimDisk;
+use journal::{Disk, Number};
 
 use crate::{Change, Ground, GroundError, Key, Options};
 
@@ -33,6 +33,20 @@ fn open(disk: &SimDisk) -> Result<Ground<SimDisk>, GroundError> {
 
 fn key(random: &mut fastrand::Rng) -> Key {
     Key::new(&random.u16(..400).to_be_bytes()).unwrap()
+}
+
+/// Sets a key, or removes it, in the store and in the model.
+fn set<D: Disk>(ground: &mut Ground<D>, model: &mut Model, key: Key, value: Option<Bytes>) {
+    match value {
+        Some(value) => {
+            model.insert(key, value.clone());
+            ground.change(Change::Put(key, value));
+        }
+        None => {
+            model.remove(&key);
+            ground.change(Change::Remove(key));
+        }
+    }
 }
 
 fn all(ground: &Ground<SimDisk>) -> Model {

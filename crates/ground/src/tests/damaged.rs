@@ -1,6 +1,6 @@
 //! Damage: what was written is there, or the store says that it is not.
 
-use super::{Model, all, key, open};
+use super::{Model, all, key, open, set};
 use crate::{Change, GroundError};
 use bytes::Bytes;
 use journal::Disk;
@@ -13,14 +13,9 @@ pub(super) fn store(random: &mut fastrand::Rng) -> (SimDisk, Model) {
     let mut model = Model::new();
     for _ in 0..random.usize(200..2000) {
         let key = key(random);
-        if random.u8(..3) == 0 {
-            model.remove(&key);
-            ground.change(Change::Remove(key));
-        } else {
-            let value = Bytes::from(vec![random.u8(..); random.usize(..300)]);
-            model.insert(key, value.clone());
-            ground.change(Change::Put(key, value));
-        }
+        let value =
+            (random.u8(..3) != 0).then(|| Bytes::from(vec![random.u8(..); random.usize(..300)]));
+        set(&mut ground, &mut model, key, value);
         if random.u8(..10) == 0 {
             ground.commit().unwrap();
         }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use journal::sim::SimDisk;
+use journal::sim::{Script, SimDisk, stop_at_each_operation};
 
-use super::{Model, SMALL, all, open};
+use super::{Model, SMALL, all, open, set};
 use crate::{Change, Ground, Key};
 
-/// What a run was told before the machine stopped.
+/// Two lives of a store: checkpoints, merges, a removal of everything, and commits of several
+/// records. The first life may end in order.
 #[derive(Default)]
-struct Told {
+struct Lives {
+    is_closed: bool,
     /// The store after each commit; the last one may have been refused.
     commits: Vec<Model>,
     /// So many of them survive the process.
@@ -23,55 +25,54 @@ fn key(number: u8) -> Key {
     Key::new(&[number]).unwrap()
 }
 
-/// Two lives of a store: checkpoints, merges, a removal of everything, and commits of several
-/// records. The first life ends in order.
-fn run(disk: &SimDisk, told: &mut Told, is_closed: bool) -> Option<()> {
-    let mut random = fastrand::Rng::with_seed(3);
-    let mut model = Model::new();
-    told.commits.push(model.clone());
-    for life in 0..2 {
-        let opened = Ground::open_without_threads(Arc::new(disk.clone()), SMALL, Arc::new(|| {}));
-        let mut ground = opened.ok()?.0;
-        told.durable = told.commits.len();
-        ground.pending.set_part_bytes(3_000);
-        for step in 0..18 {
-            for _ in 0..4 {
-                let key = key(random.u8(..20));
-                let value = Bytes::from(vec![random.u8(..); random.usize(..2_500)]);
-                if random.u8(..4) == 0 {
-                    model.remove(&key);
-                    ground.change(Change::Remove(key));
-                } else {
-                    model.insert(key, value.clone());
-                    ground.change(Change::Put(key, value));
+impl Script for Lives {
+    type Place = usize;
+
+    fn run(&mut self, disk: &SimDisk) -> Option<()> {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut model = Model::new();
+        self.commits.push(model.clone());
+        for life in 0..2 {
+            let opened =
+                Ground::open_without_threads(Arc::new(disk.clone()), SMALL, Arc::new(|| {}));
+            let mut ground = opened.ok()?.0;
+            self.durable = self.commits.len();
+            ground.pending.set_part_bytes(3_000);
+            for step in 0..18 {
+                for _ in 0..4 {
+                    let key = key(random.u8(..20));
+                    let value = Bytes::from(vec![random.u8(..); random.usize(..2_500)]);
+                    let value = (random.u8(..4) != 0).then_some(value);
+                    set(&mut ground, &mut model, key, value);
+                }
+                if step == 12 && life == 0 {
+                    model.clear();
+                    ground.change(Change::Clear);
+                }
+                self.commits.push(model.clone());
+                ground.commit().ok()?;
+                self.committed = self.commits.len();
+                if step % 3 == 0 {
+                    ground.sync().ok()?;
+                    self.durable = self.commits.len();
+                    while ground.work().ok()? {}
                 }
             }
-            if step == 12 && life == 0 {
-                model.clear();
-                ground.change(Change::Clear);
-            }
-            told.commits.push(model.clone());
-            ground.commit().ok()?;
-            told.committed = told.commits.len();
-            if step % 3 == 0 {
-                ground.sync().ok()?;
-                told.durable = told.commits.len();
-                while ground.work().ok()? {}
+            ground.rest();
+            while ground.work().ok()? {}
+            if life == 0 && self.is_closed {
+                ground.close().ok()?;
+                self.durable = self.commits.len();
             }
         }
-        ground.rest();
-        while ground.work().ok()? {}
-        if life == 0 && is_closed {
-            ground.close().ok()?;
-            told.durable = told.commits.len();
-        }
+        Some(())
     }
-    Some(())
-}
 
-impl Told {
-    /// Opens, and checks that the store stands as it did after one of the commits from `least` on;
-    /// which.
+    fn survives(&self) -> (usize, usize) {
+        (self.committed, self.durable)
+    }
+
+    /// The store stands as it did after one of the commits from `least` on.
     fn check(&self, disk: &SimDisk, least: usize, when: &str) -> usize {
         let ground = open(disk).unwrap_or_else(|error| panic!("{when}: {error}"));
         assert_eq!(ground.bad_blocks(), 0, "{when}");
@@ -83,33 +84,10 @@ impl Told {
     }
 }
 
-fn ends_anywhere(is_closed: bool) -> u64 {
-    for stop in 0.. {
-        let (disk, mut told) = (SimDisk::default(), Told::default());
-        disk.stop_after(stop);
-        let ran = run(&disk, &mut told, is_closed);
-        assert!(ran.is_some() || disk.is_stopped(), "{stop}");
-        let killed = disk.after_kill();
-        let kept = told.check(&killed, told.committed, &format!("killed at {stop}"));
-        for seed in 0..3 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let lost = disk.after_power_loss(&mut random);
-            told.check(&lost, told.durable, &format!("without power at {stop}"));
-            // What was read at a start is durable then.
-            let later = killed.after_power_loss(&mut random);
-            told.check(&later, kept, &format!("killed at {stop}, later without power"));
-        }
-        if !disk.is_stopped() {
-            return stop;
-        }
-    }
-    0
-}
-
 #[test]
 fn a_store_opens_with_what_it_promised_whichever_operation_was_the_last() {
     for is_closed in [true, false] {
-        let operations = ends_anywhere(is_closed);
+        let operations = stop_at_each_operation(|| Lives { is_closed, ..Lives::default() });
         assert!(operations > 300, "{operations}");
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use journal::sim::{Action, SimDisk};
 use journal::{AppendError, Disk};
 
-use super::{Model, SMALL, all, open};
+use super::{Model, SMALL, all, open, set};
 use crate::{Change, Ground, GroundError, Key};
 
 fn key(number: u16) -> Key {
@@ -16,9 +16,8 @@ fn key(number: u16) -> Key {
 }
 
 fn put(ground: &mut Ground<SimDisk>, model: &mut Model, number: u16, bytes: usize) {
-    let (key, value) = (key(number), Bytes::from(vec![number.to_be_bytes()[1]; bytes]));
-    model.insert(key, value.clone());
-    ground.change(Change::Put(key, value));
+    let value = Bytes::from(vec![number.to_be_bytes()[1]; bytes]);
+    set(ground, model, key(number), Some(value));
 }
 
 /// As [`put`], of bytes that no other record has: a spare may hold an older one of the same length.
@@ -226,16 +225,22 @@ fn whatever_is_refused_while_files_are_written_nothing_is_lost() {
     }
 }
 
-#[test]
-fn after_a_list_that_can_not_be_written_only_the_list_is_written_again() {
-    let (disk, mut model) = (SimDisk::default(), Model::new());
-    let mut ground = open(&disk).unwrap();
+/// A store of which more is in memory, durably, than should be.
+fn with_a_checkpoint_due(disk: &SimDisk, model: &mut Model) -> Ground<SimDisk> {
+    let mut ground = open(disk).unwrap();
     while ground.work().unwrap() {}
     for number in 0..100 {
-        put(&mut ground, &mut model, number, 400);
+        put(&mut ground, model, number, 400);
     }
     ground.commit().unwrap();
     ground.sync().unwrap();
+    ground
+}
+
+#[test]
+fn after_a_list_that_can_not_be_written_only_the_list_is_written_again() {
+    let (disk, mut model) = (SimDisk::default(), Model::new());
+    let ground = with_a_checkpoint_due(&disk, &mut model);
     let through = ground.tree.lock().through;
     disk.refuse_named("list", Action::Rename, ErrorKind::Other, 4);
     ground.tree.save().unwrap_err();
@@ -281,13 +286,7 @@ fn who_waits_is_woken_when_trouble_begins_and_when_it_ends() {
 #[test]
 fn beyond_its_budget_a_store_in_trouble_commits_nothing_until_the_trouble_ends() {
     let (disk, mut model) = (SimDisk::default(), Model::new());
-    let mut ground = open(&disk).unwrap();
-    while ground.work().unwrap() {}
-    for number in 0..100 {
-        put(&mut ground, &mut model, number, 400);
-    }
-    ground.commit().unwrap();
-    ground.sync().unwrap();
+    let mut ground = with_a_checkpoint_due(&disk, &mut model);
     disk.refuse_named("list", Action::Rename, ErrorKind::Other, u64::MAX);
     ground.tree.save().unwrap_err();
     let mut refused = 0;

@@ -1,12 +1,10 @@
 //! Merges, and what does not wait for them.
 
-use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use journal::sim::{SimDisk, SimFile};
-use journal::{Disk, DiskFile, Number};
+use journal::sim::{Action, Gate, Gated, SimDisk};
+use journal::{Disk, Number};
 
 use super::{Model, SMALL};
 use crate::{Change, Ground, Key, Options};
@@ -17,88 +15,9 @@ fn key(number: u16) -> Key {
     Key::new(&number.to_be_bytes()).unwrap()
 }
 
-/// A disk on which a write to the list or a sorted file, counted down from what the test says,
-/// takes until the test lets it go on.
-struct Gated {
-    disk: SimDisk,
-    gate: Arc<Gate>,
-}
-
-struct Gate {
-    /// At one, the next write waits; at zero, none does.
-    left: AtomicUsize,
-    arrived: Barrier,
-    go_on: Barrier,
-}
-
-struct GatedFile {
-    file: SimFile,
-    gate: Option<Arc<Gate>>,
-}
-
-impl Gated {
-    fn new() -> Self {
-        let (arrived, go_on) = (Barrier::new(2), Barrier::new(2));
-        let gate = Arc::new(Gate { left: AtomicUsize::new(0), arrived, go_on });
-        Self { disk: SimDisk::default(), gate }
-    }
-
-    fn gate_of(&self, name: &str) -> Option<Arc<Gate>> {
-        name.ends_with(".sorted").then(|| Arc::clone(&self.gate))
-    }
-}
-
-impl Disk for Gated {
-    type File = GatedFile;
-
-    fn names(&self) -> io::Result<Vec<String>> {
-        self.disk.names()
-    }
-
-    fn open(&self, name: &str) -> io::Result<GatedFile> {
-        Ok(GatedFile { file: self.disk.open(name)?, gate: self.gate_of(name) })
-    }
-
-    fn create(&self, name: &str) -> io::Result<GatedFile> {
-        Ok(GatedFile { file: self.disk.create(name)?, gate: self.gate_of(name) })
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_names(&self) -> io::Result<()> {
-        self.disk.sync_names()
-    }
-}
-
-impl DiskFile for GatedFile {
-    fn length(&self) -> io::Result<u64> {
-        self.file.length()
-    }
-
-    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(at, into)
-    }
-
-    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        if let Some(gate) = &self.gate
-            && gate.left.load(Ordering::SeqCst) > 0
-            && gate.left.fetch_sub(1, Ordering::SeqCst) == 1
-        {
-            gate.arrived.wait();
-            gate.go_on.wait();
-        }
-        self.file.write_at(at, bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.file.sync()
-    }
+/// A disk on which a write to a sorted file can be held up.
+fn gated() -> Arc<Gated> {
+    Arc::new(Gated { disk: SimDisk::default(), gate: Gate::new(Action::Write, ".sorted") })
 }
 
 /// A store with two runs of 3 MB whose keys lie between each other.
@@ -166,15 +85,15 @@ fn a_merge_leaves_the_room_that_commits_need() {
 
 #[test]
 fn a_merge_of_what_was_removed_meanwhile_comes_to_nothing() {
-    let disk = Arc::new(Gated::new());
+    let disk = gated();
     let (mut ground, _) = two_runs(&disk);
     let tree = Arc::clone(&ground.tree);
     // In the midst of the merge.
-    disk.gate.left.store(3, Ordering::SeqCst);
+    disk.gate.close_before(3);
     let merge = std::thread::spawn(move || tree.compact().unwrap());
-    disk.gate.arrived.wait();
+    disk.gate.await_arrival();
     let number = freeze(&mut ground, Change::Clear);
-    disk.gate.go_on.wait();
+    disk.gate.open();
     assert!(merge.join().unwrap());
     assert_eq!((found(&ground), ground.tree.lock().through), (Model::new(), number));
     let names = disk.names().unwrap();
@@ -183,16 +102,16 @@ fn a_merge_of_what_was_removed_meanwhile_comes_to_nothing() {
 
 #[test]
 fn closing_ends_a_merge_and_does_not_begin_another() {
-    let disk = Arc::new(Gated::new());
+    let disk = gated();
     let (mut ground, model) = two_runs(&disk);
     ground.close().unwrap();
     drop(ground);
-    disk.gate.left.store(3, Ordering::SeqCst);
+    disk.gate.close_before(3);
     let mut ground = Ground::open(Arc::clone(&disk), OPTIONS, Arc::new(|| {})).unwrap().0;
-    disk.gate.arrived.wait();
+    disk.gate.await_arrival();
     let before = disk.disk.counts().written;
     ground.tree.end();
-    disk.gate.go_on.wait();
+    disk.gate.open();
     ground.close().unwrap();
     assert_eq!(ground.tree.lock().runs.len(), 2);
     assert!(disk.disk.counts().written - before < 3_000_000, "the merge was left");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use journal::sim::SimDisk;
 use journal::{Disk, DiskFile, Folder};
 
-use super::{Model, all};
+use super::{Model, all, set};
 use crate::{Change, Ground, Key, Options};
 
 /// A 64th of the usual.
@@ -178,14 +178,9 @@ fn a_store_with_threads_is_what_a_model_says() {
         for round in 0..300 {
             for _ in 0..20 {
                 let key = key(random.u32(..500));
-                if random.u8(..3) == 0 {
-                    model.remove(&key);
-                    ground.change(Change::Remove(key));
-                } else {
-                    let value = Bytes::from(vec![random.u8(..); random.usize(..300)]);
-                    model.insert(key, value.clone());
-                    ground.change(Change::Put(key, value));
-                }
+                let value = (random.u8(..3) != 0)
+                    .then(|| Bytes::from(vec![random.u8(..); random.usize(..300)]));
+                set(&mut ground, &mut model, key, value);
             }
             let number = ground.commit().unwrap();
             ground.flush();

@@ -3,15 +3,19 @@
 //! process loses nothing; what was not synced then may still be lost in a power cut.
 
 mod contents;
+mod gated;
 mod harm;
 mod refusal;
+mod stops;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::contents::{Contents, write};
+pub use self::gated::{Gate, Gated, GatedFile};
 use self::refusal::Refusal;
+pub use self::stops::{Script, stop_at_each_operation};
 use super::{Disk, DiskFile};
 
 /// A disk in memory. Clones are the same disk.

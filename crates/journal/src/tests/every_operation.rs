@@ -1,51 +1,56 @@
 //! A scripted run that ends behind each operation of the disk in turn.
 
 use super::{Records, open, record, reopen};
-use crate::sim::{Action, SimDisk};
+use crate::sim::{Action, Script, SimDisk, stop_at_each_operation};
 use crate::{Log, Number};
 
-/// What a run was told before the machine stopped.
-#[derive(Default)]
-struct Told {
+/// Two lives of a journal: segments are made, used again and taken back, records are longer than
+/// a segment, and the first life may end in order.
+struct Lives {
+    is_closed: bool,
     written: Records,
     durable: Number,
     cut: Number,
 }
 
-/// Two lives of a journal: segments are made, used again and taken back, records are longer than
-/// a segment, and the first life ends in order.
-fn run(disk: &SimDisk, told: &mut Told, is_closed: bool) -> Option<()> {
-    let mut random = fastrand::Rng::with_seed(7);
-    for life in 0..2 {
-        let mut log = open(disk, Number(u64::MAX)).ok()?;
-        told.durable = told.durable.max(log.log.last());
-        let epoch = log.log.epoch();
-        for step in 0..24 {
-            let record = if step == 9 { vec![9; 30_000] } else { record(&mut random) };
-            let number = log.log.append(epoch, &record).ok()?;
-            told.written.insert(number, record);
-            if step % 3 == 0 {
-                log.log.flush();
-                while log.log.work() {}
-                told.durable = log.log.durable().ok()?;
-            }
-            if step % 8 == 7 {
-                told.cut = Number(told.durable.0.saturating_sub(2));
-                log.log.cut(told.cut);
-            }
-        }
-        log.log.rest();
-        while log.log.work() {}
-        if life == 0 && is_closed {
-            log.log.close().ok()?;
-            told.durable = log.log.last();
-        }
-    }
-    Some(())
-}
+impl Script for Lives {
+    type Place = Number;
 
-impl Told {
-    /// Opens, and checks that all from the last cut up to `least` is there; the last record.
+    fn run(&mut self, disk: &SimDisk) -> Option<()> {
+        let mut random = fastrand::Rng::with_seed(7);
+        for life in 0..2 {
+            let mut log = open(disk, Number(u64::MAX)).ok()?;
+            self.durable = self.durable.max(log.log.last());
+            let epoch = log.log.epoch();
+            for step in 0..24 {
+                let record = if step == 9 { vec![9; 30_000] } else { record(&mut random) };
+                let number = log.log.append(epoch, &record).ok()?;
+                self.written.insert(number, record);
+                if step % 3 == 0 {
+                    log.log.flush();
+                    while log.log.work() {}
+                    self.durable = log.log.durable().ok()?;
+                }
+                if step % 8 == 7 {
+                    self.cut = Number(self.durable.0.saturating_sub(2));
+                    log.log.cut(self.cut);
+                }
+            }
+            log.log.rest();
+            while log.log.work() {}
+            if life == 0 && self.is_closed {
+                log.log.close().ok()?;
+                self.durable = log.log.last();
+            }
+        }
+        Some(())
+    }
+
+    fn survives(&self) -> (Number, Number) {
+        (self.written.keys().next_back().copied().unwrap_or_default(), self.durable)
+    }
+
+    /// All from the last cut up to `least` is there.
     fn check(&self, disk: &SimDisk, least: Number, when: &str) -> Number {
         let read = open(disk, Number(u64::MAX)).unwrap_or_else(|error| panic!("{when}: {error}"));
         let last = read.log.last();
@@ -58,34 +63,15 @@ impl Told {
     }
 }
 
-fn ends_anywhere(is_closed: bool) -> u64 {
-    for stop in 0.. {
-        let (disk, mut told) = (SimDisk::default(), Told::default());
-        disk.stop_after(stop);
-        let ran = run(&disk, &mut told, is_closed);
-        assert!(ran.is_some() || disk.is_stopped(), "{stop}");
-        let appended = told.written.keys().next_back().copied().unwrap_or_default();
-        let killed = disk.after_kill();
-        let kept = told.check(&killed, appended, &format!("killed at {stop}"));
-        for seed in 0..3 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let lost = disk.after_power_loss(&mut random);
-            told.check(&lost, told.durable, &format!("without power at {stop}"));
-            // What was read at a start is durable then.
-            let later = killed.after_power_loss(&mut random);
-            told.check(&later, kept, &format!("killed at {stop}, later without power"));
-        }
-        if !disk.is_stopped() {
-            return stop;
-        }
-    }
-    0
-}
-
 #[test]
 fn a_journal_opens_with_what_it_promised_whichever_operation_was_the_last() {
     for is_closed in [true, false] {
-        let operations = ends_anywhere(is_closed);
+        let operations = stop_at_each_operation(|| Lives {
+            is_closed,
+            written: Records::default(),
+            durable: Number(0),
+            cut: Number(0),
+        });
         assert!(operations > 100, "{operations}");
     }
 }
