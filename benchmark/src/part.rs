@@ -22,6 +22,7 @@ mod poster;
 pub(crate) mod raw;
 pub(crate) mod run_log;
 mod seen;
+mod serve;
 pub(crate) mod work_server;
 pub(crate) mod worker;
 

@@ -70,9 +70,9 @@ const ROWS: [Row; 4] = [
     },
 ];
 
-/// The connections of these kinds of work, and the commands in flight on each.
-const CONNECTIONS: usize = 8;
-const DEPTH: usize = 16;
+/// The connections of a raw load, and the commands in flight on each.
+pub(super) const CONNECTIONS: usize = 8;
+pub(super) const DEPTH: usize = 16;
 
 fn is_wanted(network: &str, scenario: &str, _: Via) -> bool {
     (network == DISK) == (scenario == SYNC)

@@ -4,6 +4,7 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
+use super::broker::{CONNECTIONS, DEPTH};
 use super::check::{Check, long_enough};
 use super::figures::{At, Figures};
 use crate::network::{self, Network};
@@ -35,9 +36,8 @@ const RESTART_SECONDS: f64 = 2.0;
 /// The longest time until jobs that are due are in their queues, in seconds.
 const DUE_SECONDS: f64 = 10.0;
 
-const FEW_CONNECTIONS: usize = 8;
+/// Many connections, and many queues.
 const MANY: usize = 1000;
-const DEPTH: usize = 16;
 
 fn is_wanted(network: &str, scenario: &str, _: Via) -> bool {
     match scenario {
@@ -79,9 +79,9 @@ fn scenarios(queued: u64) -> Vec<Scenario> {
     let cycle = "PUSH, then FETCH, then ACK";
     let jobs = queued / SCHEDULED;
     vec![
-        load(PUSH, "PUSH", RawWork::Push, FEW_CONNECTIONS, 1),
+        load(PUSH, "PUSH", RawWork::Push, CONNECTIONS, 1),
         load(PUSH_MANY, "PUSH", RawWork::Push, MANY, MANY),
-        load(CYCLE, cycle, RawWork::Cycle, FEW_CONNECTIONS, 1),
+        load(CYCLE, cycle, RawWork::Cycle, CONNECTIONS, 1),
         load(CYCLE_MANY, cycle, RawWork::Cycle, MANY, MANY),
         scenario(
             RESTART,

@@ -4,14 +4,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::Channel;
-use super::order::{BrakeOrder, Event};
+use super::order::BrakeOrder;
+use super::{Channel, serve};
 
 /// The turns of pushed jobs, at the limited rate.
 struct Turns {
@@ -30,27 +28,17 @@ impl Turns {
     }
 }
 
-pub(crate) async fn run(order: BrakeOrder, mut channel: Channel) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(order.bind).await.context("failed to listen")?;
+pub(crate) async fn run(order: BrakeOrder, channel: Channel) -> anyhow::Result<()> {
     let turns = Turns {
         free_at: Mutex::new(Instant::now()),
         each: Duration::from_secs_f64(1.0 / order.jobs_per_second.max(1.0)),
     };
     let turns = Arc::new(turns);
-    Channel::say(&Event::Ready(Some(listener.local_addr()?)));
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let (client, _) = accepted?;
-                let turns = Arc::clone(&turns);
-                connections.spawn(async move { pass(client, order.server, &turns).await });
-            }
-            // A broken connection ends on both sides; the client counts its lost jobs.
-            Some(_) = connections.join_next() => {}
-            () = channel.end() => return Ok(()),
-        }
-    }
+    let pass = move |client| {
+        let turns = Arc::clone(&turns);
+        async move { pass(client, order.server, &turns).await }
+    };
+    serve::serve(order.bind, channel, pass).await
 }
 
 async fn pass(

@@ -1,38 +1,23 @@
 //! The null server: greets, finds the end of each line, recognises the verb and answers. It keeps
 //! nothing, so its rate is the most that a server on this runtime could reach under a load.
 
-use anyhow::Context;
 use memchr::memchr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 
-use super::Channel;
-use super::order::{Event, NullOrder};
+use super::order::NullOrder;
 use super::raw::NULL_JOB;
+use super::{Channel, serve};
 
 /// The bytes that are read at once.
 const READ: usize = 128 << 10;
 const GREETING: &[u8] = b"+HI {\"v\":2}\r\n";
 
-pub(crate) async fn run(order: NullOrder, mut channel: Channel) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(order.bind).await.context("failed to listen")?;
-    Channel::say(&Event::Ready(Some(listener.local_addr()?)));
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let (client, _) = accepted?;
-                connections.spawn(serve(client));
-            }
-            // The client counts what it has lost with a broken connection.
-            Some(_) = connections.join_next() => {}
-            () = channel.end() => return Ok(()),
-        }
-    }
+pub(crate) async fn run(order: NullOrder, channel: Channel) -> anyhow::Result<()> {
+    serve::serve(order.bind, channel, answer_all).await
 }
 
-async fn serve(mut client: TcpStream) -> std::io::Result<()> {
+async fn answer_all(mut client: TcpStream) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     client.write_all(GREETING).await?;
     let job = format!("${}\r\n{NULL_JOB}\r\n", NULL_JOB.len());
