@@ -281,6 +281,7 @@ mod tests {
             [text(1, "12345"), Line::TooLong(2), Line::TooLong(3), text(4, "12")]
         );
     }
+
     #[tokio::test]
     async fn a_rest_that_has_come_whole_needs_no_turn_to_be_discarded() {
         let pace = Pace::default();

@@ -43,6 +43,8 @@ pub(crate) enum Event {
     Accepted { round: u64, last: ConnectionId },
     /// A client sends nothing more.
     InputEnded { connection: ConnectionId },
+    /// These jobs are not written, because their client has left. Its connection goes on.
+    Withheld { jobs: Vec<Reservation> },
     /// A connection has ended, and these jobs did not reach its client.
     Closed { connection: ConnectionId, undelivered: Vec<Reservation> },
     /// A connection wrote replies, and the core has asked to be told.
@@ -291,6 +293,14 @@ impl Core {
             Event::InputEnded { connection } => {
                 self.catch_up.left(connection);
                 self.machine.input_ended(&mut *self.store, now, connection)?;
+            }
+            Event::Withheld { jobs } => {
+                tracing::info!(
+                    jobs = jobs.len(),
+                    "a client left before its jobs were written; the jobs have returned to the \
+                     front of their queues"
+                );
+                self.machine.undeliverable(&mut *self.store, now, &jobs)?;
             }
             Event::Closed { connection, undelivered } => {
                 self.catch_up.left(connection);

@@ -3,7 +3,6 @@
 
 mod accept;
 mod backlog;
-mod listen;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,7 +67,7 @@ impl Broker {
     /// Starts a broker whose core goes by `clock`.
     pub(crate) async fn start_at(config: BrokerConfig, clock: Clock) -> Result<Self, BrokerError> {
         let bind = |source| BrokerError::Bind { address: config.bind, source };
-        let listener = listen::listen(config.bind).map_err(bind)?;
+        let listener = listener::listen(config.bind).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let data_dir = config.data_dir.clone();
         let (events, received) = flume::bounded(EVENTS_MAX);

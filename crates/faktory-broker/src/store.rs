@@ -80,6 +80,12 @@ impl Table {
     pub(crate) const NAME_BYTES_MAX: usize = ::ground::KEY_BYTES_MAX - 1;
 }
 
+/// The keys between two names of a table, as the ends of a range; `None` where there is none.
+fn between(table: Table, from: &[u8], to: &[u8]) -> Option<(Key, Key)> {
+    let (from, to) = (table.key(from), table.key(to));
+    (from < to).then_some((from, to))
+}
+
 /// The name in a key, without the letter of its table.
 pub(crate) fn name_of(key: &Key) -> &[u8] {
     key.as_slice().get(1..).unwrap_or_default()

@@ -96,6 +96,7 @@ mod tests {
         assert!(within(time, &stream, longer).await.is_some());
         assert!(within(time, &stream, never()).await.is_none());
     }
+
     #[tokio::test(start_paused = true)]
     async fn works_in_turn_have_two_times_together() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

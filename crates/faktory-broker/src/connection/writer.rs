@@ -15,15 +15,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::window::Answered;
 use crate::core::{Event, Outgoing};
 use crate::delivery::{ClientSide, Delivery};
-use crate::machine::{ConnectionId, Reservation};
+use crate::machine::Reservation;
 use crate::unwritten::WrittenBytes;
 
 /// Replies are gathered up to this size before they are written.
 const WRITE_BYTES: usize = 64 << 10;
 /// How often it is looked, while a write waits for its client to read, whether the client has left.
 const LOOK: Duration = Duration::from_millis(250);
-/// The id of no connection: the first one has 1.
-const NOBODY: ConnectionId = ConnectionId(0);
 
 /// The replies of the core to a connection.
 pub(super) struct Replies {
@@ -73,8 +71,8 @@ impl Replies {
         if self.unsent.is_empty() {
             return true;
         }
-        let undelivered = std::mem::take(&mut self.unsent);
-        core.send_async(Event::Closed { connection: NOBODY, undelivered }).await.is_ok()
+        let jobs = std::mem::take(&mut self.unsent);
+        core.send_async(Event::Withheld { jobs }).await.is_ok()
     }
 
     /// The jobs that were never written. After this the core can't send more replies.

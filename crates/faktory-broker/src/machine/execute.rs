@@ -114,7 +114,7 @@ impl Machine {
     /// True where a push is refused because the disk is nearly full. A job that is reserved may be
     /// pushed: a worker that ends gives its jobs back so, and ends their reservations at the same
     /// time.
-    fn refuses_push(&self, store: &dyn Store, push: &Command) -> Result<bool, StoreError> {
+    fn refuses_push(&mut self, store: &dyn Store, push: &Command) -> Result<bool, StoreError> {
         let jobs = match push {
             _ if !self.disk_is_full => return Ok(false),
             Command::Push(job) => std::slice::from_ref(&**job),
@@ -125,6 +125,7 @@ impl Machine {
             return Ok(true);
         }
         for job in jobs {
+            self.work.spend(1, 0);
             if oldest_reservation(store, &job.jid)?.is_none() {
                 return Ok(true);
             }

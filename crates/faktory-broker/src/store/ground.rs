@@ -14,7 +14,7 @@ use journal::{Folder, Wake};
 
 use super::old::OldStore;
 use super::private;
-use super::{Batch, Change, Pair, Store, StoreError, Table};
+use super::{Batch, Change, Pair, Store, StoreError, Table, between};
 
 /// The folder of the store within the data folder.
 const FOLDER: &str = "store";
@@ -106,13 +106,28 @@ impl GroundStore {
         if std::fs::read_dir(data_dir).map_err(StoreError::Folder)?.next().is_some() {
             return Err(StoreError::NotEmpty);
         }
-        let new = data_dir.join(NEW_FOLDER);
-        let mut store = Self::open_in(data_dir, &new, Arc::new(|| {}))?;
-        let filled = fill(&mut store)?;
-        store.ground.close()?;
-        drop(store);
+        let filled = Self::make_new(data_dir, fill)?;
         finish(data_dir)?;
         Ok(filled)
+    }
+
+    /// Makes a store under the name of one that is not complete, in place of any that was left. It
+    /// is durable afterwards; where `fill` or the store fails, nothing of it is left.
+    fn make_new<T>(
+        data_dir: &Path,
+        fill: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let new = data_dir.join(NEW_FOLDER);
+        remove(&new)?;
+        let made = Self::open_in(data_dir, &new, Arc::new(|| {})).and_then(|mut store| {
+            let filled = fill(&mut store)?;
+            store.close()?;
+            Ok(filled)
+        });
+        made.inspect_err(|_| {
+            // Its room is needed, and the next attempt begins anew.
+            let _ = remove(&new);
+        })
     }
 
     fn open_in(folder: &Path, place: &Path, wake: Wake) -> Result<Self, StoreError> {
@@ -138,13 +153,20 @@ impl GroundStore {
     fn put(&mut self, change: Change) {
         self.uncommitted_bytes += change.bytes();
         self.ground.change(match change {
-            Change::Put(key, value) if key.as_slice().first() == Some(&Table::Meta.letter()) => {
+            Change::Put(key, value) if Table::of(&key) == Some(Table::Meta) => {
                 ground::Change::Put(key, value)
             }
-            // The keys of all other tables have numbers that are never used twice.
+            // In all other tables a key has no value when it is put.
             Change::Put(key, value) => ground::Change::Insert(key, value),
             Change::Delete(key) => ground::Change::Remove(key),
         });
+    }
+}
+
+fn remove(folder: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Folder(error)),
+        _ => Ok(()),
     }
 }
 
@@ -168,10 +190,7 @@ impl Store for GroundStore {
         to: &[u8],
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
-        let (from, to) = (table.key(from), table.key(to));
-        if from >= to {
-            return Ok(Vec::new());
-        }
+        let Some((from, to)) = between(table, from, to) else { return Ok(Vec::new()) };
         Ok(self.ground.range(&from, &to, limit)?)
     }
 
@@ -267,6 +286,15 @@ mod tests {
         }
         most = most.max(open_files(&path));
         assert!((1..=STORE_FILES_MAX).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn a_store_that_could_not_be_filled_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let fails = |_: &mut GroundStore| Err::<(), _>(StoreError::Corrupt("job"));
+        GroundStore::begin_in(folder.path(), fails).unwrap_err();
+        GroundStore::begin_in(folder.path(), |_| Ok(())).unwrap();
+        assert!(folder.path().join(FOLDER).exists() && !folder.path().join(NEW_FOLDER).exists());
     }
 
     #[test]

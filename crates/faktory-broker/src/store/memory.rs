@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Batch, Change, Key, Pair, Store, StoreError, Table};
+use super::{Batch, Change, Key, Pair, Store, StoreError, Table, between};
 
 type Pairs = BTreeMap<Key, Bytes>;
 
@@ -33,8 +33,8 @@ impl Step {
         match self {
             Self::Change(Change::Put(key, value)) => {
                 // A store may take advantage of it.
-                let is_meta = key.as_slice().first() == Some(&Table::Meta.letter());
-                assert!(is_meta || !pairs.contains_key(&key), "{key} is there already");
+                let may_be_there = Table::of(&key) == Some(Table::Meta);
+                assert!(may_be_there || !pairs.contains_key(&key), "{key} is there already");
                 pairs.insert(key, value);
             }
             Self::Change(Change::Delete(key)) => drop(pairs.remove(&key)),
@@ -76,10 +76,7 @@ impl Store for MemoryStore {
         to: &[u8],
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
-        let (from, to) = (table.key(from), table.key(to));
-        if from >= to {
-            return Ok(Vec::new());
-        }
+        let Some((from, to)) = between(table, from, to) else { return Ok(Vec::new()) };
         let found = self.pairs.range(from..to).take(limit);
         Ok(found.map(|(key, value)| (*key, value.clone())).collect())
     }

@@ -1,15 +1,13 @@
 //! The store of an earlier version is carried over, once.
 
-use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use faktory_wire::Excerpt;
 
 use super::super::old::{OldPair, OldStore};
 use super::super::{Change, Store, StoreError, Table, format};
-use super::{GroundStore, NEW_FOLDER, finish};
+use super::{GroundStore, finish};
 
 /// Says in the data folder when the old store was carried over.
 const MARK: &str = "carried-over";
@@ -31,12 +29,7 @@ pub(super) fn carry_over(folder: &Path) -> Result<(), StoreError> {
         "carrying over the store of an earlier version; this takes a while and as much room on \
          the disk again"
     );
-    let new = folder.join(NEW_FOLDER);
-    remove(&new)?;
-    let jobs = copy(&old, folder, &new).inspect_err(|_| {
-        // The room is needed, and the next start copies anew.
-        let _ = remove(&new);
-    })?;
+    let jobs = GroundStore::make_new(folder, |store| copy(&old, store))?;
     let old_folder = old.folder().to_owned();
     drop(old);
     std::fs::write(folder.join(MARK), "the store in fjall was carried over into store\n")
@@ -51,16 +44,8 @@ pub(super) fn carry_over(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn remove(folder: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Folder(error)),
-        _ => Ok(()),
-    }
-}
-
 /// The number of jobs that were copied.
-fn copy(old: &OldStore, folder: &Path, new: &Path) -> Result<usize, StoreError> {
-    let mut store = GroundStore::open_in(folder, new, Arc::new(|| {}))?;
+fn copy(old: &OldStore, store: &mut GroundStore) -> Result<usize, StoreError> {
     let mut jobs = 0;
     for table in Table::ALL {
         let mut from = Vec::new();
@@ -82,7 +67,6 @@ fn copy(old: &OldStore, folder: &Path, new: &Path) -> Result<usize, StoreError> 
         }
     }
     store.commit()?;
-    store.close()?;
     Ok(jobs)
 }
 
@@ -93,7 +77,8 @@ pub(super) fn warn_of_later_use(folder: &Path) {
         tracing::error!(
             folder = %Excerpt(folder.display()),
             "an earlier version has used the folder fjall after it was carried over: jobs that it \
-             took then are only there; run that version once more to let them end"
+             took then are only there, beside all that were there before, and only that version \
+             can run them"
         );
     }
 }
@@ -107,7 +92,9 @@ fn was_used_later(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::super::old;
-    use super::super::FOLDER;
+    use std::sync::Arc;
+
+    use super::super::{FOLDER, NEW_FOLDER};
     use super::*;
 
     #[test]
