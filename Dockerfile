@@ -31,6 +31,7 @@ COPY crates/ground/Cargo.toml crates/ground/Cargo.toml
 COPY crates/job-types/Cargo.toml crates/job-types/Cargo.toml
 COPY crates/journal/Cargo.toml crates/journal/Cargo.toml
 COPY crates/link-emulator/Cargo.toml crates/link-emulator/Cargo.toml
+COPY crates/listener/Cargo.toml crates/listener/Cargo.toml
 COPY crates/service-runtime/Cargo.toml crates/service-runtime/Cargo.toml
 COPY crates/testkit/Cargo.toml crates/testkit/Cargo.toml
 COPY crates/work-factory/Cargo.toml crates/work-factory/Cargo.toml

@@ -10,4 +10,4 @@ pub use bounded_log::BoundedLog;
 pub use failures::{FailureLimits, Failures, Refusal};
 pub use names::{host_name, is_local_name, is_loopback_name};
 pub use nets::{Nets, client_of};
-pub use places::{BACKLOG, Entry, Place, PlaceLimits, Places};
+pub use places::{Entry, Place, PlaceLimits, Places};

@@ -19,13 +19,6 @@ use waiting::Waiting;
 /// handshake over TLS takes some 30 KB, so these take 60 MB at the most.
 const STRANGERS_MAX: usize = 2000;
 
-/// The connections that may wait to be accepted: as many as Linux allows by default
-/// (`net.core.somaxconn`, which caps this). Clients that connect at once, such as workers after a
-/// restart, wait in this queue; the attempts of those that find it full are dropped by the system,
-/// and tried again after 1 s, 3 s, 7 s and so on. The 128 of a listener that asks for no number are
-/// fewer than there are places.
-pub const BACKLOG: u32 = 4096;
-
 /// How many connections a listener holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaceLimits {

@@ -1,11 +1,16 @@
-//! The sockets on which services listen. The broker, which does not use this crate, has its own
-//! (`crates/faktory-broker/src/server/listen.rs`).
+#![doc = include_str!("../README.md")]
 
 use std::io;
 use std::net::SocketAddr;
 
-use admission::BACKLOG;
 use tokio::net::{TcpListener, TcpSocket};
+
+/// The connections that may wait to be accepted: as many as Linux allows by default
+/// (`net.core.somaxconn`, which caps this). Clients that connect at once, such as workers after a
+/// restart, wait in this queue; the attempts of those that find it full are dropped by the system,
+/// and tried again after 1 s, 3 s, 7 s and so on. The 128 of a listener that asks for no number are
+/// fewer than there are places.
+pub const BACKLOG: u32 = 4096;
 
 /// Listens on an address, with a queue of [`BACKLOG`] connections that wait to be accepted. To be
 /// called within a Tokio runtime.

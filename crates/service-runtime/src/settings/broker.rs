@@ -34,7 +34,7 @@ settings! {
         max_input_bytes: usize = "BROKER_MAX_INPUT_BYTES" or "256MiB", size(SIZE_MAX);
 
         /// With less free on the disk of its store the broker takes no more jobs, but hands out and
-        /// ends those that it has: that needs room too, up to twice the bytes of all its jobs.
+        /// ends those that it has, which needs some of this room.
         min_free: usize = "BROKER_MIN_FREE" or "512MiB", size(MIN_FREE_MAX);
 
         /// The broker's certificate (PEM): TLS only, `tcp+tls://`; read again when the file
