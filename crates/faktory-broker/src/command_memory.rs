@@ -65,7 +65,7 @@ impl ConnectionMemory {
     /// Makes a command of a line, for which there is memory. `None` where the process ends. Cancel
     /// safe, except that the line is gone.
     pub(crate) async fn parse(&self, line: Bytes) -> Option<Result<Command, CommandError>> {
-        if line.len() <= LONG_LINE_BYTES {
+        if !is_long(&line) {
             return Some(Command::parse(&line));
         }
         let parser = Arc::clone(&self.all.parsers).acquire_owned().await.ok()?;
@@ -101,6 +101,11 @@ impl ConnectionMemory {
     }
 }
 
+/// True for a line that is parsed away from the threads that serve connections.
+pub(crate) const fn is_long(line: &Bytes) -> bool {
+    line.len() > LONG_LINE_BYTES
+}
+
 /// The permits of a command of so many bytes.
 fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT).clamp(1, SHARED_BYTES / UNIT)).unwrap_or(u32::MAX)
@@ -109,7 +114,7 @@ fn units(bytes: usize) -> u32 {
 /// About the memory of a command in bytes: its line, and what is made beside the text for each job,
 /// id or name in it.
 pub(crate) fn bytes_of(line: &[u8]) -> usize {
-    let count = |byte: u8| line.iter().filter(|other| **other == byte).count();
+    let count = |byte: u8| memchr::memchr_iter(byte, line).count();
     let beside = if line.starts_with(b"PUSHB") {
         count(b'{').min(PUSH_JOBS_MAX) * size_of::<Job>()
     } else if line.starts_with(b"MUTATE") {

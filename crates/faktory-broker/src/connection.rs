@@ -38,7 +38,7 @@ use handshake::Stranger;
 use line_memory::LineMemory;
 use patience::Patience;
 pub(crate) use patience::in_steps;
-use reader::{Answers, CommandReader, InputEnd};
+use reader::{Answers, CommandReader, InputEnd, Untold};
 use writer::{Replies, Written};
 
 pub(crate) use password::Passwords;
@@ -182,6 +182,7 @@ impl Connection {
             window,
             memory: LineMemory::new(&self.input, max_line_bytes, buffer.capacity()),
             command_memory: self.memory.of_connection(),
+            untold: Untold::default(),
             buffer,
             stream: io.stream,
             turned_away: &self.turned_away,

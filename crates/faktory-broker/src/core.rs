@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faktory_wire::{Command, CommandError, Hello, Reply};
+use foldhash::fast::RandomState;
 use tokio::sync::mpsc;
 
 use crate::catch_up::{CatchUp, HeldUp};
@@ -30,12 +31,8 @@ use room::Room;
 pub(crate) enum Event {
     /// A client finished its handshake.
     Opened { connection: ConnectionId, hello: Box<Hello>, client: Client },
-    /// A connection read a line. The memory of the command is free again when it is answered.
-    Request {
-        connection: ConnectionId,
-        request: Result<Command, CommandError>,
-        reserved: Option<Reserved>,
-    },
+    /// A connection read lines, in this order.
+    Requests { connection: ConnectionId, requests: Vec<Request> },
     /// A connection has read all that had arrived when this round of `catch_up.rs` began, or can't
     /// read on. `sends_on`: its client is sending a long line.
     CaughtUp { connection: ConnectionId, round: u64, sends_on: bool },
@@ -55,11 +52,22 @@ pub(crate) enum Event {
     ShutDown,
 }
 
+/// A line that a connection read.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The command, or the reason why the line is none.
+    pub(crate) command: Result<Command, CommandError>,
+    /// The memory of the command. It is free again when the command is answered.
+    pub(crate) reserved: Option<Reserved>,
+}
+
 /// The core's side of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     /// Has room for a reply to each command that the client may have unanswered.
-    replies: mpsc::Sender<Outgoing>,
+    replies: mpsc::Sender<Vec<Outgoing>>,
+    /// What goes to the connection next.
+    outbox: Vec<Outgoing>,
     written: WrittenBytes,
     /// The memory of the commands that are not answered, in their order.
     unanswered: VecDeque<Option<Reserved>>,
@@ -70,8 +78,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) const fn new(replies: mpsc::Sender<Outgoing>, written: WrittenBytes) -> Self {
-        Self { replies, written, unanswered: VecDeque::new(), waiting: 0, behind: None }
+    pub(crate) const fn new(replies: mpsc::Sender<Vec<Outgoing>>, written: WrittenBytes) -> Self {
+        Self {
+            replies,
+            outbox: Vec::new(),
+            written,
+            unanswered: VecDeque::new(),
+            waiting: 0,
+            behind: None,
+        }
     }
 }
 
@@ -82,6 +97,16 @@ pub(crate) enum Outgoing {
     Reply { reply: Reply, reservation: Option<Reservation>, bytes: usize },
     /// End the connection when all earlier replies have been sent.
     Close,
+}
+
+impl Outgoing {
+    /// The job in the reply.
+    pub(crate) fn into_reservation(self) -> Option<Reservation> {
+        match self {
+            Self::Reply { reservation, .. } => reservation,
+            Self::Close => None,
+        }
+    }
 }
 
 /// The most events that are taken in before the answers to them are looked at.
@@ -114,7 +139,7 @@ pub(crate) struct Core {
     judging: Option<Duration>,
     /// True until the server stops.
     listens: bool,
-    connections: HashMap<ConnectionId, Client>,
+    connections: HashMap<ConnectionId, Client, RandomState>,
     answers: Answers,
     room: Room,
     /// When the last sync ended, or the store was last told that it may rest.
@@ -142,7 +167,7 @@ impl Core {
             turned_away,
             judging: None,
             listens: true,
-            connections: HashMap::new(),
+            connections: HashMap::default(),
             answers: Answers::new(awaits_store),
             room: Room::new(0),
             quiet_since: Instant::now(),
@@ -272,17 +297,7 @@ impl Core {
                 self.connections.insert(connection, client);
                 self.machine.connect(now, connection, &hello);
             }
-            Event::Request { connection, request, reserved } => {
-                if let Some(client) = self.connections.get_mut(&connection) {
-                    client.unanswered.push_back(reserved);
-                }
-                if matches!(request, Ok(Command::Info)) {
-                    self.note_memory(now.monotonic);
-                    self.note_refused_pushes();
-                    self.machine.set_broker_counts(self.turned_away.counts());
-                }
-                self.machine.submit(&mut *self.store, now, connection, request)?;
-            }
+            Event::Requests { connection, requests } => self.submit(now, connection, requests)?,
             Event::CaughtUp { connection, round, sends_on } => {
                 if sends_on {
                     self.machine.hear(now, connection);
@@ -322,6 +337,26 @@ impl Core {
             }
         }
         Ok(true)
+    }
+
+    fn submit(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        requests: Vec<Request>,
+    ) -> Result<(), StoreError> {
+        for Request { command, reserved } in requests {
+            if let Some(client) = self.connections.get_mut(&connection) {
+                client.unanswered.push_back(reserved);
+            }
+            if matches!(command, Ok(Command::Info)) {
+                self.note_memory(now.monotonic);
+                self.note_refused_pushes();
+                self.machine.set_broker_counts(self.turned_away.counts());
+            }
+            self.machine.submit(&mut *self.store, now, connection, command)?;
+        }
+        Ok(())
     }
 
     /// Tells the machine the memory of the process, where that is not known from just before: the

@@ -109,6 +109,8 @@ pub struct Machine {
     /// The work of the current slice.
     work: Work,
     outputs: Vec<Output>,
+    /// The body of the job that is taken in.
+    json: Vec<u8>,
     counts: info::TaskCounts,
     random: fastrand::Rng,
     used_memory_mb: u64,

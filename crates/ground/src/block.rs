@@ -18,15 +18,20 @@ pub(crate) fn pair_bytes(key: &Key, value: &Value) -> usize {
 }
 
 pub(crate) fn push_pair(out: &mut Vec<u8>, key: &Key, value: &Value) {
+    push(out, key, value.as_deref());
+}
+
+/// As [`push_pair`], of a value that is held elsewhere.
+pub(crate) fn push(out: &mut Vec<u8>, key: &Key, value: Option<&[u8]>) {
     let key = key.as_slice();
     out.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
-    let length = value.as_ref().map_or(REMOVED, |value| {
+    let length = value.map_or(REMOVED, |value| {
         // A value is a part of a record of the journal, and far shorter.
         u32::try_from(value.len()).unwrap_or(REMOVED)
     });
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(key);
-    out.extend_from_slice(value.as_deref().unwrap_or_default());
+    out.extend_from_slice(value.unwrap_or_default());
 }
 
 /// The first pair of these bytes, and where it ends; `None` where there is none.

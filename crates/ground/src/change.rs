@@ -36,13 +36,13 @@ const ABANDON: u8 = 6;
 /// Writes a change behind others.
 pub(crate) fn encode(change: &Change, record: &mut Vec<u8>) {
     let (tag, key, value) = match change {
-        Change::Insert(key, value) => (INSERT, key, Some(value.clone())),
-        Change::Put(key, value) => (PUT, key, Some(value.clone())),
+        Change::Insert(key, value) => (INSERT, key, Some(&**value)),
+        Change::Put(key, value) => (PUT, key, Some(&**value)),
         Change::Remove(key) => (REMOVE, key, None),
         Change::Clear => (CLEAR, &Key::FIRST, None),
     };
     record.push(tag);
-    block::push_pair(record, key, &value);
+    block::push(record, key, value);
 }
 
 /// Says at the end of a record that its group goes on in the next one.

@@ -170,7 +170,7 @@ impl<D: Disk> Ground<D> {
             sources.push(Source::memory(memory, from));
         }
         for run in runs.iter().filter(|_| !is_clear) {
-            sources.push(Source::run(run.clone(), from, Some(&self.tree.cache))?);
+            sources.push(Source::run(run, from, Some(&self.tree.cache))?);
         }
         let mut merge = Merge { sources, counts: Counts::Newest };
         let mut pairs = Vec::new();

@@ -1,17 +1,33 @@
 //! Keys.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// The most bytes in a key.
 pub const KEY_BYTES_MAX: usize = 31;
 
 /// A key: up to [`KEY_BYTES_MAX`] bytes, held in place. Keys sort as their bytes do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
 pub struct Key {
     // The padding is zero. So two keys sort as their bytes do, and where one is the other and
     // zeros, by their lengths.
     bytes: [u8; KEY_BYTES_MAX],
     length: u8,
+}
+
+impl Ord for Key {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.words().cmp(&other.words())
+    }
+}
+
+impl PartialOrd for Key {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Key {
@@ -49,6 +65,17 @@ impl Key {
             }
         }
         Self::LAST
+    }
+
+    /// Two numbers that sort as the key does: a call that compares bytes would take longer.
+    #[inline]
+    fn words(&self) -> (u128, u128) {
+        let mut all = [self.length; KEY_BYTES_MAX + 1];
+        all.iter_mut().zip(self.bytes).for_each(|(to, from)| *to = from);
+        let [first, second] = [0, 16].map(|at| {
+            all.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+        });
+        (u128::from_be_bytes(first), u128::from_be_bytes(second))
     }
 
     /// The bytes.

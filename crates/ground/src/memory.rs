@@ -2,7 +2,7 @@
 //! was new here and is removed here leaves nothing behind: a job that is done before the next
 //! checkpoint never reaches a sorted file.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::btree_map::{self, BTreeMap};
 
 use crate::block::Value;
 use crate::{Change, Key};
@@ -39,47 +39,42 @@ impl Memory {
 
     pub(crate) fn apply(&mut self, change: Change) {
         match change {
-            Change::Insert(key, value) => {
-                self.insert(key, Entry { value: Some(value), is_new: true })
-            }
-            Change::Put(key, value) => {
-                let is_new = self.entries.get(&key).is_some_and(|entry| entry.is_new);
-                self.insert(key, Entry { value: Some(value), is_new });
-            }
+            Change::Insert(key, value) => self.set(key, Some(value), true),
+            Change::Put(key, value) => self.set(key, Some(value), false),
+            Change::Remove(key) => self.set(key, None, false),
             Change::Clear => *self = Self::default(),
-            Change::Remove(key) => match self.entries.get(&key) {
-                Some(Entry { is_new: true, .. }) => self.forget(&key),
-                _ => self.insert(key, Entry { value: None, is_new: false }),
-            },
         }
     }
 
-    fn insert(&mut self, key: Key, mut entry: Entry) {
-        // A key that was removed and comes again: something older may have it.
-        if self.entries.get(&key).is_some_and(|before| !before.is_new) {
-            entry.is_new = false;
-        }
-        self.bytes += bytes_of(&entry.value);
-        self.replacing += u64::from(!entry.is_new);
-        let before = self.entries.insert(key, entry);
-        self.uncount(before);
-    }
-
-    fn forget(&mut self, key: &Key) {
-        let before = self.entries.remove(key);
-        self.uncount(before);
-    }
-
-    fn uncount(&mut self, gone: Option<Entry>) {
-        if let Some(gone) = gone {
-            self.bytes = self.bytes.saturating_sub(bytes_of(&gone.value));
-            self.replacing -= u64::from(!gone.is_new);
-        }
+    /// Sets or removes a key. `is_new`: nothing older has it, unless it has an entry here that says
+    /// otherwise.
+    fn set(&mut self, key: Key, value: Value, is_new: bool) {
+        let before = match self.entries.entry(key) {
+            btree_map::Entry::Vacant(place) => {
+                self.bytes += bytes_of(&value);
+                self.replacing += u64::from(!is_new);
+                place.insert(Entry { value, is_new });
+                return;
+            }
+            btree_map::Entry::Occupied(place) if value.is_none() && place.get().is_new => {
+                place.remove().value
+            }
+            btree_map::Entry::Occupied(mut place) => {
+                self.bytes += bytes_of(&value);
+                std::mem::replace(&mut place.get_mut().value, value)
+            }
+        };
+        self.bytes = self.bytes.saturating_sub(bytes_of(&before));
     }
 
     /// The value of a key, or the mark that it was removed; `None` where older parts say.
     pub(crate) fn get(&self, key: &Key) -> Option<Value> {
         self.entries.get(key).map(|entry| entry.value.clone())
+    }
+
+    /// All pairs.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&Key, &Value)> {
+        self.entries.iter().map(|(key, entry)| (key, &entry.value))
     }
 
     /// The pairs from a key on.

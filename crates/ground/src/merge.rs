@@ -22,7 +22,7 @@ pub(crate) enum Source<'a, F> {
 
 /// A run, read from a key on.
 pub(crate) struct RunSource<'a, F> {
-    run: Run<F>,
+    run: &'a Run<F>,
     cache: Option<&'a Cache>,
     file: usize,
     block: usize,
@@ -40,7 +40,7 @@ impl<'a, F: DiskFile> Source<'a, F> {
 
     /// `cache`: blocks are taken from it and kept in it; without one they are read once.
     pub(crate) fn run(
-        run: Run<F>,
+        run: &'a Run<F>,
         from: &Key,
         cache: Option<&'a Cache>,
     ) -> Result<Self, GroundError> {

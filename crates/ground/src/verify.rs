@@ -205,7 +205,7 @@ impl<F: DiskFile> Contents<F> {
     pub fn each(&self, take: &mut dyn FnMut(Key, Bytes)) -> Result<(), GroundError> {
         let mut sources = vec![Source::memory(&self.memory, &Key::FIRST)];
         for run in &self.runs {
-            sources.push(Source::run(run.clone(), &Key::FIRST, None)?);
+            sources.push(Source::run(run, &Key::FIRST, None)?);
         }
         let mut merge = Merge { sources, counts: self.counts };
         while let Some((key, value)) = merge.next()? {

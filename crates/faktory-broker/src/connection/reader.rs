@@ -15,13 +15,18 @@ use super::line_memory::LineMemory;
 use super::patience::in_steps;
 use super::tls;
 use super::window::{Takes, Window};
-use crate::command_memory::{self, ConnectionMemory, Reserved};
-use crate::core::Event;
+use crate::command_memory::{self, ConnectionMemory};
+use crate::core::{Event, Request};
 use crate::machine::ConnectionId;
 use crate::turned_away::{MEMORY_VARIABLE, TurnedAway};
 
 /// The longest wait for memory for a long line.
 const MEMORY_WAIT: Duration = Duration::from_secs(20);
+
+/// The most commands that are told to the core at once, and the bytes of lines from which on they
+/// are: other connections have their turn in between.
+const TOLD_MAX: usize = 64;
+const TOLD_BYTES: usize = 64 << 10;
 
 /// The answer to a large command that got no memory in time.
 const NO_MEMORY: &str = "too many large commands at once; try again later";
@@ -55,8 +60,18 @@ pub(super) struct CommandReader<'a> {
     pub(super) buffer: BytesMut,
     pub(super) memory: LineMemory,
     pub(super) command_memory: ConnectionMemory,
+    pub(super) untold: Untold,
     pub(super) stream: &'a TcpStream,
     pub(super) turned_away: &'a TurnedAway,
+}
+
+/// Commands that were taken in and that the core has not been told of. There are none while the
+/// reader waits for anything else.
+#[derive(Default)]
+pub(super) struct Untold {
+    requests: Vec<Request>,
+    /// The bytes of their lines.
+    bytes: usize,
 }
 
 /// What a connection tells the core of its catching up.
@@ -157,8 +172,8 @@ impl CommandReader<'_> {
     }
 
     async fn end_with(&mut self, error: CommandError) -> Result<Next, Stopped> {
-        self.send(Err(error), None).await?;
-        self.send(Ok(Command::End), None).await?;
+        self.send(Err(error)).await?;
+        self.send(Ok(Command::End)).await?;
         self.tell(Event::InputEnded { connection: self.answers.connection }).await?;
         Ok(Next::Unknown)
     }
@@ -167,12 +182,27 @@ impl CommandReader<'_> {
     async fn forward_lines(&mut self) -> Result<Next, Stopped> {
         loop {
             match self.decoder.decode(&mut self.buffer) {
-                Ok(None) => return Ok(Next::Line),
+                Ok(None) => {
+                    self.tell_all().await?;
+                    return Ok(Next::Line);
+                }
                 Ok(Some(line)) => {
-                    let (request, reserved) = self.take_in(line).await?;
-                    self.send(request, reserved).await?;
+                    let bytes = line.len();
+                    let request = match self.take_in_at_once(&line) {
+                        Some(request) => request,
+                        None => {
+                            self.tell_all().await?;
+                            self.take_in(line).await?
+                        }
+                    };
+                    self.untold.requests.push(request);
+                    self.untold.bytes += bytes;
+                    if self.untold.requests.len() >= TOLD_MAX || self.untold.bytes >= TOLD_BYTES {
+                        self.tell_all().await?;
+                    }
                 }
                 Err(error) => {
+                    self.tell_all().await?;
                     self.buffer = BytesMut::new();
                     self.memory.line_is_done(&mut self.buffer);
                     return self.end_with(CommandError::from(error)).await;
@@ -181,13 +211,33 @@ impl CommandReader<'_> {
         }
     }
 
+    /// Makes a command of a short line, where the window and the connection's own memory have room
+    /// for it now.
+    fn take_in_at_once(&mut self, line: &Bytes) -> Option<Request> {
+        if command_memory::is_long(line) {
+            return None;
+        }
+        let reserved = self.command_memory.try_own(command_memory::bytes_of(line))?;
+        if !self.window.enter_at_once(line) {
+            return None;
+        }
+        let command = Command::parse(line);
+        self.note(&command);
+        Some(Request { command, reserved: Some(reserved) })
+    }
+
+    /// Notes what a line was, which is no longer needed.
+    fn note(&mut self, command: &Result<Command, CommandError>) {
+        self.memory.line_is_done(&mut self.buffer);
+        if let Ok(command) = command {
+            self.window.note(command);
+        }
+    }
+
     /// Makes a command of a line, once there is room in the window and memory for it. A command
     /// that waits for its client to read replies holds no memory. While it waits, the core is
     /// answered where it has asked.
-    async fn take_in(
-        &mut self,
-        line: Bytes,
-    ) -> Result<(Result<Command, CommandError>, Option<Reserved>), Stopped> {
+    async fn take_in(&mut self, line: Bytes) -> Result<Request, Stopped> {
         let bytes = command_memory::bytes_of(&line);
         let own = self.command_memory.try_own(bytes);
         let takes = match &own {
@@ -208,25 +258,28 @@ impl CommandReader<'_> {
             drop(line);
             self.turned_away.note_unanswered_command();
             self.memory.line_is_done(&mut self.buffer);
-            return Ok((Err(CommandError::new(NO_MEMORY)), None));
+            return Ok(Request { command: Err(CommandError::new(NO_MEMORY)), reserved: None });
         };
         let reserved = reserved.ok_or(Stopped)?;
         let parsing = self.command_memory.parse(line);
-        let request = self.answers.give_during(parsing, WaitsFor::Parsing).await?;
-        self.memory.line_is_done(&mut self.buffer);
-        let request = request.ok_or(Stopped)?;
-        if let Ok(command) = &request {
-            self.window.note(command);
-        }
-        Ok((request, Some(reserved)))
+        let command = self.answers.give_during(parsing, WaitsFor::Parsing).await?;
+        let command = command.ok_or(Stopped)?;
+        self.note(&command);
+        Ok(Request { command, reserved: Some(reserved) })
     }
 
-    async fn send(
-        &self,
-        request: Result<Command, CommandError>,
-        reserved: Option<Reserved>,
-    ) -> Result<(), Stopped> {
-        self.tell(Event::Request { connection: self.answers.connection, request, reserved }).await
+    /// Tells the core of the commands that were taken in.
+    async fn tell_all(&mut self) -> Result<(), Stopped> {
+        let Untold { requests, .. } = std::mem::take(&mut self.untold);
+        if requests.is_empty() {
+            return Ok(());
+        }
+        self.tell(Event::Requests { connection: self.answers.connection, requests }).await
+    }
+
+    async fn send(&self, command: Result<Command, CommandError>) -> Result<(), Stopped> {
+        let requests = vec![Request { command, reserved: None }];
+        self.tell(Event::Requests { connection: self.answers.connection, requests }).await
     }
 
     async fn tell(&self, event: Event) -> Result<(), Stopped> {
@@ -236,8 +289,7 @@ impl CommandReader<'_> {
     /// The core ends the connection when the commands before this have been answered.
     async fn end_of_input(&self) -> InputEnd {
         let ended = Event::InputEnded { connection: self.answers.connection };
-        let told =
-            self.tell(ended).await.is_ok() && self.send(Ok(Command::End), None).await.is_ok();
+        let told = self.tell(ended).await.is_ok() && self.send(Ok(Command::End)).await.is_ok();
         if told { InputEnd::Closed } else { InputEnd::Broken }
     }
 }

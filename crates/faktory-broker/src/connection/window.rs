@@ -84,6 +84,16 @@ impl Window {
         self.unanswered.send(permit).await.map_err(|_| WindowClosed)
     }
 
+    /// Lets the command of a line in that takes its connection's own memory, where the window has
+    /// room for it now.
+    pub(super) fn enter_at_once(&mut self, line: &[u8]) -> bool {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(cost(line)) else {
+            return false;
+        };
+        self.owes_large |= has_large_reply(line);
+        self.unanswered.try_send(permit).is_ok()
+    }
+
     /// Notes what the command is that entered last. Its line alone does not tell how long the
     /// refusal of a PUSHB can be.
     pub(super) fn note(&mut self, command: &Command) {

@@ -25,9 +25,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// The replies of the core to a connection.
 pub(super) struct Replies {
-    receiver: mpsc::Receiver<Outgoing>,
-    /// Replies that were taken from the receiver because the client has left. They hold no job.
-    without_job: VecDeque<Outgoing>,
+    receiver: mpsc::Receiver<Vec<Outgoing>>,
+    /// Replies that were taken from the receiver.
+    taken: VecDeque<Outgoing>,
     /// Where the written bytes are counted.
     written: WrittenBytes,
     /// The jobs that were not written because the client had left, and that the core has not been
@@ -36,33 +36,41 @@ pub(super) struct Replies {
 }
 
 impl Replies {
-    pub(super) const fn new(receiver: mpsc::Receiver<Outgoing>, written: WrittenBytes) -> Self {
-        Self { receiver, without_job: VecDeque::new(), written, unsent: Vec::new() }
+    pub(super) const fn new(
+        receiver: mpsc::Receiver<Vec<Outgoing>>,
+        written: WrittenBytes,
+    ) -> Self {
+        Self { receiver, taken: VecDeque::new(), written, unsent: Vec::new() }
     }
 
     /// The next reply; `None` where the core is gone. Cancel safe.
     async fn next(&mut self) -> Option<Outgoing> {
-        match self.without_job.pop_front() {
-            Some(outgoing) => Some(outgoing),
-            None => self.receiver.recv().await,
+        while self.taken.is_empty() {
+            self.taken = self.receiver.recv().await?.into();
         }
+        self.taken.pop_front()
     }
 
     /// The next reply that is ready.
     fn try_next(&mut self) -> Option<Outgoing> {
-        self.without_job.pop_front().or_else(|| self.receiver.try_recv().ok())
+        while self.taken.is_empty() {
+            self.taken = self.receiver.try_recv().ok()?.into();
+        }
+        self.taken.pop_front()
     }
 
     /// Takes the jobs out of the replies that are ready.
     fn withhold_jobs(&mut self) {
-        while let Ok(mut outgoing) = self.receiver.try_recv() {
-            if let Outgoing::Reply { reply, reservation, .. } = &mut outgoing
+        while let Ok(outgoing) = self.receiver.try_recv() {
+            self.taken.extend(outgoing);
+        }
+        for outgoing in &mut self.taken {
+            if let Outgoing::Reply { reply, reservation, .. } = outgoing
                 && let Some(reservation) = reservation.take()
             {
                 self.unsent.push(reservation);
                 *reply = Reply::Nothing;
             }
-            self.without_job.push_back(outgoing);
         }
     }
 
@@ -79,10 +87,9 @@ impl Replies {
     pub(super) async fn into_unsent(mut self) -> Vec<Reservation> {
         self.receiver.close();
         while let Some(outgoing) = self.receiver.recv().await {
-            if let Outgoing::Reply { reservation: Some(reservation), .. } = outgoing {
-                self.unsent.push(reservation);
-            }
+            self.taken.extend(outgoing);
         }
+        self.unsent.extend(self.taken.into_iter().filter_map(Outgoing::into_reservation));
         self.unsent
     }
 }

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use faktory_wire::Excerpt;
-use tokio::sync::mpsc;
 
 use super::{Core, Outgoing};
-use crate::machine::{Output, Reservation};
+use crate::machine::{ConnectionId, Output, Reservation};
 use crate::store::StoreError;
 
 /// The most records that are being made durable. Commands that arrive meanwhile gather for the
@@ -65,14 +64,22 @@ pub(super) struct Answers {
     last_sync: Option<Duration>,
     /// When a record is tried again for which there was no room.
     try_again_at: Option<Instant>,
+    /// The connections for which something lies in their outboxes.
+    to_post: Vec<ConnectionId>,
     awaits_store: Arc<AwaitsStore>,
 }
 
 impl Answers {
     pub(super) fn new(awaits_store: Arc<AwaitsStore>) -> Self {
-        let (held, under_way) = (Vec::new(), VecDeque::new());
-        let (last_sync, try_again_at) = (None, None);
-        Self { promises: false, held, under_way, last_sync, try_again_at, awaits_store }
+        Self {
+            promises: false,
+            held: Vec::new(),
+            under_way: VecDeque::new(),
+            last_sync: None,
+            try_again_at: None,
+            to_post: Vec::new(),
+            awaits_store,
+        }
     }
 
     /// True where an answer must not go out yet.
@@ -112,6 +119,7 @@ impl Core {
                 let is_committed = self.commit()?.is_some();
                 self.let_go(ready, is_committed, &mut undeliverable);
             }
+            self.post(&mut undeliverable);
             let is_synced = self.begin_sync()?;
             if !undeliverable.is_empty() {
                 let now = self.now();
@@ -296,17 +304,30 @@ impl Core {
                 (connection, Outgoing::Close)
             }
         };
-        let unsent = match self.connections.get_mut(&connection) {
-            // The channel has room for every answer that the connection may wait for, so a full
-            // channel means that the connection no longer takes answers.
+        match self.connections.get_mut(&connection) {
             Some(client) => {
                 client.unanswered.pop_front();
-                client.replies.try_send(outgoing).err().map(mpsc::error::TrySendError::into_inner)
+                if client.outbox.is_empty() {
+                    self.answers.to_post.push(connection);
+                }
+                client.outbox.push(outgoing);
             }
-            None => Some(outgoing),
-        };
-        if let Some(Outgoing::Reply { reservation: Some(reservation), .. }) = unsent {
-            undeliverable.push(reservation);
+            None => undeliverable.extend(outgoing.into_reservation()),
+        }
+    }
+
+    /// Hands the connections what lies in their outboxes, all of it at once: each of them is woken
+    /// once.
+    fn post(&mut self, undeliverable: &mut Vec<Reservation>) {
+        for connection in self.answers.to_post.drain(..) {
+            let Some(client) = self.connections.get_mut(&connection) else { continue };
+            let outbox = std::mem::take(&mut client.outbox);
+            // The channel has room for every answer that the connection may wait for, so a full
+            // channel means that the connection no longer takes answers.
+            if let Err(unsent) = client.replies.try_send(outbox) {
+                let unsent = unsent.into_inner().into_iter();
+                undeliverable.extend(unsent.filter_map(Outgoing::into_reservation));
+            }
         }
     }
 }

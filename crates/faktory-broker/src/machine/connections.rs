@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use faktory_wire::{Command, CommandError};
+use foldhash::fast::RandomState;
 
 use super::ConnectionId;
 use super::queues::Queues;
@@ -58,7 +59,7 @@ pub(super) enum Turn {
 
 /// All open connections.
 #[derive(Debug, Default)]
-pub(super) struct Connections(HashMap<ConnectionId, Connection>);
+pub(super) struct Connections(HashMap<ConnectionId, Connection, RandomState>);
 
 impl Connections {
     pub(super) fn open(&mut self, id: ConnectionId, wid: Option<String>) {

@@ -57,6 +57,7 @@ impl Machine {
             trash: queues::load_trash(store)?,
             runnable: VecDeque::new(),
             outputs: Vec::new(),
+            json: Vec::new(),
             counts: TaskCounts::default(),
             random: fastrand::Rng::with_seed(seed),
             used_memory_mb: 0,

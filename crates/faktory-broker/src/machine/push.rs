@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use faktory_wire::{DEFAULT_RESERVE_FOR, DEFAULT_RETRY, EXCERPT_CHARS_MAX, Job, JobError, Reply};
+use faktory_wire::{
+    DEFAULT_QUEUE, DEFAULT_RESERVE_FOR, DEFAULT_RETRY, EXCERPT_CHARS_MAX, Job, JobError, Reply,
+    Timestamp,
+};
 
 use super::edit::Edit;
 use super::keys::{self, EntryKey, JID_BYTES_MAX, Location};
@@ -17,6 +20,9 @@ use crate::store::{Store, StoreError, Table};
 const ATOMIC_JOBS_MAX: usize = 1000;
 /// The most bytes of the jobs of such a PUSHB.
 const ATOMIC_BYTES_MAX: usize = 1 << 20;
+
+/// The most memory that is kept for the body of the next job.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// The jobs of a PUSHB that count as one step of work where only their sizes are looked at.
 pub(super) const JOBS_OF_A_STEP: usize = 1000;
@@ -76,8 +82,8 @@ impl Machine {
         job: Job,
     ) -> Result<Reply, StoreError> {
         let mut edit = Edit::default();
-        if let Err(refusal) = self.admit(&mut edit, now, job) {
-            return Ok(Reply::error(refusal));
+        if let Err(refused) = self.admit(&mut edit, now, job) {
+            return Ok(Reply::error(refused.reason));
         }
         self.commit_and_serve(store, now, edit)?;
         Ok(Reply::OK)
@@ -139,25 +145,19 @@ impl Machine {
         job: Job,
         refused: &mut BTreeMap<String, String>,
     ) {
-        let jid = job.jid.clone();
-        if let Err(refusal) = self.admit(edit, now, job) {
-            refused.insert(jid, refusal);
+        if let Err(Refused { jid, reason }) = self.admit(edit, now, job) {
+            refused.insert(jid, reason);
         }
     }
 
-    /// Takes one job in: into its queue, or into the scheduled set where the job is due later. The
-    /// error is the text that the server answers with.
-    fn admit(&mut self, edit: &mut Edit, now: Now, mut job: Job) -> Result<(), String> {
+    /// Takes one job in: into its queue, or into the scheduled set where the job is due later.
+    fn admit(&mut self, edit: &mut Edit, now: Now, mut job: Job) -> Result<(), Refused> {
         self.work.spend(1, 0);
-        let due = job.check().map_err(|error: JobError| error.to_string())?;
-        if job.jid.len() > JID_BYTES_MAX {
-            return Err(jid_too_long());
-        }
-        let name = job.queue_name().to_owned();
+        let (due, queue) = match self.place_of(&job) {
+            Ok(place) => place,
+            Err(reason) => return Err(Refused { jid: job.jid, reason }),
+        };
         let due = due.filter(|due| *due > now.wall);
-        // A job that is due later claims its queue at once, so that the limit on queues can't
-        // refuse the job when it is due.
-        let queue = self.queue_for(&name)?;
         edit.touch(queue);
         let number = self.counters.number();
         let entry = Entry {
@@ -176,11 +176,52 @@ impl Machine {
             }
             None => self.append(edit, entry),
         }
-        let body = body(job, name, now);
+        let body = self.body(job, now);
         self.work.spend(0, body.len());
         edit.batch.put(Table::Bodies, keys::body(number), body);
         Ok(())
     }
+
+    /// When a job is due, and its queue. The error is the text that the server answers with.
+    fn place_of(&mut self, job: &Job) -> Result<(Option<Timestamp>, u32), String> {
+        let due = job.check().map_err(|error: JobError| error.to_string())?;
+        if job.jid.len() > JID_BYTES_MAX {
+            return Err(jid_too_long());
+        }
+        // A job that is due later claims its queue at once, so that the limit on queues can't
+        // refuse the job when it is due.
+        Ok((due, self.queue_for(job.queue_name())?))
+    }
+
+    /// The body of a job: the part that never changes, as JSON. The time at which the job entered
+    /// its queue and its failure record are not in the body.
+    fn body(&mut self, mut job: Job, now: Now) -> Bytes {
+        if job.queue.as_ref().is_none_or(String::is_empty) {
+            job.queue = Some(DEFAULT_QUEUE.to_owned());
+        }
+        job.retry = job.retry.or(Some(DEFAULT_RETRY));
+        job.reserve_for =
+            job.reserve_for.filter(|seconds| *seconds != 0).or(Some(DEFAULT_RESERVE_FOR));
+        job.created_at =
+            job.created_at.filter(|text| !text.is_empty()).or_else(|| Some(now.wall.to_string()));
+        job.at = job.at.filter(|text| !text.is_empty());
+        job.backtrace = job.backtrace.filter(|lines| *lines != 0);
+        job.enqueued_at = None;
+        self.json.clear();
+        job.encode(&mut self.json);
+        let body = Bytes::copy_from_slice(&self.json);
+        if self.json.capacity() > KEPT_BYTES {
+            self.json = Vec::new();
+        }
+        body
+    }
+}
+
+/// A job that is not taken in.
+struct Refused {
+    jid: String,
+    /// The text that the server answers with.
+    reason: String,
 }
 
 fn jid_too_long() -> String {
@@ -197,20 +238,4 @@ fn bytes_of(job: &Job) -> usize {
     });
     let texts = texts.map(String::len).sum::<usize>();
     job.jid.len() + job.jobtype.len() + job.args_json().len() + custom + texts + failure
-}
-
-/// The body of a job: the part that never changes, as JSON. The time at which the job entered its
-/// queue and its failure record are not in the body.
-fn body(mut job: Job, queue: String, now: Now) -> Vec<u8> {
-    job.queue = Some(queue);
-    job.retry = job.retry.or(Some(DEFAULT_RETRY));
-    job.reserve_for = job.reserve_for.filter(|seconds| *seconds != 0).or(Some(DEFAULT_RESERVE_FOR));
-    job.created_at =
-        job.created_at.filter(|text| !text.is_empty()).or_else(|| Some(now.wall.to_string()));
-    job.at = job.at.filter(|text| !text.is_empty());
-    job.backtrace = job.backtrace.filter(|lines| *lines != 0);
-    job.enqueued_at = None;
-    let mut json = Vec::new();
-    job.encode(&mut json);
-    json
 }

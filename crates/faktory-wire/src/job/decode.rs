@@ -47,6 +47,26 @@ impl<'de> Deserialize<'de> for Jobs {
     }
 }
 
+/// The name of a member of a job.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Member {
+    Jid,
+    Jobtype,
+    Args,
+    Queue,
+    Retry,
+    ReserveFor,
+    At,
+    CreatedAt,
+    EnqueuedAt,
+    Backtrace,
+    Custom,
+    Failure,
+    #[serde(other)]
+    Other,
+}
+
 /// Reads the members of a job. Written by hand, because a derived decoder refuses repeated names.
 struct JobVisitor;
 
@@ -59,21 +79,23 @@ impl<'de> Visitor<'de> for JobVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Job, A::Error> {
         let mut job = Job::default();
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            match name.as_ref() {
-                "jid" => job.jid = map.next_value::<Option<String>>()?.unwrap_or_default(),
-                "jobtype" => job.jobtype = map.next_value::<Option<String>>()?.unwrap_or_default(),
-                "args" => job.args = container::<A>(&mut map, '[', "an array")?,
-                "queue" => job.queue = map.next_value()?,
-                "retry" => job.retry = map.next_value()?,
-                "reserve_for" => job.reserve_for = map.next_value()?,
-                "at" => job.at = map.next_value()?,
-                "created_at" => job.created_at = map.next_value()?,
-                "enqueued_at" => job.enqueued_at = map.next_value()?,
-                "backtrace" => job.backtrace = map.next_value()?,
-                "custom" => job.custom = container::<A>(&mut map, '{', "an object")?,
-                "failure" => job.failure = map.next_value()?,
-                _ => {
+        while let Some(member) = map.next_key()? {
+            match member {
+                Member::Jid => job.jid = map.next_value::<Option<String>>()?.unwrap_or_default(),
+                Member::Jobtype => {
+                    job.jobtype = map.next_value::<Option<String>>()?.unwrap_or_default()
+                }
+                Member::Args => job.args = container::<A>(&mut map, '[', "an array")?,
+                Member::Queue => job.queue = map.next_value()?,
+                Member::Retry => job.retry = map.next_value()?,
+                Member::ReserveFor => job.reserve_for = map.next_value()?,
+                Member::At => job.at = map.next_value()?,
+                Member::CreatedAt => job.created_at = map.next_value()?,
+                Member::EnqueuedAt => job.enqueued_at = map.next_value()?,
+                Member::Backtrace => job.backtrace = map.next_value()?,
+                Member::Custom => job.custom = container::<A>(&mut map, '{', "an object")?,
+                Member::Failure => job.failure = map.next_value()?,
+                Member::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }

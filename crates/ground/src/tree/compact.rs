@@ -147,7 +147,7 @@ impl<D: Disk> Tree<D> {
         begun: &Begun<D::File>,
     ) -> Result<bool, GroundError> {
         let (runs, is_oldest) = (begun.runs(), begun.is_oldest());
-        let sources = runs.iter().map(|run| Source::run(run.clone(), &Key::FIRST, None));
+        let sources = runs.iter().map(|run| Source::run(run, &Key::FIRST, None));
         let sources = sources.collect::<Result<_, _>>()?;
         let mut merge = Merge { sources, counts: Counts::Newest };
         let mut in_piece = 0;

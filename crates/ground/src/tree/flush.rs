@@ -6,7 +6,6 @@ use journal::Disk;
 
 use super::Tree;
 use super::output::Output;
-use crate::Key;
 use crate::error::GroundError;
 use crate::memory::Memory;
 use crate::run::Run;
@@ -70,8 +69,8 @@ impl<D: Disk> Tree<D> {
         is_oldest: bool,
     ) -> Result<Option<Run<D::File>>, GroundError> {
         let mut output = Output::new(self);
-        let written = memory.range(&Key::FIRST).try_for_each(|(key, value)| {
-            if value.is_none() && is_oldest { Ok(()) } else { output.push(key, &value) }
+        let written = memory.pairs().try_for_each(|(key, value)| {
+            if value.is_none() && is_oldest { Ok(()) } else { output.push(*key, value) }
         });
         output.end(written, if is_oldest { 0 } else { memory.replacing() })
     }
