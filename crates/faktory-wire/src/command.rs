@@ -11,6 +11,7 @@ use crate::mutation::Mutation;
 use crate::names::names;
 use crate::object_writer::ObjectWriter;
 use crate::push::encode_pushb;
+use crate::push_once::PushOnce;
 use crate::queue_command::QueueCommand;
 use crate::word::Word;
 
@@ -29,6 +30,9 @@ pub enum Command {
     Push(Box<Job>),
     /// `PUSHB`: store several jobs. The answer is a map of the jobs that were refused.
     PushBulk(Vec<Job>),
+    /// `WF PUSHB`: store several jobs whose ids are remembered, and no job whose id is. The answer
+    /// is that of `PUSHB`.
+    PushOnce(PushOnce),
     /// `FETCH`: hand out a job, from the first of these queues that has one.
     Fetch(Vec<Word>),
     /// `ACK`: the job with this id is done.
@@ -112,6 +116,7 @@ impl Command {
             b"QUEUE" => QueueCommand::parse(&String::from_utf8_lossy(payload))
                 .map(Self::Queue)
                 .or_else(fault),
+            b"WF" => beyond_faktory(payload).or_else(fault),
             b"TRACK" => fault("tracking subsystem is only available in Faktory Enterprise".into()),
             b"BATCH" => fault("batch subsystem is only available in Faktory Enterprise".into()),
             unknown => fault(format!("unknown command {}", Excerpt::of_bytes(unknown))),
@@ -137,6 +142,10 @@ impl Command {
                     })
                     .collect();
                 encode_pushb(encoded.iter().map(Vec::as_slice), out);
+                return;
+            }
+            Self::PushOnce(push) => {
+                push.encode(out);
                 return;
             }
             Self::Fetch(queues) => {
@@ -168,6 +177,15 @@ impl Command {
         out.extend_from_slice(b"\r\n");
     }
 
+    /// The jobs of a push of several.
+    #[must_use]
+    pub fn bulk(&self) -> Option<&[Job]> {
+        match self {
+            Self::PushBulk(jobs) | Self::PushOnce(PushOnce { jobs, .. }) => Some(jobs),
+            _ => None,
+        }
+    }
+
     /// The command as a line, with its line ending.
     #[must_use]
     pub fn to_line(&self) -> Vec<u8> {
@@ -180,6 +198,16 @@ impl Command {
 fn json_command(verb: &[u8], payload: &impl serde::Serialize, out: &mut Vec<u8>) {
     out.extend_from_slice(verb);
     out.extend(serde_json::to_vec(payload).unwrap_or_default());
+}
+
+/// A command that Faktory does not have: it stands behind `WF`.
+fn beyond_faktory(payload: &[u8]) -> Result<Command, String> {
+    let space = payload.iter().position(|byte| *byte == b' ').unwrap_or(payload.len());
+    let (verb, payload) = payload.split_at(space);
+    match verb {
+        b"PUSHB" => PushOnce::parse(payload).map(Command::PushOnce),
+        unknown => Err(format!("unknown command WF {}", Excerpt::of_bytes(unknown))),
+    }
 }
 
 fn fetch(payload: &[u8]) -> Result<Command, CommandError> {
@@ -204,6 +232,7 @@ fn ack(payload: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::mutation::{Filter, MutationKind, TargetSet};
+    use crate::push_once::{OnceKey, PushGroup};
     use crate::raw_json::RawJson;
 
     #[test]
@@ -218,7 +247,17 @@ mod tests {
         for command in [
             Command::End,
             Command::Push(Box::new(job.clone())),
-            Command::PushBulk(vec![job.clone(), job]),
+            Command::PushBulk(vec![job.clone(), job.clone()]),
+            Command::PushOnce(PushOnce { groups: Vec::new(), jobs: vec![job.clone()] }),
+            Command::PushOnce(PushOnce {
+                groups: vec![PushGroup {
+                    jobs: 1,
+                    caller: Some("a".into()),
+                    seconds: Some(60),
+                    key: Some(OnceKey { id: "k\n".into(), hash: "h".into() }),
+                }],
+                jobs: vec![job],
+            }),
             Command::PushBulk(vec![]),
             Command::Fetch(vec![Word::new("a").unwrap(), Word::new("b").unwrap()]),
             Command::Ack("quote\"newline\n".into()),

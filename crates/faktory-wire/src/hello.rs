@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::abilities::Abilities;
+
 /// The greeting, `+HI {…}`: the first line of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
@@ -14,6 +16,14 @@ pub struct Greeting {
     /// The salt of this connection, where the server asks for a password.
     #[serde(rename = "s", skip_serializing_if = "Option::is_none", default)]
     pub salt: Option<String>,
+    /// What the server can do beyond Faktory.
+    #[serde(
+        rename = "wf",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "Abilities::lenient",
+        default
+    )]
+    pub abilities: Option<Abilities>,
 }
 
 /// A text that is no greeting.
@@ -161,16 +171,39 @@ mod tests {
     #[test]
     fn a_greeting_is_read_and_written() {
         let greeting = Greeting::parse(br#"HI {"v":2,"i":4012,"s":"3f2a"}"#).unwrap();
-        assert_eq!(greeting, Greeting { v: 2, iterations: Some(4012), salt: Some("3f2a".into()) });
+        let salt = Some("3f2a".to_owned());
+        let expected = Greeting { v: 2, iterations: Some(4012), salt, abilities: None };
+        assert_eq!(greeting, expected);
         let mut wire = Vec::new();
-        Greeting { v: 2, iterations: None, salt: None }.encode(&mut wire);
+        let greeting = Greeting { v: 2, iterations: None, salt: None, abilities: None };
+        greeting.encode(&mut wire);
         assert_eq!(wire, b"+HI {\"v\":2}\r\n");
+    }
+
+    #[test]
+    fn a_greeting_tells_what_the_server_can_do_beyond_faktory() {
+        for (text, expected) in [
+            (r#"HI {"v":2}"#, None),
+            (r#"HI {"v":2,"wf":"else"}"#, None),
+            (r#"HI {"v":2,"wf":{}}"#, Some(Abilities::default())),
+            (
+                r#"HI {"v":2,"wf":{"once":60,"more":1}}"#,
+                Some(Abilities { once: 60, requeue: false }),
+            ),
+        ] {
+            assert_eq!(Greeting::parse(text.as_bytes()).unwrap().abilities, expected, "{text}");
+        }
+        let abilities = Some(Abilities { once: 86_400, requeue: true });
+        let mut wire = Vec::new();
+        Greeting { v: 2, iterations: None, salt: None, abilities }.encode(&mut wire);
+        assert_eq!(wire, b"+HI {\"v\":2,\"wf\":{\"once\":86400,\"requeue\":true}}\r\n");
     }
 
     #[test]
     fn a_greeting_asks_for_a_strong_proof_a_weak_one_or_none() {
         let proof = |iterations, salt: Option<&str>| {
-            let greeting = Greeting { v: 2, iterations, salt: salt.map(str::to_owned) };
+            let greeting =
+                Greeting { v: 2, iterations, salt: salt.map(str::to_owned), abilities: None };
             match greeting.proof() {
                 Proof::NotAsked => "none",
                 Proof::Hash { .. } => "hash",

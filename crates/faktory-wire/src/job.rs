@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::object_writer::ObjectWriter;
 use crate::raw_json::RawJson;
 use crate::timestamp::Timestamp;
-use decode::Jobs;
+pub(crate) use decode::Jobs as JobList;
 
 /// The queue of a job that names no queue.
 pub const DEFAULT_QUEUE: &str = "default";
@@ -115,7 +115,7 @@ impl Job {
     /// # Errors
     /// Where [`Job::parse`] fails for one of the jobs, or there are more jobs.
     pub fn parse_many(json: &[u8]) -> Result<Vec<Self>, InvalidJob> {
-        let jobs: Option<Jobs> = serde_json::from_slice(json)?;
+        let jobs: Option<JobList> = serde_json::from_slice(json)?;
         Ok(jobs.unwrap_or_default().0)
     }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod abilities;
 mod beat;
 mod command;
 mod excerpt;
@@ -12,6 +13,7 @@ mod mutation;
 mod names;
 mod object_writer;
 mod push;
+mod push_once;
 mod queue_command;
 mod raw_json;
 mod refusal;
@@ -20,6 +22,7 @@ mod report_refusal;
 mod timestamp;
 mod word;
 
+pub use abilities::Abilities;
 pub use beat::{Beat, WorkerState};
 pub use command::{Command, CommandError, FETCH_NAMES_MAX, SHORT_PAYLOAD_BYTES_MAX};
 pub use excerpt::{Bytes, EXCERPT_CHARS_MAX, Excerpt, is_plain};
@@ -39,6 +42,9 @@ pub use job::{
 pub use line::{LineDecoder, LineTooLong};
 pub use mutation::{Filter, MUTATE_IDS_MAX, Mutation, MutationKind, TargetSet};
 pub use push::{PushResults, encode_pushb};
+pub use push_once::{
+    GROUP_TEXT_BYTES_MAX, JOB_ID_REUSED, KEY_REUSED, OnceKey, PushGroup, PushOnce, encode_push_once,
+};
 pub use queue_command::{QUEUE_NAMES_MAX, QueueCommand};
 pub use raw_json::{InvalidJson, RawJson};
 pub use refusal::Refusal;

@@ -1,6 +1,8 @@
 //! What the text of an error says about the job that was pushed. The answer itself is read in
 //! `push.rs`.
 
+use crate::push_once::{JOB_ID_REUSED, KEY_REUSED};
+
 /// The fate of a job after an error answered its push. The wire carries a text and no code, so the
 /// fate is read from the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +54,8 @@ impl Refusal {
         } else if text.starts_with("jobs ")
             || text.starts_with("invalid timestamp for 'at'")
             || text.starts_with("cannot get \"")
+            || text.starts_with(JOB_ID_REUSED)
+            || text.starts_with(KEY_REUSED)
         {
             Self::Job
         } else if SERVER_REFUSES.iter().any(|sign| text.contains(sign)) {
@@ -76,6 +80,8 @@ mod tests {
         for (text, meaning) in [
             ("jobs must have a jobtype parameter", Refusal::Job),
             ("cannot get \"a MISCONF b\" queue: queue names must match", Refusal::Job),
+            (JOB_ID_REUSED, Refusal::Job),
+            (KEY_REUSED, Refusal::Job),
             ("ERR invalid JSON: unexpected end", Refusal::WholePush),
             ("MISCONF Redis is configured to save RDB snapshots", Refusal::Server),
             (

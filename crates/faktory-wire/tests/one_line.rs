@@ -142,7 +142,8 @@ fn no_text_in_a_handshake_or_a_reply_makes_a_second_line() {
         hello.encode(&mut line);
         assert_one_line(&line, &hello);
         line.clear();
-        Greeting { v: 2, iterations: Some(1), salt: some(&mut random) }.encode(&mut line);
+        Greeting { v: 2, iterations: Some(1), salt: some(&mut random), abilities: None }
+            .encode(&mut line);
         assert_one_line(&line, &seed);
         for reply in [
             Reply::Simple(Bytes::from(text(&mut random))),

@@ -16,7 +16,7 @@ impl<'de> Deserialize<'de> for Job {
 
 /// An array of jobs. The bound holds while the array is read, so that no larger one is ever built.
 #[derive(Default)]
-pub(super) struct Jobs(pub(super) Vec<Job>);
+pub(crate) struct Jobs(pub(crate) Vec<Job>);
 
 impl<'de> Deserialize<'de> for Jobs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
