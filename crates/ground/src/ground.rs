@@ -13,6 +13,7 @@ use journal::{Disk, FileLog, Opened, Tail, Wake};
 pub(crate) use self::replay::Replay;
 use crate::block::Value;
 use crate::error::GroundError;
+use crate::file::SortedFile;
 use crate::memory::Memory;
 use crate::merge::{Counts, Merge, Source};
 use crate::pending::Pending;
@@ -95,8 +96,7 @@ impl<D: Disk> Ground<D> {
             return Err(GroundError::damaged("the journal", "ends before the sorted files do"));
         }
         let (journal, watch) = (log.id(), log.watch());
-        let Options { cache_bytes, file_bytes, .. } = options;
-        let opening = tree::Opening { disk, journal, watch, wake, cache_bytes, file_bytes };
+        let opening = tree::Opening { disk, journal, watch, wake, options };
         let tree = Arc::new(Tree::open(opening)?);
         let pending = replay.pending();
         let Replay { memory, is_clear, bytes, .. } = replay;
@@ -195,6 +195,31 @@ impl<D: Disk> Ground<D> {
     #[must_use]
     pub fn bad_blocks(&self) -> usize {
         self.tree.cache.bad_blocks()
+    }
+
+    /// The sorted files whose filter is not what was written. They are read without it, and no key
+    /// is missing.
+    #[must_use]
+    pub fn bad_filters(&self) -> usize {
+        self.count_of_files(|file| u64::from(file.has_bad_filter)) as usize
+    }
+
+    /// The memory that the filters of the sorted files take, in bytes.
+    #[must_use]
+    pub fn filter_bytes(&self) -> u64 {
+        self.count_of_files(|file| file.filter_bytes() as u64)
+    }
+
+    /// About how many bytes of the sorted files belong to keys with this first byte; a part of a
+    /// block of 16 KiB may be left out or too much.
+    #[must_use]
+    pub fn bytes_of(&self, first_byte: u8) -> u64 {
+        self.count_of_files(|file| file.bytes_of(first_byte))
+    }
+
+    fn count_of_files(&self, count: impl Fn(&SortedFile<D::File>) -> u64) -> u64 {
+        let runs = self.tree.lock().runs.clone();
+        runs.iter().flat_map(|run| &run.files).map(|file| count(file)).sum()
     }
 }
 

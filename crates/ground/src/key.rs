@@ -51,6 +51,11 @@ impl Key {
         Self::LAST
     }
 
+    /// The first byte; `None` of the empty key.
+    pub(crate) fn first_byte(&self) -> Option<u8> {
+        self.as_slice().first().copied()
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {

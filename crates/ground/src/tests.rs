@@ -3,6 +3,7 @@
 mod damaged;
 mod every_operation;
 mod faults;
+mod filters;
 mod merges;
 mod room;
 mod verify;
@@ -22,6 +23,7 @@ const SMALL: Options = Options {
     journal_bytes: 60_000,
     cache_bytes: 100_000,
     file_bytes: 20_000,
+    filtered: &[1],
 };
 
 type Model = BTreeMap<Key, Bytes>;

@@ -13,6 +13,7 @@ use journal::document::{self, Unreadable};
 use journal::{Disk, Number, Wake, Watch};
 use serde::{Deserialize, Serialize};
 
+use crate::Options;
 use crate::cache::Cache;
 use crate::error::GroundError;
 use crate::file::{self, SortedFile, Summary};
@@ -88,8 +89,7 @@ pub(crate) struct Opening<D: Disk> {
     pub(crate) journal: u64,
     pub(crate) watch: Watch<Arc<D>>,
     pub(crate) wake: Wake,
-    pub(crate) cache_bytes: usize,
-    pub(crate) file_bytes: u64,
+    pub(crate) options: Options,
 }
 
 pub(crate) struct Tree<D: Disk> {
@@ -105,6 +105,8 @@ pub(crate) struct Tree<D: Disk> {
     done: Condvar,
     /// Sorted files are about so long.
     file_bytes: u64,
+    /// The first bytes of keys that have files of their own, with filters.
+    filtered: &'static [u8],
 }
 
 impl<D: Disk> Tree<D> {
@@ -115,7 +117,8 @@ impl<D: Disk> Tree<D> {
 
     /// Opens the files.
     pub(crate) fn open(opening: Opening<D>) -> Result<Self, GroundError> {
-        let Opening { disk, journal, watch, wake, cache_bytes, file_bytes } = opening;
+        let Opening { disk, journal, watch, wake, options } = opening;
+        let Options { cache_bytes, file_bytes, filtered, .. } = options;
         let names = disk.names().map_err(|error| GroundError::io("the folder", error))?;
         let list = match read_list(&*disk)? {
             Some(list) if list.journal != journal => {
@@ -136,10 +139,12 @@ impl<D: Disk> Tree<D> {
             let files = files.map(|file| file.map(Arc::new)).collect::<Result<_, _>>()?;
             runs.push(Run { files, replacing });
         }
+        runs.iter().flat_map(|run| &run.files).for_each(|file| tell_of_filter(file));
         let state = begin_state(runs, list.through, list.next_file);
         let (cache, state) = (Cache::new(cache_bytes), Mutex::new(state));
         let (to_work, done) = (Condvar::new(), Condvar::new());
-        let tree = Self { disk, journal, watch, wake, cache, state, to_work, done, file_bytes };
+        let tree =
+            Self { disk, journal, watch, wake, cache, state, to_work, done, file_bytes, filtered };
         // No loss of power brings an older list back after that.
         tree.write_list()?;
         remove_unlisted(&*tree.disk, &names, &tree.lock().runs);
@@ -198,6 +203,16 @@ impl<D: Disk> Tree<D> {
         let mut sizes = Sizes::default();
         runs.iter().for_each(|run| sizes.add(&run.sizes()));
         sizes.most_bytes(pairs)
+    }
+}
+
+/// Says that a filter is bad.
+fn tell_of_filter<F>(file: &SortedFile<F>) {
+    if file.has_bad_filter {
+        tracing::error!(
+            file = file.summary.name(),
+            "a filter of the store is not what was written; its file is read without it"
+        );
     }
 }
 

@@ -181,6 +181,9 @@ fn read_run<D: Disk>(
 }
 
 fn read_blocks<F: DiskFile>(file: &SortedFile<F>, found: &mut Verified) -> Result<(), GroundError> {
+    if file.has_bad_filter {
+        found.fault(&file.summary.name(), "has a bad filter; it is read without it");
+    }
     for index in 0..file.blocks() {
         match read_block(file, index)? {
             Ok(pairs) => found.pairs += pairs.len() as u64,
