@@ -12,6 +12,7 @@ use crate::Key;
 use crate::block;
 use crate::error::GroundError;
 use crate::file::SortedFile;
+use crate::floors::Floors;
 use crate::merge::{Counts, Merge, Source};
 use crate::policy::{self, Choice, Weight};
 use crate::run::Run;
@@ -30,6 +31,7 @@ struct Begun<F> {
     /// All runs, as they were then. Later ones come before them.
     before: Runs<F>,
     clears: u64,
+    floors: Floors,
 }
 
 impl<F> Begun<F> {
@@ -65,15 +67,19 @@ impl<D: Disk> Tree<D> {
         let weights: Vec<_> = state.runs.iter().map(weight).collect();
         let spared = self.file_bytes / SPARED_PART;
         let choice = policy::choose(&weights, state.is_resting.then_some(spared))?;
-        Some(Begun { choice, before: state.runs.clone(), clears: state.clears })
+        let (clears, floors) = (state.clears, state.floors.clone());
+        Some(Begun { choice, before: state.runs.clone(), clears, floors })
     }
 
-    /// Merges runs; false where there is nothing to merge.
+    /// Removes files below a floor, or merges runs; false where there is nothing to do.
     ///
     /// # Errors
     /// Where a file can't be read or written. Nothing has changed then, except that runs with a
     /// file that can't be read are not merged any more.
     pub(crate) fn compact(&self) -> Result<bool, GroundError> {
+        if self.drop_below()? {
+            return Ok(true);
+        }
         let Some(begun) = self.chosen() else {
             self.note(&Ok(false), |state| &mut state.merge_trouble);
             return Ok(false);
@@ -172,7 +178,7 @@ impl<D: Disk> Tree<D> {
                 return Ok(!self.note_bad(&merge, runs));
             };
             in_piece += block::pair_bytes(&key, &value);
-            if value.is_some() || !is_oldest {
+            if !begun.floors.hides(&key) && (value.is_some() || !is_oldest) {
                 output.push(key, &value)?;
             }
         }
