@@ -11,8 +11,8 @@ use crate::block;
 /// [`TooLong`](journal::AppendError::TooLong).
 pub const VALUE_BYTES_MAX: usize = 128 << 20;
 
-/// A change of one key. The store keeps the bytes of a value as they are given: a slice of a larger
-/// buffer keeps all of the buffer in memory.
+/// A change of one key, or of many. The store keeps the bytes of a value as they are given: a slice
+/// of a larger buffer keeps all of the buffer in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Sets a key that has no value. Where it has one after all, an older value may come to light
@@ -22,7 +22,12 @@ pub enum Change {
     Put(Key, Bytes),
     /// Removes a key that may have a value.
     Remove(Key),
-    /// Removes all keys.
+    /// Removes all keys that begin with the same byte as this one and are less than it: a floor.
+    /// Until the next [`Change::Clear`] none of them is put again: where one is, nothing is seen of
+    /// it. A lower floor than the one before changes nothing, nor does the empty key. It costs
+    /// little however many keys go: files in which nothing else lies are removed unread.
+    Floor(Key),
+    /// Removes all keys, and all floors: the store is as a new one.
     Clear,
 }
 
@@ -32,6 +37,7 @@ const REMOVE: u8 = 3;
 const CLEAR: u8 = 4;
 const GOES_ON: u8 = 5;
 const ABANDON: u8 = 6;
+const FLOOR: u8 = 7;
 
 /// Writes a change behind others.
 pub(crate) fn encode(change: &Change, record: &mut Vec<u8>) {
@@ -39,6 +45,7 @@ pub(crate) fn encode(change: &Change, record: &mut Vec<u8>) {
         Change::Insert(key, value) => (INSERT, key, Some(&**value)),
         Change::Put(key, value) => (PUT, key, Some(&**value)),
         Change::Remove(key) => (REMOVE, key, None),
+        Change::Floor(key) => (FLOOR, key, None),
         Change::Clear => (CLEAR, &Key::FIRST, None),
     };
     record.push(tag);
@@ -76,6 +83,7 @@ pub(crate) fn decode(record: &Bytes) -> Option<Vec<Entry>> {
             (INSERT, Some(value)) => Entry::Change(Change::Insert(key, value)),
             (PUT, Some(value)) => Entry::Change(Change::Put(key, value)),
             (REMOVE, None) => Entry::Change(Change::Remove(key)),
+            (FLOOR, None) => Entry::Change(Change::Floor(key)),
             (CLEAR, None) => Entry::Change(Change::Clear),
             (GOES_ON, None) => Entry::GoesOn,
             (ABANDON, None) => Entry::Abandon,
@@ -98,6 +106,7 @@ mod tests {
             Change::Insert(key, value.clone()),
             Change::Put(key, value),
             Change::Remove(key),
+            Change::Floor(key),
             Change::Clear,
         ];
         let mut record = Vec::new();

@@ -1,7 +1,10 @@
-//! A sorted file: blocks of pairs, an index of the blocks, and a foot of 64 bytes that says where
-//! the index is. Each block has a checksum of 8 bytes behind it (XXH3 with the salt of the file and
-//! the place of the block as the seed), the index and the foot have theirs.
+//! A sorted file: blocks of pairs, a filter of the keys where it has one, an index of the blocks,
+//! and a foot of 64 bytes that says where filter and index are. Each block has a checksum of 8
+//! bytes behind it (XXH3 with the salt of the file and the place of the block as the seed), the
+//! filter, the index and the foot have theirs. The seed of the filter's is another one, so that it
+//! is never taken for a block.
 
+mod filter;
 mod rescue;
 mod write;
 
@@ -13,6 +16,7 @@ use crate::Key;
 use crate::block::{self, Value};
 use crate::error::GroundError;
 use crate::sizes::Sizes;
+use filter::Filter;
 pub(crate) use rescue::{Found, find};
 pub(crate) use write::Writer;
 
@@ -59,12 +63,23 @@ struct Place {
     bytes: u32,
 }
 
-/// An open sorted file. Its index is in memory.
+/// An open sorted file. Its index and its filter are in memory.
 pub(crate) struct SortedFile<F> {
     pub(crate) summary: Summary,
     file: F,
     places: Vec<Place>,
     last: Key,
+    filter: Option<Filter>,
+    /// The filter is not what was written: the file is read without it.
+    pub(crate) has_bad_filter: bool,
+}
+
+/// Where the parts behind the blocks are.
+#[derive(Debug, Clone, Copy)]
+struct Foot {
+    index_at: u64,
+    /// `None` where the file has no filter.
+    filter_at: Option<u64>,
 }
 
 /// A block that was read.
@@ -85,7 +100,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 impl<F: DiskFile> SortedFile<F> {
-    /// Opens a file, and reads its index.
+    /// Opens a file, and reads its index and its filter.
     pub(crate) fn open<D: Disk<File = F>>(disk: &D, summary: Summary) -> Result<Self, GroundError> {
         let name = summary.name();
         Self::open_named(disk, &name, summary)
@@ -113,14 +128,43 @@ impl<F: DiskFile> SortedFile<F> {
             Ok::<_, GroundError>(Bytes::from(into))
         };
         let foot_at = length.checked_sub(FOOT as u64).ok_or_else(|| damaged("has no foot"))?;
-        let foot = read(foot_at, FOOT)?;
-        let index_at = read_foot(&foot, &summary).ok_or_else(|| damaged("has a bad foot"))?;
-        let index_bytes =
-            foot_at.checked_sub(index_at).and_then(|bytes| usize::try_from(bytes).ok());
-        let index = read(index_at, index_bytes.ok_or_else(|| damaged("has a bad foot"))?)?;
+        let between = |from: u64, to: u64| {
+            let bytes = to.checked_sub(from).and_then(|bytes| usize::try_from(bytes).ok());
+            read(from, bytes.ok_or_else(|| damaged("has a bad foot"))?)
+        };
+        let foot = read_foot(&read(foot_at, FOOT)?, &summary);
+        let Foot { index_at, filter_at } = foot.ok_or_else(|| damaged("has a bad foot"))?;
+        let index = between(index_at, foot_at)?;
         let (places, last) =
             read_index(&index, summary.salt, index_at).ok_or_else(|| damaged("has a bad index"))?;
-        Ok(Self { summary, file, places, last })
+        let filter = match filter_at {
+            Some(at) => read_filter(&between(at, index_at)?, summary.salt, at),
+            None => None,
+        };
+        let has_bad_filter = filter_at.is_some() && filter.is_none();
+        Ok(Self { summary, file, places, last, filter, has_bad_filter })
+    }
+
+    /// False where the file does not have this key for certain, by its filter.
+    pub(crate) fn may_have(&self, key: &Key) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.may_have(key))
+    }
+
+    /// The memory that the filter takes, in bytes.
+    pub(crate) fn filter_bytes(&self) -> usize {
+        self.filter.as_ref().map_or(0, Filter::bytes)
+    }
+
+    /// About the bytes of the file that belong to keys with this first byte: right to a block.
+    pub(crate) fn bytes_of(&self, first_byte: u8) -> u64 {
+        let (first, last) = self.range();
+        if (first.first_byte(), last.first_byte()) == (Some(first_byte), Some(first_byte)) {
+            return self.summary.bytes;
+        }
+        let from = self.places.partition_point(|place| place.first.first_byte() < Some(first_byte));
+        let to = self.places.partition_point(|place| place.first.first_byte() <= Some(first_byte));
+        let places = self.places.get(from..to).unwrap_or_default();
+        places.iter().map(|place| u64::from(place.bytes)).sum()
     }
 
     /// The first and the last key.
@@ -169,22 +213,34 @@ fn checked(bytes: &[u8], seed: u64) -> Option<usize> {
     (xxh3_64_with_seed(bytes.get(..length)?, seed) == word(bytes, length)?).then_some(length)
 }
 
-/// Where the index is.
-fn read_foot(foot: &[u8], summary: &Summary) -> Option<u64> {
+fn read_foot(foot: &[u8], summary: &Summary) -> Option<Foot> {
     let length = FOOT - CHECKSUM;
     let is_whole = foot.starts_with(&MAGIC) && xxh3_64(foot.get(..length)?) == word(foot, length)?;
     let is_own = word(foot, 8)? == summary.id && word(foot, 16)? == summary.salt;
-    (is_whole && is_own).then(|| word(foot, 24)).flatten()
+    // Zero where the file has none: no filter comes before the first block.
+    let filter_at = Some(word(foot, 32)?).filter(|at| *at > 0);
+    (is_whole && is_own).then_some(Foot { index_at: word(foot, 24)?, filter_at })
 }
 
-fn foot(summary: &Summary, index_at: u64) -> Vec<u8> {
+fn write_foot(summary: &Summary, foot: Foot) -> Vec<u8> {
+    let Foot { index_at, filter_at } = foot;
     let mut foot = MAGIC.to_vec();
-    for word in [summary.id, summary.salt, index_at] {
+    for word in [summary.id, summary.salt, index_at, filter_at.unwrap_or(0)] {
         foot.extend_from_slice(&word.to_le_bytes());
     }
     foot.resize(FOOT - CHECKSUM, 0);
     foot.extend_from_slice(&xxh3_64(&foot).to_le_bytes());
     foot
+}
+
+/// The seed of a filter's checksum.
+fn filter_seed(salt: u64, at: u64) -> u64 {
+    !seed(salt, at)
+}
+
+fn read_filter(bytes: &[u8], salt: u64, at: u64) -> Option<Filter> {
+    let length = checked(bytes, filter_seed(salt, at))?;
+    Filter::read(bytes.get(..length)?)
 }
 
 /// The places of the blocks, and the last key.

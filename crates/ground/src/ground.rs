@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod commit;
+mod raise;
 mod replay;
 
 use std::sync::Arc;
@@ -10,9 +11,11 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use journal::{Disk, FileLog, Opened, Tail, Wake};
 
+use self::raise::Raising;
 pub(crate) use self::replay::Replay;
 use crate::block::Value;
 use crate::error::GroundError;
+use crate::file::SortedFile;
 use crate::memory::Memory;
 use crate::merge::{Counts, Merge, Source};
 use crate::pending::Pending;
@@ -30,6 +33,7 @@ pub struct Ground<D: Disk> {
     is_clear: bool,
     /// The changes since the last commit.
     pub(crate) pending: Pending,
+    raising: Raising,
     /// Nothing was changed since the caller said that it rests.
     is_resting: bool,
     /// The bytes that went into the journal since the last checkpoint began.
@@ -82,8 +86,8 @@ impl<D: Disk> Ground<D> {
 
     fn begin(opening: Opening<D>) -> Result<(Self, Option<Tail>), GroundError> {
         let Opening { disk, options, wake, has_threads } = opening;
-        let through = Tree::through(&*disk)?;
-        let mut replay = Replay::behind(through);
+        let (through, floors) = Tree::through(&*disk)?;
+        let mut replay = Replay::behind(through, floors);
         let mut take = |number, record: &[u8]| replay.take(number, record);
         let (own, needed, to_wake) = (Arc::clone(&disk), through.next(), Arc::clone(&wake));
         let Opened { log, tail } = if has_threads {
@@ -95,12 +99,12 @@ impl<D: Disk> Ground<D> {
             return Err(GroundError::damaged("the journal", "ends before the sorted files do"));
         }
         let (journal, watch) = (log.id(), log.watch());
-        let Options { cache_bytes, file_bytes, .. } = options;
-        let opening = tree::Opening { disk, journal, watch, wake, cache_bytes, file_bytes };
+        let opening = tree::Opening { disk, journal, watch, wake, options };
         let tree = Arc::new(Tree::open(opening)?);
         let pending = replay.pending();
         let Replay { memory, is_clear, bytes, .. } = replay;
         let (is_resting, since_checkpoint, thread) = (false, bytes, None);
+        let raising = Raising::of_journal();
         let ground = Self {
             log,
             tree,
@@ -108,6 +112,7 @@ impl<D: Disk> Ground<D> {
             memory,
             is_clear,
             pending,
+            raising,
             is_resting,
             since_checkpoint,
             thread,
@@ -121,6 +126,7 @@ impl<D: Disk> Ground<D> {
             self.tree.rest(false);
         }
         self.pending.note(&change);
+        self.raising.note(&change);
         self.is_clear |= apply(&mut self.memory, change);
     }
 
@@ -133,7 +139,7 @@ impl<D: Disk> Ground<D> {
         if let Some(value) = self.memory.get(key) {
             return Ok(value);
         }
-        if self.is_clear {
+        if self.is_clear || self.memory.floors().hides(key) {
             return Ok(None);
         }
         let (frozen, runs) = self.older();
@@ -163,6 +169,23 @@ impl<D: Disk> Ground<D> {
         to: &Key,
         limit: usize,
     ) -> Result<Vec<(Key, Bytes)>, GroundError> {
+        let mut pairs = Vec::new();
+        for (from, to) in self.memory.floors().parts(*from, *to) {
+            if pairs.len() < limit {
+                self.range_above(&from, &to, limit, &mut pairs)?;
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// Adds the pairs of a range in which no key is below a floor, until there are `limit`.
+    fn range_above(
+        &self,
+        from: &Key,
+        to: &Key,
+        limit: usize,
+        pairs: &mut Vec<(Key, Bytes)>,
+    ) -> Result<(), GroundError> {
         let (frozen, runs) = self.older();
         let mut sources = vec![Source::memory(&self.memory, from)];
         let is_clear = self.is_clear || frozen.as_ref().is_some_and(|(_, is_clear)| *is_clear);
@@ -173,14 +196,13 @@ impl<D: Disk> Ground<D> {
             sources.push(Source::run(run, from, Some(&self.tree.cache))?);
         }
         let mut merge = Merge { sources, counts: Counts::Newest };
-        let mut pairs = Vec::new();
         while pairs.len() < limit
             && let Some((key, value)) = merge.next()?
             && key < *to
         {
             pairs.extend(Value::map(value, |value| (key, value)));
         }
-        Ok(pairs)
+        Ok(())
     }
 
     /// What is frozen, and the runs.
@@ -195,6 +217,31 @@ impl<D: Disk> Ground<D> {
     #[must_use]
     pub fn bad_blocks(&self) -> usize {
         self.tree.cache.bad_blocks()
+    }
+
+    /// The sorted files whose filter is not what was written. They are read without it, and no key
+    /// is missing.
+    #[must_use]
+    pub fn bad_filters(&self) -> usize {
+        self.count_of_files(|file| u64::from(file.has_bad_filter)) as usize
+    }
+
+    /// The memory that the filters of the sorted files take, in bytes.
+    #[must_use]
+    pub fn filter_bytes(&self) -> u64 {
+        self.count_of_files(|file| file.filter_bytes() as u64)
+    }
+
+    /// About how many bytes of the sorted files belong to keys with this first byte; a part of a
+    /// block of 16 KiB may be left out or too much.
+    #[must_use]
+    pub fn bytes_of(&self, first_byte: u8) -> u64 {
+        self.count_of_files(|file| file.bytes_of(first_byte))
+    }
+
+    fn count_of_files(&self, count: impl Fn(&SortedFile<D::File>) -> u64) -> u64 {
+        let runs = self.tree.lock().runs.clone();
+        runs.iter().flat_map(|run| &run.files).map(|file| count(file)).sum()
     }
 }
 

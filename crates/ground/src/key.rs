@@ -78,6 +78,20 @@ impl Key {
         (u128::from_be_bytes(first), u128::from_be_bytes(second))
     }
 
+    /// The first byte; `None` of the empty key.
+    pub(crate) fn first_byte(&self) -> Option<u8> {
+        self.as_slice().first().copied()
+    }
+
+    /// The key that prints as this text; `None` where there is none.
+    pub(crate) fn from_hexadecimal(text: &str) -> Option<Self> {
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok();
+        let bytes = pairs.iter().map(byte).collect::<Option<Vec<_>>>()?;
+        rest.is_empty().then(|| Self::new(&bytes)).flatten()
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {

@@ -5,6 +5,7 @@ mod cache;
 mod change;
 mod error;
 mod file;
+mod floors;
 mod ground;
 mod key;
 mod memory;

@@ -5,6 +5,7 @@
 use std::collections::btree_map::{self, BTreeMap};
 
 use crate::block::Value;
+use crate::floors::Floors;
 use crate::{Change, Key};
 
 /// What a pair takes beside its value, in the tree and the allocator.
@@ -24,9 +25,20 @@ pub(crate) struct Memory {
     bytes: usize,
     /// The entries of keys that something older may have.
     replacing: u64,
+    /// All floors. No entry is below one.
+    floors: Floors,
 }
 
 impl Memory {
+    /// Without changes, above these floors.
+    pub(crate) fn above(floors: Floors) -> Self {
+        Self { floors, ..Self::default() }
+    }
+
+    pub(crate) const fn floors(&self) -> &Floors {
+        &self.floors
+    }
+
     /// The memory that it takes, about, in bytes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
@@ -39,9 +51,12 @@ impl Memory {
 
     pub(crate) fn apply(&mut self, change: Change) {
         match change {
+            Change::Insert(key, _) | Change::Put(key, _) | Change::Remove(key)
+                if self.floors.hides(&key) => {}
             Change::Insert(key, value) => self.set(key, Some(value), true),
             Change::Put(key, value) => self.set(key, Some(value), false),
             Change::Remove(key) => self.set(key, None, false),
+            Change::Floor(key) => self.raise(key),
             Change::Clear => *self = Self::default(),
         }
     }
@@ -65,6 +80,18 @@ impl Memory {
             }
         };
         self.bytes = self.bytes.saturating_sub(bytes_of(&before));
+    }
+
+    fn raise(&mut self, floor: Key) {
+        let Some(first) = floor.first_byte().and_then(|byte| Key::new(&[byte])) else { return };
+        if !self.floors.raise(floor) {
+            return;
+        }
+        let below: Vec<_> = self.entries.range(first..floor).map(|(key, _)| *key).collect();
+        for gone in below.iter().filter_map(|key| self.entries.remove(key)) {
+            self.bytes = self.bytes.saturating_sub(bytes_of(&gone.value));
+            self.replacing -= u64::from(!gone.is_new);
+        }
     }
 
     /// The value of a key, or the mark that it was removed; `None` where older parts say.
@@ -121,5 +148,26 @@ mod tests {
         memory.apply(Change::Remove(b));
         assert_eq!(memory.get(&b), Some(None));
         assert_eq!((memory.bytes(), memory.replacing()), (PAIR_BYTES, 1));
+    }
+
+    #[test]
+    fn what_is_below_a_floor_goes_and_does_not_come_again() {
+        let [a, b1, b2] = ["a", "b1", "b2"].map(|text| Key::new(text.as_bytes()).unwrap());
+        let value = Bytes::from_static(b"value");
+        let mut memory = Memory::default();
+        for key in [a, b1] {
+            memory.apply(Change::Put(key, value.clone()));
+        }
+        memory.apply(Change::Floor(b2));
+        for change in [Change::Put(b1, value.clone()), Change::Insert(b1, value.clone())] {
+            memory.apply(change);
+        }
+        memory.apply(Change::Remove(b1));
+        memory.apply(Change::Floor(b1));
+        assert_eq!((memory.get(&b1), memory.get(&a)), (None, Some(Some(value.clone()))));
+        assert_eq!((memory.bytes(), memory.replacing()), (PAIR_BYTES + 5, 1));
+        memory.apply(Change::Clear);
+        memory.apply(Change::Insert(b1, value.clone()));
+        assert_eq!(memory.get(&b1), Some(Some(value)));
     }
 }

@@ -75,7 +75,10 @@ impl<'a, F: DiskFile> Source<'a, F> {
     fn hides(&self, key: &Key) -> bool {
         match self {
             Self::Memory { .. } => false,
-            Self::Run(source) => source.asides.iter().any(|aside| aside.covers(key)),
+            Self::Run(source) => {
+                let is_aside = source.asides.iter().any(|aside| aside.covers(key));
+                is_aside && source.run.may_have(key)
+            }
         }
     }
 

@@ -17,6 +17,10 @@ pub struct Options {
     /// Sorted files are about so long, or longer in a large store: there are about a hundred of
     /// them at most.
     pub file_bytes: u64,
+    /// The first bytes of keys that are mostly looked for in vain: what begins with each of them
+    /// lies in files of its own, which have a filter in memory (10 bits for each key). A few only:
+    /// each one makes more files.
+    pub filtered: &'static [u8],
 }
 
 impl Default for Options {
@@ -27,6 +31,7 @@ impl Default for Options {
             journal_bytes: 128 << 20,
             cache_bytes: 16 << 20,
             file_bytes: 16 << 20,
+            filtered: &[],
         }
     }
 }

@@ -31,14 +31,20 @@ pub(crate) struct Weight {
 pub(crate) struct Choice {
     /// The runs.
     pub(crate) runs: Range<usize>,
-    /// Files that may go into the merged run as they are do so.
-    pub(crate) keeps_files: bool,
+    /// A file of less than this part of the usual length is written anew, together with the ones
+    /// beside it, and not kept as it is.
+    pub(crate) small_part: u64,
 }
 
 /// Newer runs are merged with the next older one where they have this part of its bytes.
 const PART: u64 = 2;
 /// ... or where they remove so large a part of its pairs that much of it is dead.
 const DEAD_PART: u64 = 4;
+/// The part of the usual length below which a file is small.
+const SMALL_PART: u64 = 4;
+/// ... and where there are too many files. The usual length is a 32nd of all bytes, or more: so a
+/// merge leaves at most 64 files, and a few for the tables that have files of their own.
+const SMALL_PART_OF_MANY: u64 = 2;
 /// All runs are merged where they have more files.
 pub(crate) const FILES_MAX: usize = 120;
 
@@ -46,11 +52,11 @@ pub(crate) const FILES_MAX: usize = 120;
 /// is changed at present, and so many dead bytes may stay beside as many as are alive.
 pub(crate) fn choose(runs: &[Weight], rest: Option<u64>) -> Option<Choice> {
     if let Some(runs) = groups(runs).find(|group| files(runs, group) > FILES_MAX) {
-        return Some(Choice { runs, keeps_files: false });
+        return Some(Choice { runs, small_part: SMALL_PART_OF_MANY });
     }
     let chosen = by_sizes(runs).or_else(|| of_removals(runs));
     let chosen = chosen.or_else(|| rest.and_then(|spared| mostly_dead(runs, spared)));
-    chosen.map(|runs| Choice { runs, keeps_files: true })
+    chosen.map(|runs| Choice { runs, small_part: SMALL_PART })
 }
 
 /// The runs between those that are bad.
@@ -119,7 +125,7 @@ mod tests {
 
     fn choose(runs: &[Weight]) -> Option<Range<usize>> {
         let choice = super::choose(runs, None)?;
-        assert!(choice.keeps_files);
+        assert_eq!(choice.small_part, SMALL_PART);
         Some(choice.runs)
     }
 
@@ -151,15 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_too_many_files_is_merged_without_keeping_any() {
+    fn a_store_of_too_many_files_is_merged_and_keeps_only_large_ones() {
         let many = |files| Weight { files, ..run(1000, 10, 0) };
         let small = || run(10, 1, 0);
         assert_eq!(super::choose(&[small(), many(FILES_MAX - 1)], None), None);
-        let all = Some(Choice { runs: 0..2, keeps_files: false });
+        let all = Some(Choice { runs: 0..2, small_part: SMALL_PART_OF_MANY });
         assert_eq!(super::choose(&[small(), many(FILES_MAX)], None), all);
         let bad = Weight { is_bad: true, ..many(FILES_MAX + 1) };
         assert_eq!(super::choose(&[small(), bad.clone()], None), None, "it would never end");
-        let behind = Some(Choice { runs: 2..3, keeps_files: false });
+        let behind = Some(Choice { runs: 2..3, small_part: SMALL_PART_OF_MANY });
         assert_eq!(super::choose(&[small(), bad, many(FILES_MAX + 1)], None), behind);
     }
 

@@ -42,6 +42,11 @@ impl<F: DiskFile> Run<F> {
         self.files.iter().map(|file| file.summary.removals).sum()
     }
 
+    /// False where no file of it has this key for certain.
+    pub(crate) fn may_have(&self, key: &Key) -> bool {
+        self.files.get(self.file_of(key)).is_none_or(|file| file.may_have(key))
+    }
+
     pub(crate) fn sizes(&self) -> Sizes {
         let mut sizes = Sizes::default();
         self.files.iter().for_each(|file| sizes.add(&file.summary.sizes));
@@ -52,7 +57,7 @@ impl<F: DiskFile> Run<F> {
     /// said of a key whose block is bad: it counts as removed.
     pub(crate) fn get(&self, key: &Key, cache: &Cache) -> Result<Option<Value>, GroundError> {
         let Some(file) = self.files.get(self.file_of(key)) else { return Ok(None) };
-        if *key < file.range().0 {
+        if *key < file.range().0 || !file.may_have(key) {
             return Ok(None);
         }
         match cache.block(file, file.block_of(key))? {

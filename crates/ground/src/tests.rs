@@ -3,6 +3,8 @@
 mod damaged;
 mod every_operation;
 mod faults;
+mod filters;
+mod floors;
 mod merges;
 mod room;
 mod verify;
@@ -14,6 +16,7 @@ use bytes::Bytes;
 use journal::sim::SimDisk;
 use journal::{Disk, Number};
 
+use crate::floors::Floors;
 use crate::{Change, Ground, GroundError, Key, Options};
 
 const SMALL: Options = Options {
@@ -22,6 +25,7 @@ const SMALL: Options = Options {
     journal_bytes: 60_000,
     cache_bytes: 100_000,
     file_bytes: 20_000,
+    filtered: &[1],
 };
 
 type Model = BTreeMap<Key, Bytes>;
@@ -53,11 +57,41 @@ fn all(ground: &Ground<SimDisk>) -> Model {
     ground.range(&Key::FIRST, &Key::LAST, usize::MAX).unwrap().into_iter().collect()
 }
 
+/// A model with floors.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Stand {
+    pairs: Model,
+    floors: Floors,
+}
+
+impl Stand {
+    fn of(ground: &Ground<SimDisk>) -> Self {
+        Self { pairs: all(ground), floors: ground.memory.floors().clone() }
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Insert(key, value) | Change::Put(key, value) => {
+                if !self.floors.hides(&key) {
+                    self.pairs.insert(key, value);
+                }
+            }
+            Change::Remove(key) => drop(self.pairs.remove(&key)),
+            Change::Floor(floor) => {
+                self.floors.raise(floor);
+                let first = floor.as_slice()[0];
+                self.pairs.retain(|key, _| key.as_slice()[0] != first || *key >= floor);
+            }
+            Change::Clear => *self = Self::default(),
+        }
+    }
+}
+
 struct Life<'a> {
     random: &'a mut fastrand::Rng,
-    model: Model,
+    model: Stand,
     /// The model after each commit that may still be lost, and the number of its record.
-    commits: Vec<(Number, Model)>,
+    commits: Vec<(Number, Stand)>,
 }
 
 impl Life<'_> {
@@ -65,19 +99,24 @@ impl Life<'_> {
         let key = key(self.random);
         let length = if self.random.u8(..50) == 0 { 30_000 } else { self.random.usize(..300) };
         let value = Bytes::from(vec![self.random.u8(..); length]);
-        let change = match (self.random.u8(..3), self.model.contains_key(&key)) {
+        let change = match (self.random.u8(..3), self.model.pairs.contains_key(&key)) {
             (0, false) => Change::Insert(key, value),
             (1, _) => Change::Put(key, value),
             _ => Change::Remove(key),
         };
-        match &change {
-            Change::Insert(key, value) | Change::Put(key, value) => {
-                self.model.insert(*key, value.clone());
-            }
-            Change::Remove(key) => drop(self.model.remove(key)),
-            Change::Clear => {}
-        }
+        self.apply(ground, change);
+    }
+
+    fn apply(&mut self, ground: &mut Ground<SimDisk>, change: Change) {
+        self.model.apply(change.clone());
         ground.change(change);
+    }
+
+    /// A floor, mostly a low one.
+    fn floor(&mut self, ground: &mut Ground<SimDisk>) {
+        let low = self.random.u8(..) / if self.random.u8(..10) == 0 { 2 } else { 8 };
+        let floor = Key::new(&[self.random.u8(..2), low]).unwrap();
+        self.apply(ground, Change::Floor(floor));
     }
 
     /// One step of the store.
@@ -92,16 +131,14 @@ impl Life<'_> {
             85..88 => drop(ground.work().unwrap()),
             88..92 => drop(ground.log.work()),
             92..95 => drop(ground.tree.work().unwrap()),
-            95 if self.random.u8(..20) == 0 => {
-                ground.change(Change::Clear);
-                self.model.clear();
-            }
+            95 if self.random.u8(..10) == 0 => self.apply(ground, Change::Clear),
+            96 if self.random.bool() => self.floor(ground),
             _ => {
                 let key = key(self.random);
-                assert_eq!(ground.get(&key).unwrap().as_ref(), self.model.get(&key));
+                assert_eq!(ground.get(&key).unwrap().as_ref(), self.model.pairs.get(&key));
                 let limit = self.random.usize(..50);
                 let found = ground.range(&key, &Key::LAST, limit).unwrap();
-                let expected = self.model.range(key..).take(limit);
+                let expected = self.model.pairs.range(key..).take(limit);
                 let expected: Vec<_> = expected.map(|(key, value)| (*key, value.clone())).collect();
                 assert_eq!(found, expected);
             }
@@ -110,9 +147,9 @@ impl Life<'_> {
 
     fn live(&mut self, disk: &SimDisk) -> SimDisk {
         let mut ground = open(disk).unwrap();
-        let found = all(&ground);
+        let found = Stand::of(&ground);
         let is_known = self.commits.iter().any(|(_, model)| *model == found);
-        assert!(is_known, "{} pairs, which never stood so", found.len());
+        assert!(is_known, "{} pairs, which never stood so", found.pairs.len());
         self.model = found.clone();
         self.commits = vec![(ground.commit().unwrap(), found)];
         for _ in 0..self.random.usize(..1500) {
@@ -122,7 +159,7 @@ impl Life<'_> {
                 self.commits.remove(0);
             }
         }
-        assert_eq!(all(&ground), self.model);
+        assert_eq!(Stand::of(&ground), self.model);
         match self.random.u8(..4) {
             0 => {
                 ground.close().unwrap();
@@ -143,8 +180,8 @@ impl Life<'_> {
 fn the_store_is_what_a_model_says_whenever_the_power_goes() {
     for seed in 0..150 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let commits = vec![(Number(0), Model::new())];
-        let mut life = Life { random: &mut random, model: Model::new(), commits };
+        let commits = vec![(Number(0), Stand::default())];
+        let mut life = Life { random: &mut random, model: Stand::default(), commits };
         let mut disk = SimDisk::default();
         for _ in 0..5 {
             disk = life.live(&disk);

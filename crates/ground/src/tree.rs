@@ -4,6 +4,7 @@
 mod compact;
 mod flush;
 mod output;
+mod raise;
 mod thread;
 
 use std::collections::HashSet;
@@ -13,16 +14,20 @@ use journal::document::{self, Unreadable};
 use journal::{Disk, Number, Wake, Watch};
 use serde::{Deserialize, Serialize};
 
+use crate::Options;
 use crate::cache::Cache;
 use crate::error::GroundError;
 use crate::file::{self, SortedFile, Summary};
+use crate::floors::Floors;
 use crate::memory::Memory;
 use crate::run::Run;
 use crate::sizes::Sizes;
 
 pub(crate) const LIST: &str = "list";
 /// The version of the format of the list and the sorted files.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The version before, which is read too: it has no floors and no filters.
+const FORMAT_BEFORE: u32 = 1;
 
 /// The list of the sorted files.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +37,9 @@ pub(crate) struct List {
     /// The sorted files have what the journal's records up to here did.
     pub(crate) through: Number,
     next_file: u64,
+    /// All that the records up to `through` have raised; maybe also what later ones have.
+    #[serde(default)]
+    pub(crate) floors: Floors,
     /// The newest run first.
     pub(crate) runs: Vec<Listed>,
 }
@@ -63,6 +71,8 @@ pub(crate) struct State<F> {
     pub(crate) through: Number,
     /// What the runs have. The list is behind them until it is written.
     flushed: Number,
+    /// The floors that the runs have, or are to have soon. Each one's record is durable.
+    floors: Floors,
     is_list_due: bool,
     /// Files that no run has any more. The list on the disk may name them until it is written.
     gone: Vec<Arc<SortedFile<F>>>,
@@ -88,8 +98,7 @@ pub(crate) struct Opening<D: Disk> {
     pub(crate) journal: u64,
     pub(crate) watch: Watch<Arc<D>>,
     pub(crate) wake: Wake,
-    pub(crate) cache_bytes: usize,
-    pub(crate) file_bytes: u64,
+    pub(crate) options: Options,
 }
 
 pub(crate) struct Tree<D: Disk> {
@@ -105,17 +114,22 @@ pub(crate) struct Tree<D: Disk> {
     done: Condvar,
     /// Sorted files are about so long.
     file_bytes: u64,
+    /// The first bytes of keys that have files of their own, with filters.
+    filtered: &'static [u8],
 }
 
 impl<D: Disk> Tree<D> {
-    /// What the list says before the journal is opened: up to which record the files have come.
-    pub(crate) fn through(disk: &D) -> Result<Number, GroundError> {
-        Ok(read_list(disk)?.map_or(Number(0), |list| list.through))
+    /// What the list says before the journal is opened: up to which record the files have come, and
+    /// their floors.
+    pub(crate) fn through(disk: &D) -> Result<(Number, Floors), GroundError> {
+        let list = read_list(disk)?;
+        Ok(list.map_or((Number(0), Floors::default()), |list| (list.through, list.floors)))
     }
 
     /// Opens the files.
     pub(crate) fn open(opening: Opening<D>) -> Result<Self, GroundError> {
-        let Opening { disk, journal, watch, wake, cache_bytes, file_bytes } = opening;
+        let Opening { disk, journal, watch, wake, options } = opening;
+        let Options { cache_bytes, file_bytes, filtered, .. } = options;
         let names = disk.names().map_err(|error| GroundError::io("the folder", error))?;
         let list = match read_list(&*disk)? {
             Some(list) if list.journal != journal => {
@@ -126,8 +140,8 @@ impl<D: Disk> Tree<D> {
                 return Err(GroundError::damaged(LIST, "is missing"));
             }
             None => {
-                let (through, runs) = (Number(0), Vec::new());
-                List { format: FORMAT, journal, through, next_file: 1, runs }
+                let (through, floors, runs) = (Number(0), Floors::default(), Vec::new());
+                List { format: FORMAT, journal, through, next_file: 1, floors, runs }
             }
         };
         let mut runs = Vec::with_capacity(list.runs.len());
@@ -136,10 +150,12 @@ impl<D: Disk> Tree<D> {
             let files = files.map(|file| file.map(Arc::new)).collect::<Result<_, _>>()?;
             runs.push(Run { files, replacing });
         }
-        let state = begin_state(runs, list.through, list.next_file);
+        runs.iter().flat_map(|run| &run.files).for_each(|file| tell_of_filter(file));
+        let state = begin_state(runs, list.through, list.floors, list.next_file);
         let (cache, state) = (Cache::new(cache_bytes), Mutex::new(state));
         let (to_work, done) = (Condvar::new(), Condvar::new());
-        let tree = Self { disk, journal, watch, wake, cache, state, to_work, done, file_bytes };
+        let tree =
+            Self { disk, journal, watch, wake, cache, state, to_work, done, file_bytes, filtered };
         // No loss of power brings an older list back after that.
         tree.write_list()?;
         remove_unlisted(&*tree.disk, &names, &tree.lock().runs);
@@ -164,6 +180,7 @@ impl<D: Disk> Tree<D> {
                 journal: self.journal,
                 through: state.flushed,
                 next_file: state.next_file,
+                floors: state.floors.clone(),
                 runs: state.runs.iter().map(listed).collect(),
             };
             (list, std::mem::take(&mut state.gone))
@@ -201,12 +218,23 @@ impl<D: Disk> Tree<D> {
     }
 }
 
-fn begin_state<F>(runs: Vec<Run<F>>, through: Number, next_file: u64) -> State<F> {
+/// Says that a filter is bad.
+fn tell_of_filter<F>(file: &SortedFile<F>) {
+    if file.has_bad_filter {
+        tracing::error!(
+            file = file.summary.name(),
+            "a filter of the store is not what was written; its file is read without it"
+        );
+    }
+}
+
+fn begin_state<F>(runs: Vec<Run<F>>, through: Number, floors: Floors, next_file: u64) -> State<F> {
     State {
         runs: Arc::new(runs),
         frozen: None,
         through,
         flushed: through,
+        floors,
         is_list_due: false,
         gone: Vec::new(),
         clears: 0,
@@ -228,7 +256,11 @@ fn remove<D: Disk>(disk: &D, name: &str) {
 }
 
 pub(crate) fn read_list<D: Disk>(disk: &D) -> Result<Option<List>, GroundError> {
-    match document::read(disk, LIST, FORMAT) {
+    let read = match document::read(disk, LIST, FORMAT) {
+        Err(Unreadable::Format(FORMAT_BEFORE)) => document::read(disk, LIST, FORMAT_BEFORE),
+        read => read,
+    };
+    match read {
         Ok(list) => Ok(Some(list)),
         Err(Unreadable::Missing) => Ok(None),
         Err(Unreadable::Bad) => Err(GroundError::damaged(LIST, "is not what was written")),

@@ -90,8 +90,7 @@ pub struct Contents<F> {
 pub fn verify<D: Disk>(disk: &D) -> Result<(Verified, Contents<D::File>), GroundError> {
     let mut found = Verified::default();
     let list = read_list(disk, &mut found)?;
-    found.through = list.as_ref().map_or(Number(0), |list| list.through);
-    let (memory, is_clear) = read_journal(disk, &mut found)?;
+    let (memory, is_clear) = read_journal(disk, list.as_ref(), &mut found)?;
     let counts = Counts::Newest;
     let Some(list) = list else {
         return Ok((found, Contents { memory, runs: Vec::new(), counts }));
@@ -126,11 +125,17 @@ fn read_list<D: Disk>(disk: &D, found: &mut Verified) -> Result<Option<List>, Gr
 }
 
 /// What the records did that the sorted files do not have; and whether all before was removed.
-fn read_journal<D: Disk>(disk: &D, found: &mut Verified) -> Result<(Memory, bool), GroundError> {
+fn read_journal<D: Disk>(
+    disk: &D,
+    list: Option<&List>,
+    found: &mut Verified,
+) -> Result<(Memory, bool), GroundError> {
+    found.through = list.map_or(Number(0), |list| list.through);
+    let floors = list.map(|list| list.floors.clone()).unwrap_or_default();
     // Without a list nobody knows which record is needed first.
     let is_unknown = found.faults.iter().any(|fault| fault.file == LIST);
     let needed = if is_unknown { Number(u64::MAX) } else { found.through.next() };
-    let mut replay = Replay::behind(found.through);
+    let mut replay = Replay::behind(found.through, floors);
     let mut unknown = Vec::new();
     let mut take = |number, record: &[u8]| {
         if replay.take(number, record).is_err() {
@@ -181,6 +186,9 @@ fn read_run<D: Disk>(
 }
 
 fn read_blocks<F: DiskFile>(file: &SortedFile<F>, found: &mut Verified) -> Result<(), GroundError> {
+    if file.has_bad_filter {
+        found.fault(&file.summary.name(), "has a bad filter; it is read without it");
+    }
     for index in 0..file.blocks() {
         match read_block(file, index)? {
             Ok(pairs) => found.pairs += pairs.len() as u64,
@@ -196,6 +204,12 @@ fn read_blocks<F: DiskFile>(file: &SortedFile<F>, found: &mut Verified) -> Resul
 }
 
 impl<F: DiskFile> Contents<F> {
+    /// The floors, one for each first byte that has one: what lies below them is not handed out.
+    /// Without a list of the files only those in the journal are known.
+    pub fn floors(&self) -> impl Iterator<Item = Key> {
+        self.memory.floors().iter()
+    }
+
     /// Hands out all keys that have a value, in their order. What [`verify`] found is as an open
     /// store would have it: of a key whose newest block is bad, nothing is said. What [`salvage`]
     /// found is all that can be read: an older value comes to light there.
@@ -209,7 +223,7 @@ impl<F: DiskFile> Contents<F> {
         }
         let mut merge = Merge { sources, counts: self.counts };
         while let Some((key, value)) = merge.next()? {
-            if let Some(value) = value {
+            if let Some(value) = value.filter(|_| !self.memory.floors().hides(&key)) {
                 take(key, value);
             }
         }

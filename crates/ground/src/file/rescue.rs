@@ -66,7 +66,9 @@ impl<F: DiskFile> SortedFile<F> {
         let mut bytes = vec![0; length];
         file.read_at(0, &mut bytes).map_err(io)?;
         let (places, last) = blocks(&Bytes::from(bytes), summary.salt);
-        Ok((!places.is_empty()).then_some(Self { summary, file, places, last }))
+        let (filter, has_bad_filter) = (None, false);
+        let rescued = Self { summary, file, places, last, filter, has_bad_filter };
+        Ok((!rescued.places.is_empty()).then_some(rescued))
     }
 }
 

@@ -3,7 +3,8 @@
 use journal::{Disk, DiskFile};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Place, SortedFile, Summary, foot, index, name, seed};
+use super::filter::{self, Filter};
+use super::{Foot, Place, SortedFile, Summary, filter_seed, index, name, seed, write_foot};
 use crate::Key;
 use crate::block::{self, Value};
 use crate::error::GroundError;
@@ -29,15 +30,19 @@ pub(crate) struct Writer<F> {
     first: Option<Key>,
     last: Key,
     places: Vec<Place>,
+    /// The hashes of the keys; `None` where the file gets no filter.
+    hashes: Option<Vec<u64>>,
     /// Parts that were written and not synced.
     unsynced: u32,
 }
 
 impl<F: DiskFile> Writer<F> {
+    /// `is_filtered`: the file gets a filter of its keys.
     pub(crate) fn new<D: Disk<File = F>>(
         disk: &D,
         id: u64,
         salt: u64,
+        is_filtered: bool,
     ) -> Result<Self, GroundError> {
         let name = name(id);
         let file = disk.create(&name).map_err(|error| GroundError::io(&name, error))?;
@@ -50,6 +55,7 @@ impl<F: DiskFile> Writer<F> {
             first: None,
             last: Key::FIRST,
             places: Vec::new(),
+            hashes: is_filtered.then(Vec::new),
             unsynced: 0,
         })
     }
@@ -66,6 +72,9 @@ impl<F: DiskFile> Writer<F> {
         }
         self.first.get_or_insert(key);
         block::push_pair(&mut self.part, &key, value);
+        if let Some(hashes) = &mut self.hashes {
+            hashes.push(filter::hash(&key));
+        }
         self.last = key;
         self.summary.pairs += 1;
         self.summary.removals += u64::from(value.is_none());
@@ -76,7 +85,7 @@ impl<F: DiskFile> Writer<F> {
     fn end_block(&mut self) -> Result<(), GroundError> {
         let Some(first) = self.first.take() else { return Ok(()) };
         let at = self.part_at + self.block_at as u64;
-        let bytes = self.end_checked(at);
+        let bytes = self.end_checked(seed(self.summary.salt, at));
         self.places.push(Place { first, at, bytes });
         if self.part.len() >= PART_BYTES {
             self.write_part()?;
@@ -85,9 +94,9 @@ impl<F: DiskFile> Writer<F> {
     }
 
     /// Puts the checksum behind the bytes from `block_at` on; their count with it.
-    fn end_checked(&mut self, at: u64) -> u32 {
+    fn end_checked(&mut self, seed: u64) -> u32 {
         let bytes = self.part.get(self.block_at..).unwrap_or_default();
-        let checksum = xxh3_64_with_seed(bytes, seed(self.summary.salt, at));
+        let checksum = xxh3_64_with_seed(bytes, seed);
         self.part.extend_from_slice(&checksum.to_le_bytes());
         let length = self.part.len() - self.block_at;
         self.block_at = self.part.len();
@@ -115,15 +124,22 @@ impl<F: DiskFile> Writer<F> {
     /// Ends the file and syncs it. Its name is not synced yet.
     pub(crate) fn end(mut self) -> Result<SortedFile<F>, GroundError> {
         self.end_block()?;
+        let filter = self.hashes.take().map(|hashes| Filter::of(&hashes));
+        let filter_at = filter.as_ref().map(|filter| {
+            let at = self.part_at + self.part.len() as u64;
+            filter.write(&mut self.part);
+            self.end_checked(filter_seed(self.summary.salt, at));
+            at
+        });
         let index_at = self.part_at + self.part.len() as u64;
         self.part.extend_from_slice(&index(&self.places, self.last));
-        self.end_checked(index_at);
-        let foot = foot(&self.summary, index_at);
+        self.end_checked(seed(self.summary.salt, index_at));
+        let foot = write_foot(&self.summary, Foot { index_at, filter_at });
         self.part.extend_from_slice(&foot);
         self.write_part()?;
         self.summary.bytes = self.part_at;
         self.sync()?;
         let Self { file, summary, places, last, .. } = self;
-        Ok(SortedFile { summary, file, places, last })
+        Ok(SortedFile { summary, file, places, last, filter, has_bad_filter: false })
     }
 }

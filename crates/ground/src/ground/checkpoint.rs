@@ -4,6 +4,7 @@ use journal::{Disk, Log};
 
 use super::Ground;
 use crate::error::GroundError;
+use crate::memory::Memory;
 use crate::tree::Frozen;
 
 /// At rest, a checkpoint begins at this part of the bytes in the journal that begin one otherwise,
@@ -25,6 +26,7 @@ impl<D: Disk> Ground<D> {
 
     /// Begins a checkpoint where one is due, and lets a durable one go on.
     pub(super) fn go_on(&mut self) {
+        self.raise_floors();
         let waits = self.tree.lock().frozen.as_ref().map(|frozen| frozen.through);
         if let Some(through) = waits {
             if self.log.durable().is_ok_and(|durable| through <= durable) {
@@ -58,8 +60,9 @@ impl<D: Disk> Ground<D> {
 
     /// What is in memory is on its way into files, and new changes gather.
     fn freeze(&mut self) {
+        let next = Memory::above(self.memory.floors().clone());
         let frozen = Frozen {
-            memory: std::mem::take(&mut self.memory).into(),
+            memory: std::mem::replace(&mut self.memory, next).into(),
             through: self.log.last(),
             is_clear: std::mem::take(&mut self.is_clear),
         };

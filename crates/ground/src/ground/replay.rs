@@ -6,6 +6,7 @@ use journal::{Number, TakeError};
 use super::apply;
 use crate::Change;
 use crate::change::{self, Entry};
+use crate::floors::Floors;
 use crate::memory::Memory;
 use crate::pending::Pending;
 
@@ -27,8 +28,9 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    pub(crate) fn behind(through: Number) -> Self {
-        Self { through, ..Self::default() }
+    /// Begins behind what the sorted files have, with the floors that they have.
+    pub(crate) fn behind(through: Number, floors: Floors) -> Self {
+        Self { through, memory: Memory::above(floors), ..Self::default() }
     }
 
     pub(crate) fn take(&mut self, number: Number, record: &[u8]) -> Result<(), TakeError> {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use journal::sim::{Script, SimDisk, stop_at_each_operation};
 
-use super::{Model, SMALL, all, open, set};
+use super::{SMALL, Stand, open};
 use crate::{Change, Ground, Key};
 
-/// Two lives of a store: checkpoints, merges, a removal of everything, and commits of several
-/// records. The first life may end in order.
+/// Two lives of a store: checkpoints, merges, floors, a removal of everything, and commits of
+/// several records. Half of the keys lie in files with filters. The first life may end in order.
 #[derive(Default)]
 struct Lives {
     is_closed: bool,
     /// The store after each commit; the last one may have been refused.
-    commits: Vec<Model>,
+    commits: Vec<Stand>,
     /// So many of them survive the process.
     committed: usize,
     /// So many of them are durable.
@@ -22,7 +22,7 @@ struct Lives {
 }
 
 fn key(number: u8) -> Key {
-    Key::new(&[number]).unwrap()
+    Key::new(&[number % 2, number]).unwrap()
 }
 
 impl Script for Lives {
@@ -30,7 +30,7 @@ impl Script for Lives {
 
     fn run(&mut self, disk: &SimDisk) -> Option<()> {
         let mut random = fastrand::Rng::with_seed(3);
-        let mut model = Model::new();
+        let mut model = Stand::default();
         self.commits.push(model.clone());
         for life in 0..2 {
             let opened =
@@ -42,12 +42,22 @@ impl Script for Lives {
                 for _ in 0..4 {
                     let key = key(random.u8(..20));
                     let value = Bytes::from(vec![random.u8(..); random.usize(..2_500)]);
-                    let value = (random.u8(..4) != 0).then_some(value);
-                    set(&mut ground, &mut model, key, value);
+                    let change = match random.u8(..4) {
+                        0 => Change::Remove(key),
+                        _ => Change::Put(key, value),
+                    };
+                    model.apply(change.clone());
+                    ground.change(change);
                 }
-                if step == 12 && life == 0 {
-                    model.clear();
-                    ground.change(Change::Clear);
+                let change = match step {
+                    4 | 11 => Some(Change::Floor(key(step + 1))),
+                    12 if life == 0 => Some(Change::Clear),
+                    15 => Some(Change::Floor(key(10))),
+                    _ => None,
+                };
+                if let Some(change) = change {
+                    model.apply(change.clone());
+                    ground.change(change);
                 }
                 self.commits.push(model.clone());
                 ground.commit().ok()?;
@@ -76,7 +86,7 @@ impl Script for Lives {
     fn check(&self, disk: &SimDisk, least: usize, when: &str) -> usize {
         let ground = open(disk).unwrap_or_else(|error| panic!("{when}: {error}"));
         assert_eq!(ground.bad_blocks(), 0, "{when}");
-        let found = all(&ground);
+        let found = Stand::of(&ground);
         let place = self.commits.iter().rposition(|model| *model == found);
         let place = place.unwrap_or_else(|| panic!("{when}: it never stood so")) + 1;
         assert!(place >= least, "{when}: {place} < {least}");

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use journal::{Disk, DiskFile};
+use journal::Disk;
 
 use super::output::Output;
 use super::{Runs, Tree, remove};
@@ -12,13 +12,11 @@ use crate::Key;
 use crate::block;
 use crate::error::GroundError;
 use crate::file::SortedFile;
+use crate::floors::Floors;
 use crate::merge::{Counts, Merge, Source};
 use crate::policy::{self, Choice, Weight};
 use crate::run::Run;
 
-/// A file of less than this part of the usual length is merged and not kept as it is, so that there
-/// are few of them.
-const SMALL_PART: u64 = 4;
 /// A merge pauses after so many bytes.
 const PIECE_BYTES: usize = 1 << 20;
 /// A merge ends where less is free: the rest is for the journal and for checkpoints, without which
@@ -33,6 +31,7 @@ struct Begun<F> {
     /// All runs, as they were then. Later ones come before them.
     before: Runs<F>,
     clears: u64,
+    floors: Floors,
 }
 
 impl<F> Begun<F> {
@@ -68,15 +67,19 @@ impl<D: Disk> Tree<D> {
         let weights: Vec<_> = state.runs.iter().map(weight).collect();
         let spared = self.file_bytes / SPARED_PART;
         let choice = policy::choose(&weights, state.is_resting.then_some(spared))?;
-        Some(Begun { choice, before: state.runs.clone(), clears: state.clears })
+        let (clears, floors) = (state.clears, state.floors.clone());
+        Some(Begun { choice, before: state.runs.clone(), clears, floors })
     }
 
-    /// Merges runs; false where there is nothing to merge.
+    /// Removes files below a floor, or merges runs; false where there is nothing to do.
     ///
     /// # Errors
     /// Where a file can't be read or written. Nothing has changed then, except that runs with a
     /// file that can't be read are not merged any more.
     pub(crate) fn compact(&self) -> Result<bool, GroundError> {
+        if self.drop_below()? {
+            return Ok(true);
+        }
         let Some(begun) = self.chosen() else {
             self.note(&Ok(false), |state| &mut state.merge_trouble);
             return Ok(false);
@@ -161,9 +164,9 @@ impl<D: Disk> Tree<D> {
                     return Ok(false);
                 }
             }
-            let small = output.file_bytes / SMALL_PART;
-            if begun.choice.keeps_files
-                && let Some((index, file)) = movable(&merge, is_oldest, small)
+            let small = output.file_bytes / begun.choice.small_part;
+            if let Some((index, file)) = self.movable(&merge, is_oldest, small)
+                && output.takes(&file, small)
             {
                 output.keep(file)?;
                 if let Some(source) = merge.sources.get_mut(index) {
@@ -175,7 +178,7 @@ impl<D: Disk> Tree<D> {
                 return Ok(!self.note_bad(&merge, runs));
             };
             in_piece += block::pair_bytes(&key, &value);
-            if value.is_some() || !is_oldest {
+            if !begun.floors.hides(&key) && (value.is_some() || !is_oldest) {
                 output.push(key, &value)?;
             }
         }
@@ -217,22 +220,30 @@ impl<D: Disk> Tree<D> {
         }
         is_bad
     }
-}
 
-/// A file that may go into the new run as it is: it comes next, is not small, and no other run has
-/// keys within its range.
-fn movable<F: DiskFile>(
-    merge: &Merge<'_, F>,
-    is_oldest: bool,
-    small: u64,
-) -> Option<(usize, Arc<SortedFile<F>>)> {
-    let index = merge.lowest()?;
-    let file = merge.sources.get(index)?.whole_file()?;
-    let is_worth = file.summary.bytes >= small && !(is_oldest && file.summary.removals > 0);
-    let last = file.range().1;
-    let is_alone =
-        merge.sources.iter().enumerate().all(|(other, source)| {
+    /// A file that may go into the new run as it is: it comes next, is not small, has the filter
+    /// that it should have, and no other run has keys within its range.
+    fn movable(
+        &self,
+        merge: &Merge<'_, D::File>,
+        is_oldest: bool,
+        small: u64,
+    ) -> Option<(usize, Arc<SortedFile<D::File>>)> {
+        let index = merge.lowest()?;
+        let file = merge.sources.get(index)?.whole_file()?;
+        let (first, last) = file.range();
+        let is_small = file.summary.bytes < small;
+        let has_removals = is_oldest && file.summary.removals > 0;
+        let lacks_filter = file.filter_bytes() == 0 && self.filtered_byte(&first).is_some();
+        let is_worth = !(is_small || has_removals || lacks_filter || file.has_bad_filter);
+        let is_alone = merge.sources.iter().enumerate().all(|(other, source)| {
             other == index || source.head().is_none_or(|(key, _)| *key > last)
         });
-    (is_worth && is_alone).then(|| (index, Arc::clone(file)))
+        (is_worth && is_alone).then(|| (index, Arc::clone(file)))
+    }
+
+    /// The first byte of a key, where it is a filtered one.
+    pub(super) fn filtered_byte(&self, key: &Key) -> Option<u8> {
+        key.first_byte().filter(|byte| self.filtered.contains(byte))
+    }
 }

@@ -7,6 +7,7 @@ use journal::Disk;
 use super::Tree;
 use super::output::Output;
 use crate::error::GroundError;
+use crate::floors::Floors;
 use crate::memory::Memory;
 use crate::run::Run;
 
@@ -37,16 +38,19 @@ impl<D: Disk> Tree<D> {
 
     fn flush(&self) -> Result<bool, GroundError> {
         let durable = self.watch.durable().unwrap_or_default();
-        let (memory, through, is_clear, is_oldest) = {
+        let (memory, floors, through, is_clear, is_oldest) = {
             let state = self.lock();
             let Some(frozen) = state.frozen.as_ref().filter(|frozen| frozen.through <= durable)
             else {
                 return Ok(false);
             };
             let is_oldest = frozen.is_clear || state.runs.is_empty();
-            (frozen.memory.clone(), frozen.through, frozen.is_clear, is_oldest)
+            // Where everything older was removed, the floors in the files are older too.
+            let mut floors = if frozen.is_clear { Floors::default() } else { state.floors.clone() };
+            floors.raise_to(frozen.memory.floors());
+            (frozen.memory.clone(), floors, frozen.through, frozen.is_clear, is_oldest)
         };
-        let written = self.write_memory(&memory, is_oldest)?;
+        let written = self.write_memory(&memory, &floors, is_oldest)?;
         {
             let mut state = self.lock();
             let mut runs = state.runs.to_vec();
@@ -54,7 +58,9 @@ impl<D: Disk> Tree<D> {
                 let gone = std::mem::take(&mut runs);
                 state.gone.extend(gone.into_iter().flat_map(|run| run.files));
                 state.clears += 1;
+                state.floors = Floors::default();
             }
+            state.floors.raise_to(&floors);
             runs.splice(..0, written);
             state.runs = Arc::new(runs);
             (state.flushed, state.frozen, state.is_list_due) = (through, None, true);
@@ -66,11 +72,13 @@ impl<D: Disk> Tree<D> {
     fn write_memory(
         &self,
         memory: &Memory,
+        floors: &Floors,
         is_oldest: bool,
     ) -> Result<Option<Run<D::File>>, GroundError> {
         let mut output = Output::new(self);
         let written = memory.pairs().try_for_each(|(key, value)| {
-            if value.is_none() && is_oldest { Ok(()) } else { output.push(*key, value) }
+            let is_needed = !floors.hides(key) && (value.is_some() || !is_oldest);
+            if is_needed { output.push(*key, value) } else { Ok(()) }
         });
         output.end(written, if is_oldest { 0 } else { memory.replacing() })
     }

@@ -21,6 +21,10 @@ pub(super) struct Output<'a, D: Disk> {
     /// The length at which a file ends.
     pub(super) file_bytes: u64,
     writer: Option<Writer<D::File>>,
+    /// The first byte of the keys in the file that is being written, where it is a filtered one.
+    table: Option<u8>,
+    /// The length at which that file ends.
+    limit: u64,
     files: Vec<Arc<SortedFile<D::File>>>,
     /// The ids of the files that were begun here.
     begun: Vec<u64>,
@@ -30,11 +34,14 @@ impl<'a, D: Disk> Output<'a, D> {
     pub(super) fn new(tree: &'a Tree<D>) -> Self {
         let all = tree.lock().runs.iter().map(Run::bytes).sum::<u64>();
         let file_bytes = tree.file_bytes.max(all / PARTS);
-        Self { tree, file_bytes, writer: None, files: Vec::new(), begun: Vec::new() }
+        let (writer, table, limit) = (None, None, file_bytes);
+        Self { tree, file_bytes, writer, table, limit, files: Vec::new(), begun: Vec::new() }
     }
 
     pub(super) fn push(&mut self, key: Key, value: &Value) -> Result<(), GroundError> {
-        if self.writer.as_ref().is_some_and(|writer| writer.bytes() >= self.file_bytes) {
+        let table = self.tree.filtered_byte(&key);
+        let is_full = |writer: &Writer<_>| writer.bytes() >= self.limit || table != self.table;
+        if self.writer.as_ref().is_some_and(is_full) {
             self.end_file()?;
         }
         let writer = match &mut self.writer {
@@ -46,7 +53,9 @@ impl<'a, D: Disk> Output<'a, D> {
                     (state.next_file - 1, state.random.u64(..))
                 };
                 self.begun.push(id);
-                self.writer.insert(Writer::new(&*self.tree.disk, id, salt)?)
+                (self.table, self.limit) = (table, self.file_bytes);
+                let writer = Writer::new(&*self.tree.disk, id, salt, table.is_some())?;
+                self.writer.insert(writer)
             }
         };
         writer.push(key, value)
@@ -57,6 +66,22 @@ impl<'a, D: Disk> Output<'a, D> {
             self.files.push(Arc::new(writer.end()?));
         }
         Ok(())
+    }
+
+    /// Whether a file that comes next is to be taken as it is. Not where the one that is being
+    /// written would stay smaller than `small`, in bytes: there would be ever more of those. It
+    /// gets what is in the file as well then, and ends behind it, so that the files after it can
+    /// be taken as they are.
+    pub(super) fn takes(&mut self, file: &SortedFile<D::File>, small: u64) -> bool {
+        let Some(bytes) = self.writer.as_ref().map(Writer::bytes) else { return true };
+        let is_other = self.tree.filtered_byte(&file.range().0) != self.table;
+        if bytes >= small || is_other {
+            return true;
+        }
+        if file.summary.bytes <= 2 * self.file_bytes {
+            self.limit = self.file_bytes.max(bytes + file.summary.bytes);
+        }
+        false
     }
 
     /// Takes a file as it is.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use journal::{Disk, Number};
+use journal::Disk;
 
 use super::{Contents, Verified, check_journal, read_blocks, read_journal, read_list};
 use crate::error::GroundError;
@@ -24,8 +24,7 @@ use crate::tree::List;
 pub fn salvage<D: Disk>(disk: &D) -> Result<(Verified, Contents<D::File>), GroundError> {
     let mut found = Verified::default();
     let list = read_list(disk, &mut found)?;
-    found.through = list.as_ref().map_or(Number(0), |list| list.through);
-    let (memory, is_clear) = read_journal(disk, &mut found)?;
+    let (memory, is_clear) = read_journal(disk, list.as_ref(), &mut found)?;
     let on_disk = file::find(disk)?;
     let (runs, counts) = match list {
         Some(list) => {
