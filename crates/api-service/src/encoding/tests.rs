@@ -273,3 +273,14 @@ async fn the_window_of_a_zstd_body_has_its_share_of_the_memory_for_as_long_as_it
     tokio::task::yield_now().await;
     assert_eq!(begin(memory).next().await.unwrap().unwrap(), "text");
 }
+
+#[tokio::test]
+async fn a_decoder_waits_for_memory_on_the_threads_for_it_and_is_refused_there() {
+    let threads = crate::slow_threads::SlowThreads::start();
+    // Enough for what comes, and not for what is decoded of it.
+    let memory = Memory::for_body(Budget::new(10 << 10));
+    let body = stream::iter([Ok(Bytes::from(gzip(&vec![0; 1 << 20])))]);
+    let mut refused = Encoding::Gzip.decode(body, LIMIT, memory, &threads.handle());
+    let error = refused.next().await.unwrap().unwrap_err();
+    assert_eq!(Failure::behind(&error), Some(Failure::NoMemory));
+}
