@@ -20,6 +20,8 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(crate) struct Budget {
     permits: Arc<Semaphore>,
     units: u32,
+    /// The permits for windows of decoders.
+    windows: Arc<Semaphore>,
 }
 
 /// A part of the budget, returned when dropped.
@@ -32,7 +34,26 @@ pub(crate) struct Share {
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1);
-        Self { permits: Arc::new(Semaphore::new(units as usize)), units }
+        let windows = Arc::new(Semaphore::new(of_windows(units) as usize));
+        Self { permits: Arc::new(Semaphore::new(units as usize)), units, windows }
+    }
+
+    /// What the windows of decoders may have of this budget: half of it. A stream may keep a window
+    /// for long, and bodies without one go on meanwhile.
+    pub(crate) fn of_windows(&self) -> Self {
+        let (permits, windows) = (Arc::clone(&self.windows), Arc::clone(&self.windows));
+        Self { permits, units: of_windows(self.units), windows }
+    }
+
+    /// Enlarges a share, or gets one, as [`Share::grow_to`] does. Cancel safe.
+    pub(crate) async fn enlarge(&self, share: &mut Option<Share>, bytes: usize) -> bool {
+        match share {
+            Some(share) => share.grow_to(bytes).await,
+            None => {
+                *share = self.share(bytes).await;
+                share.is_some()
+            }
+        }
     }
 
     /// The permits for so many bytes, at most all of the budget.
@@ -66,6 +87,10 @@ impl Budget {
             Arc::clone(&self.permits).try_acquire_many_owned(self.units_for(bytes)).ok()?;
         Some(Share { budget: self.clone(), permit })
     }
+}
+
+const fn of_windows(units: u32) -> u32 {
+    units.div_ceil(2)
 }
 
 impl Share {

@@ -5,11 +5,13 @@ mod apart;
 mod balance;
 mod failure;
 mod fault;
+mod frames;
 mod memory;
 mod parts;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::io;
 use std::pin::Pin;
@@ -24,6 +26,7 @@ use crate::problem::{Code, Problem};
 use apart::Apart;
 use balance::Balance;
 use slices::slices;
+use windows::Windows;
 
 pub(crate) use failure::Failure;
 pub(crate) use fault::Fault;
@@ -72,9 +75,10 @@ impl Encoding {
         if self == Self::Identity {
             return Box::pin(bytes);
         }
+        let windows = Windows::of(self, memory.clone());
         Box::pin(Apart::new(bytes, memory, there, |bytes| {
             let balance = Balance::default();
-            let slices = slices(bytes, at_most, balance.clone());
+            let slices = slices(bytes, at_most, balance.clone(), windows);
             parts::decode(self, StreamReader::new(Box::pin(slices)), balance)
         }))
     }

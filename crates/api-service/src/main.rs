@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use api_service::{Api, ApiConfig, ApiError};
 use clap::Parser;
 use service_runtime::documents::variables_help;
-use service_runtime::{Role, Termination};
+use service_runtime::{Role, TaskEnded, Termination};
 
 /// The HTTP API of Work Factory: takes jobs and puts them into the work server at FAKTORY_URL.
 #[derive(Parser)]
@@ -41,16 +41,21 @@ async fn main() -> ExitCode {
     let result = async {
         let mut termination = Termination::listen()?;
         let started = Api::start(ApiConfig::from_settings(&settings)).await;
-        let api = started.map_err(|error| match &error {
+        let mut api = started.map_err(|error| match &error {
             ApiError::Bind { .. } => {
                 anyhow::Error::new(error).context("BIND_ADDR says where the API listens")
             }
             ApiError::FileNotLoaded(_) | ApiError::Pool(_) => error.into(),
         })?;
-        let signal = termination.signal().await;
-        tracing::info!(signal, "ending; a second signal ends at once");
+        let ended: Result<(), TaskEnded> = tokio::select! {
+            signal = termination.signal() => {
+                tracing::info!(signal, "ending; a second signal ends at once");
+                Ok(())
+            }
+            failure = api.failed() => Err(failure),
+        };
         termination.unless_again(api.stop(settings.process.shutdown_timeout)).await?;
-        anyhow::Ok(())
+        anyhow::Ok(ended?)
     };
     match result.await {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::{LinkConfig, LinkPool, Observer, PoolFailure, Pusher};
-use tokio::task::JoinHandle;
+use service_runtime::{TaskEnded, Tasks};
 
 use crate::config::ApiConfig;
 use crate::figures::Figures;
@@ -47,10 +47,10 @@ pub struct Api {
     address: SocketAddr,
     state: SharedState,
     pool: LinkPool,
-    probing: JoinHandle<()>,
-    upkeep: JoinHandle<()>,
-    reload: JoinHandle<()>,
-    serving: JoinHandle<()>,
+    /// The task that accepts connections; it ends after the last of them.
+    serving: Tasks,
+    /// All others, which end when the service does.
+    background: Tasks,
 }
 
 /// Refuses settings that name a file without what stands in it. `Settings::load` sets both; a
@@ -87,12 +87,11 @@ impl Api {
             work_server: format!("{}:{}", state.config.link.host, state.config.link.port),
             open_for: state.config.link.breaker_open_for,
         };
-        let probing = tokio::spawn(prober.run());
-        let upkeep = tokio::spawn(service_runtime::metrics::upkeep());
-        let reload = tokio::spawn(reload(Arc::clone(&state)));
-        let serving = tokio::spawn(accept::serve(listener, Arc::clone(&state)));
+        let background = background(&state, prober);
+        let mut serving = Tasks::default();
+        serving.spawn("serving", accept::serve(listener, Arc::clone(&state)));
         tracing::info!(%address, "the API listens");
-        Ok(Self { address, state, pool, probing, upkeep, reload, serving })
+        Ok(Self { address, state, pool, serving, background })
     }
 
     /// The address on which the API listens.
@@ -101,20 +100,28 @@ impl Api {
         self.address
     }
 
+    /// Waits until a task of the API ends that was to run on, by a fault of this program; then call
+    /// [`Api::stop`], since the API does only a part of its work. Cancel safe.
+    pub async fn failed(&mut self) -> TaskEnded {
+        let ended = tokio::select! {
+            ended = self.serving.failed() => ended,
+            ended = self.background.failed() => ended,
+        };
+        ended.log();
+        ended
+    }
+
     /// Ends in order: new requests are refused; requests in flight go on for `timeout`, and then
     /// get an answer that tells what is known of their jobs.
-    pub async fn stop(self, timeout: Duration) {
+    pub async fn stop(mut self, timeout: Duration) {
         self.state.lifecycle.enter(Phase::ShuttingDown);
-        let mut serving = self.serving;
-        if deadline::timeout(timeout, &mut serving).await.is_err() {
+        if deadline::timeout(timeout, self.serving.all_ended()).await.is_err() {
             self.state.lifecycle.enter(Phase::TimeIsUp);
             self.state.pusher.abandon();
-            let _ = deadline::timeout(LAST_ANSWERS, &mut serving).await;
-            serving.abort();
+            let _ = deadline::timeout(LAST_ANSWERS, self.serving.all_ended()).await;
+            self.serving.abort_all();
         }
-        self.probing.abort();
-        self.upkeep.abort();
-        self.reload.abort();
+        self.background.abort_all();
         self.state.streams.end().await;
         let _ = deadline::timeout(LAST_ANSWERS, self.state.pusher.close()).await;
         self.pool.close();
@@ -122,12 +129,22 @@ impl Api {
     }
 }
 
-/// Reloads keys and certificate whenever their files change.
-async fn reload(state: SharedState) {
-    let certificate = async {
-        if let Some(tls) = state.config.api.tls.clone() {
-            tls.reload("API_TLS_CERT_FILE").await;
-        }
-    };
-    tokio::join!(certificate, state.keyring.reload());
+/// The tasks beside the one that serves.
+fn background(state: &SharedState, prober: Prober) -> Tasks {
+    let mut tasks = Tasks::default();
+    tasks.spawn("probing", prober.run());
+    tasks.spawn("upkeep of metrics", service_runtime::metrics::upkeep());
+    if state.config.api.keys.is_some() {
+        let state = Arc::clone(state);
+        tasks.spawn("reload of keys", async move { state.keyring.reload().await });
+    }
+    if let Some(tls) = state.config.api.tls.clone() {
+        tasks.spawn("reload of the certificate", tls.reload("API_TLS_CERT_FILE"));
+    }
+    let sender = Arc::clone(state);
+    tasks.spawn("sending", async move { sender.pusher.until_ended().await });
+    tasks
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ impl SlowThreads {
             .worker_threads(at_a_time())
             .thread_name("large-bodies")
             .on_thread_start(lower_priority)
+            // Who decodes may have to wait for memory.
+            .enable_time()
             .build();
         match built {
             Ok(runtime) => Self { runtime: Some(runtime) },

@@ -109,14 +109,18 @@ impl Broker {
         &self.turned_away
     }
 
-    /// Waits until the broker ends by itself, which happens only where the store fails. The future
-    /// may be dropped and asked for again.
+    /// Waits until the broker ends by itself, which happens only where the store fails, or a task
+    /// or thread by a fault of this crate. The future may be dropped and asked for again.
     pub async fn failed(&mut self) -> BrokerError {
         let Some(core) = &mut self.core else { return std::future::pending().await };
         let ended = core.await;
         self.core = None;
         match ended {
             Ok(Err(error)) => BrokerError::Store(error, self.data_dir.clone()),
+            // Its end is that of all connections, and with them of the core.
+            Ok(Ok(())) if self.accepting.is_finished() => {
+                BrokerError::Thread("the task that accepts connections ended".into())
+            }
             Ok(Ok(())) => BrokerError::Thread("the thread ended".into()),
             Err(_) => BrokerError::Thread("the thread panicked".into()),
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::oneshot::error::{RecvError, TryRecvError};
-use tokio::sync::{TryAcquireError, oneshot};
+use tokio::sync::{TryAcquireError, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -31,6 +31,8 @@ pub struct Pusher {
     /// Fairness keys given out so far.
     fairness_keys: AtomicU64,
     task: Mutex<Option<JoinHandle<()>>>,
+    /// Its sender is the task's.
+    running: watch::Receiver<()>,
 }
 
 /// The time after the deadline, of a push as a whole, for passing on within this process that
@@ -48,14 +50,28 @@ impl Pusher {
     #[must_use]
     pub fn new(pool: LinkPool) -> Self {
         let queue = Arc::new(Queue::new());
-        let task = tokio::spawn(Dispatcher::new(Arc::clone(&queue), pool.clone()).run());
+        let dispatcher = Dispatcher::new(Arc::clone(&queue), pool.clone());
+        let (runs, running) = watch::channel(());
+        let task = tokio::spawn(async move {
+            // Dropped when the task ends, however it does.
+            let _runs = runs;
+            dispatcher.run().await;
+        });
         Self {
             queue,
             max_wait: pool.max_wait(),
             pool,
             fairness_keys: AtomicU64::new(0),
             task: Mutex::new(Some(task)),
+            running,
         }
+    }
+
+    /// Resolves when the task that sends has ended: it was closed, or broke off by a fault of this
+    /// crate, and nothing is sent any more. Cancel safe.
+    pub async fn until_ended(&self) {
+        let mut running = self.running.clone();
+        while running.changed().await.is_ok() {}
     }
 
     /// Pushes jobs and returns the outcome of each, in their order, by `deadline`, or up to a

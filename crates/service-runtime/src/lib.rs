@@ -16,6 +16,7 @@ mod secret;
 mod settings;
 mod shutdown;
 mod start;
+mod tasks;
 mod tls;
 pub mod units;
 mod watched;
@@ -39,6 +40,7 @@ pub use settings::{
 };
 pub use shutdown::{EndedAtOnce, Termination};
 pub use start::{CONFIG_EXIT_CODE, report, start};
+pub use tasks::{TaskEnded, Tasks};
 pub use tls::{ClientTls, ServerTls, TlsFile, TlsFileFault};
 pub use watched::{Contents, LOOK_EVERY, Watched};
 pub use work_server_url::WorkServerUrl;

@@ -46,8 +46,12 @@ impl Watched {
                     .map(|path| std::fs::read(path).map_err(|error| error.to_string()))
                     .collect::<Vec<_>>()
             };
-            let Ok(now) = tokio::task::spawn_blocking(read).await else {
-                return std::future::pending().await;
+            let now = match tokio::task::spawn_blocking(read).await {
+                Ok(now) => now,
+                // Whoever waits for the changes is to notice.
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // The runtime ends.
+                Err(_) => return std::future::pending().await,
             };
             let is_settled = now == self.seen;
             self.seen = now;

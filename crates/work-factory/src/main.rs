@@ -127,20 +127,20 @@ async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
     let mut quieting = Quieting::listen(quiets)?;
     let mut running = Running::start(role, settings).await?;
     screen::show(&running, settings);
-    let failure = loop {
+    let ended = loop {
         tokio::select! {
             signal = termination.signal() => {
                 tracing::info!(signal, "ending; a second signal ends at once");
-                break None;
+                break Ok(());
             }
             signal = quieting.signal() => {
                 tracing::info!(signal, "the worker fetches no more");
                 running.quiet();
             }
-            failure = running.ended_by_itself(settings.process.shutdown_timeout) => break failure,
+            ended = running.ended_by_itself(settings.process.shutdown_timeout) => break ended,
         }
     };
     termination.unless_again(running.stop(settings.process.shutdown_timeout)).await??;
     tracing::info!("ended");
-    failure.map_or(Ok(()), |failure| Err(failure.into()))
+    ended
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use api_service::{Api, ApiConfig};
 use faktory_broker::{Broker, BrokerConfig, BrokerError};
 use service_runtime::metrics as names;
-use service_runtime::{Role, ServerTls, Settings, WorkServerUrl};
+use service_runtime::{Role, ServerTls, Settings, Tasks, WorkServerUrl};
 use tokio::task::JoinHandle;
 use worker_service::{RunningWorker, Worker, WorkerConfig};
 
@@ -23,7 +23,7 @@ pub(crate) struct Running {
     /// The end of a worker that the work server told to end, beside an API that goes on.
     ending_worker: Option<JoinHandle<()>>,
     /// The task that reads the broker's certificate again when its files change.
-    certificate: Option<JoinHandle<()>>,
+    certificate: Tasks,
     /// The work server that API and worker use.
     pub(crate) work_server: WorkServerUrl,
 }
@@ -44,20 +44,21 @@ impl Running {
             };
             settings.link.tls = settings.broker.tls.as_ref().map(ServerTls::own_client);
         }
-        let certificate = broker
-            .as_ref()
-            .and(settings.broker.tls.clone())
-            .map(|tls| tokio::spawn(tls.reload("BROKER_TLS_CERT_FILE")));
+        let mut certificate = Tasks::default();
+        if let (Some(_), Some(tls)) = (&broker, settings.broker.tls.clone()) {
+            certificate.spawn("reload of the certificate", tls.reload("BROKER_TLS_CERT_FILE"));
+        }
         let api = if role.runs_api() { Some(start_api(&settings).await?) } else { None };
         let worker = if role.runs_worker() { Some(start_worker(&settings).await?) } else { None };
         let ending_worker = None;
         Ok(Self { broker, api, worker, ending_worker, certificate, work_server: settings.link.url })
     }
 
-    /// Waits until the process has nothing left to do: the broker has failed (with its error), or a
-    /// worker that runs alone was told to end. A worker beside an API ends alone; the API goes on.
-    /// Cancel safe.
-    pub(crate) async fn ended_by_itself(&mut self, timeout: Duration) -> Option<BrokerError> {
+    /// Waits until the process is to end by itself: the broker has failed, or a task of another
+    /// part has ended that was to run on (with the error); or a worker that runs alone was told to
+    /// end.
+    /// A worker that was told so beside an API ends alone; the API goes on. Cancel safe.
+    pub(crate) async fn ended_by_itself(&mut self, timeout: Duration) -> anyhow::Result<()> {
         loop {
             let broker = async {
                 match &mut self.broker {
@@ -65,20 +66,33 @@ impl Running {
                     None => std::future::pending().await,
                 }
             };
+            let api = async {
+                match &mut self.api {
+                    Some(api) => api.failed().await,
+                    None => std::future::pending().await,
+                }
+            };
             let worker = async {
                 match &mut self.worker {
-                    Some(worker) => worker.told_to_terminate().await,
+                    Some(worker) => worker.must_stop().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 failure = broker => {
                     tracing::error!(error = %failure, "the broker has failed");
-                    return Some(failure);
+                    return Err(failure.into());
                 }
-                () = worker => tracing::info!("the work server told this worker to end"),
+                failure = api => return Err(failure.into()),
+                failure = self.certificate.failed() => {
+                    failure.log();
+                    return Err(failure.into());
+                }
+                ended = worker => ended?,
             }
-            self.api.as_ref()?;
+            if self.api.is_none() {
+                return Ok(());
+            }
             // A task, because this function is dropped when a signal comes.
             self.ending_worker =
                 self.worker.take().map(|worker| tokio::spawn(worker.stop(timeout)));
@@ -108,9 +122,7 @@ impl Running {
             }
         };
         tokio::join!(api, worker);
-        if let Some(certificate) = self.certificate {
-            certificate.abort();
-        }
+        drop(self.certificate);
         match self.broker {
             Some(broker) => broker.stop().await,
             None => Ok(()),
@@ -194,6 +206,24 @@ mod tests {
     use faktory_wire::BrokerCounts;
     use serde_json::Value;
     use service_runtime::metrics::METRICS;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_ends_with_an_error_where_a_task_of_it_breaks_off() {
+        let mut running = Running {
+            broker: None,
+            api: None,
+            worker: None,
+            ending_worker: None,
+            certificate: Tasks::default(),
+            work_server: Settings::default().link.url,
+        };
+        running.certificate.spawn("one that panics", async { panic!("deliberate") });
+        let error = running.ended_by_itself(Duration::ZERO).await.unwrap_err();
+        assert!(error.to_string().contains("one that panics"), "{error}");
+        running.stop(Duration::ZERO).await.unwrap();
+    }
 
     #[test]
     fn info_has_the_counters_of_the_broker_under_the_names_of_its_metrics() {

@@ -53,15 +53,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .register_fn("charge", charge)
         .register_fn("poll_partner", poll_partner)
         .start()?;
-    loop {
+    let ended = loop {
         tokio::select! {
-            _ = termination.signal() => break,
-            () = worker.told_to_terminate() => break,
+            _ = termination.signal() => break Ok(()),
+            // The work server told it to end, or a task of the worker broke off.
+            ended = worker.must_stop() => break ended,
             // Fetches no more, finishes what it has, and stays.
             _ = quieting.signal() => worker.quiet(),
         }
-    }
+    };
     // A second signal ends at once.
     termination.unless_again(worker.stop(settings.process.shutdown_timeout)).await?;
-    Ok(())
+    Ok(ended?)
 }

@@ -1,6 +1,9 @@
 //! A fetch lane: one connection with as many FETCHes in flight as the worker's prefetch has granted
 //! it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

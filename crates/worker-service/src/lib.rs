@@ -36,4 +36,4 @@ pub use handler::{Handler, HandlerFuture};
 pub use job_types::RunError;
 pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use running_worker::{HeldBytes, RunningWorker};
-pub use service_runtime::QueueOrder;
+pub use service_runtime::{QueueOrder, TaskEnded};

@@ -50,24 +50,21 @@ fn main() -> ExitCode {
         let listening = builder.serve_health(settings.worker.bind).await;
         let mut worker =
             listening.context("WORKER_BIND_ADDR says where the worker answers /health")?.start()?;
-        loop {
+        let ended = loop {
             tokio::select! {
                 signal = termination.signal() => {
                     tracing::info!(signal, "ending; a second signal ends at once");
-                    break;
+                    break Ok(());
                 }
                 signal = quieting.signal() => {
                     tracing::info!(signal, "the worker fetches no more");
                     worker.quiet();
                 }
-                () = worker.told_to_terminate() => {
-                    tracing::info!("the work server told this worker to end");
-                    break;
-                }
+                ended = worker.must_stop() => break ended,
             }
-        }
+        };
         termination.unless_again(worker.stop(settings.process.shutdown_timeout)).await?;
-        anyhow::Ok(())
+        anyhow::Ok(ended?)
     });
     // A blocking handler that never ends must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -3,14 +3,16 @@
 
 mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use faktory_link::ReplyBudget;
 use faktory_wire::WorkerState;
+use service_runtime::{TaskEnded, Tasks};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
 
 use crate::buffer::Bytewise;
 use crate::flow::Flow;
@@ -28,12 +30,13 @@ pub struct RunningWorker {
     requeue: Option<Requeue>,
     /// Jobs run at once.
     concurrency: usize,
-    lanes: JoinSet<()>,
-    slots: JoinSet<()>,
-    acks: JoinSet<()>,
+    lanes: Tasks,
+    slots: Tasks,
+    acks: Tasks,
     /// The task that requeues what has waited for too long.
-    stale: JoinHandle<()>,
-    health: Option<JoinHandle<()>>,
+    stale: Tasks,
+    /// The task that answers `/health`, where there is one.
+    health: Tasks,
     /// The lanes' own runtime.
     runtime: Option<Runtime>,
     state: watch::Receiver<WorkerState>,
@@ -46,6 +49,34 @@ impl RunningWorker {
     pub async fn told_to_terminate(&mut self) {
         if self.state.wait_for(|state| *state == WorkerState::Terminate).await.is_err() {
             std::future::pending().await
+        }
+    }
+
+    /// Resolves when the worker is to be stopped: as [`RunningWorker::told_to_terminate`] does, or
+    /// with the error where a task of the worker has ended that was to run on. The latter is a
+    /// fault of this crate; the worker does only a part of its work then, so its process should
+    /// end. Cancel safe.
+    ///
+    /// # Errors
+    /// Where a task has ended.
+    pub async fn must_stop(&mut self) -> Result<(), TaskEnded> {
+        loop {
+            let ended = tokio::select! {
+                ended = self.lanes.failed() => ended,
+                ended = self.slots.failed() => ended,
+                ended = self.acks.failed() => ended,
+                ended = self.stale.failed() => ended,
+                ended = self.health.failed() => ended,
+                Ok(_) = self.state.wait_for(|state| *state == WorkerState::Terminate) => {
+                    tracing::info!("the work server told this worker to end");
+                    return Ok(());
+                }
+            };
+            // The fetch lanes of a worker that was told to end do so by themselves.
+            if ended.is_panic() || !self.lifecycle.is_terminating() {
+                ended.log();
+                return Err(ended);
+            }
         }
     }
 
@@ -100,11 +131,10 @@ pub struct HeldBytes {
 
 impl Drop for RunningWorker {
     fn drop(&mut self) {
+        // The tasks end with their owners; those that need the runtime are told before it is gone.
         self.acks.abort_all();
-        self.stale.abort();
-        if let Some(health) = &self.health {
-            health.abort();
-        }
+        self.stale.abort_all();
+        self.health.abort_all();
         if let Some(runtime) = self.runtime.take() {
             // The worker is often dropped by a task, which must not wait for threads.
             runtime.shutdown_background();

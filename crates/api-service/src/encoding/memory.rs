@@ -1,5 +1,5 @@
 //! The memory of pieces that are on their way through a decoder: what has come and is not decoded,
-//! and what was decoded and is not taken.
+//! and what was decoded and is not taken; and the memory of a decoder's window.
 
 use std::io;
 
@@ -21,6 +21,14 @@ pub(crate) struct Memory {
     waits: bool,
 }
 
+/// The memory of a decoder's window: a share of all memory, and of the part of it that all windows
+/// may have.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    of_windows: Option<Share>,
+    of_all: Option<Share>,
+}
+
 impl Memory {
     /// For the body of a request, which is refused where others hold too much.
     pub(crate) const fn for_body(budget: Budget) -> Self {
@@ -33,9 +41,30 @@ impl Memory {
         Self { budget, waits: true }
     }
 
+    const fn looks(&self) -> usize {
+        if self.waits { LOOKS_OF_STREAM } else { 1 }
+    }
+
+    /// Enlarges a window to so many bytes. A stream is refused too, after a second: it may keep its
+    /// window for as long as it likes.
+    ///
+    /// # Errors
+    /// Where others hold too much.
+    pub(super) async fn enlarge(&self, window: &mut Window, bytes: usize) -> Result<(), Failure> {
+        let windows = self.budget.of_windows();
+        for _ in 0..self.looks() {
+            if windows.enlarge(&mut window.of_windows, bytes).await
+                && self.budget.enlarge(&mut window.of_all, bytes).await
+            {
+                return Ok(());
+            }
+        }
+        Err(Failure::NoMemory)
+    }
+
     /// Gives a piece its share. Not cancel safe: dropped, the piece is lost.
     pub(super) async fn weigh(&self, piece: Bytes) -> Weighed {
-        for _ in 0..if self.waits { LOOKS_OF_STREAM } else { 1 } {
+        for _ in 0..self.looks() {
             if let Some(share) = self.budget.share(piece.len()).await {
                 return Ok((piece, share));
             }

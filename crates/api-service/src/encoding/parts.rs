@@ -16,7 +16,7 @@ use super::balance::Balance;
 
 /// The largest window of a zstd frame, as a power of two: 8 MiB, the bound of RFC 9659 for HTTP. A
 /// decoder needs that much memory.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+pub(super) const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// The most bytes that a decoder gives in one go.
 const CHUNK_BYTES: usize = 32 << 10;
 

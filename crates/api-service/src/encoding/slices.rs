@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt, stream};
 
 use super::balance::Balance;
 use super::fault::Fault;
+use super::windows::Windows;
 
 /// The most encoded bytes that are decoded in one go: 200 gzip members of 20 bytes, of which each
 /// takes a few microseconds.
@@ -22,6 +23,7 @@ struct Slices<S> {
     /// The bytes that may still come.
     left: usize,
     balance: Balance,
+    windows: Windows,
 }
 
 /// The same bytes in slices, at most `at_most` of them.
@@ -29,11 +31,13 @@ pub(super) fn slices<S>(
     bytes: S,
     at_most: usize,
     balance: Balance,
+    windows: Windows,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send
 where
     S: Stream<Item = io::Result<Bytes>> + Send + Unpin,
 {
-    let slices = Slices { bytes, rest: Bytes::new(), since_rest: 0, left: at_most, balance };
+    let rest = Bytes::new();
+    let slices = Slices { bytes, rest, since_rest: 0, left: at_most, balance, windows };
     stream::unfold(Some(slices), |slices| async {
         let mut slices = slices?;
         match slices.next().await? {
@@ -64,6 +68,10 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Slices<S> {
         if let Err(fault) = self.balance.takes(length) {
             return Some(Err(fault.into()));
         }
-        Some(Ok(self.rest.split_to(length)))
+        let slice = self.rest.split_to(length);
+        if let Err(failure) = self.windows.pass(&slice).await {
+            return Some(Err(failure.into()));
+        }
+        Some(Ok(slice))
     }
 }

@@ -237,3 +237,50 @@ async fn a_body_without_memory_on_its_way_is_refused_and_a_stream_waits_a_second
     let mut waiting = Encoding::Gzip.decode(body(), LIMIT, memory, &Handle::current());
     assert_eq!(waiting.next().await.unwrap().unwrap(), "text");
 }
+
+/// The beginning of a body with a window of 8 MiB, which a client then leaves as it is.
+fn with_large_window() -> Vec<u8> {
+    let mut encoder = ::zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(23).unwrap();
+    encoder.write_all(b"text").unwrap();
+    encoder.flush().unwrap();
+    encoder.get_ref().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_of_a_zstd_body_has_its_share_of_the_memory_for_as_long_as_it_is_decoded() {
+    const KEPT: usize = (8 << 20) + (128 << 10);
+    const MIB: usize = 1 << 20;
+    let budget = Budget::new(4 * KEPT + MIB);
+    let memory = Memory::for_body(budget.clone());
+    let begin = |memory: Memory| {
+        let body = stream::iter([Ok(Bytes::from(with_large_window()))]).chain(stream::pending());
+        Encoding::Zstd.decode(body, LIMIT, memory, &Handle::current())
+    };
+    let mut first = begin(memory.clone());
+    assert_eq!(first.next().await.unwrap().unwrap(), "text");
+    assert!(budget.try_share(3 * KEPT + MIB).is_some());
+    assert!(budget.try_share(3 * KEPT + MIB + 1024).is_none());
+    let mut second = begin(memory.clone());
+    assert_eq!(second.next().await.unwrap().unwrap(), "text");
+    // Two of them have half of the memory, and a body without a window goes on.
+    for memory in [memory.clone(), Memory::for_stream(budget.clone())] {
+        let refused = begin(memory).next().await.unwrap().unwrap_err();
+        assert_eq!(Failure::behind(&refused), Some(Failure::NoMemory));
+    }
+    assert!(budget.try_share(2 * KEPT + MIB).is_some());
+    drop(first);
+    tokio::task::yield_now().await;
+    assert_eq!(begin(memory).next().await.unwrap().unwrap(), "text");
+}
+
+#[tokio::test]
+async fn a_decoder_waits_for_memory_on_the_threads_for_it_and_is_refused_there() {
+    let threads = crate::slow_threads::SlowThreads::start();
+    // Enough for what comes, and not for what is decoded of it.
+    let memory = Memory::for_body(Budget::new(10 << 10));
+    let body = stream::iter([Ok(Bytes::from(gzip(&vec![0; 1 << 20])))]);
+    let mut refused = Encoding::Gzip.decode(body, LIMIT, memory, &threads.handle());
+    let error = refused.next().await.unwrap().unwrap_err();
+    assert_eq!(Failure::behind(&error), Some(Failure::NoMemory));
+}

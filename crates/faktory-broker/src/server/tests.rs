@@ -225,3 +225,12 @@ async fn strangers_who_connect_all_the_time_hold_up_no_judgement() {
     }
     panic!("the clock stands still, so that no round ends for having lasted too long");
 }
+
+#[tokio::test]
+async fn a_broker_that_accepts_no_more_has_failed() {
+    let mut world = World::new().await;
+    world.broker.accepting.abort();
+    let failure = world.broker.failed().await.to_string();
+    assert!(failure.contains("accepts connections"), "{failure}");
+    world.broker.stop().await.unwrap();
+}

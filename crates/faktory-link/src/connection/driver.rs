@@ -41,6 +41,14 @@ struct Finished {
     told: oneshot::Sender<u64>,
 }
 
+/// Whoever waits for a reply is told that none comes, however the driver ends: a driver that broke
+/// off would leave them waiting for ever.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.state.end(LinkError::ClosedHere);
+    }
+}
+
 impl Driver {
     pub(super) async fn run(self, dialled: Dialled, queue: mpsc::Receiver<LineGroup>) {
         let Dialled { stream, rest, .. } = dialled;

@@ -1,6 +1,9 @@
 //! The end of a push's time, on a clock of the test.
 
+use futures_util::FutureExt;
+
 use super::*;
+use crate::config::LinkConfig;
 
 /// Chunks of one job each, and the senders of their answers.
 fn chunks(count: usize) -> (Vec<WaitingChunk>, Vec<oneshot::Sender<Vec<JobOutcome>>>) {
@@ -53,5 +56,20 @@ async fn an_abandoned_push_is_answered_well_within_a_second() {
         assert!(took <= 2 * PASSED_ON_ABANDONED, "{took:?}");
         assert!(matches!(outcomes[0], JobOutcome::NotSent(_, _)), "{:?}", outcomes[0]);
         assert_eq!(outcomes.iter().filter(|outcome| is_unknown(outcome)).count(), 19);
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_task_that_sends_is_told_however_it_comes() {
+    for breaks_off in [false, true] {
+        let pusher = Pusher::new(LinkPool::new(LinkConfig::new("127.0.0.1", 9)).unwrap());
+        assert!(pusher.until_ended().now_or_never().is_none());
+        if breaks_off {
+            let task = pusher.task.lock().unwrap().take();
+            task.unwrap().abort();
+        } else {
+            pusher.close().await;
+        }
+        pusher.until_ended().await;
     }
 }

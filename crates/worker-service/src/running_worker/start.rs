@@ -6,9 +6,8 @@ use std::sync::atomic::AtomicBool;
 use faktory_link::{LinkConfig, ReplyBudget};
 use faktory_wire::Excerpt;
 use metrics::{counter, histogram};
-use service_runtime::metrics as names;
+use service_runtime::{Tasks, metrics as names};
 use tokio::runtime::{Handle, Runtime};
-use tokio::task::JoinSet;
 
 use super::RunningWorker;
 use super::stop::margin;
@@ -60,8 +59,9 @@ impl RunningWorker {
         let lanes = parts.spawn_fetch_lanes(&runtime);
         let requeue = parts.requeue(reports);
         let slots = parts.spawn_slots(registry, &requeue);
-        let stale = runtime.spawn(requeue.clone().requeue_stale());
-        let health = health.map(|listening| runtime.spawn(listening.serve(parts.observed())));
+        let mut stale = Tasks::default();
+        stale.spawn_on("requeue", requeue.clone().requeue_stale(), runtime.handle());
+        let health = parts.spawn_health(health, &runtime);
         parts.flow.refill();
         Ok(Self {
             state: parts.lifecycle.states(),
@@ -120,7 +120,7 @@ impl Parts {
         Self { config, limits, lifecycle, flow, queues, replies, done_unacked: Arc::default() }
     }
 
-    fn spawn_ack_lanes(&self, runtime: &Runtime) -> (Reports, JoinSet<()>) {
+    fn spawn_ack_lanes(&self, runtime: &Runtime) -> (Reports, Tasks) {
         // On memory of their own: jobs that wait for memory wait for reports of others.
         let link = LinkConfig { reply_limit: ACK_REPLY_MAX, ..self.config.link.clone() };
         let context = AckContext {
@@ -133,22 +133,22 @@ impl Parts {
             ack_lag: histogram!(names::WORKER_ACK_LAG),
         };
         let (reports, ends) = Reports::new(Arc::clone(&self.queues));
-        let mut acks = JoinSet::new();
+        let mut acks = Tasks::default();
         for (number, end) in ends.into_iter().enumerate() {
             let lane = AckLane::new(context.clone(), number, end, reports.first());
-            acks.spawn_on(lane.run(), runtime.handle());
+            acks.spawn_on("ack lane", lane.run(), runtime.handle());
         }
         (reports, acks)
     }
 
-    fn spawn_fetch_lanes(&self, runtime: &Runtime) -> JoinSet<()> {
-        let mut lanes = JoinSet::new();
+    fn spawn_fetch_lanes(&self, runtime: &Runtime) -> Tasks {
+        let mut lanes = Tasks::default();
         let reply_budget = Some(Arc::clone(&self.replies));
         let link = LinkConfig { reply_budget, ..self.config.link.clone() };
         for number in 0..self.limits.lanes {
             let (lifecycle, flow) = (Arc::clone(&self.lifecycle), Arc::clone(&self.flow));
             let lane = FetchLane::new(&link, lifecycle, flow, number);
-            lanes.spawn_on(lane.run(), runtime.handle());
+            lanes.spawn_on("fetch lane", lane.run(), runtime.handle());
         }
         lanes
     }
@@ -167,7 +167,7 @@ impl Parts {
         }
     }
 
-    fn spawn_slots(&self, registry: Registry, requeue: &Requeue) -> JoinSet<()> {
+    fn spawn_slots(&self, registry: Registry, requeue: &Requeue) -> Tasks {
         let slot = Slot {
             lifecycle: Arc::clone(&self.lifecycle),
             flow: Arc::clone(&self.flow),
@@ -177,12 +177,20 @@ impl Parts {
             reports: requeue.reports.clone(),
             requeued: requeue.requeued.clone(),
         };
-        let mut slots = JoinSet::new();
+        let mut slots = Tasks::default();
         for _ in 0..self.limits.concurrency {
             // Whatever handlers do on this runtime can't hold up the lanes.
-            slots.spawn_on(slot.clone().run(), &Handle::current());
+            slots.spawn_on("slot", slot.clone().run(), &Handle::current());
         }
         slots
+    }
+
+    fn spawn_health(&self, listening: Option<Listening>, runtime: &Runtime) -> Tasks {
+        let mut health = Tasks::default();
+        if let Some(listening) = listening {
+            health.spawn_on("health", listening.serve(self.observed()), runtime.handle());
+        }
+        health
     }
 
     fn observed(&self) -> Observed {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use deadline::timeout_at;
 use faktory_wire::WorkerState;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::RunningWorker;
@@ -39,25 +38,25 @@ impl RunningWorker {
         self.lifecycle.shutdown().cancel();
         self.log_phase("taking in what is in flight", &times);
         tokio::select! {
-            _ = timeout_at(times.deadline, all_ended(&mut self.lanes)) => {}
+            _ = timeout_at(times.deadline, self.lanes.all_ended()) => {}
             // Large jobs that lie in sockets would stay there, and stay reserved.
             () = requeue.make_room() => {}
         }
         self.last_look().await;
         self.log_phase("finishing what runs", &times);
         self.flow.close(self.concurrency);
-        if timeout_at(times.deadline, all_ended(&mut self.slots)).await.is_err() {
+        if timeout_at(times.deadline, self.slots.all_ended()).await.is_err() {
             self.log_phase("requeueing what has not begun, failing what has not finished", &times);
             self.slots.abort_all();
             // A slot whose handler blocks does not end.
             let soon = times.deadline + times.margin / 4;
-            let _ = timeout_at(soon, all_ended(&mut self.slots)).await;
+            let _ = timeout_at(soon, self.slots.all_ended()).await;
         }
         self.lanes.abort_all();
-        all_ended(&mut self.lanes).await;
+        self.lanes.all_ended().await;
         times.leave_the_margin(Instant::now());
-        self.stale.abort();
-        let _ = (&mut self.stale).await;
+        self.stale.abort_all();
+        self.stale.all_ended().await;
         if timeout_at(times.end, requeue.hand_over()).await.is_err() {
             tracing::warn!(
                 jobs = requeue.held(),
@@ -70,9 +69,7 @@ impl RunningWorker {
         // With the last way in for reports gone, the ack lanes end when they have told all.
         drop(requeue);
         self.flush_acks(&times).await;
-        if let Some(health) = self.health.take() {
-            health.abort();
-        }
+        self.health.abort_all();
         tracing::info!(took = ?times.begun.elapsed(), "the worker has ended");
     }
 
@@ -107,7 +104,7 @@ impl RunningWorker {
     }
 
     async fn flush_acks(&mut self, times: &Times) {
-        if timeout_at(times.end, all_ended(&mut self.acks)).await.is_ok() {
+        if timeout_at(times.end, self.acks.all_ended()).await.is_ok() {
             return;
         }
         let reports = self.queues.unsettled();
@@ -144,8 +141,4 @@ impl Times {
 /// The part of the time to end that is kept for the last reports: a tenth, 2 s at the most.
 pub(super) fn margin(timeout: Duration) -> Duration {
     (timeout / 10).min(Duration::from_secs(2))
-}
-
-async fn all_ended(parts: &mut JoinSet<()>) {
-    while parts.join_next().await.is_some() {}
 }

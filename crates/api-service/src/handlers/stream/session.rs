@@ -275,8 +275,12 @@ impl Session {
 /// Why no further line could be read.
 fn why_not_read(error: &std::io::Error) -> Problem {
     let detail = format!("the body broke off or can't be decoded: {error}");
-    let is_ours = Failure::behind(error).is_some();
-    Problem::new(if is_ours { Code::InternalError } else { Code::MalformedEncoding }, detail)
+    let code = match Failure::behind(error) {
+        Some(Failure::NoMemory) => Code::Overloaded,
+        Some(Failure::BrokeOff | Failure::Idle) => Code::InternalError,
+        None => Code::MalformedEncoding,
+    };
+    Problem::new(code, detail)
 }
 
 #[cfg(test)]

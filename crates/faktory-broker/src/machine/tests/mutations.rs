@@ -5,6 +5,7 @@ use std::time::Duration;
 use faktory_wire::Reply;
 
 use super::{A, B, World, check_tables};
+use crate::machine::work::SLICE_BYTES;
 
 #[test]
 fn other_clients_are_answered_while_a_long_mutation_goes_on() {
@@ -141,4 +142,57 @@ fn a_mutation_leaves_jobs_alone_that_come_into_its_set_after_its_beginning() {
             }
         }
     }
+}
+
+/// Five scheduled jobs whose queue was removed: a requeue reads the body of each, which is a
+/// slice's work.
+fn with_jobs_of_a_removed_queue() -> World {
+    let mut world = World::new();
+    world.syncs = false;
+    let args = "a".repeat(SLICE_BYTES);
+    for job in 0..5 {
+        let more = r#""queue":"q","at":"2100-01-01T00:00:00Z""#;
+        let line =
+            format!(r#"PUSH {{"jid":"job-{job:08}","jobtype":"t","args":["{args}"],{more}}}"#);
+        assert_eq!(world.ask(&line), Reply::OK);
+    }
+    world.ask("QUEUE REMOVE q");
+    world
+}
+
+/// Has client B do something to one job of a set, at once.
+fn do_between(world: &mut World, command: &str, target: &str, jid: &str) {
+    let filter = format!(r#"{{"jids":["{jid}"]}}"#);
+    world
+        .send(B, &format!(r#"MUTATE {{"cmd":"{command}","target":"{target}","filter":{filter}}}"#));
+    assert_eq!(world.replies.drain(..).collect::<Vec<_>>(), [(B, Reply::OK, None)]);
+}
+
+#[test]
+fn a_requeue_in_slices_leaves_jobs_alone_that_others_took_out_of_the_set_meanwhile() {
+    let mut world = with_jobs_of_a_removed_queue();
+    world.send(A, r#"MUTATE {"cmd":"requeue","target":"scheduled"}"#);
+    assert_eq!(world.machine.counters.sets.scheduled, 4, "one job fills a slice");
+    do_between(&mut world, "discard", "scheduled", "job-00000003");
+    do_between(&mut world, "kill", "scheduled", "job-00000004");
+    while world.slice(2 * SLICE_BYTES) {}
+    assert_eq!(world.replies.remove(0), (A, Reply::OK, None));
+    let info = world.info().faktory;
+    assert_eq!((info.queues["q"], info.sets.scheduled, info.sets.dead), (3, 0, 1));
+    check_tables(&world, "at the end");
+}
+
+#[test]
+fn a_requeue_in_slices_leaves_a_job_alone_that_came_back_to_its_place_meanwhile() {
+    let mut world = with_jobs_of_a_removed_queue();
+    world.ask(r#"MUTATE {"cmd":"kill","target":"scheduled"}"#);
+    world.send(A, r#"MUTATE {"cmd":"requeue","target":"dead"}"#);
+    assert_eq!(world.machine.counters.sets.dead, 4, "one job fills a slice");
+    // The time is the same, and so is the job's key in the set.
+    do_between(&mut world, "kill", "dead", "job-00000004");
+    while world.slice(2 * SLICE_BYTES) {}
+    assert_eq!(world.replies.remove(0), (A, Reply::OK, None));
+    let info = world.info().faktory;
+    assert_eq!((info.queues["q"], info.sets.dead), (4, 1));
+    check_tables(&world, "at the end");
 }

@@ -56,3 +56,19 @@ async fn a_server_that_takes_a_few_bytes_now_and_then_is_given_up_and_a_slow_one
         assert_eq!((written.is_ok(), timed_out), (is_slow_alone, !is_slow_alone), "{piece}");
     }
 }
+
+#[tokio::test]
+async fn whoever_waits_for_a_reply_is_told_that_none_comes_where_the_driver_breaks_off() {
+    let config = LinkConfig::new("h", 1);
+    let state = Arc::new(State::new(&config, Duration::ZERO));
+    let (reply, mut answered) = oneshot::channel();
+    let waiter = Waiter { reply, end: 1, since: None, _window: None };
+    state.in_flight().waiters.push_back(waiter);
+    let driver = Driver { state: Arc::clone(&state), config };
+    let broke_off = tokio::spawn(async move {
+        let _driver = driver;
+        panic!("deliberate");
+    });
+    assert!(broke_off.await.unwrap_err().is_panic());
+    assert!(answered.try_recv().is_ok_and(|reply| reply.is_err()) && state.ended.get().is_some());
+}
