@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backup;
 mod budget;
 mod catch_up;
 mod clock;
@@ -18,6 +19,7 @@ mod turned_away;
 mod unwritten;
 mod verify;
 
+pub use backup::{backup, restore};
 pub use config::BrokerConfig;
 pub use machine::{ConnectionId, Machine, Mended, Now, Output, Reservation, Tables};
 pub use observer::Observer;

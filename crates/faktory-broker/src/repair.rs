@@ -96,4 +96,4 @@ impl fmt::Display for Repaired {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 pub use self::error::StoreError;
 pub use self::ground::{GroundStore, STORE_FILES_MAX};
-pub(crate) use self::ground::{folder_of, in_use};
+pub(crate) use self::ground::{folder_of, in_use, make};
 pub use memory::MemoryStore;
 
 /// A table of the store: keys in an order of their own.

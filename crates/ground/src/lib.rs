@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backup;
 mod block;
 mod cache;
 mod change;
@@ -20,6 +21,7 @@ mod tests;
 mod tree;
 mod verify;
 
+pub use backup::backup;
 pub use change::{Change, VALUE_BYTES_MAX};
 pub use error::GroundError;
 pub use ground::Ground;

@@ -1,5 +1,6 @@
 //! The store beside a model, on a disk that forgets.
 
+mod backup;
 mod damaged;
 mod every_operation;
 mod faults;
