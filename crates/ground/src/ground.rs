@@ -3,6 +3,7 @@
 mod checkpoint;
 mod commit;
 mod replay;
+mod waits;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use journal::{Disk, FileLog, Opened, Tail, Wake};
 
 pub(crate) use self::replay::Replay;
+use self::waits::Waits;
 use crate::block::Value;
 use crate::error::GroundError;
 use crate::memory::Memory;
@@ -34,6 +36,7 @@ pub struct Ground<D: Disk> {
     is_resting: bool,
     /// The bytes that went into the journal since the last checkpoint began.
     pub(crate) since_checkpoint: u64,
+    waits: Waits,
     /// `None` where the caller does what the thread does.
     thread: Option<JoinHandle<()>>,
 }
@@ -110,6 +113,7 @@ impl<D: Disk> Ground<D> {
             pending,
             is_resting,
             since_checkpoint,
+            waits: Waits::default(),
             thread,
         };
         Ok((ground, tail))
