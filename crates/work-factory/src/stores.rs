@@ -37,7 +37,8 @@ pub(crate) enum BrokerCommand {
         /// The data folder; without, that of BROKER_DATA_DIR, or the default of the broker
         folder: Option<PathBuf>,
     },
-    /// Write what can be kept of a damaged store into a new folder, and say what can't
+    /// Write what can be kept of a damaged store into a new folder, and say what can't; exit code
+    /// 3: done, but something was not kept; 1: there is no new store
     Repair {
         /// The data folder of the damaged store, which is not changed
         folder: PathBuf,
@@ -133,7 +134,7 @@ fn repair(folder: &Path, new_folder: &Path) -> anyhow::Result<ExitCode> {
     })?;
     let new_folder = new_folder.display();
     show(&format!("{repaired}the new store is in {new_folder}: BROKER_DATA_DIR={new_folder}\n"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code_of(repaired.is_whole()))
 }
 
 fn of_folder(error: StoreError, folder: &Path) -> anyhow::Error {

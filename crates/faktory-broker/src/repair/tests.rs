@@ -122,7 +122,9 @@ fn a_harmed_store_is_repaired_into_one_that_opens_and_agrees() {
         if costs_nothing.contains(&true) || is_swapped && harm.contains("sorted") {
             assert!(kept == all, "{context}");
         }
+        assert_eq!(repaired.is_whole(), !repaired.to_string().contains("not kept:"), "{context}");
         if kept.len() < all.len() {
+            assert!(!repaired.is_whole(), "{context}");
             less += 1;
             assert!(!report.is_whole() && !repaired.faults.is_empty(), "{context}");
         }

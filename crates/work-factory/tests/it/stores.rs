@@ -50,7 +50,7 @@ async fn a_store_is_verified_when_its_broker_has_ended_and_a_harmed_one_is_told(
     let new = elsewhere.path().join("new");
     let arguments = ["broker", "repair", folder.path().to_str().unwrap(), new.to_str().unwrap()];
     let mut process = command(&arguments, folder.path(), &[]);
-    assert_eq!(process.exit_code().await, Some(0), "{}", process.output());
+    assert_eq!(process.exit_code().await, Some(3), "{}", process.output());
     let output = process.output();
     for told in ["not kept: manifest is missing\n", "1 jobs were kept", "the new store is in "] {
         assert!(output.contains(told), "{told} not in {output}");
@@ -64,6 +64,11 @@ async fn a_store_is_verified_when_its_broker_has_ended_and_a_harmed_one_is_told(
     let mut process = command(&arguments, folder.path(), &[]);
     assert_eq!(process.exit_code().await, Some(1));
     assert!(process.output().contains("the folder is not empty"), "{}", process.output());
+    // Of a whole store all is kept.
+    let again = elsewhere.path().join("again");
+    let arguments = ["repair", new.to_str().unwrap(), again.to_str().unwrap()];
+    let (code, output) = run(folder.path(), &arguments).await;
+    assert_eq!(code, Some(0), "{output}");
 
     // The broker itself names the commands.
     let mut process = start(folder.path(), &[]);

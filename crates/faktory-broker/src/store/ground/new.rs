@@ -131,6 +131,20 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_can_not_get_its_name_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = make(folder.path(), |new| {
+            std::fs::write(new.join("list"), "all of it").unwrap();
+            let other = folder.path().join(FOLDER);
+            std::fs::create_dir(&other).unwrap();
+            std::fs::write(other.join("list"), "of somebody else").unwrap();
+            Ok(())
+        });
+        assert!(matches!(made, Err(StoreError::Folder(_))), "{made:?}");
+        assert!(!folder.path().join(NEW_FOLDER).exists());
+    }
+
+    #[test]
     fn what_was_left_of_a_store_is_replaced_unless_it_is_being_made() {
         let folder = tempfile::tempdir().unwrap();
         let (data_dir, left) = (folder.path().join("a/b"), folder.path().join("a/b/store.new"));
