@@ -279,6 +279,7 @@ impl Core {
                 if matches!(request, Ok(Command::Info)) {
                     self.note_memory(now.monotonic);
                     self.note_refused_pushes();
+                    self.note_set_aside();
                     self.machine.set_broker_counts(self.turned_away.counts());
                 }
                 self.machine.submit(&mut *self.store, now, connection, request)?;

@@ -26,7 +26,7 @@ pub use observer::Observer;
 pub use repair::{Repaired, repair};
 pub use server::{Broker, BrokerError};
 pub use store::{
-    Batch, Change, GroundStore, MemoryStore, STORE_FILES_MAX, Store, StoreError, Table,
+    Batch, Change, GroundStore, MemoryStore, STORE_FILES_MAX, SetAside, Store, StoreError, Table,
 };
 pub use turned_away::TurnedAway;
 pub use verify::{StoreReport, verify};

@@ -200,6 +200,17 @@ impl<D: Disk> Ground<D> {
     pub fn bad_blocks(&self) -> usize {
         self.tree.cache.bad_blocks()
     }
+
+    /// The sorted files that have such a block, or can't be read. They are not merged, so they keep
+    /// the room that they take.
+    #[must_use]
+    pub fn files_set_aside(&self) -> usize {
+        let met = self.tree.cache.files_with_bad_blocks();
+        let state = self.tree.lock();
+        let is_aside = |id: &u64| met.contains(id) || state.bad.contains(id);
+        let files = state.runs.iter().flat_map(|run| &run.files);
+        files.filter(|file| is_aside(&file.summary.id)).count()
+    }
 }
 
 impl<D: Disk> Drop for Ground<D> {

@@ -70,7 +70,7 @@ pub(crate) struct State<F> {
     clears: u64,
     next_file: u64,
     /// Files with a block that is bad or can't be read.
-    bad: HashSet<u64>,
+    pub(crate) bad: HashSet<u64>,
     random: fastrand::Rng,
     /// Why changes can't be written into files, or the list; it is tried again.
     pub(crate) trouble: Option<Arc<str>>,

@@ -16,7 +16,7 @@ use journal::{Folder, Wake};
 pub(crate) use self::new::make;
 use super::old::OldStore;
 use super::private;
-use super::{Batch, Change, Pair, Store, StoreError, Table, between};
+use super::{Batch, Change, Pair, SetAside, Store, StoreError, Table, between};
 
 /// The folder of the store within the data folder.
 const FOLDER: &str = "store";
@@ -177,6 +177,11 @@ impl Store for GroundStore {
 
     fn free_bytes(&self) -> Option<u64> {
         journal::free_bytes(&self.folder)
+    }
+
+    fn set_aside(&self) -> SetAside {
+        let (blocks, files) = (self.ground.bad_blocks(), self.ground.files_set_aside());
+        SetAside { blocks: blocks as u64, files: files as u64 }
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
