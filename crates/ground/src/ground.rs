@@ -13,6 +13,7 @@ use journal::{Disk, FileLog, Opened, Tail, Wake};
 
 pub(crate) use self::replay::Replay;
 use self::waits::Waits;
+use crate::ballast;
 use crate::block::Value;
 use crate::error::GroundError;
 use crate::memory::Memory;
@@ -83,8 +84,19 @@ impl<D: Disk> Ground<D> {
         Self::begin(Opening { disk, options, wake, has_threads: false })
     }
 
+    /// Where the disk is full, the ballast is given up, and the store is opened once more.
     fn begin(opening: Opening<D>) -> Result<(Self, Option<Tail>), GroundError> {
-        let Opening { disk, options, wake, has_threads } = opening;
+        match Self::begin_once(&opening) {
+            Err(error) if error.is_want_of_room() && ballast::give_up(&*opening.disk) => {
+                Self::begin_once(&opening)
+            }
+            begun => begun,
+        }
+    }
+
+    fn begin_once(opening: &Opening<D>) -> Result<(Self, Option<Tail>), GroundError> {
+        let Opening { options, has_threads, .. } = *opening;
+        let (disk, wake) = (Arc::clone(&opening.disk), Arc::clone(&opening.wake));
         let through = Tree::through(&*disk)?;
         let mut replay = Replay::behind(through);
         let mut take = |number, record: &[u8]| replay.take(number, record);
@@ -98,8 +110,7 @@ impl<D: Disk> Ground<D> {
             return Err(GroundError::damaged("the journal", "ends before the sorted files do"));
         }
         let (journal, watch) = (log.id(), log.watch());
-        let Options { cache_bytes, file_bytes, .. } = options;
-        let opening = tree::Opening { disk, journal, watch, wake, cache_bytes, file_bytes };
+        let opening = tree::Opening { disk, journal, watch, wake, options };
         let tree = Arc::new(Tree::open(opening)?);
         let pending = replay.pending();
         let Replay { memory, is_clear, bytes, .. } = replay;

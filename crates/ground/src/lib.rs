@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backup;
+mod ballast;
 mod block;
 mod cache;
 mod change;

@@ -17,6 +17,9 @@ pub struct Options {
     /// Sorted files are about so long, or longer in a large store: there are about a hundred of
     /// them at most.
     pub file_bytes: u64,
+    /// The bytes of a file that is given up where the disk is full, so that the store opens and
+    /// checkpoints can be written all the same; 0 for none.
+    pub ballast_bytes: u64,
 }
 
 impl Default for Options {
@@ -27,6 +30,7 @@ impl Default for Options {
             journal_bytes: 128 << 20,
             cache_bytes: 16 << 20,
             file_bytes: 16 << 20,
+            ballast_bytes: 48 << 20,
         }
     }
 }

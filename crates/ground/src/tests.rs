@@ -4,6 +4,7 @@ mod backup;
 mod damaged;
 mod every_operation;
 mod faults;
+mod full;
 mod merges;
 mod room;
 mod verify;
@@ -23,6 +24,7 @@ const SMALL: Options = Options {
     journal_bytes: 60_000,
     cache_bytes: 100_000,
     file_bytes: 20_000,
+    ballast_bytes: 0,
 };
 
 type Model = BTreeMap<Key, Bytes>;

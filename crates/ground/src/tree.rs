@@ -17,6 +17,7 @@ use crate::cache::Cache;
 use crate::error::GroundError;
 use crate::file::{self, SortedFile, Summary};
 use crate::memory::Memory;
+use crate::options::Options;
 use crate::run::Run;
 use crate::sizes::Sizes;
 
@@ -88,8 +89,7 @@ pub(crate) struct Opening<D: Disk> {
     pub(crate) journal: u64,
     pub(crate) watch: Watch<Arc<D>>,
     pub(crate) wake: Wake,
-    pub(crate) cache_bytes: usize,
-    pub(crate) file_bytes: u64,
+    pub(crate) options: Options,
 }
 
 pub(crate) struct Tree<D: Disk> {
@@ -105,6 +105,7 @@ pub(crate) struct Tree<D: Disk> {
     done: Condvar,
     /// Sorted files are about so long.
     file_bytes: u64,
+    ballast_bytes: u64,
 }
 
 impl<D: Disk> Tree<D> {
@@ -115,7 +116,8 @@ impl<D: Disk> Tree<D> {
 
     /// Opens the files.
     pub(crate) fn open(opening: Opening<D>) -> Result<Self, GroundError> {
-        let Opening { disk, journal, watch, wake, cache_bytes, file_bytes } = opening;
+        let Opening { disk, journal, watch, wake, options } = opening;
+        let Options { cache_bytes, file_bytes, ballast_bytes, .. } = options;
         let names = disk.names().map_err(|error| GroundError::io("the folder", error))?;
         let list = match read_list(&*disk)? {
             Some(list) if list.journal != journal => {
@@ -139,7 +141,18 @@ impl<D: Disk> Tree<D> {
         let state = begin_state(runs, list.through, list.next_file);
         let (cache, state) = (Cache::new(cache_bytes), Mutex::new(state));
         let (to_work, done) = (Condvar::new(), Condvar::new());
-        let tree = Self { disk, journal, watch, wake, cache, state, to_work, done, file_bytes };
+        let tree = Self {
+            disk,
+            journal,
+            watch,
+            wake,
+            cache,
+            state,
+            to_work,
+            done,
+            file_bytes,
+            ballast_bytes,
+        };
         // No loss of power brings an older list back after that.
         tree.write_list()?;
         remove_unlisted(&*tree.disk, &names, &tree.lock().runs);
