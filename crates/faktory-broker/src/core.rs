@@ -352,6 +352,7 @@ impl Core {
             if matches!(command, Ok(Command::Info)) {
                 self.note_memory(now.monotonic);
                 self.note_refused_pushes();
+                self.note_set_aside();
                 self.machine.set_broker_counts(self.turned_away.counts());
             }
             self.machine.submit(&mut *self.store, now, connection, command)?;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backup;
 mod budget;
 mod catch_up;
 mod clock;
@@ -18,13 +19,14 @@ mod turned_away;
 mod unwritten;
 mod verify;
 
+pub use backup::{backup, restore};
 pub use config::BrokerConfig;
 pub use machine::{ConnectionId, Machine, Mended, Now, Output, Reservation, Tables};
 pub use observer::Observer;
 pub use repair::{Repaired, repair};
 pub use server::{Broker, BrokerError};
 pub use store::{
-    Batch, Change, GroundStore, MemoryStore, STORE_FILES_MAX, Store, StoreError, Table,
+    Batch, Change, GroundStore, MemoryStore, STORE_FILES_MAX, SetAside, Store, StoreError, Table,
 };
 pub use turned_away::TurnedAway;
 pub use verify::{StoreReport, verify};

@@ -1,5 +1,7 @@
 //! What a program that embeds a broker may count.
 
+use crate::store::SetAside;
+
 /// Is told what happens in a broker, for figures. The calls come from the tasks of connections and
 /// from the broker's thread, and must not block. A method that is left out does nothing.
 pub trait Observer: Send + Sync {
@@ -24,4 +26,7 @@ pub trait Observer: Send + Sync {
 
     /// So many bytes are free on the disk of the store. Called about once a second.
     fn disk_free(&self, _bytes: u64) {}
+
+    /// So much of the store was found not to be what was written. Called about once a second.
+    fn set_aside(&self, _found: SetAside) {}
 }

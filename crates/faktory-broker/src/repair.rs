@@ -69,19 +69,33 @@ fn each(
     result
 }
 
+impl Repaired {
+    /// True where all was kept that the old store had.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        let Mended { without_body, unreadable, .. } = self.jobs;
+        self.faults.is_empty() && without_body == 0 && unreadable == 0
+    }
+}
+
 impl fmt::Display for Repaired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.faults.iter().try_for_each(|fault| writeln!(f, "not kept: {fault}"))?;
         let Mended { counted, kept, put_at_end, without_body, older_entries, removed, unreadable } =
             self.jobs;
+        for (count, what) in
+            [(without_body, "jobs without a body"), (unreadable, "records that can't be read")]
+        {
+            if count > 0 {
+                writeln!(f, "not kept: {count} {what}")?;
+            }
+        }
         for (count, what) in [
-            (without_body, "jobs without a body"),
-            (unreadable, "records that can't be read"),
             (older_entries, "older places of jobs that had moved since"),
             (removed, "jobs of removed queues, which were to be deleted"),
         ] {
             if count > 0 {
-                writeln!(f, "not kept: {count} {what}")?;
+                writeln!(f, "left out: {count} {what}")?;
             }
         }
         if put_at_end > 0 {
@@ -96,4 +110,4 @@ impl fmt::Display for Repaired {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

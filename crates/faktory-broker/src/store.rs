@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 pub use self::error::StoreError;
 pub use self::ground::{GroundStore, STORE_FILES_MAX};
-pub(crate) use self::ground::{folder_of, in_use};
+pub(crate) use self::ground::{folder_of, in_use, make};
 pub use memory::MemoryStore;
 
 /// A table of the store: keys in an order of their own.
@@ -129,6 +129,15 @@ impl Batch {
     }
 }
 
+/// What of a store is not what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SetAside {
+    /// Blocks whose keys are missing.
+    pub blocks: u64,
+    /// Files that have such a block, or can't be read: they keep the room that they take.
+    pub files: u64,
+}
+
 /// A key and its value.
 pub(crate) type Pair = (Key, Bytes);
 
@@ -207,6 +216,11 @@ pub trait Store: Send {
     /// The bytes that are free where the store is; `None` where that is not known.
     fn free_bytes(&self) -> Option<u64> {
         None
+    }
+
+    /// What was found not to be what was written, since the store was opened.
+    fn set_aside(&self) -> SetAside {
+        SetAside::default()
     }
 
     /// Removes all keys of all tables, and applies a batch, as a whole.

@@ -16,6 +16,7 @@ use faktory_wire::{BrokerCounts, CommandsRefused, ConnectionsTurnedAway};
 use crate::budget::Budget;
 use crate::config::BrokerConfig;
 use crate::observer::Observer;
+use crate::store::SetAside;
 
 /// The shortest time between two lines about connections that are turned away or fail.
 const CONNECTIONS_EVERY: Duration = Duration::from_secs(60);
@@ -36,6 +37,8 @@ pub struct TurnedAway {
     unanswered_commands: AtomicU64,
     pushes_refused: AtomicU64,
     disk_free: AtomicU64,
+    bad_blocks: AtomicU64,
+    files_set_aside: AtomicU64,
     failures: Failures,
     logs: Mutex<Logs>,
 }
@@ -97,6 +100,8 @@ impl TurnedAway {
             unanswered_commands: AtomicU64::new(0),
             pushes_refused: AtomicU64::new(0),
             disk_free: AtomicU64::new(0),
+            bad_blocks: AtomicU64::new(0),
+            files_set_aside: AtomicU64::new(0),
             failures: Failures::default(),
             logs: Mutex::new(Logs {
                 made_room: of_connections(),
@@ -123,6 +128,8 @@ impl TurnedAway {
             },
             pushes_refused: self.pushes_refused(),
             disk_free: self.disk_free.load(Ordering::Relaxed),
+            bad_blocks: self.bad_blocks.load(Ordering::Relaxed),
+            files_set_aside: self.files_set_aside.load(Ordering::Relaxed),
         }
     }
 
@@ -143,6 +150,14 @@ impl TurnedAway {
         self.disk_free.store(bytes, Ordering::Relaxed);
         if let Some(observer) = &self.observer {
             observer.disk_free(bytes);
+        }
+    }
+
+    pub(crate) fn note_set_aside(&self, found: SetAside) {
+        self.bad_blocks.store(found.blocks, Ordering::Relaxed);
+        self.files_set_aside.store(found.files, Ordering::Relaxed);
+        if let Some(observer) = &self.observer {
+            observer.set_aside(found);
         }
     }
 

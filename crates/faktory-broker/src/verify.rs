@@ -30,8 +30,12 @@ pub struct StoreReport {
 /// What is damaged is no error: it is in the report.
 pub fn verify(data_dir: &Path) -> Result<StoreReport, StoreError> {
     let folder = store::folder_of(data_dir)?;
-    let disk = lock(&folder)?;
-    let (files, contents) = ground::verify(&disk)?;
+    read(&lock(&folder)?, folder)
+}
+
+/// Reads all of a store.
+pub(crate) fn read(disk: &Folder, folder: PathBuf) -> Result<StoreReport, StoreError> {
+    let (files, contents) = ground::verify(disk)?;
     let mut survey = Survey::default();
     contents.each(&mut |key, value| survey.note(&key, &value))?;
     Ok(StoreReport { folder, files, tables: survey.end() })

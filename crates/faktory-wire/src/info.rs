@@ -172,6 +172,12 @@ pub struct BrokerCounts {
     /// Bytes that are free on the disk of the store; 0 where that is not known.
     #[serde(rename = "work_factory_broker_disk_free_bytes")]
     pub disk_free: u64,
+    /// Blocks of the store that are not what was written, met since the start.
+    #[serde(rename = "work_factory_broker_bad_blocks")]
+    pub bad_blocks: u64,
+    /// Sorted files of the store with such a block, or that can't be read.
+    #[serde(rename = "work_factory_broker_files_set_aside")]
+    pub files_set_aside: u64,
 }
 
 /// Connections that were turned away.

@@ -48,6 +48,11 @@ impl Cache {
         self.lock().bad.len()
     }
 
+    /// The files in which they are.
+    pub(crate) fn files_with_bad_blocks(&self) -> HashSet<u64> {
+        self.lock().bad.iter().map(|(file, _)| *file).collect()
+    }
+
     /// A block of a file.
     pub(crate) fn block<F: DiskFile>(
         &self,

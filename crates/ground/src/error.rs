@@ -46,6 +46,15 @@ impl GroundError {
         Self::Damaged { file: file.to_owned(), what }
     }
 
+    /// True where the disk is full.
+    pub(crate) fn is_want_of_room(&self) -> bool {
+        let (Self::Io { error, .. } | Self::Journal(journal::OpenError::Io { error, .. })) = self
+        else {
+            return false;
+        };
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
     pub(crate) fn io(file: &str, error: io::Error) -> Self {
         Self::Io { file: file.to_owned(), error }
     }

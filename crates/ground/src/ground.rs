@@ -4,6 +4,7 @@ mod checkpoint;
 mod commit;
 mod raise;
 mod replay;
+mod waits;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,6 +14,8 @@ use journal::{Disk, FileLog, Opened, Tail, Wake};
 
 use self::raise::Raising;
 pub(crate) use self::replay::Replay;
+use self::waits::Waits;
+use crate::ballast;
 use crate::block::Value;
 use crate::error::GroundError;
 use crate::file::SortedFile;
@@ -38,6 +41,7 @@ pub struct Ground<D: Disk> {
     is_resting: bool,
     /// The bytes that went into the journal since the last checkpoint began.
     pub(crate) since_checkpoint: u64,
+    waits: Waits,
     /// `None` where the caller does what the thread does.
     thread: Option<JoinHandle<()>>,
 }
@@ -84,8 +88,19 @@ impl<D: Disk> Ground<D> {
         Self::begin(Opening { disk, options, wake, has_threads: false })
     }
 
+    /// Where the disk is full, the ballast is given up, and the store is opened once more.
     fn begin(opening: Opening<D>) -> Result<(Self, Option<Tail>), GroundError> {
-        let Opening { disk, options, wake, has_threads } = opening;
+        match Self::begin_once(&opening) {
+            Err(error) if error.is_want_of_room() && ballast::give_up(&*opening.disk) => {
+                Self::begin_once(&opening)
+            }
+            begun => begun,
+        }
+    }
+
+    fn begin_once(opening: &Opening<D>) -> Result<(Self, Option<Tail>), GroundError> {
+        let Opening { options, has_threads, .. } = *opening;
+        let (disk, wake) = (Arc::clone(&opening.disk), Arc::clone(&opening.wake));
         let (through, floors) = Tree::through(&*disk)?;
         let mut replay = Replay::behind(through, floors);
         let mut take = |number, record: &[u8]| replay.take(number, record);
@@ -115,6 +130,7 @@ impl<D: Disk> Ground<D> {
             raising,
             is_resting,
             since_checkpoint,
+            waits: Waits::default(),
             thread,
         };
         Ok((ground, tail))
@@ -242,6 +258,17 @@ impl<D: Disk> Ground<D> {
     fn count_of_files(&self, count: impl Fn(&SortedFile<D::File>) -> u64) -> u64 {
         let runs = self.tree.lock().runs.clone();
         runs.iter().flat_map(|run| &run.files).map(|file| count(file)).sum()
+    }
+
+    /// The sorted files that have such a block, or can't be read. They are not merged, so they keep
+    /// the room that they take.
+    #[must_use]
+    pub fn files_set_aside(&self) -> usize {
+        let met = self.tree.cache.files_with_bad_blocks();
+        let state = self.tree.lock();
+        let is_aside = |id: &u64| met.contains(id) || state.bad.contains(id);
+        let files = state.runs.iter().flat_map(|run| &run.files);
+        files.filter(|file| is_aside(&file.summary.id)).count()
     }
 }
 

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod backup;
+mod ballast;
 mod block;
 mod cache;
 mod change;
@@ -21,6 +23,7 @@ mod tests;
 mod tree;
 mod verify;
 
+pub use backup::backup;
 pub use change::{Change, VALUE_BYTES_MAX};
 pub use error::GroundError;
 pub use ground::Ground;

@@ -21,6 +21,9 @@ pub struct Options {
     /// lies in files of its own, which have a filter in memory (10 bits for each key). A few only:
     /// each one makes more files.
     pub filtered: &'static [u8],
+    /// The bytes of a file that is given up where the disk is full, so that the store opens and
+    /// checkpoints can be written all the same; 0 for none.
+    pub ballast_bytes: u64,
 }
 
 impl Default for Options {
@@ -32,6 +35,7 @@ impl Default for Options {
             cache_bytes: 16 << 20,
             file_bytes: 16 << 20,
             filtered: &[],
+            ballast_bytes: 48 << 20,
         }
     }
 }

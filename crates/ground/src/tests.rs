@@ -1,10 +1,12 @@
 //! The store beside a model, on a disk that forgets.
 
+mod backup;
 mod damaged;
 mod every_operation;
 mod faults;
 mod filters;
 mod floors;
+mod full;
 mod merges;
 mod room;
 mod verify;
@@ -26,6 +28,7 @@ const SMALL: Options = Options {
     cache_bytes: 100_000,
     file_bytes: 20_000,
     filtered: &[1],
+    ballast_bytes: 0,
 };
 
 type Model = BTreeMap<Key, Bytes>;

@@ -14,12 +14,12 @@ use journal::document::{self, Unreadable};
 use journal::{Disk, Number, Wake, Watch};
 use serde::{Deserialize, Serialize};
 
-use crate::Options;
 use crate::cache::Cache;
 use crate::error::GroundError;
 use crate::file::{self, SortedFile, Summary};
 use crate::floors::Floors;
 use crate::memory::Memory;
+use crate::options::Options;
 use crate::run::Run;
 use crate::sizes::Sizes;
 
@@ -80,7 +80,7 @@ pub(crate) struct State<F> {
     clears: u64,
     next_file: u64,
     /// Files with a block that is bad or can't be read.
-    bad: HashSet<u64>,
+    pub(crate) bad: HashSet<u64>,
     random: fastrand::Rng,
     /// Why changes can't be written into files, or the list; it is tried again.
     pub(crate) trouble: Option<Arc<str>>,
@@ -116,6 +116,7 @@ pub(crate) struct Tree<D: Disk> {
     file_bytes: u64,
     /// The first bytes of keys that have files of their own, with filters.
     filtered: &'static [u8],
+    ballast_bytes: u64,
 }
 
 impl<D: Disk> Tree<D> {
@@ -129,7 +130,7 @@ impl<D: Disk> Tree<D> {
     /// Opens the files.
     pub(crate) fn open(opening: Opening<D>) -> Result<Self, GroundError> {
         let Opening { disk, journal, watch, wake, options } = opening;
-        let Options { cache_bytes, file_bytes, filtered, .. } = options;
+        let Options { cache_bytes, file_bytes, filtered, ballast_bytes, .. } = options;
         let names = disk.names().map_err(|error| GroundError::io("the folder", error))?;
         let list = match read_list(&*disk)? {
             Some(list) if list.journal != journal => {
@@ -154,8 +155,19 @@ impl<D: Disk> Tree<D> {
         let state = begin_state(runs, list.through, list.floors, list.next_file);
         let (cache, state) = (Cache::new(cache_bytes), Mutex::new(state));
         let (to_work, done) = (Condvar::new(), Condvar::new());
-        let tree =
-            Self { disk, journal, watch, wake, cache, state, to_work, done, file_bytes, filtered };
+        let tree = Self {
+            disk,
+            journal,
+            watch,
+            wake,
+            cache,
+            state,
+            to_work,
+            done,
+            file_bytes,
+            filtered,
+            ballast_bytes,
+        };
         // No loss of power brings an older list back after that.
         tree.write_list()?;
         remove_unlisted(&*tree.disk, &names, &tree.lock().runs);

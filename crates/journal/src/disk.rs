@@ -55,6 +55,15 @@ pub trait Disk: Send + Sync + 'static {
     fn free_bytes(&self) -> Option<u64> {
         None
     }
+
+    /// Gives a file of this folder the same name in another one, too, without a copy of its bytes.
+    /// False where that is not possible: between two file systems, or for want of rights.
+    ///
+    /// # Errors
+    /// Where there is no such file, or the other folder has one of that name.
+    fn link(&self, _name: &str, _to: &Self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 impl<D: Disk> Disk for Arc<D> {
@@ -86,6 +95,10 @@ impl<D: Disk> Disk for Arc<D> {
 
     fn free_bytes(&self) -> Option<u64> {
         (**self).free_bytes()
+    }
+
+    fn link(&self, name: &str, to: &Self) -> io::Result<bool> {
+        (**self).link(name, &**to)
     }
 }
 

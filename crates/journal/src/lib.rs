@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod copy;
 mod damage;
 mod disk;
 pub mod document;
@@ -18,6 +19,7 @@ mod tests;
 mod verify;
 mod watch;
 
+pub use copy::{CopyError, copy};
 pub use damage::{Damage, Fault, OpenError, Tail};
 #[cfg(any(test, feature = "sim"))]
 pub use disk::sim;

@@ -139,6 +139,14 @@ metrics! {
     /// takes no jobs.
     BROKER_DISK_FREE = "work_factory_broker_disk_free_bytes", Gauge;
 
+    /// Blocks of the embedded broker's store that are not what was written, met since the start.
+    /// The jobs in them are missing.
+    BROKER_BAD_BLOCKS = "work_factory_broker_bad_blocks", Gauge;
+
+    /// Files of the embedded broker's store that have such a block or can't be read. They are not
+    /// merged any more, and keep the room that they take.
+    BROKER_FILES_SET_ASIDE = "work_factory_broker_files_set_aside", Gauge;
+
     /// Jobs that a worker has fetched.
     WORKER_FETCHED = "work_factory_worker_fetched_total", Counter;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api_service::{Api, ApiConfig};
-use faktory_broker::{Broker, BrokerConfig, BrokerError};
+use faktory_broker::{Broker, BrokerConfig, BrokerError, SetAside};
 use service_runtime::metrics as names;
 use service_runtime::{Role, ServerTls, Settings, Tasks, WorkServerUrl};
 use tokio::task::JoinHandle;
@@ -188,6 +188,12 @@ impl faktory_broker::Observer for BrokerFigures {
     fn disk_free(&self, bytes: u64) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         metrics::gauge!(names::BROKER_DISK_FREE).set(bytes as f64);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    fn set_aside(&self, found: SetAside) {
+        metrics::gauge!(names::BROKER_BAD_BLOCKS).set(found.blocks as f64);
+        metrics::gauge!(names::BROKER_FILES_SET_ASIDE).set(found.files as f64);
     }
 }
 

@@ -46,6 +46,7 @@ impl Core {
         }
         self.room.next_look = Some(now + LOOK_EVERY);
         self.note_refused_pushes();
+        self.note_set_aside();
         let Some(free) = self.store.free_bytes() else { return };
         self.turned_away.note_disk_free(free);
         if !self.room.note(free) {
@@ -62,6 +63,11 @@ impl Core {
         } else {
             tracing::info!(free_bytes = free, "the disk has room again: jobs are taken");
         }
+    }
+
+    /// Hands on what of the store is not what was written.
+    pub(super) fn note_set_aside(&self) {
+        self.turned_away.note_set_aside(self.store.set_aside());
     }
 
     /// Hands the count of refused pushes on.

@@ -2,6 +2,7 @@
 //! what is missing; and what a repair makes of it opens.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,28 +21,33 @@ fn open(data_dir: &Path) -> Result<GroundStore, StoreError> {
     GroundStore::open(data_dir, Arc::new(|| {}))
 }
 
-fn jobs_of(store: &GroundStore) -> BTreeSet<Vec<u8>> {
+pub(crate) fn jobs_of(store: &GroundStore) -> BTreeSet<Vec<u8>> {
     let bodies = store.range(Table::Bodies, &[], &[0xFF; 9], usize::MAX).unwrap();
     bodies.iter().map(|(key, _)| store::name_of(key).to_vec()).collect()
 }
 
-/// A store with this many jobs of some size in two queues: sorted files, and a journal behind them.
-fn written(data_dir: &Path, jobs: u64, size: usize) {
-    let mut store = open(data_dir).unwrap();
-    let mut machine = Machine::open(&mut store, 1, 100).unwrap();
+/// Pushes jobs of some size with these numbers into two queues.
+pub(crate) fn push(store: &mut GroundStore, numbers: Range<u64>, size: usize) {
+    let mut machine = Machine::open(store, 1, 100).unwrap();
     machine.connect(NOW, A, &Hello::default());
     let args = "x".repeat(size);
-    for number in 0..jobs {
+    for number in numbers {
         let queue = if number % 2 == 0 { "even" } else { "odd" };
         let push = format!(
             r#"PUSH {{"jid":"job-{number:08}","jobtype":"t","queue":"{queue}","args":["{args}"]}}"#
         );
-        machine.submit(&mut store, NOW, A, Command::parse(push.as_bytes())).unwrap();
-        machine.settle(&mut store).unwrap();
+        machine.submit(store, NOW, A, Command::parse(push.as_bytes())).unwrap();
+        machine.settle(store).unwrap();
         machine.take_outputs();
         machine.note_written(|_| u64::MAX);
         store.sync().unwrap();
     }
+}
+
+/// A store with this many jobs of some size: sorted files, and a journal behind them.
+fn written(data_dir: &Path, jobs: u64, size: usize) {
+    let mut store = open(data_dir).unwrap();
+    push(&mut store, 0..jobs, size);
     // A process that is killed leaves the journal as it is; the lock goes with the process.
     store.close().unwrap();
 }
@@ -116,7 +122,9 @@ fn a_harmed_store_is_repaired_into_one_that_opens_and_agrees() {
         if costs_nothing.contains(&true) || is_swapped && harm.contains("sorted") {
             assert!(kept == all, "{context}");
         }
+        assert_eq!(repaired.is_whole(), !repaired.to_string().contains("not kept:"), "{context}");
         if kept.len() < all.len() {
+            assert!(!repaired.is_whole(), "{context}");
             less += 1;
             assert!(!report.is_whole() && !repaired.faults.is_empty(), "{context}");
         }

@@ -2,6 +2,7 @@
 //! table and the key within the table.
 
 mod carry_over;
+mod new;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,14 +13,13 @@ use faktory_wire::Excerpt;
 use ground::{Ground, GroundError, Options};
 use journal::{Folder, Wake};
 
+pub(crate) use self::new::make;
 use super::old::OldStore;
 use super::private;
-use super::{Batch, Change, Pair, Store, StoreError, Table, between};
+use super::{Batch, Change, Pair, SetAside, Store, StoreError, Table, between};
 
 /// The folder of the store within the data folder.
 const FOLDER: &str = "store";
-/// The folder into which another store is copied.
-const NEW_FOLDER: &str = "store.new";
 
 /// The most files that the store holds open: about 120 sorted files, as many as a merge puts beside
 /// them (a 32nd of all bytes each), and a few of the journal.
@@ -93,52 +93,9 @@ impl GroundStore {
         Self::open_in(folder, &place, wake)
     }
 
-    /// Makes a store in a data folder that is absent or empty. Until `fill` has filled it and it is
-    /// durable it has another name, so that a crash leaves no part of a store.
-    ///
-    /// # Errors
-    /// Where the folder is not empty or can't be used, or those of `fill`.
-    pub(crate) fn begin_in<T>(
-        data_dir: &Path,
-        fill: impl FnOnce(&mut Self) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        private::create_folder(data_dir).map_err(StoreError::Folder)?;
-        if std::fs::read_dir(data_dir).map_err(StoreError::Folder)?.next().is_some() {
-            return Err(StoreError::NotEmpty);
-        }
-        let filled = Self::make_new(data_dir, fill)?;
-        finish(data_dir)?;
-        Ok(filled)
-    }
-
-    /// Makes a store under the name of one that is not complete, in place of any that was left. It
-    /// is durable afterwards; where `fill` or the store fails, nothing of it is left.
-    fn make_new<T>(
-        data_dir: &Path,
-        fill: impl FnOnce(&mut Self) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let new = data_dir.join(NEW_FOLDER);
-        remove(&new)?;
-        let made = Self::open_in(data_dir, &new, Arc::new(|| {})).and_then(|mut store| {
-            let filled = fill(&mut store)?;
-            store.close()?;
-            Ok(filled)
-        });
-        made.inspect_err(|_| {
-            // Its room is needed, and the next attempt begins anew.
-            let _ = remove(&new);
-        })
-    }
-
     fn open_in(folder: &Path, place: &Path, wake: Wake) -> Result<Self, StoreError> {
         private::create_folder(place).map_err(StoreError::Folder)?;
-        if let Err(error) = private::tighten(folder, place) {
-            tracing::warn!(
-                error = %Excerpt(error),
-                "other users of this machine may be able to read the jobs: the rights of a file \
-                 can't be changed; its owner can, by chmod -R go= on the data folder"
-            );
-        }
+        tighten(folder, place);
         let disk = Folder::lock(place).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => in_use(place),
             _ => StoreError::Folder(error),
@@ -163,19 +120,15 @@ impl GroundStore {
     }
 }
 
-fn remove(folder: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Folder(error)),
-        _ => Ok(()),
+/// Takes the rights of others away, or warns where that can't be done.
+fn tighten(data_dir: &Path, place: &Path) {
+    if let Err(error) = private::tighten(data_dir, place) {
+        tracing::warn!(
+            error = %Excerpt(error),
+            "other users of this machine may be able to read the jobs: the rights of a file can't \
+             be changed; its owner can, by chmod -R go= on the data folder"
+        );
     }
-}
-
-/// Gives a store that is complete and durable its name.
-fn finish(folder: &Path) -> Result<(), StoreError> {
-    std::fs::rename(folder.join(NEW_FOLDER), folder.join(FOLDER)).map_err(StoreError::Folder)?;
-    #[cfg(unix)]
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::Folder)?;
-    Ok(())
 }
 
 impl Store for GroundStore {
@@ -224,6 +177,11 @@ impl Store for GroundStore {
 
     fn free_bytes(&self) -> Option<u64> {
         journal::free_bytes(&self.folder)
+    }
+
+    fn set_aside(&self) -> SetAside {
+        let (blocks, files) = (self.ground.bad_blocks(), self.ground.files_set_aside());
+        SetAside { blocks: blocks as u64, files: files as u64 }
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
@@ -286,15 +244,6 @@ mod tests {
         }
         most = most.max(open_files(&path));
         assert!((1..=STORE_FILES_MAX).contains(&most), "{most}");
-    }
-
-    #[test]
-    fn a_store_that_could_not_be_filled_leaves_nothing_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let fails = |_: &mut GroundStore| Err::<(), _>(StoreError::Corrupt("job"));
-        GroundStore::begin_in(folder.path(), fails).unwrap_err();
-        GroundStore::begin_in(folder.path(), |_| Ok(())).unwrap();
-        assert!(folder.path().join(FOLDER).exists() && !folder.path().join(NEW_FOLDER).exists());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! every work server run on it too.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod backup;
 mod conformance;
 mod delivery;
 mod durability;

@@ -78,6 +78,8 @@ async fn wrong_passwords_are_counted_in_info_and_clients_of_faktory_read_it_as_b
         "work_factory_broker_connections_turned_away_total": { "made_room": 0, "too_many": 0 },
         "work_factory_broker_commands_refused_total": { "arriving": 0, "unanswered": 0 },
         "work_factory_broker_pushes_refused_total": 0,
+        "work_factory_broker_bad_blocks": 0,
+        "work_factory_broker_files_set_aside": 0,
     });
     let mut told = info["server"]["work_factory"].clone();
     let free = told.as_object_mut().unwrap().remove("work_factory_broker_disk_free_bytes");

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use journal::{AppendError, Disk, Log, LogFailed, Number};
 
@@ -50,15 +51,27 @@ impl<D: Disk> Ground<D> {
     /// Waits while the changes in memory are far more than they should be and the files can still
     /// be written.
     fn wait_for_files(&mut self) {
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        while self.must_wait() {
+            let from = Instant::now();
+            self.go_on();
+            self.tree.wait();
+            if let Some(waited) = self.waits.note(from, Instant::now()) {
+                tracing::warn!(
+                    waited_ms = waited.as_millis(),
+                    "commits have waited for the store's files to be written, since changes come \
+                     faster than that; nothing is answered meanwhile. Less at a time helps, a \
+                     faster disk, or less other work on it"
+                );
+            }
+        }
+    }
+
+    fn must_wait(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
             && self.memory.bytes() >= 2 * self.options.memory_bytes
             && self.tree.lock().frozen.is_some()
             && self.tree.lock().trouble.is_none()
             && self.log.durable().is_ok()
-        {
-            self.go_on();
-            self.tree.wait();
-        }
     }
 
     /// What can't be written into files stays in memory and in the journal: they have bounds.

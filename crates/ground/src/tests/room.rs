@@ -21,6 +21,7 @@ fn scaled() -> Options {
         journal_bytes: usual.journal_bytes / SCALE,
         cache_bytes: usual.cache_bytes / SCALE as usize,
         file_bytes: usual.file_bytes / SCALE,
+        ballast_bytes: 0,
         ..usual
     }
 }

@@ -160,7 +160,7 @@ impl<D: Disk> Tree<D> {
             }
             if in_piece >= PIECE_BYTES {
                 in_piece = 0;
-                if !self.go_between(begun.clears)? {
+                if !self.go_between(begun.clears, output.has_written())? {
                     return Ok(false);
                 }
             }
@@ -185,12 +185,13 @@ impl<D: Disk> Tree<D> {
     }
 
     /// Between two pieces of a merge, what is frozen is written: nobody waits for the whole merge.
-    /// False where the merge is to end.
-    fn go_between(&self, clears: u64) -> Result<bool, GroundError> {
+    /// False where the merge is to end. A merge that has written nothing so far, since all was
+    /// removed, takes no room, and gives some back.
+    fn go_between(&self, clears: u64, has_written: bool) -> Result<bool, GroundError> {
         if self.lock().is_closing {
             return Ok(false);
         }
-        if self.disk.free_bytes().is_some_and(|free| free < FREE_BYTES) {
+        if has_written && self.disk.free_bytes().is_some_and(|free| free < FREE_BYTES) {
             let full = io::Error::new(io::ErrorKind::StorageFull, "a merge found too little room");
             return Err(GroundError::io("the folder", full));
         }

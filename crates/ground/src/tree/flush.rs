@@ -6,6 +6,7 @@ use journal::Disk;
 
 use super::Tree;
 use super::output::Output;
+use crate::ballast;
 use crate::error::GroundError;
 use crate::floors::Floors;
 use crate::memory::Memory;
@@ -26,14 +27,30 @@ impl<D: Disk> Tree<D> {
     /// # Errors
     /// Where a file can't be written. Files that are whole are not written again.
     pub(crate) fn save(&self) -> Result<bool, GroundError> {
-        let is_list_due = self.lock().is_list_due;
-        let saved = if is_list_due { self.write_list().map(|()| true) } else { self.flush() };
+        let saved = match self.save_once() {
+            Err(error) if error.is_want_of_room() && ballast::give_up(&*self.disk) => {
+                self.save_once()
+            }
+            saved => saved,
+        };
         self.note(&saved, |state| &mut state.trouble);
         if saved.as_ref().is_ok_and(|saved| *saved) {
             // A checkpoint may have been waiting for this one.
             (self.wake)();
         }
         saved
+    }
+
+    fn save_once(&self) -> Result<bool, GroundError> {
+        let is_list_due = self.lock().is_list_due;
+        if is_list_due { self.write_list().map(|()| true) } else { self.flush() }
+    }
+
+    /// Makes the ballast where it is missing, and there is room for it.
+    pub(crate) fn make_ballast(&self) {
+        if let Err(error) = ballast::make(&*self.disk, self.ballast_bytes) {
+            tracing::debug!(%error, "the ballast can't be made; it is tried again");
+        }
     }
 
     fn flush(&self) -> Result<bool, GroundError> {

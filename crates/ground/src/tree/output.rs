@@ -61,6 +61,11 @@ impl<'a, D: Disk> Output<'a, D> {
         writer.push(key, value)
     }
 
+    /// True where a file was begun.
+    pub(super) const fn has_written(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
     fn end_file(&mut self) -> Result<(), GroundError> {
         if let Some(writer) = self.writer.take() {
             self.files.push(Arc::new(writer.end()?));

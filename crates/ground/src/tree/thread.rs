@@ -14,6 +14,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest of these pauses.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The time between two looks for the ballast, while there is nothing else to do.
+const BALLAST_EVERY: Duration = Duration::from_secs(10);
 
 /// Tries of what may fail.
 #[derive(Debug, Default)]
@@ -52,11 +54,16 @@ impl<D: Disk> Tree<D> {
     /// Works until it is closed. What fails is tried again after a pause.
     pub(crate) fn run(&self) {
         let (mut saving, mut merging) = (Tries::default(), Tries::default());
+        let mut next_ballast = Instant::now() + BALLAST_EVERY;
         loop {
             let now = Instant::now();
             let mut has_worked = saving.is_due(now) && saving.note(&self.save());
             if !has_worked && saving.failures == 0 && merging.is_due(now) {
                 has_worked = merging.note(&self.compact());
+            }
+            if !has_worked && saving.failures == 0 && next_ballast <= now {
+                self.make_ballast();
+                next_ballast = Instant::now() + BALLAST_EVERY;
             }
             self.done.notify_all();
             let state = self.lock();

@@ -8,11 +8,11 @@ use super::{Disk, DiskFile};
 
 const LOCK: &str = "lock";
 
-/// A folder of the system, locked until it is dropped.
+/// A folder of the system. Where it is locked, it is until this is dropped.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// `None` where the folder has no file to lock.
+    /// `None` where the folder has no file to lock, or is read without a lock.
     _lock: Option<File>,
     is_read_only: bool,
 }
@@ -45,6 +45,13 @@ impl Folder {
             lock.try_lock_shared()?;
         }
         Ok(Self { path, _lock: lock, is_read_only: true })
+    }
+
+    /// Reads the folder at this path while another process may have it open: files may come, go and
+    /// change. Nothing in it can be changed.
+    #[must_use]
+    pub fn without_lock(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), _lock: None, is_read_only: true }
     }
 
     fn may_write(&self) -> io::Result<()> {
@@ -124,11 +131,22 @@ impl Disk for Folder {
         std::fs::remove_file(self.path.join(name))
     }
 
-    #[cfg(unix)]
     fn free_bytes(&self) -> Option<u64> {
         free_bytes(&self.path)
     }
 
+    fn link(&self, name: &str, to: &Self) -> io::Result<bool> {
+        to.may_write()?;
+        match std::fs::hard_link(self.path.join(name), to.path.join(name)) {
+            Ok(()) => Ok(true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists => Err(error),
+                _ => Ok(false),
+            },
+        }
+    }
+
+    #[cfg(unix)]
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{FileLog, Opened};
+use crate::copy;
 use crate::damage::{Damage, Fault, OpenError};
 use crate::disk::{Disk, DiskFile};
 use crate::document::Unreadable;
 use crate::log::Wake;
 use crate::manifest::{self, Manifest, Seal, Segment};
 use crate::scan::{self, Scanned};
-use crate::segment::{self, Identity, RECORDS_AT};
+use crate::segment::{self, RECORDS_AT};
 use crate::shared::{Shared, Spare, State, Wanted};
 use crate::take::Take;
 use crate::{Epoch, Number, Options};
@@ -151,8 +152,10 @@ fn copy_kept<D: Disk>(
     let mut manifest = scan::reopened(begun, scanned);
     let from = begun.next_segment - kept(scanned).count() as u64;
     for (id, (segment, seal)) in (from..).zip(kept(scanned)) {
-        let first = first_of(scanned, segment, begun.first);
-        let copy = copy(disk, begun, (segment, *seal), first, id)?;
+        let first = copy::first_of(scanned, segment, begun.first);
+        let identity = copy::identity(begun.journal, segment, id);
+        let (copy, file) = copy::copy_segment(disk, disk, identity, (segment, *seal), first)?;
+        file.sync().map_err(OpenError::io(&segment::name(id), "written"))?;
         let places = manifest.segments.iter_mut().filter(|other| other.id == segment.id);
         places.for_each(|place| *place = copy.clone());
     }
@@ -164,45 +167,4 @@ fn copy_kept<D: Disk>(
     let spare = |segment: &Segment| Spare { name: segment::name(segment.id), bytes: segment.bytes };
     let dropped = dropped.map(spare).collect();
     Ok((manifest, dropped))
-}
-
-/// The number of the first record in a segment.
-fn first_of(scanned: &Scanned, segment: &Segment, first: Number) -> Number {
-    let before = scanned.segments.iter().take_while(|(other, _)| other.id != segment.id);
-    before.last().map_or(first, |(_, seal)| seal.last.next())
-}
-
-/// Copies the records of a segment into a new file, and makes the file durable. They are checked
-/// again: the system may have forgotten them since they were read.
-fn copy<D: Disk>(
-    disk: &D,
-    manifest: &Manifest,
-    (segment, seal): (&Segment, Seal),
-    first: Number,
-    id: u64,
-) -> Result<Segment, OpenError> {
-    let Segment { salt, .. } = *segment;
-    let old = segment::name(segment.id);
-    let damaged = |what| {
-        let (file, lost) = (old.clone(), (first, Some(seal.last)));
-        OpenError::Damaged(Damage { file, offset: RECORDS_AT as u64, what, lost })
-    };
-    let mut bytes = scan::bytes_of(disk, &old, seal.end)?.map_err(damaged)?;
-    bytes.truncate(usize::try_from(seal.end).unwrap_or(usize::MAX));
-    if !scan::has_records(&bytes, salt, first, seal.last) {
-        return Err(damaged(Fault::Record));
-    }
-    bytes.splice(..RECORDS_AT, segment::encode(Identity { journal: manifest.journal, id, salt }));
-    let name = segment::name(id);
-    let write = || {
-        match disk.remove(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = disk.create(&name)?;
-        file.write_at(0, &bytes)?;
-        file.sync()
-    };
-    write().map_err(OpenError::io(&name, "written"))?;
-    Ok(Segment { id, salt, bytes: seal.end, seal: Some(seal) })
 }

@@ -7,7 +7,7 @@ use faktory_wire::Excerpt;
 
 use super::super::old::{OldPair, OldStore};
 use super::super::{Change, Store, StoreError, Table, format};
-use super::{GroundStore, finish};
+use super::{GroundStore, new};
 
 /// Says in the data folder when the old store was carried over.
 const MARK: &str = "carried-over";
@@ -29,12 +29,13 @@ pub(super) fn carry_over(folder: &Path) -> Result<(), StoreError> {
         "carrying over the store of an earlier version; this takes a while and as much room on \
          the disk again"
     );
-    let jobs = GroundStore::make_new(folder, |store| copy(&old, store))?;
+    let jobs =
+        new::make_new(folder, |new| GroundStore::fill(folder, new, |store| copy(&old, store)))?;
     let old_folder = old.folder().to_owned();
     drop(old);
     std::fs::write(folder.join(MARK), "the store in fjall was carried over into store\n")
         .map_err(StoreError::Folder)?;
-    finish(folder)?;
+    new::finish(folder)?;
     tracing::info!(
         jobs,
         old = %Excerpt(old_folder.display()),
@@ -94,7 +95,7 @@ mod tests {
     use super::super::super::old;
     use std::sync::Arc;
 
-    use super::super::{FOLDER, NEW_FOLDER};
+    use super::super::FOLDER;
     use super::*;
 
     #[test]
@@ -115,6 +116,6 @@ mod tests {
         old::write(folder.path(), &[format]);
         let opened = GroundStore::open(folder.path(), Arc::new(|| {}));
         assert!(matches!(opened, Err(StoreError::Format { found, .. }) if found == "999"));
-        assert!(!folder.path().join(FOLDER).exists() && !folder.path().join(NEW_FOLDER).exists());
+        assert!(!folder.path().join(FOLDER).exists() && !folder.path().join("store.new").exists());
     }
 }
