@@ -9,6 +9,7 @@ use std::time::Duration;
 use admission::Nets;
 use tokio_rustls::rustls::ServerConfig;
 
+use crate::machine::IdLimits;
 use crate::observer::Observer;
 
 /// The configuration of a broker: its address, its data folder, and its limits.
@@ -40,6 +41,8 @@ pub struct BrokerConfig {
     /// With fewer bytes free on the disk of the store, pushes are refused. What the store needs to
     /// hand out and end the jobs that it has comes from them.
     pub min_free_bytes: u64,
+    /// How long the ids of jobs that are pushed by `WF PUSHB` are remembered, and in how much room.
+    pub ids: IdLimits,
     /// The longest time for the handshake, and for TLS before it. Where bytes of the client lie
     /// unread at its end it begins anew, but all of it takes no more than two times this. The
     /// default is Faktory's.
@@ -64,6 +67,7 @@ impl BrokerConfig {
             max_input_bytes: 256 << 20,
             max_queues: 100_000,
             min_free_bytes: 512 << 20,
+            ids: IdLimits { seconds: 86_400, bytes: 1 << 30 },
             handshake_timeout: Duration::from_secs(2),
             observer: None,
         }

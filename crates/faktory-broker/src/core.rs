@@ -353,6 +353,7 @@ impl Core {
                 self.note_memory(now.monotonic);
                 self.note_refused_pushes();
                 self.note_set_aside();
+                self.note_remembered();
                 self.machine.set_broker_counts(self.turned_away.counts());
             }
             self.machine.submit(&mut *self.store, now, connection, command)?;

@@ -21,7 +21,9 @@ mod verify;
 
 pub use backup::{backup, restore};
 pub use config::BrokerConfig;
-pub use machine::{ConnectionId, Machine, Mended, Now, Output, Reservation, Tables};
+pub use machine::{
+    ConnectionId, IdLimits, Machine, Mended, Now, Output, RememberedIds, Reservation, Tables,
+};
 pub use observer::Observer;
 pub use repair::{Repaired, repair};
 pub use server::{Broker, BrokerError};

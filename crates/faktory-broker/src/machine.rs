@@ -23,12 +23,14 @@ mod keys;
 mod member;
 mod mend;
 mod mutate;
+mod once;
 mod open;
 mod output;
 mod push;
 mod queue_command;
 mod queues;
 mod records;
+mod remembered;
 mod replies;
 mod reservations;
 mod returned;
@@ -55,6 +57,8 @@ pub use mend::Mended;
 pub use output::{Output, Reservation};
 use queues::Queues;
 use records::Counters;
+use remembered::Remembered;
+pub use remembered::{IdLimits, RememberedIds};
 use replies::Replies;
 use reservations::{LeftBehind, ReservationClock};
 use returned::Returned;
@@ -99,6 +103,7 @@ pub struct Machine {
     tasks: Tasks,
     infos: Infos,
     returned: Returned,
+    remembered: Remembered,
     /// Removed queues whose jobs are still to be deleted.
     trash: VecDeque<queues::Trash>,
     /// Connections that may have a command to run.
@@ -264,6 +269,18 @@ impl Machine {
     /// refused; all other commands are carried out.
     pub fn set_disk_full(&mut self, is_full: bool) {
         self.disk_is_full = is_full;
+    }
+
+    /// Remembers the ids of jobs that are pushed to be stored once, within these limits. A machine
+    /// that was not told so remembers none.
+    pub const fn remember_ids(&mut self, limits: IdLimits) {
+        self.remembered.set_limits(limits);
+    }
+
+    /// What is known of the remembered ids.
+    #[must_use]
+    pub fn remembered_ids(&self, now: Now) -> RememberedIds {
+        self.remembered.figures(now.wall)
     }
 
     /// The pushes that were refused since the last call, because the disk is full.

@@ -1,5 +1,6 @@
 //! What a program that embeds a broker may count.
 
+use crate::machine::RememberedIds;
 use crate::store::SetAside;
 
 /// Is told what happens in a broker, for figures. The calls come from the tasks of connections and
@@ -29,4 +30,8 @@ pub trait Observer: Send + Sync {
 
     /// So much of the store was found not to be what was written. Called about once a second.
     fn set_aside(&self, _found: SetAside) {}
+
+    /// What is known of the remembered ids, and how many pushes since the last call stored nothing
+    /// because theirs were. Called about once a second.
+    fn remembered_ids(&self, _now: RememberedIds, _duplicates: u64) {}
 }

@@ -75,10 +75,11 @@ impl Broker {
         let turned_away = Arc::new(TurnedAway::new(&config));
         let counted = Arc::clone(&turned_away);
         let (folder, max_queues) = (data_dir.clone(), config.max_queues);
-        let min_free = config.min_free_bytes;
+        let (min_free, ids) = (config.min_free_bytes, config.ids);
         let awaits_store = Arc::new(AwaitsStore::default());
         let wake = wake(events.downgrade(), Arc::clone(&awaits_store));
-        let core = start_core(folder, max_queues, wake, move |machine, store| {
+        let core = start_core(folder, max_queues, wake, move |mut machine, store| {
+            machine.remember_ids(ids);
             let store = Box::new(store);
             let core = Core::new(machine, store, received, clock, catch_up, counted, awaits_store);
             core.keep_free(min_free)

@@ -29,11 +29,26 @@ pub enum Table {
     Sets,
     /// The due times of the entries in the sets, by job id.
     Index,
+    /// Remembered ids of jobs that begin with a time, in its order.
+    Ids,
+    /// Other remembered ids, by the generation in which they were pushed and their hash.
+    OtherIds,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 5] = [Self::Meta, Self::Bodies, Self::Queued, Self::Sets, Self::Index];
+    pub const ALL: [Self; 7] = [
+        Self::Meta,
+        Self::Bodies,
+        Self::Queued,
+        Self::Sets,
+        Self::Index,
+        Self::Ids,
+        Self::OtherIds,
+    ];
+
+    /// The first bytes of the keys that are mostly looked for in vain.
+    pub(crate) const LETTERS_OF_IDS: &[u8] = b"io";
 
     /// The name of the table on disk.
     #[must_use]
@@ -44,6 +59,8 @@ impl Table {
             Self::Queued => "queued",
             Self::Sets => "sets",
             Self::Index => "index",
+            Self::Ids => "ids",
+            Self::OtherIds => "other ids",
         }
     }
 
@@ -54,6 +71,8 @@ impl Table {
             Self::Queued => b'q',
             Self::Sets => b's',
             Self::Index => b'x',
+            Self::Ids => b'i',
+            Self::OtherIds => b'o',
         }
     }
 
@@ -98,6 +117,8 @@ pub enum Change {
     Put(Key, Bytes),
     /// Removes a key.
     Delete(Key),
+    /// Removes all keys of a table that are less than this one. None of them is put again.
+    Floor(Key),
 }
 
 impl Change {
@@ -105,7 +126,7 @@ impl Change {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Put(key, value) => key.as_slice().len() + value.len(),
-            Self::Delete(key) => key.as_slice().len(),
+            Self::Delete(key) | Self::Floor(key) => key.as_slice().len(),
         }
     }
 }
@@ -126,6 +147,11 @@ impl Batch {
     /// Removes a key.
     pub fn delete(&mut self, table: Table, name: impl AsRef<[u8]>) {
         self.changes.push(Change::Delete(table.key(name)));
+    }
+
+    /// Removes all keys of a table that are less than this one, however many they are.
+    pub fn floor(&mut self, table: Table, name: impl AsRef<[u8]>) {
+        self.changes.push(Change::Floor(table.key(name)));
     }
 }
 
@@ -168,6 +194,14 @@ pub trait Store: Send {
     /// # Errors
     /// Where the store fails; the store can't be used any more.
     fn write(&mut self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Applies one change, as [`Store::write`] does.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn change(&mut self, change: Change) -> Result<(), StoreError> {
+        self.write(Batch { changes: vec![change] })
+    }
 
     /// The bytes that the next commit has to write, about.
     fn uncommitted_bytes(&self) -> usize;
@@ -303,7 +337,7 @@ mod tests {
     fn a_store_of_an_earlier_version_is_carried_over_and_left_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let mut pairs = Vec::new();
-        for table in Table::ALL {
+        for table in old::TABLES {
             for number in 0..2500_u32 {
                 pairs.push((table, number.to_be_bytes().to_vec(), vec![7; 100]));
             }
@@ -311,7 +345,7 @@ mod tests {
         old::write(folder.path(), &pairs);
         for _ in 0..2 {
             let store = GroundStore::open(folder.path(), Arc::new(|| {})).unwrap();
-            for table in Table::ALL {
+            for table in old::TABLES {
                 let found = store.range(table, &[], &[0xFF; 9], usize::MAX).unwrap();
                 let expected = pairs.iter().filter(|(of, ..)| *of == table);
                 let expected: Vec<_> = expected

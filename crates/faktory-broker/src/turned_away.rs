@@ -15,6 +15,7 @@ use faktory_wire::{BrokerCounts, CommandsRefused, ConnectionsTurnedAway};
 
 use crate::budget::Budget;
 use crate::config::BrokerConfig;
+use crate::machine::RememberedIds;
 use crate::observer::Observer;
 use crate::store::SetAside;
 
@@ -39,6 +40,7 @@ pub struct TurnedAway {
     disk_free: AtomicU64,
     bad_blocks: AtomicU64,
     files_set_aside: AtomicU64,
+    remembered: Mutex<RememberedIds>,
     failures: Failures,
     logs: Mutex<Logs>,
 }
@@ -102,6 +104,7 @@ impl TurnedAway {
             disk_free: AtomicU64::new(0),
             bad_blocks: AtomicU64::new(0),
             files_set_aside: AtomicU64::new(0),
+            remembered: Mutex::default(),
             failures: Failures::default(),
             logs: Mutex::new(Logs {
                 made_room: of_connections(),
@@ -116,6 +119,7 @@ impl TurnedAway {
 
     /// All counts, as INFO tells them.
     pub(crate) fn counts(&self) -> BrokerCounts {
+        let remembered = *self.remembered();
         BrokerCounts {
             wrong_passwords: self.wrong_passwords(),
             connections_turned_away: ConnectionsTurnedAway {
@@ -130,6 +134,20 @@ impl TurnedAway {
             disk_free: self.disk_free.load(Ordering::Relaxed),
             bad_blocks: self.bad_blocks.load(Ordering::Relaxed),
             files_set_aside: self.files_set_aside.load(Ordering::Relaxed),
+            remembered_ids: remembered.count,
+            dedup_window: remembered.window.into(),
+            duplicates: remembered.duplicates,
+        }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, RememberedIds> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_remembered(&self, now: RememberedIds) {
+        let before = std::mem::replace(&mut *self.remembered(), now);
+        if let Some(observer) = &self.observer {
+            observer.remembered_ids(now, now.duplicates.saturating_sub(before.duplicates));
         }
     }
 

@@ -178,6 +178,15 @@ pub struct BrokerCounts {
     /// Sorted files of the store with such a block, or that can't be read.
     #[serde(rename = "work_factory_broker_files_set_aside")]
     pub files_set_aside: u64,
+    /// Ids of jobs that are remembered, about.
+    #[serde(rename = "work_factory_broker_remembered_ids")]
+    pub remembered_ids: u64,
+    /// Seconds for which ids of jobs are surely remembered.
+    #[serde(rename = "work_factory_broker_dedup_window_seconds")]
+    pub dedup_window: u64,
+    /// Pushes that stored nothing, because their ids were remembered.
+    #[serde(rename = "work_factory_broker_duplicates_total")]
+    pub duplicates: u64,
 }
 
 /// Connections that were turned away.

@@ -98,6 +98,14 @@ impl<'a, F: DiskFile> Source<'a, F> {
         }
     }
 
+    /// True where the head is the first pair of a block.
+    pub(crate) fn begins_block(&self) -> bool {
+        match self {
+            Self::Memory { .. } => false,
+            Self::Run(source) => source.at == 0,
+        }
+    }
+
     /// Goes on behind the file of the head.
     pub(crate) fn skip_file(&mut self) -> Result<(), GroundError> {
         match self {
@@ -187,6 +195,16 @@ impl<F: DiskFile> Merge<'_, F> {
             }
         }
         lowest.map(|(index, _)| index)
+    }
+
+    /// Goes on behind a key, which is the lowest.
+    pub(crate) fn pass(&mut self, key: &Key) -> Result<(), GroundError> {
+        for source in &mut self.sources {
+            if source.head().is_some_and(|(head, _)| head == key) {
+                source.advance()?;
+            }
+        }
+        Ok(())
     }
 
     /// The next key and its value, or the mark that it was removed.

@@ -147,6 +147,18 @@ metrics! {
     /// merged any more, and keep the room that they take.
     BROKER_FILES_SET_ASIDE = "work_factory_broker_files_set_aside", Gauge;
 
+    /// Ids of jobs that the embedded broker remembers, about.
+    BROKER_REMEMBERED_IDS = "work_factory_broker_remembered_ids", Gauge;
+
+    /// Seconds for which the embedded broker surely remembers the ids of jobs:
+    /// `BROKER_DEDUP_WINDOW`, or less where old ones were forgotten for want of room
+    /// (`BROKER_DEDUP_MAX_BYTES`).
+    BROKER_DEDUP_WINDOW = "work_factory_broker_dedup_window_seconds", Gauge;
+
+    /// Jobs that were pushed again and not stored again, because the embedded broker remembered
+    /// their ids.
+    BROKER_DUPLICATES = "work_factory_broker_duplicates_total", Counter;
+
     /// Jobs that a worker has fetched.
     WORKER_FETCHED = "work_factory_worker_fetched_total", Counter;
 

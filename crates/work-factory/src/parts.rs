@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api_service::{Api, ApiConfig};
-use faktory_broker::{Broker, BrokerConfig, BrokerError, SetAside};
+use faktory_broker::{Broker, BrokerConfig, BrokerError, IdLimits, RememberedIds, SetAside};
 use service_runtime::metrics as names;
 use service_runtime::{Role, ServerTls, Settings, Tasks, WorkServerUrl};
 use tokio::task::JoinHandle;
@@ -149,6 +149,11 @@ async fn start_broker(settings: &Settings) -> anyhow::Result<Broker> {
     let mut config = BrokerConfig::new(broker.bind, data_dir);
     config.max_input_bytes = broker.max_input_bytes;
     config.min_free_bytes = broker.min_free as u64;
+    config.ids = IdLimits {
+        // 30 days at most.
+        seconds: u32::try_from(broker.dedup_window.as_secs()).unwrap_or(u32::MAX),
+        bytes: broker.dedup_max_bytes as u64,
+    };
     config.tls = broker.tls.as_ref().map(|tls| tls.config(&[]));
     config.observer = Some(Arc::new(BrokerFigures));
     config.password = broker.password.as_ref().map(|password| password.reveal().to_owned());
@@ -191,6 +196,12 @@ impl faktory_broker::Observer for BrokerFigures {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    fn remembered_ids(&self, now: RememberedIds, duplicates: u64) {
+        metrics::gauge!(names::BROKER_REMEMBERED_IDS).set(now.count as f64);
+        metrics::gauge!(names::BROKER_DEDUP_WINDOW).set(f64::from(now.window));
+        metrics::counter!(names::BROKER_DUPLICATES).increment(duplicates);
+    }
+
     fn set_aside(&self, found: SetAside) {
         metrics::gauge!(names::BROKER_BAD_BLOCKS).set(found.blocks as f64);
         metrics::gauge!(names::BROKER_FILES_SET_ASIDE).set(found.files as f64);

@@ -47,6 +47,7 @@ impl Core {
         self.room.next_look = Some(now + LOOK_EVERY);
         self.note_refused_pushes();
         self.note_set_aside();
+        self.note_remembered();
         let Some(free) = self.store.free_bytes() else { return };
         self.turned_away.note_disk_free(free);
         if !self.room.note(free) {
@@ -68,6 +69,12 @@ impl Core {
     /// Hands on what of the store is not what was written.
     pub(super) fn note_set_aside(&self) {
         self.turned_away.note_set_aside(self.store.set_aside());
+    }
+
+    /// Hands on what is known of the remembered ids.
+    pub(super) fn note_remembered(&mut self) {
+        let now = self.now();
+        self.turned_away.note_remembered(self.machine.remembered_ids(now));
     }
 
     /// Hands the count of refused pushes on.

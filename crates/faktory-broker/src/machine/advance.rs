@@ -34,6 +34,7 @@ impl Machine {
     /// # Errors
     /// Where the store fails; the machine can't be used any more.
     pub fn work(&mut self, store: &mut dyn Store, now: Now) -> Result<bool, StoreError> {
+        self.remembered.advance(store, now.wall)?;
         self.work.begin();
         while !self.work.is_spent()
             && let Some(waiter) = self.waiting.next_expired(now.monotonic)

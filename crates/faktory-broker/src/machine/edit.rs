@@ -42,6 +42,7 @@ impl Machine {
                 batch.put(Table::Meta, keys::queue(id), queue.record());
             }
         }
+        self.remembered.settle(&mut batch);
         batch.put(Table::Meta, keys::COUNTERS_KEY, self.counters.encode());
         store.write(batch)
     }

@@ -1,10 +1,11 @@
 //! The execution of commands: each verb is handed to its file, in the order of each connection.
 
-use faktory_wire::{Command, CommandError, Job, Reply};
+use faktory_wire::{Command, CommandError, Job, PushOnce, Reply};
 
 use super::connections::{State, Turn};
 use super::index::oldest_reservation;
 use super::mutate::RunningMutation;
+use super::once::Groups;
 use super::output::{Output, Reservation};
 use super::push::{self, RunningPush};
 use super::tasks::Task;
@@ -13,6 +14,9 @@ use crate::store::{Store, StoreError};
 
 /// The most jobs that are given back by one push on a full disk: more than a worker has at a time.
 const GIVEN_BACK_MAX: usize = 1000;
+/// What a `WF PUSHB` is refused with where ids are not remembered.
+const NOTHING_REMEMBERED: &str =
+    "unknown command WF PUSHB: this server remembers no ids (BROKER_DEDUP_WINDOW is 0)";
 /// What a push is refused with where the disk is nearly full.
 const DISK_FULL: &str = "disk full: less than BROKER_MIN_FREE is left; try again later";
 
@@ -71,7 +75,9 @@ impl Machine {
             }
         };
         let reply = match command {
-            Command::Push(_) | Command::PushBulk(_) if self.refuses_push(store, &command)? => {
+            Command::Push(_) | Command::PushBulk(_) | Command::PushOnce(_)
+                if self.refuses_push(store, &command)? =>
+            {
                 self.refused_pushes += 1;
                 Reply::error(DISK_FULL)
             }
@@ -90,7 +96,12 @@ impl Machine {
                 Err(refusal) => Reply::error(refusal),
             },
             Command::PushBulk(jobs) => {
-                return self.execute_push(store, now, connection, jobs, answer_bytes);
+                return self.execute_push(store, now, connection, (jobs, None), answer_bytes);
+            }
+            Command::PushOnce(_) if !self.remembered.is_on() => Reply::error(NOTHING_REMEMBERED),
+            Command::PushOnce(PushOnce { groups, jobs }) => {
+                let push = (jobs, Some(Groups::new(groups)));
+                return self.execute_push(store, now, connection, push, answer_bytes);
             }
             Command::Queue(command) => {
                 self.reserve_answer(connection, answer_bytes);
@@ -118,8 +129,7 @@ impl Machine {
         let jobs = match push {
             _ if !self.disk_is_full => return Ok(false),
             Command::Push(job) => std::slice::from_ref(&**job),
-            Command::PushBulk(jobs) => jobs.as_slice(),
-            _ => return Ok(false),
+            command => command.bulk().unwrap_or_default(),
         };
         if jobs.len() > GIVEN_BACK_MAX {
             return Ok(true);
@@ -139,7 +149,7 @@ impl Machine {
         store: &mut dyn Store,
         now: Now,
         connection: ConnectionId,
-        jobs: Vec<Job>,
+        (jobs, groups): (Vec<Job>, Option<Groups>),
         answer_bytes: usize,
     ) -> Result<(), StoreError> {
         self.work.spend(jobs.len() / push::JOBS_OF_A_STEP, 0);
@@ -147,9 +157,14 @@ impl Machine {
             Some(refusal) => Reply::error(refusal),
             None if push::is_large(&jobs) => {
                 self.reserve_answer(connection, answer_bytes);
-                return self.start(store, now, connection, Task::Push(RunningPush::new(jobs)));
+                return self.start(
+                    store,
+                    now,
+                    connection,
+                    Task::Push(RunningPush::new(jobs, groups)),
+                );
             }
-            None => self.push_bulk(store, now, jobs)?,
+            None => self.push_bulk(store, now, jobs, groups)?,
         };
         self.answer(connection, reply);
         Ok(())

@@ -16,6 +16,7 @@ impl Machine {
         self.returned.clear();
         self.trash.clear();
         self.timers.clear();
+        self.remembered.forget_all();
         self.touched = None;
         self.unsynced = true;
         Ok(Reply::OK)

@@ -10,6 +10,7 @@ pub(super) const COUNTERS_KEY: &[u8] = b"counters";
 pub(super) const FLUSHING_KEY: &[u8] = b"flushing";
 const QUEUE_PREFIX: &[u8] = b"queue/";
 const TRASH_PREFIX: &[u8] = b"trash/";
+const SLICE_PREFIX: &[u8] = b"ids/";
 
 /// The set in which a job is while the job does not wait in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +65,18 @@ pub(super) fn id_hash(jid: &str) -> IdHash {
     let digest = Sha256::digest(jid);
     let mut hash = IdHash::default();
     hash.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    hash
+}
+
+/// A hash of three texts that are told apart.
+pub(super) fn hash_of(texts: [&str; 3]) -> IdHash {
+    let mut hasher = Sha256::new();
+    for text in texts {
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text);
+    }
+    let mut hash = IdHash::default();
+    hash.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
     hash
 }
 
@@ -157,6 +170,23 @@ pub(super) fn queue(id: u32) -> [u8; 10] {
 pub(super) fn trash(id: u32) -> [u8; 10] {
     joined([TRASH_PREFIX, &id.to_be_bytes(), &[]])
 }
+
+pub(super) fn slice(id: u32) -> [u8; 8] {
+    joined([SLICE_PREFIX, &id.to_be_bytes(), &[]])
+}
+
+/// The number of a slice of remembered ids in its name.
+pub(super) fn slice_id_of(name: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(name.get(SLICE_PREFIX.len()..)?.try_into().ok()?))
+}
+
+/// The name of an id that is remembered by its hash.
+pub(super) fn other_id(generation: u32, hash: &IdHash) -> [u8; 20] {
+    joined([&generation.to_be_bytes(), hash, &[]])
+}
+
+/// The range of the records of all slices of remembered ids.
+pub(super) const SLICES: (&[u8], &[u8]) = (b"ids/", b"ids0");
 
 /// The ranges of all queue records, and of all trash records.
 pub(super) const QUEUES: (&[u8], &[u8]) = (b"queue/", b"queue0");

@@ -10,6 +10,7 @@ use super::keys::{self, EntryKey, Location};
 use super::member;
 use super::queues::may_be_queue;
 use super::records::{Counters, Entry, QueueRecord};
+use super::remembered::Slice;
 use crate::store::{Batch, Key, Store, StoreError, Table, format, name_of};
 
 /// What became of the jobs of a damaged store.
@@ -51,6 +52,8 @@ pub(crate) struct Gathered {
     places: HashMap<u64, (u64, Place)>,
     highest: u64,
     highest_queue: u32,
+    /// The slices of remembered ids.
+    slices: BTreeMap<u32, Slice>,
     mended: Mended,
 }
 
@@ -59,6 +62,8 @@ pub(crate) struct Gathered {
 enum Read {
     Body(u64),
     Entry(Place, Entry),
+    /// An id that is remembered.
+    Id,
     Other,
 }
 
@@ -75,6 +80,7 @@ fn read(key: &Key, value: &[u8]) -> Option<Read> {
             Read::Entry(place, Entry::decode(value).ok()?)
         }
         Table::Meta | Table::Index => Read::Other,
+        Table::Ids | Table::OtherIds => Read::Id,
     })
 }
 
@@ -95,7 +101,7 @@ impl Gathered {
                 self.note_meta(name_of(key), value)
             }
             // The index is made anew.
-            Some(Read::Other) => Some(()),
+            Some(Read::Other | Read::Id) => Some(()),
             None => None,
         };
         self.mended.unreadable += u64::from(noted.is_none());
@@ -112,6 +118,9 @@ impl Gathered {
             let id = keys::queue_id_of(name)?;
             self.highest_queue = self.highest_queue.max(id);
             self.trash.insert(id);
+        } else if name.starts_with(keys::SLICES.0) {
+            let id = keys::slice_id_of(name)?;
+            self.slices.insert(id, Slice::decode(id, value)?);
         }
         Some(())
     }
@@ -192,9 +201,20 @@ impl Mending {
         match read(key, value) {
             Some(Read::Body(job)) => self.take_body(job, value),
             Some(Read::Entry(place, entry)) => self.take_entry(store, place, entry)?,
+            Some(Read::Id) => self.take_id(key, value),
             Some(Read::Other) | None => {}
         }
         store.write(std::mem::take(&mut self.batch))
+    }
+
+    /// Keeps a remembered id, unless it was forgotten.
+    fn take_id(&mut self, key: &Key, value: &Bytes) {
+        let Some((_, first)) = self.gathered.slices.first_key_value() else { return };
+        let Some(table) = Table::of(key).filter(|table| first.remembers(*table, name_of(key)))
+        else {
+            return;
+        };
+        self.batch.put(table, name_of(key), value.clone());
     }
 
     fn take_body(&mut self, job: u64, body: &Bytes) {
@@ -320,6 +340,9 @@ impl Mending {
         for (id, QueueRecord { name, length, paused, known }) in self.gathered.queues {
             let record = QueueRecord::encode(&name, length, paused, known);
             batch.put(Table::Meta, keys::queue(id), record);
+        }
+        for (id, slice) in self.gathered.slices {
+            batch.put(Table::Meta, keys::slice(id), slice.encode());
         }
         store.write(batch)?;
         Ok(self.gathered.mended)

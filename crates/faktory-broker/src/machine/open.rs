@@ -7,6 +7,7 @@ use super::info::{Infos, TaskCounts};
 use super::keys::{self, Location};
 use super::queues::{self, Queues};
 use super::records::Counters;
+use super::remembered::Remembered;
 use super::replies::Replies;
 use super::reservations::{LeftBehind, ReservationClock};
 use super::returned::Returned;
@@ -54,6 +55,7 @@ impl Machine {
             returned: Returned::default(),
             reservation_clock: ReservationClock::default(),
             left_behind,
+            remembered: Remembered::load(store)?,
             trash: queues::load_trash(store)?,
             runnable: VecDeque::new(),
             outputs: Vec::new(),

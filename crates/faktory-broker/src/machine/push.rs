@@ -10,7 +10,8 @@ use faktory_wire::{
 };
 
 use super::edit::Edit;
-use super::keys::{self, EntryKey, JID_BYTES_MAX, Location};
+use super::keys::{self, EntryKey, IdHash, JID_BYTES_MAX, Location};
+use super::once::Groups;
 use super::queues::Queues;
 use super::records::Entry;
 use super::{Machine, Now};
@@ -33,14 +34,17 @@ const REFUSAL_BYTES: usize = 160;
 #[derive(Debug)]
 pub(super) struct RunningPush {
     jobs: std::vec::IntoIter<Job>,
+    /// Where the jobs are stored once.
+    groups: Option<Groups>,
     refused: BTreeMap<String, String>,
     /// The beginning of the answer, once all jobs are stored.
     answer: Vec<u8>,
 }
 
 impl RunningPush {
-    pub(super) fn new(jobs: Vec<Job>) -> Self {
-        Self { jobs: jobs.into_iter(), refused: BTreeMap::new(), answer: Vec::new() }
+    pub(super) fn new(jobs: Vec<Job>, groups: Option<Groups>) -> Self {
+        let (jobs, refused, answer) = (jobs.into_iter(), BTreeMap::new(), Vec::new());
+        Self { jobs, groups, refused, answer }
     }
 }
 
@@ -82,7 +86,8 @@ impl Machine {
         job: Job,
     ) -> Result<Reply, StoreError> {
         let mut edit = Edit::default();
-        if let Err(refused) = self.admit(&mut edit, now, job) {
+        let id = keys::id_hash(&job.jid);
+        if let Err(refused) = self.admit(&mut edit, now, job, id) {
             return Ok(Reply::error(refused.reason));
         }
         self.commit_and_serve(store, now, edit)?;
@@ -95,11 +100,13 @@ impl Machine {
         store: &mut dyn Store,
         now: Now,
         jobs: Vec<Job>,
+        mut groups: Option<Groups>,
     ) -> Result<Reply, StoreError> {
         let mut edit = Edit::default();
         let mut refused = BTreeMap::new();
         for job in jobs {
-            self.admit_of_many(&mut edit, now, job, &mut refused);
+            let taken = self.admit_of_many(store, &mut edit, now, job, groups.as_mut())?;
+            note_refused(&mut refused, taken);
         }
         self.commit_and_serve(store, now, edit)?;
         let body = serde_json::to_vec(&refused).map_err(|_| StoreError::Corrupt("push results"))?;
@@ -117,7 +124,9 @@ impl Machine {
         let mut edit = Edit::default();
         while !self.work.is_spent() {
             if let Some(job) = push.jobs.next() {
-                self.admit_of_many(&mut edit, now, job, &mut push.refused);
+                let groups = push.groups.as_mut();
+                let taken = self.admit_of_many(store, &mut edit, now, job, groups)?;
+                note_refused(&mut push.refused, taken);
                 continue;
             }
             let Some((jid, refusal)) = push.refused.pop_first() else {
@@ -140,18 +149,28 @@ impl Machine {
 
     fn admit_of_many(
         &mut self,
+        store: &mut dyn Store,
         edit: &mut Edit,
         now: Now,
         job: Job,
-        refused: &mut BTreeMap<String, String>,
-    ) {
-        if let Err(Refused { jid, reason }) = self.admit(edit, now, job) {
-            refused.insert(jid, reason);
+        groups: Option<&mut Groups>,
+    ) -> Result<Result<(), Refused>, StoreError> {
+        let id = keys::id_hash(&job.jid);
+        match groups {
+            Some(groups) => self.admit_once(store, edit, now, (job, id), groups),
+            None => Ok(self.admit(edit, now, job, id)),
         }
     }
 
-    /// Takes one job in: into its queue, or into the scheduled set where the job is due later.
-    fn admit(&mut self, edit: &mut Edit, now: Now, mut job: Job) -> Result<(), Refused> {
+    /// Takes one job in: into its queue, or into the scheduled set where the job is due later. `id`
+    /// is the hash of its id.
+    pub(super) fn admit(
+        &mut self,
+        edit: &mut Edit,
+        now: Now,
+        mut job: Job,
+        id: IdHash,
+    ) -> Result<(), Refused> {
         self.work.spend(1, 0);
         let (due, queue) = match self.place_of(&job) {
             Ok(place) => place,
@@ -167,7 +186,7 @@ impl Machine {
             retry: job.retry.unwrap_or(DEFAULT_RETRY),
             reserve_for: job.effective_reserve_for(),
             enqueued_at: now.wall,
-            id: keys::id_hash(&job.jid),
+            id,
             failure: job.failure.take().map(faktory_wire::Failure::within_limits),
         };
         match due {
@@ -218,10 +237,16 @@ impl Machine {
 }
 
 /// A job that is not taken in.
-struct Refused {
-    jid: String,
+pub(super) struct Refused {
+    pub(super) jid: String,
     /// The text that the server answers with.
-    reason: String,
+    pub(super) reason: String,
+}
+
+fn note_refused(all: &mut BTreeMap<String, String>, taken: Result<(), Refused>) {
+    if let Err(Refused { jid, reason }) = taken {
+        all.insert(jid, reason);
+    }
 }
 
 fn jid_too_long() -> String {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use faktory_wire::{Command, Reply};
+use faktory_wire::{Command, PushOnce, Reply};
 
 use super::queues::Queues;
 use super::{ConnectionId, Machine, push, queue_command};
@@ -124,6 +124,10 @@ pub(super) fn answer_bytes(command: &Command, queues: &Queues) -> usize {
         Command::PushBulk(jobs)
             if push::refusal_of_all(jobs).is_none() && push::may_refuse_any(jobs, queues) =>
         {
+            push::answer_bytes(jobs)
+        }
+        // Any of them may be refused for its id.
+        Command::PushOnce(PushOnce { jobs, .. }) if push::refusal_of_all(jobs).is_none() => {
             push::answer_bytes(jobs)
         }
         _ => 0,

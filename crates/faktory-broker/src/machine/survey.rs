@@ -8,6 +8,7 @@ use faktory_wire::Excerpt;
 
 use super::keys::{self, EntryKey, Location};
 use super::records::{Counters, Entry, QueueRecord};
+use super::remembered::Slice;
 use crate::store::{Key, Table, format, name_of};
 
 /// Keys, told by their count and a sum that does not depend on their order.
@@ -89,6 +90,8 @@ impl Survey {
                 self.index.note((name, value));
                 keys::number_of(name).zip(keys::due_of(value)).map(drop)
             }
+            Some(Table::Ids) => (name.len() == 16 && value.len() == 12).then_some(()),
+            Some(Table::OtherIds) => (name.len() == 20 && value.len() == 12).then_some(()),
             None => None,
         };
         self.unreadable += u64::from(noted.is_none());
@@ -104,6 +107,9 @@ impl Survey {
             }
             name if name.starts_with(keys::TRASH.0) => {
                 self.trash.insert(keys::queue_id_of(name)?);
+            }
+            name if name.starts_with(keys::SLICES.0) => {
+                Slice::decode(keys::slice_id_of(name)?, value)?;
             }
             _ => return None,
         }

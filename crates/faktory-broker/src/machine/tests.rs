@@ -10,6 +10,7 @@ mod load;
 mod long_ids;
 mod mending;
 mod mutations;
+mod once;
 mod queues;
 mod random;
 mod replies;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use faktory_wire::{Command, Hello, Info, Job, Reply, Timestamp};
 
 use super::work::{SLICE_BYTES, SLICE_STEPS};
-use super::{ConnectionId, Machine, Now, Output, Reservation, Survey, Tables};
+use super::{ConnectionId, IdLimits, Machine, Now, Output, Reservation, Survey, Tables};
 use crate::store::{MemoryStore, Store, Table};
 
 const A: ConnectionId = ConnectionId(1);
@@ -258,7 +259,7 @@ fn check_tables(world: &World, context: &str) {
 /// What a reader of all tables finds in them.
 fn survey(store: &dyn Store) -> Tables {
     let mut survey = Survey::default();
-    for table in [Table::Bodies, Table::Meta, Table::Queued, Table::Sets, Table::Index] {
+    for table in Table::ALL {
         let pairs = store.range(table, &[], &[0xFF; 30], usize::MAX).unwrap();
         pairs.iter().for_each(|(key, value)| survey.note(key, value));
     }

@@ -100,7 +100,8 @@ impl GroundStore {
             io::ErrorKind::WouldBlock => in_use(place),
             _ => StoreError::Folder(error),
         })?;
-        let (ground, tail) = Ground::open(Arc::new(disk), Options::default(), wake)?;
+        let options = Options { filtered: Table::LETTERS_OF_IDS, ..Options::default() };
+        let (ground, tail) = Ground::open(Arc::new(disk), options, wake)?;
         if let Some(tail) = tail {
             tracing::warn!("{tail}");
         }
@@ -116,6 +117,7 @@ impl GroundStore {
             // In all other tables a key has no value when it is put.
             Change::Put(key, value) => ground::Change::Insert(key, value),
             Change::Delete(key) => ground::Change::Remove(key),
+            Change::Floor(key) => ground::Change::Floor(key),
         });
     }
 }
@@ -149,6 +151,11 @@ impl Store for GroundStore {
 
     fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
         batch.changes.into_iter().for_each(|change| self.put(change));
+        Ok(())
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), StoreError> {
+        self.put(change);
         Ok(())
     }
 

@@ -38,6 +38,9 @@ impl Step {
                 pairs.insert(key, value);
             }
             Self::Change(Change::Delete(key)) => drop(pairs.remove(&key)),
+            Self::Change(Change::Floor(floor)) => {
+                pairs.retain(|key, _| Table::of(key) != Table::of(&floor) || *key >= floor);
+            }
             Self::Clear => pairs.clear(),
         }
     }

@@ -8,6 +8,9 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use super::{StoreError, Table};
 
 const FOLDER: &str = "fjall";
+/// The tables that it has.
+pub(super) const TABLES: [Table; 5] =
+    [Table::Meta, Table::Bodies, Table::Queued, Table::Sets, Table::Index];
 
 /// A name in a table, and its value.
 pub(super) type OldPair = (Vec<u8>, Vec<u8>);

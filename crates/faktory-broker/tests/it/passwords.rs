@@ -80,6 +80,9 @@ async fn wrong_passwords_are_counted_in_info_and_clients_of_faktory_read_it_as_b
         "work_factory_broker_pushes_refused_total": 0,
         "work_factory_broker_bad_blocks": 0,
         "work_factory_broker_files_set_aside": 0,
+        "work_factory_broker_remembered_ids": 0,
+        "work_factory_broker_dedup_window_seconds": 86_400,
+        "work_factory_broker_duplicates_total": 0,
     });
     let mut told = info["server"]["work_factory"].clone();
     let free = told.as_object_mut().unwrap().remove("work_factory_broker_disk_free_bytes");

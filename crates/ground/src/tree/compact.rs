@@ -154,8 +154,9 @@ impl<D: Disk> Tree<D> {
         let sources = sources.collect::<Result<_, _>>()?;
         let mut merge = Merge { sources, counts: Counts::Newest };
         let mut in_piece = 0;
-        loop {
-            if self.note_bad(&merge, runs) {
+        while let Some(index) = merge.lowest() {
+            let begins_block = merge.sources.get(index).is_some_and(Source::begins_block);
+            if begins_block && self.note_bad(&merge, runs) {
                 return Ok(false);
             }
             if in_piece >= PIECE_BYTES {
@@ -165,7 +166,8 @@ impl<D: Disk> Tree<D> {
                 }
             }
             let small = output.file_bytes / begun.choice.small_part;
-            if let Some((index, file)) = self.movable(&merge, is_oldest, small)
+            if begins_block
+                && let Some(file) = self.movable(&merge, index, is_oldest, small)
                 && output.takes(&file, small)
             {
                 output.keep(file)?;
@@ -174,14 +176,16 @@ impl<D: Disk> Tree<D> {
                 }
                 continue;
             }
-            let Some((key, value)) = merge.next()? else {
-                return Ok(!self.note_bad(&merge, runs));
-            };
-            in_piece += block::pair_bytes(&key, &value);
+            // No block is bad so far, and of the sources with this key it is the newest.
+            let Some((key, value)) = merge.sources.get(index).and_then(Source::head) else { break };
+            let key = *key;
+            in_piece += block::pair_bytes(&key, value);
             if !begun.floors.hides(&key) && (value.is_some() || !is_oldest) {
-                output.push(key, &value)?;
+                output.push(key, value)?;
             }
+            merge.pass(&key)?;
         }
+        Ok(!self.note_bad(&merge, runs))
     }
 
     /// Between two pieces of a merge, what is frozen is written: nobody waits for the whole merge.
@@ -227,10 +231,10 @@ impl<D: Disk> Tree<D> {
     fn movable(
         &self,
         merge: &Merge<'_, D::File>,
+        index: usize,
         is_oldest: bool,
         small: u64,
-    ) -> Option<(usize, Arc<SortedFile<D::File>>)> {
-        let index = merge.lowest()?;
+    ) -> Option<Arc<SortedFile<D::File>>> {
         let file = merge.sources.get(index)?.whole_file()?;
         let (first, last) = file.range();
         let is_small = file.summary.bytes < small;
@@ -240,7 +244,7 @@ impl<D: Disk> Tree<D> {
         let is_alone = merge.sources.iter().enumerate().all(|(other, source)| {
             other == index || source.head().is_none_or(|(key, _)| *key > last)
         });
-        (is_worth && is_alone).then(|| (index, Arc::clone(file)))
+        (is_worth && is_alone).then(|| Arc::clone(file))
     }
 
     /// The first byte of a key, where it is a filtered one.

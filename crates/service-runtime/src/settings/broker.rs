@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::declare::settings;
-use super::parse::{address, optional, path, secret, size, yes_or_no};
+use super::parse::{address, optional, path, secret, size, window, yes_or_no};
 use super::reader::{Reader, read_secret};
 use super::rights::Keep;
 use crate::environment::Environment;
@@ -15,6 +16,8 @@ use crate::tls::ServerTls;
 const SIZE_MAX: usize = 1 << 30;
 /// The most free room that can be asked for.
 const MIN_FREE_MAX: usize = 1 << 40;
+/// The most room that can be given to remembered ids.
+const DEDUP_BYTES_MAX: usize = 1 << 40;
 
 settings! {
     /// The settings of the embedded broker: where it listens, where it stores, whom it lets in.
@@ -36,6 +39,14 @@ settings! {
         /// With less free on the disk of its store the broker takes no more jobs, but hands out and
         /// ends those that it has, which needs some of this room.
         min_free: usize = "BROKER_MIN_FREE" or "512MiB", size(MIN_FREE_MAX);
+
+        /// How long the broker remembers the ids of jobs that the API posts, so that a post is sent
+        /// again without a second job; 0 for not at all.
+        dedup_window: Duration = "BROKER_DEDUP_WINDOW" or "24h", window;
+
+        /// About the most room on the disk for remembered ids, 40 bytes each. Beyond it the oldest
+        /// are forgotten before their time.
+        dedup_max_bytes: usize = "BROKER_DEDUP_MAX_BYTES" or "1GiB", size(DEDUP_BYTES_MAX);
 
         /// The broker's certificate (PEM): TLS only, `tcp+tls://`; read again when the file
         /// changes.

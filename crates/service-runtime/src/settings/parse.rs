@@ -11,6 +11,8 @@ use crate::units;
 
 /// Longer than any wait that makes sense.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest window of remembered ids.
+const WINDOW_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The largest count where 0 is one too.
 const COUNT_OR_ZERO_MAX: u32 = 1_000_000;
 
@@ -28,6 +30,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| {
             "a time above 0 and up to a day, such as 5 (seconds), 5s, 500ms, 2m or 1m 30s".into()
         })
+}
+
+/// A time of whole seconds up to 30 days; 0 for none.
+pub(super) fn window(text: &str) -> Result<Duration, String> {
+    let zero = (text == "0").then_some(Duration::ZERO);
+    let found = zero.or_else(|| units::duration(text).ok());
+    found.filter(|found| *found <= WINDOW_MAX && found.subsec_nanos() == 0).ok_or_else(|| {
+        "a time of whole seconds up to 30 days, such as 24h or 10m, or 0 for not at all".into()
+    })
 }
 
 pub(super) fn milliseconds(text: &str) -> Result<Duration, String> {

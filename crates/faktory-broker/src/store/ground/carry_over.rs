@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use faktory_wire::Excerpt;
 
-use super::super::old::{OldPair, OldStore};
+use super::super::old::{self, OldPair, OldStore};
 use super::super::{Change, Store, StoreError, Table, format};
 use super::{GroundStore, new};
 
@@ -48,7 +48,7 @@ pub(super) fn carry_over(folder: &Path) -> Result<(), StoreError> {
 /// The number of jobs that were copied.
 fn copy(old: &OldStore, store: &mut GroundStore) -> Result<usize, StoreError> {
     let mut jobs = 0;
-    for table in Table::ALL {
+    for table in old::TABLES {
         let mut from = Vec::new();
         loop {
             let pairs = old.pairs(table, &from, PAIRS_AT_ONCE)?;

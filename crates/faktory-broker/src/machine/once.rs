@@ -1,0 +1,118 @@
+//! `WF PUSHB`: jobs are stored once, however often they are pushed. What is remembered of their ids
+//! is in `remembered.rs`.
+
+use faktory_wire::{JOB_ID_REUSED, Job, KEY_REUSED, PushGroup};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::edit::Edit;
+use super::keys::IdHash;
+use super::push::Refused;
+use super::remembered::{Id, Known};
+use super::{Machine, Now};
+use crate::store::{Store, StoreError};
+
+/// What holds for the jobs of a push, in their order.
+#[derive(Debug)]
+pub(super) struct Groups {
+    rest: std::vec::IntoIter<PushGroup>,
+    current: Group,
+}
+
+/// What holds for the next jobs.
+#[derive(Debug)]
+struct Group {
+    /// The jobs that are left of it.
+    left: usize,
+    caller: Option<String>,
+    seconds: Option<u32>,
+    /// Its key was used with other contents.
+    is_key_reused: bool,
+}
+
+impl Groups {
+    pub(super) fn new(groups: Vec<PushGroup>) -> Self {
+        // Without groups nothing special holds for any job.
+        let left = if groups.is_empty() { usize::MAX } else { 0 };
+        let current = Group { left, caller: None, seconds: None, is_key_reused: false };
+        Self { rest: groups.into_iter(), current }
+    }
+}
+
+/// A hash of what a job is to do: its type, its arguments and its queue.
+fn contents_of(job: &Job) -> u64 {
+    let hash = xxh3_64(job.jobtype.as_bytes());
+    let hash = xxh3_64_with_seed(job.args_json().as_bytes(), hash);
+    xxh3_64_with_seed(job.queue_name().as_bytes(), hash)
+}
+
+impl Machine {
+    /// Takes one job in, unless its id is remembered. `id` is the hash of the id.
+    pub(super) fn admit_once(
+        &mut self,
+        store: &mut dyn Store,
+        edit: &mut Edit,
+        now: Now,
+        (job, hash): (Job, IdHash),
+        groups: &mut Groups,
+    ) -> Result<Result<(), Refused>, StoreError> {
+        self.enter_group(store, now, groups)?;
+        let group = &groups.current;
+        let refused = |jid, reason: &str| Ok(Err(Refused { jid, reason: reason.to_owned() }));
+        if group.is_key_reused {
+            self.work.spend(1, 0);
+            return refused(job.jid, KEY_REUSED);
+        }
+        let id = Id::of_job(&job.jid, hash, group.caller.as_deref());
+        let contents = contents_of(&job);
+        let old = match self.remembered.look_up(store, now.wall, &id, contents)? {
+            Known::New(old) => old,
+            Known::Same => {
+                self.work.spend(1, 0);
+                self.remembered.duplicates += 1;
+                return Ok(Ok(()));
+            }
+            Known::Other => {
+                self.work.spend(1, 0);
+                return refused(job.jid, JOB_ID_REUSED);
+            }
+        };
+        let taken = self.admit(edit, now, job, hash);
+        if taken.is_ok() {
+            self.touched.get_or_insert_default();
+            self.remembered.remember(store, now.wall, (&id, old), contents, group.seconds)?;
+        }
+        Ok(taken)
+    }
+
+    /// Goes on to the group of the next job, and looks at its key.
+    fn enter_group(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        groups: &mut Groups,
+    ) -> Result<(), StoreError> {
+        while groups.current.left == 0
+            && let Some(PushGroup { jobs, caller, seconds, key }) = groups.rest.next()
+        {
+            self.work.spend(1, 0);
+            let mut is_key_reused = false;
+            if let Some(key) = key {
+                let id = Id::of_key(&key.id, caller.as_deref());
+                let contents = xxh3_64(key.hash.as_bytes());
+                match self.remembered.look_up(store, now.wall, &id, contents)? {
+                    Known::Same => {}
+                    Known::Other => is_key_reused = true,
+                    Known::New(old) => {
+                        let id = (&id, old);
+                        self.remembered.remember(store, now.wall, id, contents, seconds)?;
+                        self.touched.get_or_insert_default();
+                        self.unsynced = true;
+                    }
+                }
+            }
+            groups.current = Group { left: jobs, caller, seconds, is_key_reused };
+        }
+        groups.current.left = groups.current.left.saturating_sub(1);
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! `WF PUSHB`: what is pushed again is not stored again.
+
+use faktory_wire::{JOB_ID_REUSED, KEY_REUSED};
+
+use super::*;
+
+const WINDOW: u32 = 24 * 100;
+const LIMITS: IdLimits = IdLimits { seconds: WINDOW, bytes: 1 << 30 };
+
+fn world() -> World {
+    let mut world = World::new();
+    world.machine.remember_ids(LIMITS);
+    world
+}
+
+fn restart(world: &mut World) {
+    world.reopen();
+    world.machine.remember_ids(LIMITS);
+}
+
+fn job(jid: &str) -> String {
+    format!(r#"{{"jid":"{jid}","jobtype":"t","args":[1]}}"#)
+}
+
+/// A UUID of version 7 that was made so many seconds after the world's beginning.
+fn uuid(world: &World, seconds: i64, number: u64) -> String {
+    let milliseconds = (world.now.wall.micros() / 1_000_000 + seconds) * 1000;
+    format!("{milliseconds:012x}70008{number:015x}")
+}
+
+/// The answer to a push of these jobs: the refusals.
+fn push(world: &mut World, groups: &str, jobs: &[String]) -> HashMap<String, String> {
+    let line = format!(r#"WF PUSHB {{{groups}"jobs":[{}]}}"#, jobs.join(","));
+    match world.ask(&line) {
+        Reply::Bulk(body) => serde_json::from_slice(&body).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn push_one(world: &mut World, jid: &str) {
+    assert_eq!(push(world, "", &[job(jid)]), HashMap::new(), "{jid}");
+}
+
+fn queued(world: &mut World) -> u64 {
+    world.info().faktory.total_enqueued
+}
+
+fn duplicates(world: &World) -> u64 {
+    world.machine.remembered_ids(world.now).duplicates
+}
+
+#[test]
+fn a_job_that_is_pushed_again_is_stored_once_also_after_it_was_run_and_after_a_crash() {
+    let mut world = world();
+    let ids = ["caller-chosen-00001".to_owned(), uuid(&world, 0, 7)];
+    for id in &ids {
+        push_one(&mut world, id);
+        push_one(&mut world, id);
+    }
+    assert_eq!((queued(&mut world), duplicates(&world)), (2, 2));
+    restart(&mut world);
+    ids.iter().for_each(|id| push_one(&mut world, id));
+    for _ in &ids {
+        let fetched = world.fetch();
+        assert_eq!(world.ask(&format!(r#"ACK {{"jid":"{}"}}"#, fetched.jid)), Reply::OK);
+    }
+    ids.iter().for_each(|id| push_one(&mut world, id));
+    assert_eq!((queued(&mut world), duplicates(&world)), (0, 4));
+    check_tables(&world, "in the end");
+}
+
+#[test]
+fn a_job_twice_in_one_push_is_stored_once_also_where_the_push_is_large() {
+    for count in [2, 2500] {
+        let mut world = world();
+        let ids: Vec<_> = (0..count).map(|number| uuid(&world, 0, number / 2)).collect();
+        let jobs: Vec<_> = ids.iter().map(|id| job(id)).collect();
+        assert_eq!(push(&mut world, "", &jobs), HashMap::new());
+        assert_eq!((queued(&mut world), duplicates(&world)), (count / 2, count / 2));
+        check_tables(&world, "in the end");
+    }
+}
+
+#[test]
+fn an_id_that_comes_with_another_type_args_or_queue_is_refused() {
+    let mut world = world();
+    let id = "caller-chosen-00001";
+    push_one(&mut world, id);
+    for (members, is_same) in [
+        (r#""jobtype":"t","args":[1],"retry":3,"queue":"default","reserve_for":90"#, true),
+        (r#""jobtype":"u","args":[1]"#, false),
+        (r#""jobtype":"t","args":[2]"#, false),
+        (r#""jobtype":"t","args":[1],"queue":"other""#, false),
+    ] {
+        let refused = push(&mut world, "", &[format!(r#"{{"jid":"{id}",{members}}}"#)]);
+        let expected = (!is_same).then_some(JOB_ID_REUSED);
+        assert_eq!(refused.get(id).map(String::as_str), expected, "{members}");
+    }
+    assert_eq!(queued(&mut world), 1);
+}
+
+#[test]
+fn what_was_refused_and_what_was_pushed_by_pushb_is_not_remembered() {
+    let mut world = World::with_max_queues(1);
+    world.machine.remember_ids(LIMITS);
+    push_one(&mut world, "caller-chosen-00001");
+    let elsewhere = r#"{"jid":"caller-chosen-00002","jobtype":"t","args":[],"queue":"more"}"#;
+    assert_eq!(push(&mut world, "", &[elsewhere.into()]).len(), 1);
+    let here = r#"{"jid":"caller-chosen-00002","jobtype":"t","args":[]}"#;
+    assert_eq!(push(&mut world, "", &[here.into()]), HashMap::new());
+    // Clients of Faktory may rely on two jobs.
+    world.push("caller-chosen-00003", "");
+    world.push("caller-chosen-00003", "");
+    push_one(&mut world, "caller-chosen-00003");
+    world.push("caller-chosen-00001", "");
+    assert_eq!(queued(&mut world), 6);
+}
+
+#[test]
+fn the_ids_and_keys_of_two_callers_are_apart() {
+    let mut world = world();
+    for (caller, expected) in [("a", 1), ("b", 2), ("a", 2)] {
+        let key = r#""key":{"id":"k","hash":"h"}"#;
+        let group = format!(r#""groups":[{{"jobs":1,"by":"{caller}",{key}}}],"#);
+        assert_eq!(push(&mut world, &group, &[job("caller-chosen-00001")]), HashMap::new());
+        assert_eq!(queued(&mut world), expected);
+    }
+    push_one(&mut world, "caller-chosen-00001");
+    assert_eq!(queued(&mut world), 3);
+}
+
+#[test]
+fn a_key_with_other_contents_refuses_its_jobs_and_no_others() {
+    let mut world = world();
+    let group = |hash: &str| format!(r#"{{"jobs":1,"key":{{"id":"k","hash":"{hash}"}}}}"#);
+    let first = format!(r#""groups":[{}],"#, group("one"));
+    let (one, two) = ("caller-chosen-00001", "caller-chosen-00002");
+    assert_eq!(push(&mut world, &first, &[job(one)]), HashMap::new());
+    assert_eq!(push(&mut world, &first, &[job(one)]), HashMap::new());
+    restart(&mut world);
+    let both = format!(r#""groups":[{},{{"jobs":1}}],"#, group("two"));
+    let refused = push(&mut world, &both, &[job(one), job(two)]);
+    assert_eq!(refused, HashMap::from([(one.to_owned(), KEY_REUSED.to_owned())]));
+    assert_eq!(queued(&mut world), 2);
+}
+
+#[test]
+fn an_id_is_forgotten_when_its_time_is_over_and_not_before() {
+    let mut world = world();
+    let (own, other) = (uuid(&world, 0, 1), "caller-chosen-00001");
+    let short = r#""groups":[{"jobs":1,"for":60}],"#;
+    push(&mut world, short, &[job("caller-chosen-00002")]);
+    let all = |world: &mut World| {
+        for id in [&*own, other, "caller-chosen-00002"] {
+            push_one(world, id);
+        }
+    };
+    all(&mut world);
+    assert_eq!(queued(&mut world), 3);
+    world.advance_time(seconds(60));
+    all(&mut world);
+    assert_eq!(queued(&mut world), 4, "one was to be remembered for a minute");
+    world.advance_time(seconds(u64::from(WINDOW) - 61));
+    all(&mut world);
+    assert_eq!(queued(&mut world), 4);
+    world.advance_time(seconds(1));
+    restart(&mut world);
+    all(&mut world);
+    assert_eq!(queued(&mut world), 6);
+    all(&mut world);
+    assert_eq!(queued(&mut world), 6);
+    check_tables(&world, "in the end");
+}
+
+/// A UUID whose maker's clock is wrong is found again when the broker's clock has come there.
+#[test]
+fn a_uuid_of_another_time_is_remembered_too() {
+    for seconds_off in [-3600, -119, 119, 121, 900, 3600] {
+        let mut world = world();
+        let id = uuid(&world, seconds_off, 1);
+        push_one(&mut world, &id);
+        for _ in 0..23 {
+            world.advance_time(seconds(100));
+            push_one(&mut world, &id);
+            // So that slices begin and end.
+            let new = uuid(&world, 0, 2);
+            push_one(&mut world, &new);
+        }
+        assert_eq!(duplicates(&world), 23, "{seconds_off}");
+    }
+}
+
+#[test]
+fn old_ids_leave_the_store_and_the_records_of_their_slices_too() {
+    let mut world = world();
+    for round in 0..100 {
+        for number in 0..10 {
+            let own = uuid(&world, 0, number);
+            push_one(&mut world, &own);
+            push_one(&mut world, &format!("caller-chosen-{round:05}-{number}"));
+        }
+        world.advance_time(seconds(100));
+    }
+    let count = |table| world.store.range(table, &[], &[0xFF; 30], usize::MAX).unwrap().len();
+    // Of 24 slices, and what may be in the next one or the next generation.
+    assert!((240..=270).contains(&count(Table::Ids)), "{}", count(Table::Ids));
+    assert!((240..=310).contains(&count(Table::OtherIds)), "{}", count(Table::OtherIds));
+    let slices = world.store.range(Table::Meta, b"ids/", b"ids0", usize::MAX).unwrap().len();
+    assert!((24..=26).contains(&slices), "{slices}");
+    let figures = world.machine.remembered_ids(world.now);
+    assert!((480..=520).contains(&figures.count), "{figures:?}");
+    assert_eq!(figures.window, WINDOW);
+    check_tables(&world, "in the end");
+}
+
+#[test]
+fn where_there_is_no_room_the_oldest_ids_are_forgotten_and_the_window_is_told() {
+    let mut world = world();
+    world.machine.remember_ids(IdLimits { bytes: 240 * 40, ..LIMITS });
+    for round in 0..60 {
+        for number in 0..20 {
+            let own = uuid(&world, 0, round * 100 + number);
+            push_one(&mut world, &own);
+        }
+        world.advance_time(seconds(10));
+    }
+    let figures = world.machine.remembered_ids(world.now);
+    assert!((200..=260).contains(&figures.count), "{figures:?}");
+    let left = world.store.range(Table::Ids, &[], &[0xFF; 30], usize::MAX).unwrap().len() as u64;
+    assert!(left <= figures.count && left >= 200, "{left}");
+    assert_eq!(figures.window, 0, "less than what clocks may differ by");
+    world.advance_time(seconds(600));
+    let figures = world.machine.remembered_ids(world.now);
+    assert!((590..=610).contains(&figures.window), "{figures:?}");
+}
+
+#[test]
+fn a_flush_forgets_all_ids_and_later_ones_are_remembered() {
+    let mut world = world();
+    for round in 1..30 {
+        let ids = ["caller-chosen-00001".to_owned(), uuid(&world, 0, 1)];
+        ids.iter().for_each(|id| push_one(&mut world, id));
+        assert_eq!(queued(&mut world), 2, "{round}");
+        ids.iter().for_each(|id| push_one(&mut world, id));
+        assert_eq!(queued(&mut world), 2, "{round}");
+        assert_eq!(world.ask("FLUSH"), Reply::OK);
+        world.advance_time(seconds(100));
+        restart(&mut world);
+    }
+}
+
+#[test]
+fn a_machine_that_remembers_nothing_refuses_the_command_in_words() {
+    let mut world = World::new();
+    let line = format!(r#"WF PUSHB {{"jobs":[{}]}}"#, job("caller-chosen-00001"));
+    let reply = world.ask(&line);
+    assert!(matches!(&reply, Reply::Error(text) if text.contains("BROKER_DEDUP_WINDOW")));
+    assert_eq!(queued(&mut world), 0);
+}
