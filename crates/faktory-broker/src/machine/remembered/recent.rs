@@ -7,9 +7,9 @@ use foldhash::fast::RandomState;
 
 use super::Uuid;
 
-/// Half of what is kept: some rounds of the largest pushes that are one atomic write, over a
-/// hundred connections.
-const HALF: usize = 64 << 10;
+/// Half of what is kept: a push of the largest size that is one atomic write, on each of fifty
+/// connections.
+const HALF: usize = 50_000;
 
 /// All UUIDs that were remembered in their order and come behind `after`.
 #[derive(Debug)]
@@ -43,8 +43,9 @@ impl Recent {
     pub(super) fn note(&mut self, uuid: Uuid) {
         if self.younger.len() >= HALF {
             self.after = self.after.max(self.last_of_older);
-            self.older = std::mem::take(&mut self.younger);
             self.last_of_older = self.last_of_younger;
+            std::mem::swap(&mut self.older, &mut self.younger);
+            self.younger.clear();
         }
         self.last_of_younger = self.last_of_younger.max(uuid);
         self.younger.insert(uuid);
