@@ -125,6 +125,7 @@ fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
                 NotSent::CircuitOpen { .. } => Code::CircuitOpen,
                 NotSent::Overloaded => Code::Overloaded,
                 NotSent::ShuttingDown => Code::ShuttingDown,
+                NotSent::NotRemembered => Code::IdempotencyNotSupported,
             };
             (code, format!("nothing was enqueued: {detail}"))
         }

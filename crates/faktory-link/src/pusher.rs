@@ -139,7 +139,8 @@ impl Pusher {
             let claim = Claim::default();
             waiting.push(WaitingChunk { count: jobs.len(), claim: claim.clone(), answered });
             let _permit = Arc::clone(&permit);
-            Chunk { jobs, bytes, claim, answer, since, deadline, _permit }
+            let earlier = None;
+            Chunk { jobs, bytes, claim, answer, since, deadline, _permit, earlier }
         });
         let chunks = chunks.collect();
         drop(permit);
@@ -198,6 +199,7 @@ impl Pusher {
             breaker: breaker.state(),
             breaker_opened: breaker.opened(),
             connected: self.pool.connected(),
+            once: self.pool.once(),
         }
     }
 
