@@ -34,6 +34,7 @@ impl Sender {
             batch.answer_all(&self.queue.not_sent_in_time());
             return AfterReply::Done;
         }
+        tracing::debug!(jobs = batch.jobs, "jobs that may be stored are sent again");
         // The command before has ended for the estimate; this is another one.
         let sent = self.queue.resent(batch.jobs);
         match self.carry(held, batch).await {
