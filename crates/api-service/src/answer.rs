@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use faktory_link::{JobOutcome, NotSent};
+use faktory_wire::{JOB_ID_REUSED, KEY_REUSED};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -50,7 +51,8 @@ pub(crate) fn batch(job_ids: &[String], outcomes: &[JobOutcome]) -> Response {
         match outcome {
             JobOutcome::Stored => {}
             JobOutcome::Rejected(detail) => {
-                rejected.push(rejected_member(index, job_id, Code::RefusedByWorkServer, detail));
+                let (code, detail) = problem_of_rejected(detail);
+                rejected.push(rejected_member(index, job_id, code, &detail));
                 first_rejected = first_rejected.or(problem);
             }
             JobOutcome::ServerRefuses(detail) => {
@@ -110,7 +112,7 @@ const fn again_in(problem: Problem, outcome: &JobOutcome) -> Problem {
 fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
     let (code, detail) = match outcome {
         JobOutcome::Stored => return None,
-        JobOutcome::Rejected(detail) => (Code::RefusedByWorkServer, detail.clone()),
+        JobOutcome::Rejected(detail) => problem_of_rejected(detail),
         JobOutcome::ServerRefuses(detail) => {
             (Code::WorkServerRefusing, format!("nothing was enqueued: {detail}"))
         }
@@ -125,11 +127,28 @@ fn problem_of(outcome: &JobOutcome) -> Option<(Code, String)> {
                 NotSent::CircuitOpen { .. } => Code::CircuitOpen,
                 NotSent::Overloaded => Code::Overloaded,
                 NotSent::ShuttingDown => Code::ShuttingDown,
+                NotSent::NotRemembered => Code::IdempotencyNotSupported,
             };
             (code, format!("nothing was enqueued: {detail}"))
         }
     };
     Some((code, detail))
+}
+
+/// The code and the detail for a job that the work server does not take, by the server's text.
+fn problem_of_rejected(text: &str) -> (Code, String) {
+    let (code, detail) = if text.starts_with(JOB_ID_REUSED) {
+        let detail = "another job (job type, args or queue) was stored under this job_id; a new \
+                      job needs a new job_id";
+        (Code::JobIdReused, detail)
+    } else if text.starts_with(KEY_REUSED) {
+        let detail = "this Idempotency-Key came with another body before; a new request needs a \
+                      new Idempotency-Key";
+        (Code::IdempotencyKeyReused, detail)
+    } else {
+        (Code::RefusedByWorkServer, text)
+    };
+    (code, detail.into())
 }
 
 #[cfg(test)]
@@ -156,5 +175,9 @@ mod tests {
         assert_eq!(status(&[rejected.clone(), not_sent]), 503);
         assert_eq!(status(&[rejected.clone(), refuses]), 503);
         assert_eq!(status(&[rejected]), 422);
+        let reused = |text: &str| JobOutcome::Rejected(text.into());
+        assert_eq!(status(&[reused(JOB_ID_REUSED)]), 409);
+        assert_eq!(status(&[reused(KEY_REUSED), reused(KEY_REUSED)]), 422);
+        assert_eq!(status(&[stored, reused(JOB_ID_REUSED)]), 207);
     }
 }

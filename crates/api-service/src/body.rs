@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::budget::{Budget, Share};
 use crate::encoding::{self, Decoded, Encoding, Failure, Fault, Memory};
+use crate::idempotency_key;
 use crate::idle::Unidle;
 use crate::problem::{Code, Problem};
 use crate::slow_threads::SlowThreads;
@@ -279,7 +280,7 @@ fn utf8(bytes: Vec<u8>) -> Result<String, Problem> {
 
 /// Checks the headers of a stream of jobs.
 pub(crate) fn check_headers_of_stream(headers: &HeaderMap) -> Result<(), Problem> {
-    refuse_idempotency_key(headers)?;
+    idempotency_key::refuse(headers)?;
     if media_type_is(headers, &["application/x-ndjson", "application/ndjson", "application/jsonl"])
     {
         return Ok(());
@@ -289,18 +290,8 @@ pub(crate) fn check_headers_of_stream(headers: &HeaderMap) -> Result<(), Problem
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
-fn refuse_idempotency_key(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.contains_key("idempotency-key") {
-        let detail = "Idempotency-Key would be ignored; leave it out, and give each job a job_id \
-                      of your own so that workers can tell repeated ones";
-        return Err(Problem::new(Code::IdempotencyNotSupported, detail));
-    }
-    Ok(())
-}
-
 /// Checks the headers of a body that must be JSON.
 fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
-    refuse_idempotency_key(headers)?;
     if media_type_is(headers, &["application/json"]) {
         return Ok(());
     }

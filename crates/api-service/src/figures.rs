@@ -188,6 +188,7 @@ pub(crate) fn record_link(status: &LinkStatus) {
     gauge!(names::CONNECTIONS_MAX).set(status.connections_max as f64);
     gauge!(names::UTILIZATION).set(writing as f64 / status.connections_max.max(1) as f64);
     counter!(names::CONNECTED).absolute(status.connected);
+    gauge!(names::DEDUP_WINDOW).set(status.once.unwrap_or_default());
     for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
         gauge!(names::BREAKER, "state" => state.name())
             .set(f64::from(u8::from(state == status.breaker)));

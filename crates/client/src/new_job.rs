@@ -48,11 +48,20 @@ impl NewJob {
         self.with("queue", &quoted(queue))
     }
 
-    /// An id of the caller's own. The id names the job and does not make it unique: a job that is
-    /// posted twice runs twice.
+    /// An id of the caller's own. Where the work server remembers ids, a job that is posted again
+    /// under its id in that time is not stored again, and with other contents it is refused as
+    /// `job_id_reused`. Otherwise a job that is posted twice runs twice.
     #[must_use]
     pub fn id(self, job_id: &str) -> Self {
         self.with("job_id", &quoted(job_id))
+    }
+
+    /// How long the work server is to remember the job's id, in whole seconds, where that is less
+    /// than it does by itself. Refused as `ids_not_remembered` where it remembers none, and as
+    /// `dedup_for_too_long` above what it does.
+    #[must_use]
+    pub fn dedup_for(self, time: Duration) -> Self {
+        self.with("dedup_for", &time.as_secs().to_string())
     }
 
     /// The time from which the job is due, in RFC 3339.
@@ -155,9 +164,15 @@ mod tests {
     #[test]
     fn typed_and_raw_jobs_are_written_as_the_api_reads_them() {
         let add = Add { a: Finite::new(1.0).unwrap(), b: Finite::new(0.5).unwrap() };
-        let job = NewJob::typed(&add).queue("a \"q\"").delay(Duration::from_millis(1500)).retry(-1);
+        let job = NewJob::typed(&add)
+            .queue("a \"q\"")
+            .dedup_for(Duration::from_secs(60))
+            .delay(Duration::from_millis(1500))
+            .retry(-1);
         assert_eq!(job.path(), "jobs/add");
-        assert_eq!(job.alone(), r#"{"a":1,"b":0.5,"queue":"a \"q\"","delay_ms":1500,"retry":-1}"#);
+        let alone =
+            r#"{"a":1,"b":0.5,"queue":"a \"q\"","dedup_for":60,"delay_ms":1500,"retry":-1}"#;
+        assert_eq!(job.alone(), alone);
         let mut batch = String::new();
         NewJob::typed(&add).in_batch(&mut batch);
         NewJob::raw("mail", &("ann", 2)).unwrap().custom(&[("k", 1)]).unwrap().in_batch(&mut batch);

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use crate::connection::Flight;
 use crate::outcome::{EncodedJob, JobOutcome};
 use crate::permit::Permit;
+use crate::terms::Terms;
 
 /// Jobs of one chunk at the most.
 const CHUNK_JOBS: usize = 250;
@@ -84,12 +86,77 @@ pub(crate) struct Chunk {
     pub(crate) deadline: Instant,
     /// The permit of the whole push, shared by its chunks.
     pub(crate) _permit: Arc<Permit>,
+    /// What is known of the commands that have carried the chunk, where one of them may have been
+    /// carried out.
+    pub(crate) earlier: Option<Earlier>,
+}
+
+/// Earlier commands with a chunk: its jobs may be stored.
+#[derive(Debug)]
+pub(crate) struct Earlier {
+    /// What became of the latest of them.
+    why: String,
+    /// Until when the chunk may be sent again; `None` where it may not, because the work server
+    /// does not remember ids.
+    until: Option<Instant>,
 }
 
 impl Chunk {
-    /// Tells the caller that each job of the chunk has this outcome.
+    /// Whether the work server's memory of `once` seconds suffices for every job's terms.
+    pub(crate) fn is_kept_for(&self, once: u32) -> bool {
+        self.terms().all(|terms| terms.are_kept_for(once))
+    }
+
+    /// Notes that a command, which left then for a work server that remembers ids for `once`
+    /// seconds, may have been carried out.
+    pub(crate) fn note_may_be_stored(&mut self, why: &str, left: Instant, once: u32) {
+        let of_this = self.may_be_sent_until(left, once);
+        let until = match &self.earlier {
+            Some(earlier) => earlier.until.zip(of_this).map(|(one, other)| one.min(other)),
+            None => of_this,
+        };
+        self.earlier = Some(Earlier { why: why.to_owned(), until });
+    }
+
+    /// Until when a chunk that left then may be sent again: for half of the time for which the ids
+    /// of all its jobs are remembered, so that a command that is long on its way comes in time too.
+    fn may_be_sent_until(&self, left: Instant, once: u32) -> Option<Instant> {
+        let seconds = self.terms().filter_map(|terms| terms.seconds).fold(once, u32::min);
+        let half = Duration::from_secs(seconds.into()) / 2;
+        (once > 0).then(|| left + half)
+    }
+
+    fn terms(&self) -> impl Iterator<Item = &Terms> {
+        self.jobs.iter().filter_map(|job| job.terms.as_deref())
+    }
+
+    /// Whether an earlier command with the chunk may have been carried out.
+    pub(crate) const fn may_be_stored(&self) -> bool {
+        self.earlier.is_some()
+    }
+
+    /// Until when the chunk may be sent, or sent again; `None` where it may not.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        match &self.earlier {
+            None => Some(self.deadline),
+            Some(earlier) => Some(earlier.until?.min(self.deadline)),
+        }
+    }
+
+    /// The outcome of a job whose latest command had this one: the job may be stored by an earlier
+    /// command where the latest was not carried out.
+    pub(crate) fn outcome(&self, latest: JobOutcome) -> JobOutcome {
+        match (&self.earlier, latest) {
+            (Some(earlier), JobOutcome::NotSent(..) | JobOutcome::ServerRefuses(_)) => {
+                JobOutcome::Unknown(earlier.why.clone())
+            }
+            (_, latest) => latest,
+        }
+    }
+
+    /// Tells the caller that each job of the chunk had this outcome with its latest command.
     pub(crate) fn answer_all(self, outcome: &JobOutcome) {
-        let outcomes = vec![outcome.clone(); self.jobs.len()];
+        let outcomes = vec![self.outcome(outcome.clone()); self.jobs.len()];
         // An error means that the caller has gone.
         let _ = self.answer.send(outcomes);
     }
@@ -117,7 +184,7 @@ mod tests {
     use super::*;
 
     fn job(size: usize) -> EncodedJob {
-        EncodedJob { jid: "j".into(), json: vec![b'x'; size] }
+        EncodedJob::new("j", vec![b'x'; size])
     }
 
     #[test]

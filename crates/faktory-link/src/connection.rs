@@ -10,7 +10,7 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_wire::{Command, Reply};
+use faktory_wire::{Abilities, Command, Reply};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -50,7 +50,7 @@ impl Connection {
     }
 
     fn over(dialled: Dialled, config: &LinkConfig) -> Self {
-        let state = Arc::new(State::new(config, dialled.distance));
+        let state = Arc::new(State::new(config, dialled.distance, dialled.abilities));
         let (writes, queue) = mpsc::channel(config.window_commands.max(1) as usize);
         let driver = Driver { state: Arc::clone(&state), config: config.clone() };
         let task = tokio::spawn(driver.run(dialled, queue));
@@ -125,6 +125,12 @@ impl Connection {
     #[must_use]
     pub fn distance(&self) -> Duration {
         self.state.distance
+    }
+
+    /// What the server can do beyond Faktory, as it said in its greeting.
+    #[must_use]
+    pub fn abilities(&self) -> Abilities {
+        self.state.abilities
     }
 
     /// Whether no command is in flight.

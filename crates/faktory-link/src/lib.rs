@@ -20,8 +20,10 @@ mod push_batch;
 mod pusher;
 mod queue;
 mod reply_budget;
+mod resend;
 mod send;
 mod stream;
+mod terms;
 mod tls_fault;
 mod windowed_max;
 
@@ -39,5 +41,6 @@ pub use pusher::Pusher;
 pub use queue::FairnessKey;
 pub use reply_budget::ReplyBudget;
 pub use stream::Tls;
+pub use terms::Terms;
 pub use tls_fault::TlsFault;
 pub use windowed_max::WindowedMax;

@@ -29,4 +29,8 @@ pub struct LinkStatus {
     pub breaker_opened: u64,
     /// Connections made so far.
     pub connected: u64,
+    /// Seconds for which the work server remembers the ids of pushed jobs, so that a job that is
+    /// sent again is not stored again: 0 where it remembers none, as Faktory. `None` before the
+    /// first connection.
+    pub once: Option<u32>,
 }

@@ -1,8 +1,11 @@
 //! The outcome of pushing a job.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_wire::Job;
+
+use crate::terms::Terms;
 
 /// A job as JSON on one line, ready for a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,13 +14,23 @@ pub struct EncodedJob {
     pub jid: String,
     /// The job's JSON, without a line break.
     pub json: Vec<u8>,
+    /// What holds for the job beyond Faktory; jobs of one request share it.
+    pub terms: Option<Arc<Terms>>,
+}
+
+impl EncodedJob {
+    /// A job with this id and JSON, without terms.
+    #[must_use]
+    pub fn new(jid: impl Into<String>, json: impl Into<Vec<u8>>) -> Self {
+        Self { jid: jid.into(), json: json.into(), terms: None }
+    }
 }
 
 impl From<Job> for EncodedJob {
     fn from(job: Job) -> Self {
         let mut json = Vec::with_capacity(160);
         job.encode(&mut json);
-        Self { jid: job.jid, json }
+        Self::new(job.jid, json)
     }
 }
 
@@ -39,10 +52,13 @@ pub enum NotSent {
     TimedOut,
     /// The link is being closed.
     ShuttingDown,
+    /// The job has terms, and the work server does not remember ids, or not for so long.
+    NotRemembered,
 }
 
 /// The outcome of pushing one job. "Unknown" is an outcome of its own: such a job may be stored or
-/// not, and the link does not send it again.
+/// not. The link has sent it again until its deadline where the work server remembers ids, and
+/// otherwise does not send it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobOutcome {
     /// The work server has stored the job.

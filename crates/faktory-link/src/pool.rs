@@ -132,7 +132,7 @@ impl LinkPool {
     /// Puts a connection that was made outside into the pool; closes the connection where the pool
     /// is full.
     fn add(&self, connection: Connection) {
-        self.ready_made.count();
+        self.ready_made.count(&connection);
         self.ready_made.connections().push(connection);
         self.take_in();
     }
@@ -195,6 +195,14 @@ impl LinkPool {
     #[must_use]
     pub fn connected(&self) -> u64 {
         self.ready_made.connected()
+    }
+
+    /// The seconds for which the work server remembers the ids of pushed jobs, as the connection
+    /// that was made last was told: 0 where it remembers none, as Faktory. `None` before the first
+    /// connection.
+    #[must_use]
+    pub fn once(&self) -> Option<u32> {
+        self.ready_made.once()
     }
 
     /// Resolves when the circuit opens, at once where the circuit is open. Cancel safe.

@@ -77,7 +77,9 @@ impl Pusher {
     /// Pushes jobs and returns the outcome of each, in their order, by `deadline`, or up to a
     /// second later where commands have been sent without an answer: a reply that lies in the
     /// socket is still read then. A job that has not been sent by the deadline will not be, and a
-    /// job that has been sent without an answer is unknown. Where too many jobs wait already, or
+    /// job that has been sent without an answer is unknown; where the work server remembers ids,
+    /// such a job is sent again until the deadline, or for half of the time for which its id is
+    /// remembered. While the circuit is open, that waits for a probe to close it. Where too many jobs wait already, or
     /// the circuit is open, nothing is sent and the answer comes at once. No two jobs may have the
     /// same id.
     ///
@@ -155,7 +157,8 @@ impl Pusher {
             let claim = Claim::default();
             waiting.push(WaitingChunk { count: jobs.len(), claim: claim.clone(), answered });
             let _permit = Arc::clone(&permit);
-            Chunk { jobs, bytes, claim, answer, since, deadline, _permit }
+            let earlier = None;
+            Chunk { jobs, bytes, claim, answer, since, deadline, _permit, earlier }
         });
         let chunks = chunks.collect();
         drop(permit);
@@ -214,6 +217,7 @@ impl Pusher {
             breaker: breaker.state(),
             breaker_opened: breaker.opened(),
             connected: self.pool.connected(),
+            once: self.pool.once(),
         }
     }
 

@@ -283,6 +283,13 @@ impl Queue {
         (batch, sent)
     }
 
+    /// Notes that a command leaves with jobs that have left before: that command has ended.
+    pub(crate) fn resent(&self, jobs: usize) -> Sent {
+        let mut inner = self.inner();
+        let more_waits = !inner.callers.is_empty();
+        inner.estimate.sent(jobs, more_waits, Instant::now())
+    }
+
     /// Notes that the server has answered a command.
     pub(crate) fn answered(&self, sent: Sent) {
         let mut inner = self.inner();

@@ -37,6 +37,10 @@ pub enum Code {
     LoneSurrogate,
     /// A member of `custom` that is reserved for Work Factory.
     ReservedField,
+    /// A memory of ids asked for, and the work server remembers none.
+    IdsNotRemembered,
+    /// A longer memory of ids asked for than the work server has.
+    DedupForTooLong,
     /// Compression asked for in a queue whose workers may not know it.
     CompressionNotEnabled,
     /// More bytes of JSON than one job may have.
@@ -66,6 +70,8 @@ impl Code {
             Self::TooDeep => "too_deep",
             Self::LoneSurrogate => "lone_surrogate",
             Self::ReservedField => "reserved_field",
+            Self::IdsNotRemembered => "ids_not_remembered",
+            Self::DedupForTooLong => "dedup_for_too_long",
             Self::CompressionNotEnabled => "compression_not_enabled",
             Self::JobTooLarge => "job_too_large",
             Self::TooManyQueues => "too_many_queues",

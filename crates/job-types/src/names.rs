@@ -92,6 +92,20 @@ impl JobId {
         }
     }
 
+    /// The id with these bits: a `UUIDv8` (RFC 9562) of 32 hex digits. The six bits that say so
+    /// take the place of six of these.
+    #[must_use]
+    pub fn of_bits(bits: [u8; 16]) -> Self {
+        Self(
+            Builder::from_custom_bytes(bits)
+                .into_uuid()
+                .simple()
+                .encode_lower(&mut Uuid::encode_buffer())
+                .to_owned()
+                .into(),
+        )
+    }
+
     /// A new id: a `UUIDv7` (RFC 9562) of 32 hex digits, with `now` as its time and random bits.
     #[must_use]
     pub fn generate(now: Timestamp) -> Self {

@@ -10,6 +10,10 @@ use crate::names::{JobId, JobType, QueueName};
 pub struct NewJob {
     /// The job's id, chosen by the client or generated.
     pub id: JobId,
+    /// Whether the client chose the id.
+    pub has_own_id: bool,
+    /// The seconds for which the work server is to remember the id, where the client chose.
+    pub dedup_for: Option<u32>,
     /// The type of the job, which says what to run.
     pub job_type: JobType,
     /// The args: a JSON array without white space between its tokens.

@@ -13,9 +13,10 @@ use crate::members::Element;
 use crate::names::{JobId, QueueName};
 
 /// The names of the options.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 10] = [
     "queue",
     "job_id",
+    "dedup_for",
     "at",
     "delay_ms",
     "retry",
@@ -43,6 +44,7 @@ pub(crate) fn names() -> String {
 pub(crate) struct Options {
     pub(crate) queue: QueueName,
     pub(crate) id: Option<JobId>,
+    pub(crate) dedup_for: Option<u32>,
     pub(crate) due: Option<Timestamp>,
     pub(crate) retry: i64,
     pub(crate) reserve_for: i64,
@@ -58,6 +60,7 @@ impl Default for Options {
         Self {
             queue: QueueName::default(),
             id: None,
+            dedup_for: None,
             due: None,
             retry: DEFAULT_RETRY,
             reserve_for: DEFAULT_RESERVE_FOR,
@@ -81,6 +84,12 @@ impl Options {
         match name {
             "queue" => self.queue = QueueName::parse(string(name, raw)?, name)?,
             "job_id" => self.id = Some(JobId::parse(string(name, raw)?, name)?),
+            "dedup_for" => {
+                let detail = "dedup_for must be a whole number of seconds, 1 or more";
+                let seconds = scalar(raw).filter(|seconds: &u32| *seconds > 0);
+                self.dedup_for =
+                    Some(seconds.ok_or_else(|| FieldError::at(name, Code::InvalidValue, detail))?);
+            }
             "at" => {
                 self.has_at = true;
                 self.due = due(at(name, raw)?, now, name)?;

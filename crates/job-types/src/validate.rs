@@ -28,25 +28,6 @@ pub enum Form {
     Operation(&'static Definition),
 }
 
-/// The origin of a job's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IdOrigin {
-    Client,
-    Generated,
-}
-
-/// Applies every rule to one job. Delays count from `now`.
-///
-/// # Errors
-/// With every fault found; the pointers are relative to the job.
-pub fn validate_job(
-    element: &Element<'_>,
-    form: Form,
-    now: Timestamp,
-) -> Result<NewJob, Vec<FieldError>> {
-    validate(element, form, now).map(|(job, _)| job)
-}
-
 /// Applies every rule to each job of a batch, and the rule that no id appears in the batch twice.
 ///
 /// # Errors
@@ -61,9 +42,9 @@ pub fn validate_batch(
     // Of each valid job with an id of the client's: its index in the batch and in `jobs`.
     let mut with_own_id: Vec<(usize, usize)> = Vec::new();
     for (index, element) in elements.iter().enumerate() {
-        match validate(element, Form::Members, now) {
-            Ok((job, origin)) => {
-                if origin == IdOrigin::Client {
+        match validate_job(element, Form::Members, now) {
+            Ok(job) => {
+                if job.has_own_id {
                     with_own_id.push((index, jobs.len()));
                 }
                 jobs.push(job);
@@ -89,11 +70,15 @@ pub fn validate_batch(
     if errors.is_empty() { Ok(jobs) } else { Err(errors) }
 }
 
-fn validate(
+/// Applies every rule to one job. Delays count from `now`.
+///
+/// # Errors
+/// With every fault found; the pointers are relative to the job.
+pub fn validate_job(
     element: &Element<'_>,
     form: Form,
     now: Timestamp,
-) -> Result<(NewJob, IdOrigin), Vec<FieldError>> {
+) -> Result<NewJob, Vec<FieldError>> {
     let members = match element {
         Element::Object(members) => members,
         Element::Other(kind) => {
@@ -114,14 +99,32 @@ fn validate(
         Some(what) if posted.errors.is_empty() => what,
         _ => return Err(posted.errors),
     };
-    let Options { queue, id, due, retry, reserve_for, backtrace, custom, compress, .. } =
-        posted.options;
-    let (id, origin) = match id {
-        Some(id) => (id, IdOrigin::Client),
-        None => (JobId::generate(now), IdOrigin::Generated),
+    let Options {
+        queue,
+        id,
+        dedup_for,
+        due: at,
+        retry,
+        reserve_for,
+        backtrace,
+        custom,
+        compress,
+        ..
+    } = posted.options;
+    let has_own_id = id.is_some();
+    let job = NewJob {
+        id: id.unwrap_or_else(|| JobId::generate(now)),
+        has_own_id,
+        dedup_for,
+        job_type,
+        args,
+        queue,
+        at,
+        retry,
+        reserve_for,
+        backtrace,
+        custom,
+        compress,
     };
-    let at = due;
-    let job =
-        NewJob { id, job_type, args, queue, at, retry, reserve_for, backtrace, custom, compress };
-    Ok((job, origin))
+    Ok(job)
 }

@@ -116,6 +116,11 @@ metrics! {
     /// How often the circuit has opened.
     BREAKER_OPENED = "work_factory_breaker_opened_total", Counter;
 
+    /// Seconds for which the work server remembers the ids of jobs, so that a job that is posted
+    /// again is not stored again; 0 where it remembers none, as Faktory, and before the first
+    /// connection.
+    DEDUP_WINDOW = "work_factory_dedup_window_seconds", Gauge;
+
     /// Clients of the embedded broker that did not know the password.
     BROKER_WRONG_PASSWORDS = "work_factory_broker_wrong_passwords_total", Counter;
 

@@ -25,8 +25,24 @@ struct WatchedKeys {
 
 /// What let a request pass; an extension of the request. A handler that works on for long asks
 /// again with it, because a key may be taken back meanwhile.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pass(Option<(KeyHash, Scope)>);
+#[derive(Debug, Clone)]
+pub(crate) struct Pass(Option<Passed>);
+
+/// A key that let a request pass.
+#[derive(Debug, Clone)]
+struct Passed {
+    hash: KeyHash,
+    scope: Scope,
+    name: String,
+}
+
+impl Pass {
+    /// Who posts, where the API has keys: the name of the key, which stays the same where a new
+    /// secret takes the place of the old one.
+    pub(crate) fn caller(&self) -> Option<&str> {
+        self.0.as_ref().map(|passed| passed.name.as_str())
+    }
+}
 
 impl Keyring {
     pub(crate) fn new(config: &ApiSettings) -> Self {
@@ -52,13 +68,13 @@ impl Keyring {
         let Some(keys) = self.keys() else { return Ok(Pass(None)) };
         let Some(presented) = presented(headers) else { return Err(Denied::NoKey) };
         let key = allows(keys.find(presented), scope)?;
-        Ok(Pass(Some((key, scope))))
+        Ok(Pass(Some(Passed { hash: key.hash(), scope, name: key.name.clone() })))
     }
 
     /// Whether the key that let a request pass would still do so.
-    pub(crate) fn check_again(&self, Pass(pass): Pass) -> Result<(), Denied> {
-        let (Some(keys), Some((key, scope))) = (self.keys(), pass) else { return Ok(()) };
-        allows(keys.of_hash(key), scope).map(drop)
+    pub(crate) fn check_again(&self, Pass(pass): &Pass) -> Result<(), Denied> {
+        let (Some(keys), Some(passed)) = (self.keys(), pass) else { return Ok(()) };
+        allows(keys.of_hash(passed.hash), passed.scope).map(drop)
     }
 
     /// Tells when the keys change.
@@ -90,10 +106,10 @@ impl Keyring {
     }
 }
 
-/// The hash of a key that allows this.
-fn allows(key: Option<&Key>, scope: Scope) -> Result<KeyHash, Denied> {
+/// A key that allows this.
+fn allows(key: Option<&Key>, scope: Scope) -> Result<&Key, Denied> {
     match key {
-        Some(key) if key.scopes.contains(&scope) => Ok(key.hash()),
+        Some(key) if key.scopes.contains(&scope) => Ok(key),
         Some(key) => Err(Denied::ScopeMissing(key.name.clone(), scope)),
         None => Err(Denied::UnknownKey),
     }

@@ -8,27 +8,29 @@ use job_types::{Element, FieldError};
 use super::push::{Ready, push};
 use crate::batch_body::{BatchBody, Jobs};
 use crate::body::{Holds, Text};
+use crate::posting::Posting;
 use crate::problem::{Code, Problem};
 use crate::state::{SharedState, State};
-use crate::{answer, body, compression};
+use crate::{answer, body, compression, dedup};
 
 /// The handler.
 pub(crate) async fn batch(
     Extract(state): Extract<SharedState>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let posting = Posting::of(&state.pusher, &request, "/jobs/batch")?;
     let deadline = state.deadline(request.headers());
     let text = state.read_json(Holds::Batch, request, deadline).await?;
     let bytes = text.as_str().len();
     let shared = SharedState::clone(&state);
-    let work = move || ready(&shared, &text);
+    let work = move || ready(&shared, &posting, &text);
     let jobs = state.long_work.run(bytes, deadline, work).await??;
     let (ids, outcomes) = push(&state, jobs, deadline).await;
     Ok(answer::batch(&ids, &outcomes))
 }
 
 /// Parses, checks and encodes the jobs.
-fn ready(state: &State, text: &Text) -> Result<Ready, Problem> {
+fn ready(state: &State, posting: &Posting, text: &Text) -> Result<Ready, Problem> {
     let limit = state.config.api.max_batch_jobs;
     let mut json = serde_json::Deserializer::from_str(text.as_str());
     let body = BatchBody::read(&mut json, limit).and_then(|body| json.end().map(|()| body));
@@ -37,8 +39,9 @@ fn ready(state: &State, text: &Text) -> Result<Ready, Problem> {
     let jobs = job_types::validate_batch(&elements, "/jobs", Timestamp::now())
         .map_err(Problem::of_faults)?;
     compression::check_batch(&state.config.api, &jobs)?;
+    dedup::check_batch(&state.pusher, &jobs)?;
     state.queues.admit_batch(&jobs)?;
-    Ok(Ready::of(state, jobs))
+    Ok(Ready::of(state, jobs, posting, text))
 }
 
 /// Refuses a batch with jobs that are too large; the errors name these jobs.

@@ -64,7 +64,7 @@ mod tests {
         let state = State::new(ApiConfig::new(link), address, pusher, Arc::new(Figures::new()));
         let state = Arc::new(state);
         state.liveness.note_probe(Ok(()));
-        let job = EncodedJob { jid: "job".into(), json: "{}".into() };
+        let job = EncodedJob::new("job", "{}");
         state.pusher.push(vec![job], Instant::now() + Duration::from_secs(10)).await;
         tokio::time::advance(Duration::from_secs(70)).await;
         let told = ready(Extract(state)).now_or_never().expect("told at once").err().unwrap();

@@ -4,19 +4,22 @@ use faktory_link::{EncodedJob, JobOutcome};
 use job_types::{NewJob, Saving};
 use tokio::time::Instant;
 
+use crate::body::Text;
 use crate::compression;
+use crate::posting::{Posting, TermsOfJobs};
 use crate::state::State;
 use crate::unheard::Unheard;
 
 /// Encodes jobs for the wire, their args compressed where the job or the configuration asks for it.
-pub(super) fn encode(state: &State, jobs: Vec<NewJob>) -> Vec<EncodedJob> {
+pub(super) fn encode(state: &State, jobs: Vec<NewJob>, mut terms: TermsOfJobs) -> Vec<EncodedJob> {
     let mut saved = Saving::default();
     let encode = |mut job: NewJob| {
         if let Some(saving) = compression::compress(&state.config.api, &mut job) {
             saved.before += saving.before;
             saved.after += saving.after;
         }
-        EncodedJob::from(job.into_wire())
+        let terms = terms.of(&job);
+        EncodedJob { terms, ..EncodedJob::from(job.into_wire()) }
     };
     let encoded = jobs.into_iter().map(encode).collect();
     state.figures.compressed(saved);
@@ -30,9 +33,11 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    pub(super) fn of(state: &State, jobs: Vec<NewJob>) -> Self {
+    /// The jobs of a request with this body.
+    pub(super) fn of(state: &State, mut jobs: Vec<NewJob>, posting: &Posting, body: &Text) -> Self {
+        posting.give_ids(&mut jobs);
         let ids = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
-        Self { ids, encoded: encode(state, jobs) }
+        Self { ids, encoded: encode(state, jobs, posting.terms(body.as_str())) }
     }
 }
 

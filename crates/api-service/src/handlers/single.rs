@@ -8,16 +8,17 @@ use job_types::{Element, Form};
 
 use super::push::{Ready, push};
 use crate::body::{Holds, Text};
+use crate::posting::Posting;
 use crate::problem::{Code, Problem};
 use crate::state::{SharedState, State};
-use crate::{answer, body, compression};
+use crate::{answer, body, compression, dedup};
 
 /// `POST /jobs`: a job with the members `operation`, or `jobtype` and `args`.
 pub(crate) async fn job(
     Extract(state): Extract<SharedState>,
     request: Request,
 ) -> Result<Response, Problem> {
-    post(&state, request, Form::Members).await
+    post(&state, request, Form::Members, "/jobs").await
 }
 
 /// `POST /jobs/{operation}`: a typed job, whose operation stands in the path.
@@ -37,15 +38,21 @@ pub(crate) async fn operation(
         );
         return Err(Problem::new(Code::Field(job_types::Code::UnknownOperation), detail));
     };
-    post(&state, request, Form::Operation(definition)).await
+    post(&state, request, Form::Operation(definition), &format!("/jobs/{name}")).await
 }
 
-async fn post(state: &SharedState, request: Request, form: Form) -> Result<Response, Problem> {
+async fn post(
+    state: &SharedState,
+    request: Request,
+    form: Form,
+    endpoint: &str,
+) -> Result<Response, Problem> {
+    let posting = Posting::of(&state.pusher, &request, endpoint)?;
     let deadline = state.deadline(request.headers());
     let text = state.read_json(Holds::Job, request, deadline).await?;
     let text_bytes = text.as_str().len();
     let shared = SharedState::clone(state);
-    let work = move || ready(&shared, &text, form);
+    let work = move || ready(&shared, &posting, &text, form);
     let job = state.long_work.run(text_bytes, deadline, work).await??;
     let (ids, outcomes) = push(state, job, deadline).await;
     match (ids.first(), outcomes.first()) {
@@ -55,12 +62,13 @@ async fn post(state: &SharedState, request: Request, form: Form) -> Result<Respo
 }
 
 /// Parses, checks and encodes the job.
-fn ready(state: &State, text: &Text, form: Form) -> Result<Ready, Problem> {
+fn ready(state: &State, posting: &Posting, text: &Text, form: Form) -> Result<Ready, Problem> {
     let element: Element<'_> =
         serde_json::from_str(text.as_str()).map_err(|error| body::malformed(&error))?;
     let job =
         job_types::validate_job(&element, form, Timestamp::now()).map_err(Problem::of_faults)?;
     compression::check_one(&state.config.api, &job)?;
+    dedup::check_one(&state.pusher, &job)?;
     state.queues.admit_one(&job)?;
-    Ok(Ready::of(state, vec![job]))
+    Ok(Ready::of(state, vec![job], posting, text))
 }

@@ -37,7 +37,7 @@ pub(crate) async fn stream(
     body::check_headers_of_stream(headers)?;
     let encoding = Encoding::of(headers)?;
     let permit = state.streams.permit()?;
-    let pass = request.extensions().get().copied();
+    let pass = request.extensions().get().cloned();
     let lines = Lines::new(
         encoding,
         request.into_body(),

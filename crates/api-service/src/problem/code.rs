@@ -38,6 +38,7 @@ codes! {
     MalformedEncoding BAD_REQUEST "malformed_encoding" "The body is not encoded as announced";
     IdempotencyNotSupported BAD_REQUEST "idempotency_not_supported"
         "Idempotency-Key is not supported";
+    InvalidIdempotencyKey BAD_REQUEST "invalid_idempotency_key" "Idempotency-Key is not valid";
     KeyMissing UNAUTHORIZED "key_missing" "A key is needed";
     KeyUnknown UNAUTHORIZED "key_unknown" "The key is not known";
     ScopeMissing FORBIDDEN "scope_missing" "The key is not good for this";
@@ -50,6 +51,7 @@ codes! {
         "The proxy does not tell the name that the client used";
     NotFound NOT_FOUND "not_found" "There is nothing at this path";
     MethodNotAllowed METHOD_NOT_ALLOWED "method_not_allowed" "This path does not take this method";
+    JobIdReused CONFLICT "job_id_reused" "Another job had this job_id";
     BodyTooSlow REQUEST_TIMEOUT "body_too_slow" "The body came too slowly";
     BodyTooLarge PAYLOAD_TOO_LARGE "body_too_large" "The body is too large";
     TooManyJobs PAYLOAD_TOO_LARGE "too_many_jobs" "The batch has too many jobs";
@@ -57,6 +59,8 @@ codes! {
         "The body must be announced as JSON";
     InvalidJob UNPROCESSABLE_ENTITY "invalid_job" "A job is not valid";
     EmptyBatch UNPROCESSABLE_ENTITY "empty_batch" "The batch has no jobs";
+    IdempotencyKeyReused UNPROCESSABLE_ENTITY "idempotency_key_reused"
+        "Another body had this Idempotency-Key";
     RefusedByWorkServer UNPROCESSABLE_ENTITY "refused_by_work_server"
         "The work server refused the job";
     InternalError INTERNAL_SERVER_ERROR "internal_error" "A defect of this service";

@@ -110,10 +110,10 @@ async fn bad_bytes_and_bad_headers_are_answered_with_their_fault() {
     );
 
     let answer = client
-        .send(Method::POST, "/jobs/add", &[json, ("idempotency-key", "x")], r#"{"a":1,"b":2}"#)
+        .send(Method::POST, "/jobs/add", &[json, ("idempotency-key", "\"x")], r#"{"a":1,"b":2}"#)
         .await
         .unwrap();
-    check(&answer, "Idempotency-Key", 400, "idempotency_not_supported", "-", "job_id");
+    check(&answer, "Idempotency-Key", 400, "invalid_idempotency_key", "-", "255 visible");
 
     let answer = client.send(Method::DELETE, "/jobs/add", &[], "").await.unwrap();
     check(&answer, "DELETE", 405, "method_not_allowed", "-", "Allow");

@@ -55,7 +55,7 @@ fn refusals_without_keys() -> Vec<Refusal> {
             415,
             "unsupported_media_type",
         ),
-        refusal("POST /jobs", &[JSON, "idempotency-key: 1"], 400, "idempotency_not_supported"),
+        refusal("POST /jobs", &[JSON, "idempotency-key: a b"], 400, "invalid_idempotency_key"),
         refusal(
             "POST /jobs/stream",
             &[LINES, "idempotency-key: 1"],

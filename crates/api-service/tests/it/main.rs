@@ -13,6 +13,7 @@ mod large_jobs;
 mod limits;
 mod log_lines;
 mod metrics;
+mod once;
 mod outcomes;
 mod overload;
 mod pause;

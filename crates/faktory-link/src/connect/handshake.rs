@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use faktory_wire::{Command, Greeting, Hello, Proof, Reply, ReplyDecoder, password_hash};
+use faktory_wire::{
+    Abilities, Command, Greeting, Hello, Proof, Reply, ReplyDecoder, password_hash,
+};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::arrival::{Deadline, OverTcp, Silent};
@@ -29,14 +31,14 @@ pub(super) struct Handshake<'a> {
 
 impl Handshake<'_> {
     /// Carries out the handshake until the deadline. Sets `heard` once the server's greeting has
-    /// come, or its reading has failed. Returns the stream, and the bytes that came after the
-    /// handshake.
+    /// come, or its reading has failed. Returns the stream, the bytes that came after the
+    /// handshake, and what the server can do beyond Faktory.
     pub(super) async fn run(
         &self,
         mut stream: Stream,
         deadline: Deadline,
         heard: &mut bool,
-    ) -> Result<(Stream, BytesMut), LinkError> {
+    ) -> Result<(Stream, BytesMut, Abilities), LinkError> {
         let mut hello = hello(self.identity);
         let password = self.config.password.as_deref();
         let mut steps = Steps { deadline, limit: self.config.connect_timeout };
@@ -86,7 +88,7 @@ impl Handshake<'_> {
                 other => return Err(LinkError::Unexpected(format!("{other:?} to an empty push"))),
             }
         }
-        Ok((stream, replies.buffer))
+        Ok((stream, replies.buffer, greeting.abilities.unwrap_or_default()))
     }
 
     /// Sends HELLO, and the probe with it.

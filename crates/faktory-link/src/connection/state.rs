@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use faktory_wire::Reply;
+use faktory_wire::{Abilities, Reply};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
@@ -63,6 +63,8 @@ pub(super) struct State {
     are_looks_wanted: AtomicBool,
     /// The duration of TCP's handshake.
     pub(super) distance: Duration,
+    /// What the server can do beyond Faktory.
+    pub(super) abilities: Abilities,
 }
 
 /// The commands that the writer has taken up, oldest first.
@@ -107,7 +109,7 @@ pub(super) struct Waiter {
 }
 
 impl State {
-    pub(super) fn new(config: &LinkConfig, distance: Duration) -> Self {
+    pub(super) fn new(config: &LinkConfig, distance: Duration, abilities: Abilities) -> Self {
         Self {
             window: Arc::new(Semaphore::new(config.window_commands.max(1) as usize)),
             window_bytes: Arc::new(Semaphore::new(config.window_bytes.max(1) as usize)),
@@ -122,6 +124,7 @@ impl State {
             looks: Mutex::default(),
             are_looks_wanted: AtomicBool::new(false),
             distance,
+            abilities,
         }
     }
 

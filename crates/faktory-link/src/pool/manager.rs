@@ -1,7 +1,7 @@
 //! The manager that deadpool asks for connections, and the store of connections that were made
 //! outside of the pool.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -25,11 +25,23 @@ impl Manager {
 
 /// Connections that were made outside of the pool and go into it as new ones. Deadpool itself makes
 /// a connection only for a caller that finds none idle, and a connection takes several round trips.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ReadyMade {
     connections: Mutex<Vec<Connection>>,
     /// Connections made so far, in the pool or outside.
     connected: AtomicU64,
+    /// The seconds for which the work server remembers the ids of jobs, as the connection that was
+    /// made last was told; [`NOT_KNOWN`] before the first.
+    once: AtomicI64,
+}
+
+const NOT_KNOWN: i64 = -1;
+
+impl Default for ReadyMade {
+    fn default() -> Self {
+        let (connections, connected) = (Mutex::default(), AtomicU64::default());
+        Self { connections, connected, once: AtomicI64::new(NOT_KNOWN) }
+    }
 }
 
 impl ReadyMade {
@@ -41,9 +53,16 @@ impl ReadyMade {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Counts a connection that was made.
-    pub(super) fn count(&self) {
+    /// The seconds for which the work server remembers the ids of jobs; `None` before the first
+    /// connection.
+    pub(super) fn once(&self) -> Option<u32> {
+        u32::try_from(self.once.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Counts a connection that was made, and notes what its server can do.
+    pub(super) fn count(&self, connection: &Connection) {
         self.connected.fetch_add(1, Ordering::Relaxed);
+        self.once.store(connection.abilities().once.into(), Ordering::Relaxed);
     }
 }
 
@@ -57,7 +76,7 @@ impl managed::Manager for Manager {
             return Ok(connection);
         }
         let connection = Connection::open(&self.config, None).await?;
-        self.ready_made.count();
+        self.ready_made.count(&connection);
         Ok(connection)
     }
 

@@ -12,7 +12,7 @@ fn chunks(queue: &Queue, caller: &str, chunks: usize, jobs: usize) -> VecDeque<C
     let permit = Arc::new(queue.budgets.try_acquire(1).unwrap());
     let chunk = |chunk| {
         let jobs: Vec<_> = (0..jobs)
-            .map(|job| EncodedJob { jid: format!("{caller}-{chunk}-{job}"), json: vec![b'x'; 100] })
+            .map(|job| EncodedJob::new(format!("{caller}-{chunk}-{job}"), vec![b'x'; 100]))
             .collect();
         let (answer, _) = oneshot::channel();
         Chunk {
@@ -23,6 +23,7 @@ fn chunks(queue: &Queue, caller: &str, chunks: usize, jobs: usize) -> VecDeque<C
             since: Instant::now(),
             deadline: Instant::now() + Duration::from_secs(60),
             _permit: Arc::clone(&permit),
+            earlier: None,
         }
     };
     (0..chunks).map(chunk).collect()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use faktory_link::{EncodedJob, JobOutcome, LinkPool, Pusher};
+use faktory_wire::JOB_ID_REUSED;
 use futures_util::future::join_all;
 use testkit::{WorkServer, WorkServerKind};
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ fn job(number: usize) -> EncodedJob {
     let jid = format!("job-{number:08}");
     let json =
         format!(r#"{{"jid":"{jid}","jobtype":"t","args":[{number}],"retry":1,"reserve_for":60}}"#);
-    EncodedJob { jid, json: json.into_bytes() }
+    EncodedJob::new(jid, json)
 }
 
 #[tokio::test]
@@ -57,10 +58,8 @@ async fn the_same_id_from_two_callers_is_answered_to_each() {
         let server = WorkServer::start(kind).await;
         let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
         let deadline = Instant::now() + Duration::from_secs(60);
-        let bad = EncodedJob {
-            jid: "job-00000001".into(),
-            json: br#"{"jid":"job-00000001","jobtype":"","args":[],"retry":1}"#.to_vec(),
-        };
+        let json = r#"{"jid":"job-00000001","jobtype":"","args":[],"retry":1}"#;
+        let bad = EncodedJob::new("job-00000001", json);
         let pushes = (0..50).map(|number| {
             pusher.push(vec![if number % 2 == 0 { job(1) } else { bad.clone() }], deadline)
         });
@@ -103,4 +102,25 @@ async fn warm_up_opens_several_connections_and_they_are_kept() {
     assert_eq!(pool.size(), 4);
     assert_eq!(pool.warm_up(4).await, 4);
     assert_eq!(pool.size(), 4);
+}
+
+/// For a broker that greets with `once`: over one that does not, there is nothing to see.
+#[tokio::test]
+async fn a_job_that_is_pushed_again_is_stored_once_where_the_broker_remembers_ids() {
+    let server = WorkServer::broker().await;
+    let pusher = Pusher::new(LinkPool::new(server.link()).unwrap());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for _ in 0..2 {
+        let outcomes = pusher.push((0..3).map(job).collect(), deadline).await;
+        assert_eq!(outcomes, vec![JobOutcome::Stored; 3]);
+    }
+    let other = r#"{"jid":"job-00000001","jobtype":"other","args":[1]}"#;
+    let outcomes = pusher.push(vec![EncodedJob::new("job-00000001", other)], deadline).await;
+    let enqueued = server.client().await.info().await.faktory.total_enqueued;
+    if pusher.status().once > Some(0) {
+        assert_eq!(outcomes, [JobOutcome::Rejected(JOB_ID_REUSED.into())]);
+        assert_eq!(enqueued, 3);
+    } else {
+        assert_eq!((outcomes, enqueued), (vec![JobOutcome::Stored], 7));
+    }
 }

@@ -92,7 +92,7 @@ async fn a_batch_to_a_server_that_reads_nothing_is_answered_soon_after_its_deadl
         let jid = format!("job-{number:08}");
         let args = "x".repeat(4 << 20);
         let json = format!("{{\"jid\":\"{jid}\",\"jobtype\":\"t\",\"args\":[\"{args}\"]}}");
-        EncodedJob { jid, json: json.into() }
+        EncodedJob::new(jid, json)
     };
     let jobs = || (0..15).map(large).collect::<Vec<_>>();
     let deadline = Instant::now() + Duration::from_millis(500);

@@ -3,6 +3,7 @@
 
 mod broker;
 mod last_answers;
+mod once;
 mod pause;
 mod pipelining;
 mod push;

@@ -7,10 +7,7 @@ use tokio::time::Instant;
 
 /// A job with this id.
 pub(crate) fn job(jid: &str) -> EncodedJob {
-    EncodedJob {
-        jid: jid.into(),
-        json: format!(r#"{{"jid":"{jid}","jobtype":"t","args":[]}}"#).into_bytes(),
-    }
+    EncodedJob::new(jid, format!(r#"{{"jid":"{jid}","jobtype":"t","args":[]}}"#))
 }
 
 /// The outcomes of pushing jobs with these ids over a fresh link.

@@ -34,7 +34,7 @@ async fn commands_are_pipelined_and_jobs_arrive() {
         let json = format!(
             r#"{{"jid":"{jid}","jobtype":"t","args":["{large}"],"retry":25,"reserve_for":1800}}"#
         );
-        EncodedJob { jid, json: json.into_bytes() }
+        EncodedJob::new(jid, json)
     });
     let outcomes = pusher.push(jobs.collect(), Instant::now() + Duration::from_secs(30)).await;
     assert!(outcomes.iter().all(|outcome| *outcome == JobOutcome::Stored), "{outcomes:?}");

@@ -68,10 +68,28 @@ fn each_fault_is_reported_once() {
         (r#"{"jobtype":"x","args":[],"custom":{"wf":{}}}"#, "/custom/wf", "reserved_field"),
         (r#"{"jobtype":"x","args":[],"custom":[]}"#, "/custom", "invalid_value"),
         (r#"{"jobtype":"x","args":[],"job_id":"short"}"#, "/job_id", "invalid_job_id"),
+        (r#"{"jobtype":"x","args":[],"dedup_for":0}"#, "/dedup_for", "invalid_value"),
+        (r#"{"jobtype":"x","args":[],"dedup_for":4294967296}"#, "/dedup_for", "invalid_value"),
+        (r#"{"jobtype":"x","args":[],"dedup_for":1.5}"#, "/dedup_for", "invalid_value"),
+        (r#"{"jobtype":"x","args":[],"dedup_for":"60"}"#, "/dedup_for", "invalid_value"),
         (r#"{"jobtype":"x","args":[],"a/b~c":1}"#, "/a~1b~0c", "unknown_field"),
     ] {
         assert_eq!(fault(json), (pointer.to_owned(), code), "{json}");
     }
+}
+
+#[test]
+fn a_job_tells_whether_its_id_is_its_clients_and_for_how_long_it_is_remembered() {
+    for (more, own, dedup_for) in [
+        ("", false, None),
+        (r#","dedup_for":1"#, false, Some(1)),
+        (r#","job_id":"0123456789abcdef","dedup_for":86400"#, true, Some(86_400)),
+    ] {
+        let job = validate(&format!(r#"{{"jobtype":"x","args":[]{more}}}"#)).unwrap();
+        assert_eq!((job.has_own_id, job.dedup_for), (own, dedup_for), "{more}");
+    }
+    let of_bits = JobId::of_bits([0xFF; 16]);
+    assert_eq!(of_bits.as_str(), "ffffffffffff8fffbfffffffffffffff");
 }
 
 #[test]

@@ -10,9 +10,10 @@ use serde_json::json;
 
 use crate::handlers::push::encode;
 use crate::lines::Line;
+use crate::posting::Posting;
 use crate::problem::{Code, Problem};
 use crate::state::State;
-use crate::{body, compression};
+use crate::{body, compression, dedup};
 
 /// Lines after the check.
 #[derive(Default)]
@@ -32,7 +33,7 @@ pub(super) struct CheckedGroup {
 
 impl Checked {
     /// Checks lines, and divides the valid jobs into groups.
-    pub(super) fn new(state: &State, lines: &[Line]) -> Self {
+    pub(super) fn new(state: &State, posting: &Posting, lines: &[Line]) -> Self {
         let now = Timestamp::now();
         let mut refused = String::new();
         let mut groups: Vec<Vec<(u64, NewJob)>> = vec![Vec::with_capacity(lines.len())];
@@ -54,7 +55,8 @@ impl Checked {
             }
         }
         let groups = groups.into_iter().filter(|group| !group.is_empty());
-        Self { refused, groups: groups.map(|group| CheckedGroup::new(state, group)).collect() }
+        let groups = groups.map(|group| CheckedGroup::new(state, posting, group)).collect();
+        Self { refused, groups }
     }
 
     /// What becomes of lines that could not be checked.
@@ -66,10 +68,10 @@ impl Checked {
 }
 
 impl CheckedGroup {
-    fn new(state: &State, group: Vec<(u64, NewJob)>) -> Self {
+    fn new(state: &State, posting: &Posting, group: Vec<(u64, NewJob)>) -> Self {
         let (numbers, jobs): (Vec<u64>, Vec<NewJob>) = group.into_iter().unzip();
         let ids = jobs.iter().map(|job| job.id.as_str().to_owned()).collect();
-        Self { numbers, ids, encoded: encode(state, jobs) }
+        Self { numbers, ids, encoded: encode(state, jobs, posting.terms("")) }
     }
 }
 
@@ -97,6 +99,7 @@ fn check_text(state: &State, text: &[u8], now: Timestamp) -> Result<NewJob, Prob
         serde_json::from_str(text).map_err(|error| body::malformed(&error))?;
     let job = job_types::validate_job(&element, Form::Members, now).map_err(Problem::of_faults)?;
     compression::check_one(&state.config.api, &job)?;
+    dedup::check_one(&state.pusher, &job)?;
     state.queues.admit_one(&job)?;
     Ok(job)
 }

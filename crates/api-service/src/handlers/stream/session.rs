@@ -21,6 +21,7 @@ use crate::access::keyring::Pass;
 use crate::answer;
 use crate::encoding::Failure;
 use crate::lines::{Line, Lines};
+use crate::posting::Posting;
 use crate::problem::{Code, Problem};
 use crate::state::SharedState;
 
@@ -173,7 +174,7 @@ impl Session {
 
     /// Whether the stream may still take lines.
     fn check_key(&self) -> Result<(), Problem> {
-        let Some(pass) = self.pass else { return Ok(()) };
+        let Some(pass) = &self.pass else { return Ok(()) };
         self.state.keyring.check_again(pass).map_err(|denied| denied.end_of_stream())
     }
 
@@ -200,12 +201,13 @@ impl Session {
     fn take(&mut self, lines: Vec<Line>) {
         self.is_checking = true;
         let state = SharedState::clone(&self.state);
+        let posting = Posting::of_stream(self.pass.as_ref());
         self.pushing.push(Box::pin(async move {
             let numbers: Vec<u64> = lines.iter().map(Line::number).collect();
             let bytes = lines.iter().map(Line::bytes).sum();
             let deadline = Instant::now() + state.config.api.request_timeout;
             let shared = SharedState::clone(&state);
-            let work = move || Checked::new(&shared, &lines);
+            let work = move || Checked::new(&shared, &posting, &lines);
             let checked = state.long_work.run(bytes, deadline, work).await;
             Step::Checked(checked.unwrap_or_else(|problem| Checked::none(&numbers, &problem)))
         }));

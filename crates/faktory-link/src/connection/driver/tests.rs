@@ -46,7 +46,7 @@ impl OverTcp for Slow {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_takes_a_few_bytes_now_and_then_is_given_up_and_a_slow_one_is_not() {
     let config = LinkConfig { write_timeout: LIMIT, ..LinkConfig::new("h", 1) };
-    let state = Arc::new(State::new(&config, Duration::ZERO));
+    let state = Arc::new(State::new(&config, Duration::ZERO, faktory_wire::Abilities::default()));
     let driver = Driver { state, config };
     let wire = vec![b'x'; 1 << 20];
     for (piece, is_slow_alone) in [(4 << 10, false), (PROGRESS_MIN, true)] {

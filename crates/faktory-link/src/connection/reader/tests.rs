@@ -90,7 +90,7 @@ async fn reply_since(
     buffer: BytesMut,
 ) -> (Result<Reply, LinkError>, Duration) {
     let begun = Instant::now();
-    let state = State::new(&config, Duration::ZERO);
+    let state = State::new(&config, Duration::ZERO, faktory_wire::Abilities::default());
     let (told, answered) = oneshot::channel::<Result<Reply, Lost>>();
     let waiter = Waiter { reply: told, end: 0, since: Some(written), _window: None };
     state.in_flight().waiters.push_back(waiter);
