@@ -60,7 +60,7 @@ async fn a_server_that_takes_a_few_bytes_now_and_then_is_given_up_and_a_slow_one
 #[tokio::test]
 async fn whoever_waits_for_a_reply_is_told_that_none_comes_where_the_driver_breaks_off() {
     let config = LinkConfig::new("h", 1);
-    let state = Arc::new(State::new(&config, Duration::ZERO));
+    let state = Arc::new(State::new(&config, Duration::ZERO, faktory_wire::Abilities::default()));
     let (reply, mut answered) = oneshot::channel();
     let waiter = Waiter { reply, end: 1, since: None, _window: None };
     state.in_flight().waiters.push_back(waiter);
