@@ -79,9 +79,9 @@ impl Pusher {
     /// socket is still read then. A job that has not been sent by the deadline will not be, and a
     /// job that has been sent without an answer is unknown; where the work server remembers ids,
     /// such a job is sent again until the deadline, or for half of the time for which its id is
-    /// remembered. While the circuit is open, that waits for a probe to close it. Where too many jobs wait already, or
-    /// the circuit is open, nothing is sent and the answer comes at once. No two jobs may have the
-    /// same id.
+    /// remembered. While the circuit is open, that waits for a probe to close it. Where too many
+    /// jobs wait already, or the circuit is open, nothing is sent and the answer comes at once. No
+    /// two jobs may have the same id.
     ///
     /// Not cancel safe in one respect: where the future is dropped, jobs that were not yet sent may
     /// still be.

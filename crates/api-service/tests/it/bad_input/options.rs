@@ -45,6 +45,14 @@ pub(super) const ROWS: &[Row] = &[
     ),
     Row(
         "/jobs",
+        r#"{"jobtype":"x","args":[],"dedup_for":0}"#,
+        422,
+        "invalid_value",
+        "/dedup_for",
+        "seconds, 1 or more",
+    ),
+    Row(
+        "/jobs",
         r#"{"jobtype":"x","args":[],"job_id":"ümlaut-0123456789"}"#,
         422,
         "invalid_job_id",
