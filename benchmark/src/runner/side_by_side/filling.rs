@@ -9,6 +9,7 @@ use crate::distance::Distance;
 use crate::part::order::{RawOrder, RawWork};
 use crate::processor::{self, Usage};
 use crate::report::{Counts, Depth, Run};
+use crate::runner::VOID_RETRIES;
 use crate::runner::load::per_second;
 
 /// The steps.
@@ -31,26 +32,38 @@ pub(super) fn fill(
         server.fill(distance, more)?;
         let fill_us = begin.elapsed().as_secs_f64() * 1e6 / more.max(1) as f64;
         filled += more;
+        depths.push(Depth { fill_us, ..look(server, distance, filled)? });
+    }
+    Ok(depths)
+}
+
+/// What a server with this many jobs uses, and what a job costs it. Where other processes ran
+/// meanwhile, it is measured again, a few times at the most.
+fn look(server: &Server, distance: &Distance, jobs: u64) -> anyhow::Result<Depth> {
+    let mut depth = Depth::default();
+    for _ in 0..=VOID_RETRIES {
         processor::wait_until_idle(&[server.id()]);
         let order = RawOrder {
             warm_up: WARM_UP,
             ..RawOrder::new(server.address.clone(), RawWork::Cycle, LASTS)
         };
         let loaded = load(distance, Some(server.id()), order)?;
-        let (report, mut run) = (&loaded.report, Run::default());
-        run.jobs = report.jobs;
+        let mut run = Run { jobs: loaded.report.jobs, ..Run::default() };
         loaded.note_use(&mut run);
         let usage = Usage::now(&[("server", server.id())]);
-        depths.push(Depth {
-            jobs: filled,
+        depth = Depth {
+            jobs,
             resident_bytes: usage.resident.values().sum(),
             disk_bytes: server.disk_bytes().unwrap_or_default(),
-            fill_us,
-            cycle_us: report.seconds * 1e6 / report.jobs.max(1) as f64,
+            fill_us: 0.0,
+            cycle_us: loaded.report.seconds * 1e6 / run.jobs.max(1) as f64,
             cycle_processor_us: run.processor_us_per_job.get("server").copied().unwrap_or(0.0),
-        });
+        };
+        if run.void.is_empty() {
+            break;
+        }
     }
-    Ok(depths)
+    Ok(depth)
 }
 
 /// The filling of a server, which has been done, as a run.
