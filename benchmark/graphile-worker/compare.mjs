@@ -93,7 +93,6 @@ const report = (chosen, { node }, rounds) => {
   const ratios = (what) => pairs.map(([our, their]) => what(our) / what(their));
   const times = spread(ratios((round) => round.jobs_per_second));
   return {
-    command: process.argv.slice(2),
     machine: {
       processor: cpus()[0].model,
       cores: cpus().length,
@@ -108,6 +107,7 @@ const report = (chosen, { node }, rounds) => {
     },
     settings: {
       jobs: chosen.jobs,
+      rounds: chosen.rounds,
       concurrency: chosen.concurrency,
       graphile_worker: preset(chosen.concurrency),
       postgresql: POSTGRES,

@@ -1,5 +1,5 @@
-//! What many jobs cost a work server: what it uses as it is filled, and what happened in it beside a
-//! load.
+//! What many jobs cost a work server: what it uses as it is filled, and what happened in it beside
+//! a load.
 
 use serde::{Deserialize, Serialize};
 
