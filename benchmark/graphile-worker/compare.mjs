@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Compares our worker and broker with graphile_worker and PostgreSQL on this machine: both run the
-// same number of jobs that do nothing, in turns. See "Beside graphile_worker" in ../README.md.
+// same number of jobs that do nothing, in turns. See "The worker beside graphile_worker" in
+// ../README.md.
 
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
