@@ -132,7 +132,7 @@
 
   const showCharts = (charts) => {
     const drawings = charts.map(addFigure).filter((draw) => draw);
-    ['ratios', 'throughput', 'networks', 'latency', 'timelines']
+    ['ratios', 'throughput', 'networks', 'latency', 'timelines', 'depths']
       .forEach((section) => removeEmpty(`#${section}`, 'figure'));
     let drawn = drawings.map((draw) => draw());
     // Chart.js has drawn with the colours of before.

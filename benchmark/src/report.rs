@@ -9,6 +9,7 @@ pub(crate) mod table;
 
 mod baseline;
 mod charts;
+mod depth;
 mod figure;
 mod highlights;
 mod json;
@@ -29,6 +30,7 @@ use crate::part::order::Via;
 use crate::scenario::Parameters;
 use machine::Machine;
 
+pub(crate) use depth::{Beside, Depth};
 pub(crate) use figure::Figure;
 pub(crate) use run::{Counts, Run};
 pub(crate) use summary::Summary;

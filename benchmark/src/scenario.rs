@@ -4,6 +4,6 @@ mod kind;
 mod parameters;
 mod registry;
 
-pub(crate) use kind::{Focus, Kind, Mix, Pace, Scenario};
+pub(crate) use kind::{Focus, Kind, Large, Mix, Pace, Scenario};
 pub(crate) use parameters::Parameters;
 pub(crate) use registry::{all, named};

@@ -7,12 +7,13 @@ use comfy_table::{CellAlignment, Table};
 use super::broker::{CONNECTIONS, DEPTH};
 use super::check::{Check, long_enough};
 use super::figures::{At, Figures};
+use super::hostile::{P99_MS, P99_TIMES, PER_SECOND, WORST_MS, WORST_TIMES};
 use crate::network::{self, Network};
 use crate::part::order::{RawWork, Via};
 use crate::report::{Report, Run};
 use crate::runner::Plan;
 use crate::runner::side_by_side::{DEEP, FEW, SHALLOW};
-use crate::scenario::{Focus, Kind, Scenario};
+use crate::scenario::{Focus, Kind, Large, Scenario};
 use crate::stack::ServerKind;
 
 /// The queued jobs of the deep broker.
@@ -20,12 +21,16 @@ const QUEUED: u64 = 10_000_000;
 /// Of these, one in this many is pushed once more, scheduled: a million.
 const SCHEDULED: u64 = 10;
 
+const FILL: &str = "fill";
 const PUSH: &str = "push";
 const CYCLE: &str = "cycle";
 const PUSH_MANY: &str = "push-many";
 const CYCLE_MANY: &str = "cycle-many";
 const RESTART: &str = "restart";
 const DUE: &str = "due";
+const BESIDE_NOTHING: &str = "beside-nothing";
+const BESIDE_DUE: &str = "beside-due";
+const BESIDE_REMOVE: &str = "beside-remove";
 
 /// The most that more jobs, connections or queues may cost, as a multiple.
 const COSTS: f64 = 1.2;
@@ -78,7 +83,13 @@ fn scenarios(queued: u64) -> Vec<Scenario> {
     };
     let cycle = "PUSH, then FETCH, then ACK";
     let jobs = queued / SCHEDULED;
-    vec![
+    let mut scenarios = vec![
+        scenario(
+            FILL,
+            "filled by PUSHBs of 1,000: 4 connections, 4 in flight each".into(),
+            Kind::Fill,
+            Focus::Throughput,
+        ),
         load(PUSH, "PUSH", RawWork::Push, CONNECTIONS, 1),
         load(PUSH_MANY, "PUSH", RawWork::Push, MANY, MANY),
         load(CYCLE, cycle, RawWork::Cycle, CONNECTIONS, 1),
@@ -95,6 +106,21 @@ fn scenarios(queued: u64) -> Vec<Scenario> {
             Kind::Due { jobs },
             Focus::Latency,
         ),
+    ];
+    scenarios.extend(beside(jobs).map(|(name, what, event)| {
+        let title = format!("single jobs, {PER_SECOND} a second by our link, {what}");
+        scenario(name, title, Kind::Beside { event, per_second: PER_SECOND }, Focus::Latency)
+    }));
+    scenarios
+}
+
+/// What happens beside single jobs; the removal comes last, because it takes all that was queued.
+fn beside(jobs: u64) -> [(&'static str, String, Large); 3] {
+    let due = format!("while {jobs} others become due within a second");
+    [
+        (BESIDE_NOTHING, "and nothing else".into(), Large::Nothing),
+        (BESIDE_DUE, due, Large::Due { jobs }),
+        (BESIDE_REMOVE, "while the queue of all others is removed".into(), Large::Remove),
     ]
 }
 
@@ -131,7 +157,25 @@ pub(super) fn checks(report: &Report) -> Vec<Check> {
             DUE_SECONDS,
         ),
     ]);
+    checks.extend([BESIDE_DUE, BESIDE_REMOVE].into_iter().flat_map(|name| posts(report, name)));
     checks
+}
+
+/// The latencies of single posts while something large happens, by the bounds of the gate of
+/// hostile clients: a slow machine is slow without it too.
+fn posts(report: &Report, scenario: &str) -> [Check; 2] {
+    let ms = |scenario: &str, of: fn(&Run) -> u64| {
+        let runs = Figures(report).runs((DEEP, scenario, Via::Raw));
+        runs.map(of).max().map(|us| us as f64 / 1e3)
+    };
+    let check = |what: &str, of, least: f64, times: f64| {
+        let most = ms(BESIDE_NOTHING, of).map_or(least, |quiet| least.max(times * quiet));
+        Check::at_most(&format!("{scenario}: {what} of single posts, ms"), ms(scenario, of), most)
+    };
+    [
+        check("p99", |run| run.latency.p99_us, P99_MS, P99_TIMES),
+        check("worst", |run| run.latency.max_us, WORST_MS, WORST_TIMES),
+    ]
 }
 
 /// Processor time a job, and jobs a second, of one figure against another.
@@ -259,6 +303,23 @@ mod tests {
         assert_eq!(missed((DEEP, DUE), 4.9), 0);
         assert_eq!(missed((DEEP, DUE), 5.1), 1, "memory");
         assert_eq!(missed((DEEP, DUE), 10.1), 2, "memory and time");
+    }
+
+    #[test]
+    fn single_posts_beside_something_large_have_the_bounds_of_those_beside_hostile_clients() {
+        let found = |quiet: u64, beside: u64| {
+            let mut report = report((DEEP, PUSH), 1.0);
+            for figure in &mut report.figures {
+                let us = if figure.scenario == BESIDE_NOTHING { quiet } else { beside };
+                for run in &mut figure.runs {
+                    (run.latency.p99_us, run.latency.max_us) = (us, us);
+                }
+            }
+            checks(&report).iter().filter(|check| !check.is_met()).count()
+        };
+        assert_eq!((found(1000, 5000), found(1000, 5001)), (0, 2));
+        assert_eq!((found(4000, 12_000), found(4000, 12_001)), (0, 2));
+        assert_eq!(found(1000, 100_001), 4, "and the worst of each");
     }
 
     #[test]

@@ -16,15 +16,15 @@ const NEAR: &str = "near";
 /// The scenario without a hostile client.
 const QUIET: &str = "quiet";
 /// The honest client's posts a second, one job each.
-const PER_SECOND: f64 = 500.0;
+pub(super) const PER_SECOND: f64 = 500.0;
 /// The longest latency at the 99th percentile, in milliseconds, and the same as a multiple of the
 /// latency without a hostile client: the larger of both counts, because a slow machine is no
 /// hostile client.
-const P99_MS: f64 = 5.0;
-const P99_TIMES: f64 = 3.0;
+pub(super) const P99_MS: f64 = 5.0;
+pub(super) const P99_TIMES: f64 = 3.0;
 /// The longest latency of all, in milliseconds, and as a multiple.
-const WORST_MS: f64 = 100.0;
-const WORST_TIMES: f64 = 3.0;
+pub(super) const WORST_MS: f64 = 100.0;
+pub(super) const WORST_TIMES: f64 = 3.0;
 
 /// An attack on the API does not touch a client of the work server, so that is not measured.
 fn is_wanted(_: &str, scenario: &str, via: Via) -> bool {

@@ -1,6 +1,7 @@
 //! Which charts the page shows, with every range, tick and place: the page only draws them.
 
 mod axis;
+mod depths;
 mod latency;
 mod ratios;
 mod throughput;
@@ -33,6 +34,7 @@ enum Section {
     Networks,
     Latency,
     Timelines,
+    Depths,
 }
 
 /// The form of a chart.
@@ -146,6 +148,7 @@ pub(super) fn of(report: &Report) -> Vec<Chart> {
         }
     }
     charts.extend(report.figures.iter().filter_map(timelines::of));
+    charts.extend(report.figures.iter().flat_map(depths::of));
     charts
 }
 

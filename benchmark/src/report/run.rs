@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::depth::{Beside, Depth};
 use super::timeline::Timeline;
 use crate::chaos::Chaos;
 use crate::distance::Watched;
@@ -58,6 +59,12 @@ pub(crate) struct Run {
     /// The files of the work server, in bytes, where that is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) disk_bytes: Option<u64>,
+    /// What the work server used as it was filled, where that is looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) depths: Vec<Depth>,
+    /// What happened in the work server meanwhile, where something was made to happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) beside: Option<Beside>,
     /// What a client saw that connected anew each second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) probed: Option<Probed>,

@@ -55,6 +55,8 @@ fn measured(parameters: &Parameters, round_trip: Duration, kind: Kind, via: Via)
         | Kind::Raw { .. }
         | Kind::Restart
         | Kind::Due { .. }
+        | Kind::Fill
+        | Kind::Beside { .. }
         | Kind::Sync
         | Kind::EndToEnd { .. } => parameters.duration,
         Kind::Queues { jobs, .. } => Duration::from_secs(jobs / 50_000),
@@ -101,6 +103,8 @@ fn connecting(round_trip: Duration, kind: Kind, via: Via) -> Duration {
         | Kind::Raw { .. }
         | Kind::Restart
         | Kind::Due { .. }
+        | Kind::Fill
+        | Kind::Beside { .. }
         | Kind::Sync
         | Kind::Hostile { .. } => round_trip * 6,
     }

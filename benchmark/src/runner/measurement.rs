@@ -58,7 +58,12 @@ pub(super) fn measure(
         Kind::Chaos { workers, concurrency, lasts } => {
             chaos::chaos(stack, queue, workers, concurrency, lasts)
         }
-        Kind::Raw { .. } | Kind::Restart | Kind::Due { .. } | Kind::Sync => {
+        Kind::Raw { .. }
+        | Kind::Restart
+        | Kind::Due { .. }
+        | Kind::Fill
+        | Kind::Beside { .. }
+        | Kind::Sync => {
             anyhow::bail!("{kind:?} is measured side by side")
         }
         Kind::Cut { concurrency, takes, lasts } => {

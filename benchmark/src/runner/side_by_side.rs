@@ -1,6 +1,8 @@
 //! Servers side by side: all of them run at once, and take turns under the same raw load. In a
 //! report each server stands as a network of its own.
 
+mod beside;
+mod filling;
 mod once;
 mod raw_load;
 mod servers;
@@ -66,9 +68,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyh
     rounds.fill()?;
     for repetition in 1..=plan.parameters.repetitions {
         for scenario in &plan.scenarios {
-            // What a server has to recover from comes once, at the end.
-            let is_once = matches!(scenario.kind, Kind::Restart | Kind::Due { .. });
-            if is_once && repetition < plan.parameters.repetitions {
+            if !is_time_for(scenario.kind, repetition, plan.parameters.repetitions) {
                 continue;
             }
             for network in in_turn(plan, scenario, repetition) {
@@ -82,6 +82,15 @@ pub(crate) fn run(plan: &Plan, report: &mut Report, progress: &Progress) -> anyh
     report.networks = plan.networks.iter().map(|network| rounds.measured(network)).collect();
     report.took_seconds = began.elapsed().as_secs_f64();
     Ok(())
+}
+
+/// A server is filled before all repetitions. What it has to recover from comes once, at the end.
+const fn is_time_for(kind: Kind, repetition: usize, repetitions: usize) -> bool {
+    match kind {
+        Kind::Fill => repetition == 1,
+        Kind::Restart | Kind::Due { .. } | Kind::Beside { .. } => repetition == repetitions,
+        _ => true,
+    }
 }
 
 /// Starts the servers of the plan.
@@ -132,7 +141,8 @@ impl Rounds<'_> {
     fn measure(&mut self, network: &Network, kind: Kind, repetition: usize) -> Vec<Run> {
         let mut runs = Vec::new();
         // A run that is scaled down measures nothing.
-        let retries = if self.parameters.scale < 1.0 { 0 } else { VOID_RETRIES };
+        let is_repeatable = !matches!(kind, Kind::Fill | Kind::Beside { .. });
+        let retries = if self.parameters.scale < 1.0 || !is_repeatable { 0 } else { VOID_RETRIES };
         for _ in 0..=retries {
             runs.push(self.measure_once(network, kind, repetition));
             if runs.last().is_none_or(|run| run.void.is_empty()) {
@@ -145,7 +155,12 @@ impl Rounds<'_> {
     /// Fills the servers that are filled once.
     fn fill(&mut self) -> anyhow::Result<()> {
         let Self { servers, distance, .. } = self;
-        servers.iter_mut().try_for_each(|server| server.fill_once(distance))
+        for server in servers {
+            if let Some(jobs) = server.kept() {
+                server.depths = filling::fill(server, distance, jobs)?;
+            }
+        }
+        Ok(())
     }
 
     fn measure_once(&mut self, network: &Network, kind: Kind, repetition: usize) -> Run {
@@ -191,6 +206,13 @@ impl Rounds<'_> {
             }
             Kind::Restart => once::restart(server, distance, parameters.duration),
             Kind::Due { jobs } => once::due(server, distance, jobs),
+            Kind::Fill => filling::run_of(server),
+            Kind::Beside { event, per_second } => {
+                if parameters.scale >= 1.0 {
+                    processor::wait_until_idle(&ids);
+                }
+                beside::measure(server, distance, (event, per_second), parameters)
+            }
             other => anyhow::bail!("{other:?} is no raw load"),
         }
     }

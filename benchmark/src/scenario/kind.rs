@@ -78,8 +78,23 @@ pub(crate) enum Kind {
     Restart,
     /// Scheduled jobs become due within one second.
     Due { jobs: u64 },
+    /// A server is filled with the jobs that it then holds; what it uses meanwhile is noted.
+    Fill,
+    /// Single jobs are posted at a rate while something large happens in the server.
+    Beside { event: Large, per_second: f64 },
     /// Records are written into a file of zeros, one at a time, and synced each. No server runs.
     Sync,
+}
+
+/// Something that concerns very many jobs at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Large {
+    /// It does not happen: this is what it is compared with.
+    Nothing,
+    /// This many jobs become due within one second.
+    Due { jobs: u64 },
+    /// The queue of all jobs is removed.
+    Remove,
 }
 
 /// The pace of a load: when requests are made.
@@ -116,7 +131,12 @@ impl Scenario {
             | Kind::Queues { .. } => &[Via::Http],
             Kind::Enqueue { .. } => &[Via::Http, Via::Link, Via::Crate],
             Kind::Hostile { .. } => &[Via::Http, Via::Link],
-            Kind::Raw { .. } | Kind::Restart | Kind::Due { .. } | Kind::Sync => &[Via::Raw],
+            Kind::Raw { .. }
+            | Kind::Restart
+            | Kind::Due { .. }
+            | Kind::Fill
+            | Kind::Beside { .. }
+            | Kind::Sync => &[Via::Raw],
             Kind::Work { .. } => &[Via::Worker, Via::Crate],
             Kind::Idle { .. }
             | Kind::Sharing { .. }

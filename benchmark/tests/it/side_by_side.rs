@@ -47,7 +47,10 @@ fn the_broker_and_the_null_server_answer_everything_beside_faktorys_committed_fi
 
 #[test]
 fn a_deep_and_a_shallow_broker_hold_what_they_answered_and_after_sigkill_too() {
-    let scenarios = "push,push-many,cycle,cycle-many,restart";
+    let scenarios = "fill,push,push-many,cycle,cycle-many,restart,beside-nothing,beside-remove";
     let figures = figures(&["broker-depth", "--jobs", "12345", "--scenario", scenarios]);
-    assert_eq!((all_arrived(&figures, "shallow"), all_arrived(&figures, "deep")), (4, 3));
+    assert_eq!((all_arrived(&figures, "shallow"), all_arrived(&figures, "deep")), (4, 6));
+    let filled = figures.iter().find(|figure| figure["scenario"] == "fill").unwrap();
+    let depths = filled["runs"][0]["depths"].as_array().unwrap();
+    assert_eq!(depths.last().unwrap()["jobs"], 12_345);
 }

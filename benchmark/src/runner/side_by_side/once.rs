@@ -12,11 +12,11 @@ use crate::report::{Counts, Run};
 use crate::runner::load::per_second;
 
 /// The time in which scheduled jobs are pushed, before the first of them is due.
-const LEAD: Duration = Duration::from_secs(45);
+const LEAD: Duration = Duration::from_secs(24);
 /// The longest wait for jobs that are due.
 const DUE_WITHIN: Duration = Duration::from_secs(90);
 /// The longest time to push the scheduled jobs.
-const PUSH_WITHIN: Duration = Duration::from_secs(40);
+pub(super) const PUSH_WITHIN: Duration = Duration::from_secs(20);
 /// The time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -47,22 +47,9 @@ pub(super) fn restart(
 /// of them are in their queue.
 pub(super) fn due(server: &mut Server, distance: &Distance, jobs: u64) -> anyhow::Result<Run> {
     let queued = server.queued()?;
-    let due = SystemTime::now() + LEAD;
-    let order = RawOrder {
-        most: Some(jobs),
-        due: Some(due),
-        ..RawOrder::new(server.address.clone(), RawWork::PushBatch(1000), PUSH_WITHIN)
-    };
-    let pushed = load(distance, None, order)?.report.stored;
-    let left = due.duration_since(SystemTime::now());
-    anyhow::ensure!(left.is_ok(), "jobs were due before all of them were pushed");
-    std::thread::sleep(left.unwrap_or_default());
-    let begin = Instant::now();
-    while server.scheduled()? > 0 {
-        anyhow::ensure!(begin.elapsed() < DUE_WITHIN, "jobs are not in their queue after 90 s");
-        std::thread::sleep(LOOK);
-    }
-    let took = begin.elapsed();
+    let (due, pushed) = schedule(server, distance, jobs)?;
+    std::thread::sleep(due.duration_since(SystemTime::now()).unwrap_or_default());
+    let took = until_none_is_scheduled(server)?;
     let mut run = timed(server, took, pushed);
     let arrived = server.queued()?.saturating_sub(queued);
     run.counts = Counts { stored: pushed, arrived, ..run.counts };
@@ -70,6 +57,34 @@ pub(super) fn due(server: &mut Server, distance: &Distance, jobs: u64) -> anyhow
         run.failures.push(format!("{pushed} jobs were scheduled, {arrived} came into their queue"));
     }
     Ok(run)
+}
+
+/// Pushes jobs that become due within one second, later; returns the time at which the first of
+/// them is due, and their number.
+pub(super) fn schedule(
+    server: &Server,
+    distance: &Distance,
+    jobs: u64,
+) -> anyhow::Result<(SystemTime, u64)> {
+    let due = SystemTime::now() + LEAD;
+    let order = RawOrder {
+        most: Some(jobs),
+        due: Some(due),
+        ..RawOrder::new(server.address.clone(), RawWork::PushBatch(1000), PUSH_WITHIN)
+    };
+    let pushed = load(distance, None, order)?.report.stored;
+    anyhow::ensure!(SystemTime::now() < due, "jobs were due before all of them were pushed");
+    Ok((due, pushed))
+}
+
+/// Waits until all scheduled jobs are in their queue; returns the time that this took.
+pub(super) fn until_none_is_scheduled(server: &mut Server) -> anyhow::Result<Duration> {
+    let begin = Instant::now();
+    while server.scheduled()? > 0 {
+        anyhow::ensure!(begin.elapsed() < DUE_WITHIN, "jobs are not in their queue after 90 s");
+        std::thread::sleep(LOOK);
+    }
+    Ok(begin.elapsed())
 }
 
 /// A run that took a time as a whole.

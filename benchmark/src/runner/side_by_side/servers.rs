@@ -13,7 +13,7 @@ use crate::part::order::{
     self, Attend, Attended, BrokerOrder, FaktoryOrder, NullOrder, Order, RawOrder, RawWork,
 };
 use crate::process::Part;
-use crate::report::Run;
+use crate::report::{Depth, Run};
 use crate::stack::{Attendant, start_server};
 
 /// Jobs a second that are expected of a server before its first measurement.
@@ -43,6 +43,8 @@ pub(super) struct Server {
     pub(super) name: &'static str,
     pub(super) address: order::Server,
     pub(super) version: Option<String>,
+    /// What it used as it was filled, where it is filled only once.
+    pub(super) depths: Vec<Depth>,
     socket: std::net::SocketAddr,
     level: Level,
     /// Jobs a second that were fetched and acknowledged last.
@@ -93,6 +95,7 @@ impl Server {
             name,
             address,
             version,
+            depths: Vec::new(),
             socket,
             level: Level::Empty,
             rate: FIRST_GUESS,
@@ -137,15 +140,31 @@ impl Server {
 
     /// The number of jobs that are not due yet.
     pub(super) fn scheduled(&mut self) -> anyhow::Result<u64> {
-        let attendant = self.attendant.as_mut().context("there is nothing to look into")?;
-        Ok(attendant.sets()?.scheduled)
+        Ok(self.attendant()?.sets()?.scheduled)
     }
 
-    /// Fills a server that is filled only once.
-    pub(super) fn fill_once(&mut self, distance: &Distance) -> anyhow::Result<()> {
+    /// The number of jobs in one queue.
+    pub(super) fn size_of(&mut self, queue: &str) -> anyhow::Result<u64> {
+        self.attendant()?.size(&Attend::Size { queue: queue.into() })
+    }
+
+    /// Has the attendant do a task that has no answer.
+    pub(super) fn attend(&mut self, task: &Attend) -> anyhow::Result<()> {
+        match self.attendant()?.attend(task)? {
+            Attended::Done => Ok(()),
+            other => anyhow::bail!("{task:?} was answered with {other:?}"),
+        }
+    }
+
+    fn attendant(&mut self) -> anyhow::Result<&mut Attendant> {
+        self.attendant.as_mut().context("there is nothing to look into")
+    }
+
+    /// The jobs with which the server is filled only once.
+    pub(super) const fn kept(&self) -> Option<u64> {
         match self.level {
-            Level::Kept(jobs) => self.fill(distance, jobs),
-            Level::Empty | Level::Each(_) => Ok(()),
+            Level::Kept(jobs) => Some(jobs),
+            Level::Empty | Level::Each(_) => None,
         }
     }
 
@@ -175,7 +194,7 @@ impl Server {
         self.queued()
     }
 
-    fn fill(&self, distance: &Distance, jobs: u64) -> anyhow::Result<()> {
+    pub(super) fn fill(&self, distance: &Distance, jobs: u64) -> anyhow::Result<()> {
         let mut left = jobs;
         while left > 0 {
             let most = left.min(FILL_AT_ONCE);

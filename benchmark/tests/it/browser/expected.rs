@@ -88,6 +88,7 @@ pub(super) fn charts(report: &Value) -> BTreeMap<String, Chart> {
     }
     for figure in list(report, "figures") {
         timeline(figure, &mut charts);
+        depths(figure, &mut charts);
         if figure["summary"].is_null() {
             continue;
         }
@@ -174,6 +175,25 @@ fn timeline(figure: &Value, charts: &mut BTreeMap<String, Chart>) {
     chart.lines.insert(line_of(text(figure, "via")), points.collect());
     let cut = vec![(from, 0.0), (from, most), (to, most), (to, 0.0)];
     chart.lines.insert("the link is cut".into(), cut);
+}
+
+/// What a server used as it was filled: a line for each value.
+fn depths(figure: &Value, charts: &mut BTreeMap<String, Chart>) {
+    let sound = sound_runs(figure);
+    let Some(run) = sound.iter().find(|run| run.get("depths").is_some()) else { return };
+    for (what, name, member, unit) in [
+        ("memory", "resident memory", "resident_bytes", 1e6),
+        ("disk", "files", "disk_bytes", 1e6),
+        ("times", "filled in, PUSHBs of 1,000", "fill_us", 1.0),
+        ("times", "PUSH, FETCH and ACK", "cycle_us", 1.0),
+        ("times", "PUSH, FETCH and ACK: the server's processor time", "cycle_processor_us", 1.0),
+    ] {
+        let number = |depth: &Value, member: &str| depth[member].as_f64().unwrap();
+        let point = |depth: &Value| (number(depth, "jobs") / 1e6, number(depth, member) / unit);
+        let words = ["depth", text(figure, "scenario"), text(figure, "network"), what];
+        let chart = charts.entry(id(&words)).or_default();
+        chart.lines.insert(name.into(), list(run, "depths").iter().map(point).collect());
+    }
 }
 
 /// Ours against the baseline, in the order of the figures.
