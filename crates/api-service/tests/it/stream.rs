@@ -120,7 +120,9 @@ async fn every_line_has_its_own_result_and_a_bad_line_harms_no_other() {
             ),
             (&json!("not_sent"), &json!("/b"), &json!(422))
         );
-        assert_eq!(server.client().await.info().await.faktory.total_enqueued, 4, "{kind:?}");
+        // Two lines have one id: Faktory stores both, the broker one of them.
+        let stored = if kind == WorkServerKind::Broker { 3 } else { 4 };
+        assert_eq!(server.client().await.info().await.faktory.total_enqueued, stored, "{kind:?}");
     }
 }
 
