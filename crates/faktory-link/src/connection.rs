@@ -10,7 +10,7 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faktory_wire::{Command, Reply};
+use faktory_wire::{Abilities, Command, Reply};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -29,6 +29,7 @@ pub struct Connection {
     state: Arc<State>,
     writes: mpsc::Sender<LineGroup>,
     task: Option<JoinHandle<()>>,
+    abilities: Abilities,
 }
 
 impl Connection {
@@ -50,11 +51,12 @@ impl Connection {
     }
 
     fn over(dialled: Dialled, config: &LinkConfig) -> Self {
+        let abilities = dialled.abilities;
         let state = Arc::new(State::new(config, dialled.distance));
         let (writes, queue) = mpsc::channel(config.window_commands.max(1) as usize);
         let driver = Driver { state: Arc::clone(&state), config: config.clone() };
         let task = tokio::spawn(driver.run(dialled, queue));
-        Self { state, writes, task: Some(task) }
+        Self { state, writes, task: Some(task), abilities }
     }
 
     /// Sends one whole line, and returns its pending reply when the system has taken the line.
@@ -118,6 +120,12 @@ impl Connection {
     /// Where no reply comes.
     pub async fn ask(&self, command: &Command) -> Result<Reply, Lost> {
         self.submit(command.to_line()).await?.await
+    }
+
+    /// What the server can do beyond Faktory, as its greeting says.
+    #[must_use]
+    pub const fn abilities(&self) -> Abilities {
+        self.abilities
     }
 
     /// The network distance to the server: the round trip of TCP's handshake, which needs no work
