@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admission::Nets;
+use faktory_wire::Abilities;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::observer::Observer;
@@ -67,6 +68,11 @@ impl BrokerConfig {
             handshake_timeout: Duration::from_secs(2),
             observer: None,
         }
+    }
+
+    /// What the broker can do beyond Faktory, as its greeting says it.
+    pub(crate) fn abilities(&self) -> Abilities {
+        Abilities { requeue: true, ..Abilities::default() }
     }
 }
 

@@ -141,6 +141,7 @@ impl Connection {
             address: peer.ip(),
             socket: io.stream,
             passwords: self.passwords.as_deref(),
+            abilities: self.config.abilities(),
             keep_place: &keep_place,
         };
         let halves = (&mut reader, &mut writer);

@@ -4,8 +4,8 @@
 //! everything else is read from the store when it is needed.
 //!
 //! Here: the state, and the events of connections. A verb has its file (`push.rs`, `fetch.rs`,
-//! `finish.rs` for ACK and FAIL, `mutate.rs`, `queue_command.rs`, `flush.rs`, `info.rs`); what
-//! happens by itself is in `advance.rs`.
+//! `finish.rs` for ACK and FAIL, `requeue.rs`, `mutate.rs`, `queue_command.rs`, `flush.rs`,
+//! `info.rs`); what happens by itself is in `advance.rs`.
 
 mod advance;
 mod backoff;
@@ -30,6 +30,7 @@ mod queue_command;
 mod queues;
 mod records;
 mod replies;
+mod requeue;
 mod reservations;
 mod returned;
 mod select;
@@ -133,7 +134,7 @@ impl Machine {
         if let Some(wid) = &wid {
             self.workers.join(wid, connection, now);
         }
-        self.connections.open(connection, wid);
+        self.connections.open(connection, wid, hello.wf.is_some_and(|wf| wf >= 1));
     }
 
     /// Takes a line in: a command, or the reason why the line is no command. A command is carried

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
-use faktory_wire::{Greeting, Hello, LineDecoder, Reply};
+use faktory_wire::{Abilities, Greeting, Hello, LineDecoder, Reply};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -35,6 +35,8 @@ pub(super) struct Stranger<'a> {
     pub(super) socket: &'a TcpStream,
     /// The check of its password; `None` where no password is asked for.
     pub(super) passwords: Option<&'a Passwords>,
+    /// What the broker can do beyond Faktory.
+    pub(super) abilities: Abilities,
     /// Keeps the connection's place from now on, before the HELLO is answered; false where the
     /// connection has lost its place.
     pub(super) keep_place: &'a (dyn Fn() -> bool + Sync),
@@ -86,7 +88,8 @@ impl Stranger<'_> {
             .map(|(_, challenge)| (challenge.iterations, challenge.salt.clone()))
             .unzip();
         let mut wire = Vec::new();
-        Greeting { v: 2, iterations, salt }.encode(&mut wire);
+        let abilities = Some(self.abilities);
+        Greeting { v: 2, iterations, salt, abilities }.encode(&mut wire);
         send(writer, &wire).await.map_err(|_| Failed::Gone)?;
 
         let line = first_line(reader, buffer).await?;

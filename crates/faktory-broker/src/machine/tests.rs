@@ -13,6 +13,7 @@ mod mutations;
 mod queues;
 mod random;
 mod replies;
+mod requeueing;
 mod returning;
 mod surveys;
 mod turns;
@@ -46,6 +47,8 @@ struct World {
     unread: u64,
     /// False where the store is not synced: a sync copies it.
     syncs: bool,
+    /// What the next clients say that they understand beyond Faktory.
+    wf: Option<u32>,
 }
 
 impl World {
@@ -71,6 +74,7 @@ impl World {
             written: HashMap::new(),
             unread: 0,
             syncs: true,
+            wf: None,
         };
         world.connect(A, None);
         world.connect(B, None);
@@ -78,7 +82,7 @@ impl World {
     }
 
     fn connect(&mut self, connection: ConnectionId, wid: Option<&str>) {
-        let hello = Hello { wid: wid.map(Into::into), ..Hello::default() };
+        let hello = Hello { wid: wid.map(Into::into), wf: self.wf, ..Hello::default() };
         self.machine.connect(self.now, connection, &hello);
     }
 

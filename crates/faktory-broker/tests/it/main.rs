@@ -10,4 +10,5 @@ mod limits;
 mod load;
 mod passwords;
 mod private;
+mod requeue;
 mod transcripts;
