@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admission::Nets;
+use faktory_wire::Abilities;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::machine::IdLimits;
@@ -71,6 +72,11 @@ impl BrokerConfig {
             handshake_timeout: Duration::from_secs(2),
             observer: None,
         }
+    }
+
+    /// What the broker can do beyond Faktory, as its greeting says it.
+    pub(crate) const fn abilities(&self) -> Abilities {
+        Abilities { once: self.ids.seconds, requeue: true }
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicU64;
 
 use admission::Place;
 use bytes::BytesMut;
-use faktory_wire::{Abilities, LineDecoder, Reply};
+use faktory_wire::{LineDecoder, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -141,7 +141,7 @@ impl Connection {
             address: peer.ip(),
             socket: io.stream,
             passwords: self.passwords.as_deref(),
-            abilities: Abilities { once: self.config.ids.seconds, requeue: false },
+            abilities: self.config.abilities(),
             keep_place: &keep_place,
         };
         let halves = (&mut reader, &mut writer);

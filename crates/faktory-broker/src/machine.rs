@@ -4,8 +4,8 @@
 //! everything else is read from the store when it is needed.
 //!
 //! Here: the state, and the events of connections. A verb has its file (`push.rs`, `fetch.rs`,
-//! `finish.rs` for ACK and FAIL, `mutate.rs`, `queue_command.rs`, `flush.rs`, `info.rs`); what
-//! happens by itself is in `advance.rs`.
+//! `finish.rs` for ACK and FAIL, `requeue.rs`, `mutate.rs`, `queue_command.rs`, `flush.rs`,
+//! `info.rs`); what happens by itself is in `advance.rs`.
 
 mod advance;
 mod backoff;
@@ -32,6 +32,7 @@ mod queues;
 mod records;
 mod remembered;
 mod replies;
+mod requeue;
 mod reservations;
 mod returned;
 mod select;
@@ -138,7 +139,7 @@ impl Machine {
         if let Some(wid) = &wid {
             self.workers.join(wid, connection, now);
         }
-        self.connections.open(connection, wid);
+        self.connections.open(connection, wid, hello.wf.is_some_and(|wf| wf >= 1));
     }
 
     /// Takes a line in: a command, or the reason why the line is no command. A command is carried

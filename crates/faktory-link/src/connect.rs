@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{Error as TlsError, InvalidMessage};
 
-use self::handshake::Handshake;
+use self::handshake::{Handshake, Shaken};
 use crate::arrival::{Deadline, OverTcp};
 use crate::config::{LinkConfig, WorkerIdentity};
 use crate::error::{LinkError, Phase};
@@ -27,7 +27,7 @@ pub(crate) struct Dialled {
     pub(crate) stream: Stream,
     /// The bytes that came after the handshake.
     pub(crate) rest: BytesMut,
-    /// What the server can do beyond Faktory.
+    /// What the server can do beyond Faktory, as its greeting says.
     pub(crate) abilities: Abilities,
     /// The duration of TCP's handshake.
     pub(crate) distance: Duration,
@@ -44,7 +44,7 @@ pub(crate) async fn dial(
         let (stream, distance) = tcp(config).await?;
         let stream = tls(config, stream).await?;
         let handshake = Handshake { config, identity, probe };
-        let (stream, rest, abilities) = shake_hands(&handshake, stream).await?;
+        let Shaken { stream, rest, abilities } = shake_hands(&handshake, stream).await?;
         Ok(Dialled { stream, rest, abilities, distance })
     };
     dialled.await.map_err(|error: LinkError| error.with_advice(&config.setting_names))
@@ -84,10 +84,7 @@ async fn tls(config: &LinkConfig, stream: TcpStream) -> Result<Stream, LinkError
     }
 }
 
-async fn shake_hands(
-    handshake: &Handshake<'_>,
-    stream: Stream,
-) -> Result<(Stream, BytesMut, Abilities), LinkError> {
+async fn shake_hands(handshake: &Handshake<'_>, stream: Stream) -> Result<Shaken, LinkError> {
     let limit = handshake.config.connect_timeout;
     let mut heard = false;
     match handshake.run(stream, Deadline::from_now(limit), &mut heard).await {

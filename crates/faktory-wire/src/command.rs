@@ -13,6 +13,7 @@ use crate::object_writer::ObjectWriter;
 use crate::push::encode_pushb;
 use crate::push_once::PushOnce;
 use crate::queue_command::QueueCommand;
+use crate::requeue::Requeue;
 use crate::word::Word;
 
 /// The most names of queues in one FETCH. Faktory has no such bound; clients name some dozens.
@@ -37,6 +38,8 @@ pub enum Command {
     Fetch(Vec<Word>),
     /// `ACK`: the job with this id is done.
     Ack(String),
+    /// `WF REQUEUE`: a job goes back to its queue, or is due later.
+    Requeue(Requeue),
     /// `FAIL`: a job failed.
     Fail(Box<FailReport>),
     /// `BEAT`: a worker is alive.
@@ -161,6 +164,7 @@ impl Command {
                 object.string("jid", jid);
                 object.end();
             }
+            Self::Requeue(requeue) => requeue.encode(out),
             Self::Fail(report) => json_command(b"FAIL ", report, out),
             Self::Beat(beat) => json_command(b"BEAT ", beat, out),
             Self::Info => out.extend_from_slice(b"INFO"),
@@ -206,6 +210,10 @@ fn beyond_faktory(payload: &[u8]) -> Result<Command, String> {
     let (verb, payload) = payload.split_at(space);
     match verb {
         b"PUSHB" => PushOnce::parse(payload).map(Command::PushOnce),
+        b"REQUEUE" if payload.len() > SHORT_PAYLOAD_BYTES_MAX => {
+            Err(format!("WF REQUEUE takes at most {SHORT_PAYLOAD_BYTES_MAX} bytes"))
+        }
+        b"REQUEUE" => Requeue::parse(payload).map(Command::Requeue),
         unknown => Err(format!("unknown command WF {}", Excerpt::of_bytes(unknown))),
     }
 }
@@ -234,6 +242,7 @@ mod tests {
     use crate::mutation::{Filter, MutationKind, TargetSet};
     use crate::push_once::{OnceKey, PushGroup};
     use crate::raw_json::RawJson;
+    use crate::timestamp::Timestamp;
 
     #[test]
     fn every_command_is_read_back_from_its_own_line() {
@@ -261,6 +270,12 @@ mod tests {
             Command::PushBulk(vec![]),
             Command::Fetch(vec![Word::new("a").unwrap(), Word::new("b").unwrap()]),
             Command::Ack("quote\"newline\n".into()),
+            Command::Requeue(Requeue { jid: "a\n".into(), reservation: u64::MAX, at: None }),
+            Command::Requeue(Requeue {
+                jid: "j".into(),
+                reservation: 1,
+                at: Some(Timestamp::from_micros(1)),
+            }),
             Command::Fail(Box::new(FailReport {
                 jid: "j".into(),
                 errtype: "E".into(),
@@ -308,6 +323,7 @@ mod tests {
             (format!("FETCH {long}"), Some("FETCH takes at most 1048576 bytes")),
             (format!("ACK {long}"), Some("ACK takes at most 1048576 bytes")),
             (format!("BEAT {long}"), Some("BEAT takes at most 1048576 bytes")),
+            (format!("WF REQUEUE {long}"), Some("WF REQUEUE takes at most 1048576 bytes")),
             (format!("QUEUE PAUSE {long}"), Some("QUEUE takes at most 1048576 bytes")),
         ] {
             let error = Command::parse(line.as_bytes()).err().map(|error| error.to_string());

@@ -1,6 +1,6 @@
 //! The handshake: the server's greeting, the client's HELLO, and the hash of the password.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::abilities::Abilities;
@@ -113,6 +113,10 @@ pub struct Hello {
     /// The hash of the password, as [`password_hash`] computes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pwdhash: Option<String>,
+    /// What the client understands beyond Faktory: with 1, the numbers of reservations
+    /// ([`Job::reservation`](crate::Job::reservation)).
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient_number")]
+    pub wf: Option<u32>,
 }
 
 /// The reason why a first line is no HELLO.
@@ -145,6 +149,12 @@ impl Hello {
         out.extend(json(self));
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Reads [`Hello::wf`]. What another client calls so is no reason to refuse its HELLO.
+fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_u64().and_then(|number| u32::try_from(number).ok()))
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -230,6 +240,23 @@ mod tests {
     fn a_greeting_that_asks_for_too_many_hashes_is_refused() {
         assert!(Greeting::parse(br#"HI {"v":2,"i":4000000000,"s":"x"}"#).is_err());
         assert!(Greeting::parse(b"220 mail.example.org ESMTP").is_err());
+    }
+
+    #[test]
+    fn a_hello_tells_what_the_client_understands_beyond_faktory() {
+        for (json, expected) in [
+            (r#"{"v":2}"#, None),
+            (r#"{"v":2,"wf":1}"#, Some(1)),
+            (r#"{"v":2,"wf":"else"}"#, None),
+            (r#"{"v":2,"wf":{"a":[1]}}"#, None),
+            (r#"{"v":2,"wf":-1}"#, None),
+        ] {
+            let hello = Hello::parse(format!("HELLO {json}").as_bytes()).unwrap();
+            assert_eq!(hello.wf, expected, "{json}");
+        }
+        let mut wire = Vec::new();
+        Hello { v: 2, wf: Some(1), ..Hello::default() }.encode(&mut wire);
+        assert_eq!(wire, b"HELLO {\"v\":2,\"wf\":1}\r\n");
     }
 
     #[test]

@@ -63,6 +63,10 @@ pub struct Job {
     pub custom: Option<RawJson>,
     /// The record of the failures so far; written by the server.
     pub failure: Option<Failure>,
+    /// The number of the job's reservation, as the reply to FETCH tells it to a client that
+    /// understands it ([`Hello::wf`](crate::Hello::wf)). It is no part of the job: it is never
+    /// written, and where it is no number it counts as absent.
+    pub reservation: Option<u64>,
 }
 
 /// A text that can't be read as a job. The whole push that carries it is refused.
@@ -223,6 +227,23 @@ mod tests {
         assert_eq!(job.jid, "job-00000001");
         assert_eq!((job.queue, job.retry), (None, None));
         assert_eq!(job.args.unwrap().get(), "[2]");
+    }
+
+    #[test]
+    fn the_number_of_a_reservation_is_read_and_never_written() {
+        for (member, expected) in [
+            ("7", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("-7", None),
+            (r#""else""#, None),
+            (r#"{"a":[1]}"#, None),
+            ("null", None),
+        ] {
+            let json = format!(r#"{{"jid":"12345678","reservation":{member}}}"#);
+            let job = Job::parse(json.as_bytes()).unwrap();
+            assert_eq!(job.reservation, expected, "{member}");
+            assert!(!encoded(&job).contains("reservation"), "{member}");
+        }
     }
 
     #[test]

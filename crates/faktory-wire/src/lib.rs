@@ -19,6 +19,7 @@ mod raw_json;
 mod refusal;
 mod reply;
 mod report_refusal;
+mod requeue;
 mod timestamp;
 mod word;
 
@@ -50,5 +51,6 @@ pub use raw_json::{InvalidJson, RawJson};
 pub use refusal::Refusal;
 pub use reply::{ProtocolError, Reply, ReplyDecoder};
 pub use report_refusal::ReportRefusal;
+pub use requeue::Requeue;
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use word::{NotAWord, Word};

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use faktory_wire::{
     Beat, Command, FailReport, Failure, Filter, Greeting, Hello, Job, Mutation, MutationKind,
-    QueueCommand, RawJson, Reply, TargetSet, Word, encode_pushb,
+    QueueCommand, RawJson, Reply, Requeue, TargetSet, Word, encode_pushb,
 };
 use fastrand::Rng;
 
@@ -73,6 +73,7 @@ fn job(random: &mut Rng) -> Job {
             retry_count: 0,
             remaining: 0,
         }),
+        reservation: Some(7),
     }
 }
 
@@ -92,6 +93,7 @@ fn commands(random: &mut Rng) -> Vec<Command> {
         Command::Ack(text(random)),
         Command::Fail(Box::new(failed)),
         Command::Beat(Beat { wid: text(random), current_state: some(random), rss_kb: Some(-1) }),
+        Command::Requeue(Requeue { jid: text(random), reservation: 7, at: None }),
         Command::Info,
         Command::Flush,
         Command::Mutate(Mutation { kind: MutationKind::Discard, target: TargetSet::Dead, filter }),
@@ -138,6 +140,7 @@ fn no_text_in_a_handshake_or_a_reply_makes_a_second_line() {
             pid: Some(-1),
             labels: Some(texts(&mut random)),
             pwdhash: some(&mut random),
+            wf: Some(1),
         };
         hello.encode(&mut line);
         assert_one_line(&line, &hello);
@@ -167,6 +170,9 @@ fn an_error_repeats_only_the_beginning_of_a_long_text() {
         format!("ACK {long}"),
         format!("FAIL {long}"),
         format!("BEAT {long}"),
+        format!("WF REQUEUE {long}"),
+        format!("WF REQUEUE {{{quoted}:1}}"),
+        format!("WF REQUEUE {{\"jid\":\"j\",\"reservation\":1,\"at\":{quoted}}}"),
         format!("QUEUE {long}"),
         format!("PUSH {{\"retry\":{quoted}}}"),
         format!("PUSHB [{{\"retry\":{quoted}}}]"),

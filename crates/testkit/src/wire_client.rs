@@ -137,6 +137,14 @@ impl WireClient {
         }
     }
 
+    /// Reads so many bytes of a reply, before any other reading.
+    pub async fn read_raw(&mut self, bytes: usize) -> Vec<u8> {
+        let mut read = vec![0; bytes];
+        let reading = self.stream.read_exact(&mut read);
+        tokio::time::timeout(PATIENCE, reading).await.expect("bytes come").unwrap();
+        read
+    }
+
     /// Sends a line and reads its reply.
     pub async fn ask(&mut self, line: &str) -> Reply {
         self.send(line).await;

@@ -305,7 +305,7 @@ impl AckLane {
         connection: &'a Connection,
         numbers: impl Iterator<Item = u64>,
     ) -> Awaited<'a> {
-        let outgoing = self.ledger.send(numbers, Instant::now());
+        let outgoing = self.ledger.send(numbers, connection.abilities(), Instant::now());
         self.given_up(&outgoing.given_up);
         let sent = outgoing.sent;
         // In order, and held back where the window is full.

@@ -34,7 +34,9 @@ impl Intake {
         match Job::parse(&buffered.body) {
             Ok(job) if !job.jid.is_empty() => {
                 let reserved = Duration::from_secs(job.effective_reserve_for().into());
-                let reservation = reservation(&job.jid, buffered.fetched, reserved);
+                let until = buffered.fetched + reserved;
+                let reservation =
+                    Reservation { number: job.reservation, ..reservation(&job.jid, until) };
                 if self.done_unacked.is_done(&job) {
                     tracing::info!(
                         jid = %Excerpt(&job.jid),
@@ -56,15 +58,15 @@ impl Intake {
         let value = serde_json::from_slice::<serde_json::Value>(&buffered.body).ok()?;
         let jid = value.get("jid")?.as_str().filter(|jid| !jid.is_empty())?;
         let failed = Ending::Failed(Failure::new("unreadable_job", why));
-        let reservation = reservation(jid, buffered.fetched, SHORTEST_RESERVATION);
-        Some((reservation, Fetched::Ended(failed)))
+        let until = buffered.fetched + SHORTEST_RESERVATION;
+        Some((reservation(jid, until), Fetched::Ended(failed)))
     }
 }
 
 /// The reservation runs on at the work server while this process is stopped, so it is counted from
 /// before the writing of the FETCH, and not from the reading of the job.
-fn reservation(jid: &str, fetched: Instant, reserved: Duration) -> Reservation {
-    Reservation { jid: jid.into(), until: fetched + reserved }
+fn reservation(jid: &str, until: Instant) -> Reservation {
+    Reservation { jid: jid.into(), number: None, until }
 }
 
 #[cfg(test)]
@@ -85,13 +87,17 @@ mod tests {
 
     #[test]
     fn a_job_is_reserved_from_when_its_fetch_was_written_for_the_time_that_it_says() {
-        for (body, seconds) in [
-            (r#"{"jid":"job-00000001","jobtype":"t","args":[],"reserve_for":60}"#, 60),
-            (r#"{"jid":"job-00000001","jobtype":"t","args":[]}"#, 1800),
+        for (body, seconds, number) in [
+            (
+                r#"{"jid":"job-00000001","jobtype":"t","reserve_for":60,"reservation":7}"#,
+                60,
+                Some(7),
+            ),
+            (r#"{"jid":"job-00000001","jobtype":"t","args":[]}"#, 1800, None),
         ] {
             let buffered = buffered(body);
             let (reservation, fetched) = intake().read(&buffered).unwrap();
-            assert_eq!(reservation.jid, "job-00000001");
+            assert_eq!((reservation.jid.as_str(), reservation.number), ("job-00000001", number));
             assert_eq!(reservation.until, buffered.fetched + Duration::from_secs(seconds));
             assert!(matches!(fetched, Fetched::ToRun(job) if job.jobtype == "t"));
         }

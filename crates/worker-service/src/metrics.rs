@@ -37,7 +37,7 @@ impl TypeMetrics {
             Ending::Done => &self.done,
             Ending::Failed(_) => &self.failed,
             Ending::FailedForGood(_) => &self.failed_for_good,
-            Ending::Snooze(..) => &self.snoozed,
+            Ending::Snooze(..) | Ending::Requeued(_) => &self.snoozed,
         };
         counter.increment(1);
     }

@@ -21,7 +21,7 @@ pub enum Outcome {
     /// The run failed and so would every other: the job goes to the dead set at once.
     FailedForGood(Failure),
     /// It is too early for the job: the job is run again after this time, 3 s at the least, and no
-    /// retry is burned. The work server counts the run as processed all the same.
+    /// retry is burned. Faktory counts the run as processed all the same, and the broker does not.
     Snooze(Duration),
 }
 

@@ -70,7 +70,7 @@ impl Requeue {
             let ending = match fetched {
                 Fetched::ToRun(job) => {
                     self.requeued.increment(1);
-                    Ending::requeued(job)
+                    Ending::Requeued(job)
                 }
                 Fetched::Ended(ending) => ending,
             };

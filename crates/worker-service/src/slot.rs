@@ -63,7 +63,7 @@ impl Slot {
                 if limit <= begun || !self.has_time() {
                     // Where the reservation is over, the ack lane gives the requeue up.
                     self.requeued.increment(1);
-                    (Ending::requeued(job), false)
+                    (Ending::Requeued(job), false)
                 } else {
                     let shutdown = self.lifecycle.shutdown();
                     run(&self.registry, shutdown, *job, &buffered.body, limit).await

@@ -35,7 +35,7 @@ pub(super) struct Stranger<'a> {
     pub(super) socket: &'a TcpStream,
     /// The check of its password; `None` where no password is asked for.
     pub(super) passwords: Option<&'a Passwords>,
-    /// What it is told that this server can do.
+    /// What the broker can do beyond Faktory.
     pub(super) abilities: Abilities,
     /// Keeps the connection's place from now on, before the HELLO is answered; false where the
     /// connection has lost its place.

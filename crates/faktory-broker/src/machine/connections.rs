@@ -26,6 +26,8 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) wid: Option<String>,
+    /// The client understands the numbers of reservations.
+    knows_reservations: bool,
     pub(super) state: State,
     /// Commands behind a command that waits. Their number is bounded by the connection's window.
     backlog: VecDeque<Result<Command, CommandError>>,
@@ -62,11 +64,12 @@ pub(super) enum Turn {
 pub(super) struct Connections(HashMap<ConnectionId, Connection, RandomState>);
 
 impl Connections {
-    pub(super) fn open(&mut self, id: ConnectionId, wid: Option<String>) {
+    pub(super) fn open(&mut self, id: ConnectionId, wid: Option<String>, knows_reservations: bool) {
         self.0.insert(
             id,
             Connection {
                 wid,
+                knows_reservations,
                 state: State::Idle,
                 backlog: VecDeque::new(),
                 answer_bytes: None,
@@ -179,6 +182,11 @@ impl Connections {
 
     pub(super) fn wid(&self, id: ConnectionId) -> Option<&str> {
         self.0.get(&id)?.wid.as_deref()
+    }
+
+    /// True where the client understands the numbers of reservations.
+    pub(super) fn knows_reservations(&self, id: ConnectionId) -> bool {
+        self.0.get(&id).is_some_and(|connection| connection.knows_reservations)
     }
 
     pub(super) fn input_ended(&self, id: ConnectionId) -> bool {

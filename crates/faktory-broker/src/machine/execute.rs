@@ -114,6 +114,7 @@ impl Machine {
             }
             Command::Push(job) => self.push(store, now, *job)?,
             Command::Ack(jid) => self.ack(store, &jid)?,
+            Command::Requeue(requeue) => self.give_back(store, now, &requeue)?,
             Command::Fail(report) => self.fail(store, now, *report)?,
             Command::Beat(beat) => self.workers.beat(&beat, now),
             Command::Flush => self.flush(store)?,

@@ -52,7 +52,8 @@ impl Machine {
             queue.is_some_and(|queue| queue.is_served)
         };
         if (self.to_serve.is_empty() || !queues.iter().any(is_served))
-            && let Some((reply, reservation)) = self.take_from_first(store, now, &queues)?
+            && let Some((reply, reservation)) =
+                self.take_from_first(store, now, connection, &queues)?
         {
             self.answer_fetch(connection, reply, Some(reservation));
             return Ok(());
@@ -113,11 +114,9 @@ impl Machine {
             }
             // A job that has to wait for room leaves the FETCH its turn.
             let queues = self.waiting.queues(ticket);
-            let Some((reply, reservation)) = self.take_from_first(store, now, &queues)? else {
-                self.waiting.put_queues(ticket, queues);
-                continue;
-            };
+            let taken = self.take_from_first(store, now, connection, &queues)?;
             self.waiting.put_queues(ticket, queues);
+            let Some((reply, reservation)) = taken else { continue };
             if let Some(waiter) = self.waiting.remove(ticket) {
                 self.work.spend(1 + waiter.queues.len() / NAMES_OF_A_STEP, 0);
             }
@@ -127,19 +126,23 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes the first job of the first of these queues that has a job and is not paused.
+    /// Takes the first job of the first of these queues that has a job and is not paused, for a
+    /// connection.
     fn take_from_first(
         &mut self,
         store: &mut dyn Store,
         now: Now,
+        connection: ConnectionId,
         queues: &[String],
     ) -> Result<Option<(Reply, Reservation)>, StoreError> {
         for name in queues {
             let Some(id) = self.queues.id(name) else { continue };
             while let Some(queue) = self.queues.get_mut(id).filter(|queue| queue.has_job()) {
                 let Some((position, entry)) = queue.take_first(store, id)? else { break };
-                if let Some(taken) = self.reserve(store, now, id, position, entry)? {
-                    return Ok(Some(taken));
+                if let Some((entry, body, key)) = self.reserve(store, now, id, position, entry)? {
+                    let knows = self.connections.knows_reservations(connection);
+                    let job = entry.document(&body, knows.then_some(key.number));
+                    return Ok(Some((Reply::Bulk(Bytes::from(job)), Reservation::unsent(key))));
                 }
             }
         }
@@ -156,7 +159,7 @@ impl Machine {
         queue: u32,
         position: u64,
         entry: Entry,
-    ) -> Result<Option<(Reply, Reservation)>, StoreError> {
+    ) -> Result<Option<(Entry, Bytes, EntryKey)>, StoreError> {
         let body = store.get(Table::Bodies, &keys::body(entry.job))?;
         let bytes = body.as_ref().map_or(0, Bytes::len);
         self.work.spend(0, bytes);
@@ -180,6 +183,6 @@ impl Machine {
         let key = EntryKey { due, number: self.counters.number() };
         self.put_into(&mut edit, Location::Working, key, &entry);
         self.commit(store, edit)?;
-        Ok(Some((Reply::Bulk(Bytes::from(entry.document(&body))), Reservation::unsent(key))))
+        Ok(Some((entry, body, key)))
     }
 }

@@ -28,6 +28,21 @@ pub(super) fn oldest_reservation(
     Ok(Some((key, Entry::decode(&entry)?)))
 }
 
+/// The reservation of this job id that has this number.
+pub(super) fn reservation(
+    store: &dyn Store,
+    jid: &str,
+    number: u64,
+) -> Result<Option<Found>, StoreError> {
+    let index_key = keys::index(Location::Working, &keys::id_hash(jid), number);
+    let Some(due) = store.get(Table::Index, &index_key)? else { return Ok(None) };
+    let key = entry_key(&index_key, &due)?;
+    let Some(entry) = store.get(Table::Sets, &keys::set(Location::Working, key))? else {
+        return Ok(None);
+    };
+    Ok(Some((key, Entry::decode(&entry)?)))
+}
+
 /// Up to `limit` entries of this job id whose number is larger than `after`; and the last number,
 /// where there may be more entries.
 pub(super) fn entries_of(

@@ -6,10 +6,16 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::edit::Edit;
 use super::keys::IdHash;
-use super::push::Refused;
 use super::remembered::{Id, Known};
 use super::{Machine, Now};
 use crate::store::{Store, StoreError};
+
+/// A job that is not taken in.
+pub(super) struct Refused {
+    pub(super) jid: String,
+    /// The text that the server answers with.
+    pub(super) reason: String,
+}
 
 /// What holds for the jobs of a push, in their order.
 #[derive(Debug)]

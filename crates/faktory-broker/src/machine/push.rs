@@ -11,7 +11,7 @@ use faktory_wire::{
 
 use super::edit::Edit;
 use super::keys::{self, EntryKey, IdHash, JID_BYTES_MAX, Location};
-use super::once::Groups;
+use super::once::{Groups, Refused};
 use super::queues::Queues;
 use super::records::Entry;
 use super::{Machine, Now};
@@ -234,13 +234,6 @@ impl Machine {
         }
         body
     }
-}
-
-/// A job that is not taken in.
-pub(super) struct Refused {
-    pub(super) jid: String,
-    /// The text that the server answers with.
-    pub(super) reason: String,
 }
 
 fn note_refused(all: &mut BTreeMap<String, String>, taken: Result<(), Refused>) {

@@ -160,11 +160,16 @@ impl Entry {
         self.failure.as_ref().map_or(0, of)
     }
 
-    /// The whole job as JSON: its body, the time at which the job entered its queue, and its
-    /// failure record.
-    pub(super) fn document(&self, body: &[u8]) -> Vec<u8> {
-        let members = body.split_last().map_or(body, |(_, members)| members);
-        let rest = self.rest_of_document();
+    /// The whole job as JSON: its body, the time at which the job entered its queue, its failure
+    /// record, and the number of its reservation where that is to be told.
+    pub(super) fn document(&self, body: &[u8], reservation: Option<u64>) -> Vec<u8> {
+        let without_end = |json: &[u8]| json.len().saturating_sub(1);
+        let members = body.get(..without_end(body)).unwrap_or_default();
+        let mut rest = self.rest_of_document();
+        if let Some(number) = reservation {
+            rest.truncate(without_end(&rest));
+            rest.extend_from_slice(format!(",\"reservation\":{number}}}").as_bytes());
+        }
         [members, &rest].concat()
     }
 

@@ -2,11 +2,13 @@
 //! reservation ends without a failure, and the job lies at its old position in its queue again.
 //! Where that queue was removed, the job goes to the end of a new queue of the same name instead,
 //! and is not in the ledger.
-//! (`requeue` in `sets.rs` is another thing: a job moves from a set to the end of its queue.)
+//! (`requeue` in `sets.rs` is another thing: a job moves from a set to the end of its queue; and so
+//! is `requeue.rs`: a worker gives a job back.)
 //!
 //! Some of these replies may have arrived all the same. The ledger here holds where such jobs lie,
-//! so that an ACK from the worker that did get the job ends the job in its queue. Without the
-//! ledger, the ACK would have no effect and the job would be run a second time.
+//! so that an ACK from the worker that did get the job ends the job in its queue, and a WF REQUEUE
+//! moves it. Without the ledger, the ACK would have no effect and the job would be run a second
+//! time.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -30,6 +32,8 @@ pub(super) struct QueuePosition {
     pub(super) position: u64,
     /// The number of the job, because another job may lie at this position later.
     pub(super) job: u64,
+    /// The number of the reservation under which the job was handed out.
+    pub(super) reservation: u64,
 }
 
 /// The ledger of returned jobs whose replies may have arrived.
@@ -55,6 +59,17 @@ impl Returned {
     pub(super) fn take(&mut self, id: IdHash) -> Option<QueuePosition> {
         let positions = self.by_id.get_mut(&id)?;
         let position = positions.pop_front();
+        if positions.is_empty() {
+            self.by_id.remove(&id);
+        }
+        position
+    }
+
+    /// Takes out the job of this id that was handed out under this reservation.
+    pub(super) fn take_of(&mut self, id: IdHash, reservation: u64) -> Option<QueuePosition> {
+        let positions = self.by_id.get_mut(&id)?;
+        let index = positions.iter().position(|position| position.reservation == reservation)?;
+        let position = positions.remove(index);
         if positions.is_empty() {
             self.by_id.remove(&id);
         }
@@ -97,7 +112,7 @@ impl Machine {
             self.take_out(&mut edit, Location::Working, *key, &entry);
             match self.queues.get_mut(entry.queue) {
                 Some(queue) => {
-                    let (id, position) = (entry.id, position_of(&entry));
+                    let (id, position) = (entry.id, position_of(&entry, key.number));
                     edit.touch(position.queue);
                     edit.batch.put(
                         Table::Queued,
@@ -125,25 +140,38 @@ impl Machine {
         jid: &str,
     ) -> Result<Reply, StoreError> {
         let Some(position) = self.returned.take(keys::id_hash(jid)) else { return Ok(Reply::OK) };
+        let mut edit = Edit::default();
+        if let Some(entry) = self.take_out_returned(store, &mut edit, position)? {
+            edit.batch.delete(Table::Bodies, keys::body(entry.job));
+            self.counters.processed += 1;
+            self.unsynced = true;
+            self.commit(store, edit)?;
+        }
+        Ok(Reply::OK)
+    }
+
+    /// Takes a returned job out of its queue, where it still lies at this position.
+    pub(super) fn take_out_returned(
+        &mut self,
+        store: &dyn Store,
+        edit: &mut Edit,
+        position: QueuePosition,
+    ) -> Result<Option<Entry>, StoreError> {
         let key = keys::queued(position.queue, position.position);
-        let Some(bytes) = store.get(Table::Queued, &key)? else { return Ok(Reply::OK) };
+        let Some(bytes) = store.get(Table::Queued, &key)? else { return Ok(None) };
         let entry = Entry::decode(&bytes)?;
         let queue = self.queues.get_mut(position.queue).filter(|_| entry.job == position.job);
-        let Some(queue) = queue else { return Ok(Reply::OK) };
+        let Some(queue) = queue else { return Ok(None) };
         queue.take_out(position.position);
-        let mut edit = Edit::default();
         edit.touch(position.queue);
         edit.batch.delete(Table::Queued, key);
-        edit.batch.delete(Table::Bodies, keys::body(entry.job));
-        self.counters.processed += 1;
-        self.unsynced = true;
-        self.commit(store, edit)?;
-        Ok(Reply::OK)
+        Ok(Some(entry))
     }
 }
 
-const fn position_of(entry: &Entry) -> QueuePosition {
-    QueuePosition { queue: entry.queue, position: entry.position, job: entry.job }
+const fn position_of(entry: &Entry, reservation: u64) -> QueuePosition {
+    let Entry { queue, position, job, .. } = *entry;
+    QueuePosition { queue, position, job, reservation }
 }
 
 #[cfg(test)]
@@ -151,7 +179,7 @@ mod tests {
     use super::*;
 
     fn position(job: u64) -> QueuePosition {
-        QueuePosition { queue: 1, position: job, job }
+        QueuePosition { queue: 1, position: job, job, reservation: job + 100 }
     }
 
     #[test]
@@ -164,6 +192,17 @@ mod tests {
         let taken = [returned.take([1; 16]), returned.take([1; 16]), returned.take([1; 16])];
         assert_eq!(taken, [Some(position(5)), Some(position(6)), None]);
         assert_eq!(returned.take([2; 16]), None);
+    }
+
+    #[test]
+    fn a_job_is_taken_by_the_number_of_its_reservation_once() {
+        let mut returned = Returned::default();
+        returned.note([1; 16], position(5));
+        returned.note([1; 16], position(6));
+        assert_eq!(returned.take_of([1; 16], 6), None, "the number of a job");
+        assert_eq!(returned.take_of([1; 16], 106), Some(position(6)));
+        assert_eq!(returned.take_of([1; 16], 106), None);
+        assert_eq!(returned.take([1; 16]), Some(position(5)));
     }
 
     #[test]

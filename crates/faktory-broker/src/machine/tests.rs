@@ -14,6 +14,7 @@ mod once;
 mod queues;
 mod random;
 mod replies;
+mod requeueing;
 mod returning;
 mod surveys;
 mod turns;
@@ -47,6 +48,8 @@ struct World {
     unread: u64,
     /// False where the store is not synced: a sync copies it.
     syncs: bool,
+    /// What the next clients say that they understand beyond Faktory.
+    wf: Option<u32>,
 }
 
 impl World {
@@ -72,6 +75,7 @@ impl World {
             written: HashMap::new(),
             unread: 0,
             syncs: true,
+            wf: None,
         };
         world.connect(A, None);
         world.connect(B, None);
@@ -79,7 +83,7 @@ impl World {
     }
 
     fn connect(&mut self, connection: ConnectionId, wid: Option<&str>) {
-        let hello = Hello { wid: wid.map(Into::into), ..Hello::default() };
+        let hello = Hello { wid: wid.map(Into::into), wf: self.wf, ..Hello::default() };
         self.machine.connect(self.now, connection, &hello);
     }
 

@@ -11,4 +11,5 @@ mod limits;
 mod load;
 mod passwords;
 mod private;
+mod requeue;
 mod transcripts;

@@ -21,6 +21,9 @@ use crate::stream::Stream;
 /// Bytes of one reply during the handshake at the most; a greeting has less than a hundred.
 const REPLY_MAX: usize = 16 << 10;
 
+/// What a worker understands beyond Faktory: the numbers of reservations.
+const UNDERSTOOD: u32 = 1;
+
 /// The handshake over one stream.
 pub(super) struct Handshake<'a> {
     pub(super) config: &'a LinkConfig,
@@ -29,16 +32,24 @@ pub(super) struct Handshake<'a> {
     pub(super) probe: bool,
 }
 
+/// A stream after its handshake.
+pub(super) struct Shaken {
+    pub(super) stream: Stream,
+    /// The bytes that came after the handshake.
+    pub(super) rest: BytesMut,
+    /// What the server can do beyond Faktory.
+    pub(super) abilities: Abilities,
+}
+
 impl Handshake<'_> {
     /// Carries out the handshake until the deadline. Sets `heard` once the server's greeting has
-    /// come, or its reading has failed. Returns the stream, the bytes that came after the
-    /// handshake, and what the server can do beyond Faktory.
+    /// come, or its reading has failed.
     pub(super) async fn run(
         &self,
         mut stream: Stream,
         deadline: Deadline,
         heard: &mut bool,
-    ) -> Result<(Stream, BytesMut, Abilities), LinkError> {
+    ) -> Result<Shaken, LinkError> {
         let mut hello = hello(self.identity);
         let password = self.config.password.as_deref();
         let mut steps = Steps { deadline, limit: self.config.connect_timeout };
@@ -88,7 +99,8 @@ impl Handshake<'_> {
                 other => return Err(LinkError::Unexpected(format!("{other:?} to an empty push"))),
             }
         }
-        Ok((stream, replies.buffer, greeting.abilities.unwrap_or_default()))
+        let abilities = greeting.abilities.unwrap_or_default();
+        Ok(Shaken { stream, rest: replies.buffer, abilities })
     }
 
     /// Sends HELLO, and the probe with it.
@@ -191,6 +203,7 @@ fn hello(identity: Option<&WorkerIdentity>) -> Hello {
         hello.hostname = Some(identity.hostname.clone());
         hello.pid = Some(std::process::id().into());
         hello.labels = Some(identity.labels.clone());
+        hello.wf = Some(UNDERSTOOD);
     }
     hello
 }

@@ -63,6 +63,7 @@ enum Member {
     Backtrace,
     Custom,
     Failure,
+    Reservation,
     #[serde(other)]
     Other,
 }
@@ -95,6 +96,10 @@ impl<'de> Visitor<'de> for JobVisitor {
                 Member::Backtrace => job.backtrace = map.next_value()?,
                 Member::Custom => job.custom = container::<A>(&mut map, '{', "an object")?,
                 Member::Failure => job.failure = map.next_value()?,
+                Member::Reservation => {
+                    let raw: Option<RawJson> = map.next_value()?;
+                    job.reservation = raw.and_then(|raw| raw.get().parse().ok());
+                }
                 Member::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }

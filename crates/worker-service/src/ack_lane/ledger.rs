@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use faktory_link::Lost;
-use faktory_wire::Reply;
+use faktory_wire::{Abilities, Reply};
 use tokio::time::Instant;
 
 use crate::reporting::{PendingReport, Verdict};
@@ -63,8 +63,13 @@ impl Ledger {
         self.unsettled.values().filter(|report| report.is_done()).map(PendingReport::jid)
     }
 
-    /// Reports that go out now, as far as they may still be sent.
-    pub(super) fn send(&mut self, numbers: impl Iterator<Item = u64>, now: Instant) -> Outgoing {
+    /// Reports that go out now, to a server that can do this, as far as they may still be sent.
+    pub(super) fn send(
+        &mut self,
+        numbers: impl Iterator<Item = u64>,
+        server: Abilities,
+        now: Instant,
+    ) -> Outgoing {
         let count = numbers.size_hint().0;
         let mut outgoing = Outgoing {
             sent: Vec::with_capacity(count),
@@ -73,8 +78,8 @@ impl Ledger {
         };
         for number in numbers {
             let Some(report) = self.unsettled.get_mut(&number) else { continue };
-            if report.may_be_sent(now) {
-                report.goes_out(now);
+            if report.may_be_sent_to(server, now) {
+                report.goes_out(server, now);
                 let lines = report.append_lines(&mut outgoing.lines);
                 outgoing.sent.push(SentReport { number, lines });
             } else {
@@ -156,14 +161,15 @@ mod tests {
     fn ledger(now: Instant) -> Ledger {
         let mut ledger = Ledger::default();
         for (index, ending) in endings().into_iter().enumerate() {
-            let reservation = Reservation { jid: format!("job-{index}"), until: now + RESERVED };
+            let reservation =
+                Reservation { jid: format!("job-{index}"), number: Some(7), until: now + RESERVED };
             ledger.add(Finished { reservation, ending, at: now }.into());
         }
         ledger
     }
 
     fn send_all(ledger: &mut Ledger, now: Instant) -> Outgoing {
-        ledger.send(ledger.numbers().into_iter(), now)
+        ledger.send(ledger.numbers().into_iter(), Abilities::default(), now)
     }
 
     fn numbers(sent: &[SentReport]) -> Vec<u64> {

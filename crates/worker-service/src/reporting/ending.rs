@@ -11,6 +11,8 @@ use crate::outcome::Failure;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reservation {
     pub(crate) jid: String,
+    /// The number by which the work server knows it, where the work server has told it.
+    pub(crate) number: Option<u64>,
     /// Until then the work server keeps the job for this worker.
     pub(crate) until: Instant,
 }
@@ -21,16 +23,10 @@ pub(crate) enum Ending {
     Done,
     Failed(Failure),
     FailedForGood(Failure),
-    /// The job is pushed again as it was, with its failure record, due after the duration; and then
-    /// acknowledged.
+    /// The job goes back as it was, with its failure record, due after the duration.
     Snooze(Box<Job>, Duration),
-}
-
-impl Ending {
-    /// The end of a job that was not begun: other workers get the job as soon as possible.
-    pub(crate) const fn requeued(job: Box<Job>) -> Self {
-        Self::Snooze(job, Duration::ZERO)
-    }
+    /// The job was not begun and goes back as it was: other workers get it as soon as possible.
+    Requeued(Box<Job>),
 }
 
 /// A job that has ended and is to be reported.

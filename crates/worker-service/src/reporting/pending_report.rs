@@ -1,5 +1,5 @@
 //! A report until it is settled: its lines, whether they may still be sent, and what their answers
-//! change. Time comes in as an argument, but for the due time in the copy of a requeued job. What
+//! change. Time comes in as an argument, but for the due time of a requeued job. What
 //! follows from an answer is decided in `transition.rs`.
 
 #[cfg(test)]
@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use faktory_link::Lost;
 use faktory_wire::{
-    Command, Excerpt, Filter, Job, Mutation, MutationKind, Reply, TargetSet, Timestamp,
+    Abilities, Command, Excerpt, Filter, Job, Mutation, MutationKind, Reply, Requeue, TargetSet,
+    Timestamp,
 };
 use tokio::time::Instant;
 
 use super::answers::{AckAnswer, EndAnswer, KillAnswer, PushAnswer};
 use super::ending::{Ending, Finished, Reservation};
 use super::transition::{
-    Answered, Known, Remaining, SEND_AGAIN_AFTER, Sent, Verdict, after_end, after_requeue,
+    Answered, Known, Remaining, SEND_AGAIN_AFTER, Sent, Verdict, after_end, after_one_line,
+    after_requeue,
 };
 use crate::outcome::Failure;
 
@@ -47,21 +49,36 @@ pub(crate) struct PendingReport {
 #[derive(Debug)]
 enum Report {
     Done,
-    Failed { failure: Failure, is_for_good: bool, sent: Sent },
-    Requeue { job: Box<Job>, after: Duration, remaining: Remaining, pushes: u32 },
+    Failed {
+        failure: Failure,
+        is_for_good: bool,
+        sent: Sent,
+    },
+    /// Without `after`, the job may run at once.
+    Requeue {
+        job: Box<Job>,
+        after: Option<Duration>,
+        remaining: Remaining,
+        pushes: u32,
+    },
 }
 
 impl From<Finished> for PendingReport {
     fn from(finished: Finished) -> Self {
         let failed =
             |failure, is_for_good| Report::Failed { failure, is_for_good, sent: Sent::default() };
+        let requeue = |job, after| Report::Requeue {
+            job,
+            after,
+            remaining: Remaining::PushAndAck,
+            pushes: 0,
+        };
         let report = match finished.ending {
             Ending::Done => Report::Done,
             Ending::Failed(failure) => failed(failure, false),
             Ending::FailedForGood(failure) => failed(failure, true),
-            Ending::Snooze(job, after) => {
-                Report::Requeue { job, after, remaining: Remaining::PushAndAck, pushes: 0 }
-            }
+            Ending::Snooze(job, after) => requeue(job, Some(after)),
+            Ending::Requeued(job) => requeue(job, None),
         };
         Self { reservation: finished.reservation, ended: finished.at, report }
     }
@@ -100,12 +117,30 @@ impl PendingReport {
                 Remaining::PushAndAck | Remaining::InDoubt => {
                     lines.extend([push(job, *after), ack()])
                 }
+                Remaining::OneLine { .. } => lines.extend(self.requeue_line()),
                 Remaining::Push => lines.push(push(job, *after)),
                 Remaining::Ack { .. } => lines.push(ack()),
                 Remaining::Nothing => {}
             },
         }
         lines.len() - before
+    }
+
+    /// The one line that gives the job back, where the work server has told the number of the
+    /// reservation. The delay begins now, as that of a copy does.
+    fn requeue_line(&self) -> Option<Vec<u8>> {
+        let Report::Requeue { after, .. } = &self.report else { return None };
+        let at = after.map(|after| Timestamp::now().plus(due_in(after)));
+        let (jid, reservation) = (self.reservation.jid.clone(), self.reservation.number?);
+        Some(Command::Requeue(Requeue { jid, reservation, at }).to_line())
+    }
+
+    /// True where the report may go out over a connection to a server that can do this.
+    pub(crate) fn may_be_sent_to(&self, server: Abilities, now: Instant) -> bool {
+        // A push would make two jobs of one where the line has arrived that was sent before.
+        let is_line_of_ours =
+            matches!(self.report, Report::Requeue { remaining: Remaining::OneLine { .. }, .. });
+        self.may_be_sent(now) && (server.requeue || !is_line_of_ours)
     }
 
     /// True while the report is still about this worker's own run, whichever worker has the job by
@@ -119,7 +154,7 @@ impl PendingReport {
                     && sent.first.is_none_or(|sent| now.duration_since(sent) < FAIL_AGAIN_FOR)
             }
             Report::Requeue { remaining, .. } => match remaining {
-                Remaining::PushAndAck => is_reserved,
+                Remaining::PushAndAck | Remaining::OneLine { .. } => is_reserved,
                 Remaining::InDoubt | Remaining::Nothing => false,
                 // The job is not in the work server any more, as far as this worker knows.
                 Remaining::Push => true,
@@ -128,16 +163,24 @@ impl PendingReport {
         }
     }
 
-    /// Notes that the report goes out now: it has arrived, until it is known that it has not.
-    pub(crate) fn goes_out(&mut self, now: Instant) {
+    /// Notes that the report goes out now, to a server that can do this: it has arrived, until it
+    /// is known that it has not.
+    pub(crate) fn goes_out(&mut self, server: Abilities, now: Instant) {
+        let takes_one_line = server.requeue && self.reservation.number.is_some();
         match &mut self.report {
             Report::Done => {}
             Report::Failed { sent, .. } => *sent = sent.goes_out(now),
-            Report::Requeue { remaining, .. } => {
-                if *remaining == Remaining::PushAndAck {
-                    *remaining = Remaining::InDoubt;
+            Report::Requeue { remaining, .. } => match remaining {
+                Remaining::PushAndAck if takes_one_line => {
+                    *remaining = Remaining::OneLine { is_again: false };
                 }
-            }
+                Remaining::PushAndAck => *remaining = Remaining::InDoubt,
+                Remaining::OneLine { is_again } => *is_again = true,
+                Remaining::InDoubt
+                | Remaining::Push
+                | Remaining::Ack { .. }
+                | Remaining::Nothing => {}
+            },
         }
     }
 
@@ -147,6 +190,15 @@ impl PendingReport {
         match &mut self.report {
             Report::Done => settle_end(jid, &mut Sent::default(), answers),
             Report::Failed { sent, .. } => settle_end(jid, sent, answers),
+            Report::Requeue { remaining, .. }
+                if let Remaining::OneLine { is_again } = *remaining =>
+            {
+                let [answer] = answers else { return Verdict::NextConnection };
+                let (next, verdict) = after_one_line(is_again, EndAnswer::of(answer));
+                *remaining = next;
+                log_end(jid, verdict, answer, None);
+                verdict
+            }
             Report::Requeue { job, after, remaining, pushes } => {
                 let Some((answered, push_text)) = answered(job, *remaining, answers) else {
                     return Verdict::NextConnection;
@@ -156,9 +208,10 @@ impl PendingReport {
                 let ack_until = match *remaining {
                     Remaining::Ack { until } => until,
                     Remaining::PushAndAck
+                    | Remaining::OneLine { .. }
                     | Remaining::InDoubt
                     | Remaining::Push
-                    | Remaining::Nothing => now + due_in(*after) - SEND_AGAIN_AFTER,
+                    | Remaining::Nothing => now + copy_due_in(*after) - SEND_AGAIN_AFTER,
                 };
                 let known = Known {
                     is_only_once: job.retry == Some(0),
@@ -185,10 +238,15 @@ fn kill(jid: &str) -> Vec<u8> {
 
 /// The push of a copy of a job. The delay begins now, not when the job ended, which may be long
 /// ago.
-fn push(job: &Job, after: Duration) -> Vec<u8> {
-    let at = Timestamp::now().plus(due_in(after));
+fn push(job: &Job, after: Option<Duration>) -> Vec<u8> {
+    let at = Timestamp::now().plus(copy_due_in(after));
     Command::PushBulk(vec![Job { at: Some(at.to_string()), enqueued_at: None, ..job.clone() }])
         .to_line()
+}
+
+/// The delay of a copy, which is never due before the ACK of the original has arrived.
+fn copy_due_in(after: Option<Duration>) -> Duration {
+    due_in(after.unwrap_or_default())
 }
 
 fn due_in(after: Duration) -> Duration {
@@ -258,6 +316,7 @@ fn answered(
             Remaining::PushAndAck
             | Remaining::InDoubt
             | Remaining::Push
+            | Remaining::OneLine { .. }
             | Remaining::Ack { .. }
             | Remaining::Nothing,
             _,
@@ -300,7 +359,7 @@ fn log_push(job: &Job, answered: Answered, text: &str) {
 }
 
 /// The one place where a job's args come into the log: the worker has the only copy of the job.
-fn log_push_given_up(job: &Job, after: Duration) {
+fn log_push_given_up(job: &Job, after: Option<Duration>) {
     let line = push(job, after);
     let job = String::from_utf8_lossy(&line);
     tracing::error!(

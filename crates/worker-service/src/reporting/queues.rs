@@ -177,7 +177,8 @@ mod tests {
         queues.open(1, true);
         queues.open(2, true);
         for _ in 0..200 {
-            let reservation = Reservation { jid: "j".into(), until: now + Duration::from_secs(60) };
+            let reservation =
+                Reservation { jid: "j".into(), number: None, until: now + Duration::from_secs(60) };
             let finished = Finished { reservation, ending: Ending::Done, at: now };
             reports.reserve().await.unwrap().send(finished);
         }

@@ -1,4 +1,4 @@
-//! The consequences of the answers to a report: two pure functions, each a table over every
+//! The consequences of the answers to a report: three pure functions, each a table over every
 //! combination of answers. The answers are told apart in `answers.rs`; what is sent stands in
 //! `pending_report.rs`.
 
@@ -74,8 +74,12 @@ pub(super) const fn after_end(sent: Sent, end: EndAnswer, kill: KillAnswer) -> (
 /// The lines of a requeued job that the work server has still to carry out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remaining {
-    /// The push and the ACK: neither has been sent, or neither was carried out.
+    /// The push and the ACK: neither has been sent, or neither was carried out. Where the work
+    /// server takes it, one line instead.
     PushAndAck,
+    /// The one line that gives a job back. It ends one reservation or does nothing, and so may be
+    /// sent again; `is_again` where it may have arrived before it was sent last.
+    OneLine { is_again: bool },
     /// The push and the ACK: both may have been carried out. Neither is sent again, since a second
     /// push would be a second job.
     InDoubt,
@@ -155,6 +159,23 @@ pub(super) const fn after_requeue(answered: Answered, known: Known) -> (Remainin
         Answered::Ack(Ack::Taken) => SETTLED,
         Answered::Ack(Ack::Refused | Ack::Odd) => (ack_only, SendAgain),
         Answered::Ack(Ack::Lost | Ack::NotSent) => (ack_only, NextConnection),
+    }
+}
+
+/// What follows from the answer to the one line that gives a job back; `is_again` where the line
+/// may have arrived before. Then no push may follow, to whichever server.
+pub(super) const fn after_one_line(is_again: bool, answer: EndAnswer) -> (Remaining, Verdict) {
+    use EndAnswer::{Lost, NotSent, Odd, Refused, Taken, Unclear, Useless};
+    let not_carried_out =
+        if is_again { Remaining::OneLine { is_again } } else { Remaining::PushAndAck };
+    let in_doubt = Remaining::OneLine { is_again: true };
+    match answer {
+        // A job that the server does not take back so comes back when its reservation ends.
+        Taken | Useless => (Remaining::Nothing, Verdict::Settled),
+        Refused => (not_carried_out, Verdict::SendAgain),
+        Unclear | Odd => (in_doubt, Verdict::SendAgain),
+        Lost => (in_doubt, Verdict::NextConnection),
+        NotSent => (not_carried_out, Verdict::NextConnection),
     }
 }
 

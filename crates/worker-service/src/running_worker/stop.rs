@@ -25,9 +25,8 @@ struct Times {
 impl RunningWorker {
     /// Ends in order, within `timeout`: no new fetches, and handlers learn that the worker is to
     /// end; what is in flight is taken in; running jobs may finish, and waiting jobs are run where
-    /// there is time; at the deadline, a little before the end, a job that has not begun is pushed
-    /// again, due 3 s later, and one that has is failed, so that another worker gets it; acks are
-    /// flushed; END.
+    /// there is time; at the deadline, a little before the end, a job that has not begun is
+    /// requeued, and one that has is failed, so that another worker gets it; acks are flushed; END.
     pub async fn stop(mut self, timeout: Duration) {
         let Some(requeue) = self.requeue.take() else { return };
         let mut times = Times::from_now(timeout.min(STOP_MAX));

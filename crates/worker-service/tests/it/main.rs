@@ -5,6 +5,7 @@
 mod again;
 mod binary;
 mod compressed;
+mod given_back;
 mod jobs;
 mod memory;
 mod metrics;
@@ -14,3 +15,4 @@ mod refused;
 mod running;
 mod shutdown;
 mod signals;
+mod way;

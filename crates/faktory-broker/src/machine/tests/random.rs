@@ -1,5 +1,7 @@
 //! Seeded random commands and crashes, against a simple account of where each job must be.
 
+use std::collections::HashMap;
+
 use super::{A, B, World, check_tables, seconds};
 
 /// The account: ids of jobs by where they must be.
@@ -9,6 +11,8 @@ struct Account {
     world: World,
     waiting: Vec<String>,
     reserved: Vec<String>,
+    /// For each job that was fetched, the number of its last reservation.
+    numbers: HashMap<String, u64>,
     scheduled: Vec<String>,
     /// The number of runs that ended, by success or failure.
     finished: u64,
@@ -18,12 +22,17 @@ struct Account {
 
 impl Account {
     fn new(seed: u64) -> Self {
+        let mut world = World::new();
+        world.wf = Some(1);
+        world.connect(A, None);
+        world.connect(B, None);
         Self {
             seed,
             random: fastrand::Rng::with_seed(seed),
-            world: World::new(),
+            world,
             waiting: Vec::new(),
             reserved: Vec::new(),
+            numbers: HashMap::new(),
             scheduled: Vec::new(),
             finished: 0,
             unsynced: Vec::new(),
@@ -32,7 +41,7 @@ impl Account {
 
     /// Does one thing at random, where the account allows it.
     fn step(&mut self, step: u32) {
-        match self.random.u8(0..17) {
+        match self.random.u8(0..21) {
             0..=3 => self.push(step),
             4..=6 if !self.waiting.is_empty() => self.fetch(),
             7 if !self.reserved.is_empty() => self.ack(),
@@ -45,6 +54,9 @@ impl Account {
             14 if self.random.u8(0..24) == 0 => self.push_many(step),
             15 if self.scheduled.len() > 3 => self.requeue_all(),
             16 => self.pause_and_resume_all(),
+            17 | 18 if !self.reserved.is_empty() => self.give_back(),
+            19 if !self.numbers.is_empty() => self.give_back_again(),
+            20 if !self.waiting.is_empty() => self.give_back_what_was_returned(),
             _ => {}
         }
     }
@@ -61,7 +73,9 @@ impl Account {
     }
 
     fn fetch(&mut self) {
-        let jid = self.world.fetch().jid;
+        let job = self.world.fetch();
+        let jid = job.jid;
+        self.numbers.insert(jid.clone(), job.reservation.unwrap());
         assert!(self.waiting.contains(&jid), "seed {}: {jid} was handed out twice", self.seed);
         self.waiting.retain(|other| *other != jid);
         self.unsynced.push(jid.clone());
@@ -72,6 +86,52 @@ impl Account {
         let jid = self.reserved.swap_remove(self.random.usize(..self.reserved.len()));
         self.world.ask(&format!(r#"ACK {{"jid":"{jid}"}}"#));
         self.finished += 1;
+        self.unsynced.clear();
+    }
+
+    /// A worker gives a job back; half of them are due later.
+    fn give_back(&mut self) {
+        let jid = self.reserved.swap_remove(self.random.usize(..self.reserved.len()));
+        let is_later = self.random.bool();
+        for _ in 0..self.random.usize(1..3) {
+            self.say_requeue(&jid, self.numbers[&jid], is_later);
+        }
+        if is_later { &mut self.scheduled } else { &mut self.waiting }.push(jid);
+        self.unsynced.clear();
+    }
+
+    fn say_requeue(&mut self, jid: &str, number: u64, is_later: bool) {
+        let at = if is_later { r#","at":"2100-01-01T00:00:00Z""# } else { "" };
+        let line = format!(r#"WF REQUEUE {{"jid":"{jid}","reservation":{number}{at}}}"#);
+        assert_eq!(self.world.ask(&line), faktory_wire::Reply::OK);
+    }
+
+    /// A worker sends its command again long after its reservation has ended, also by a crash.
+    fn give_back_again(&mut self) {
+        let ended = self.numbers.iter().filter(|(jid, _)| !self.reserved.contains(jid));
+        let mut ended: Vec<_> = ended.map(|(jid, number)| (jid.clone(), *number)).collect();
+        ended.sort_unstable();
+        if !ended.is_empty() {
+            let (jid, number) = ended.swap_remove(self.random.usize(..ended.len()));
+            let is_later = self.random.bool();
+            self.say_requeue(&jid, number, is_later);
+        }
+    }
+
+    /// A client fetches a job, is cut off, had got the job all the same, and gives it back.
+    fn give_back_what_was_returned(&mut self) {
+        self.world.send(B, "FETCH default");
+        let job = World::job(&self.world.replies[0].1);
+        let reservations = self.world.take_reservations();
+        let returned: Vec<_> = reservations.into_iter().map(|job| job.perhaps_arrived()).collect();
+        self.world.disconnect(B, &returned);
+        self.world.connect(B, None);
+        let is_later = self.random.bool();
+        self.say_requeue(&job.jid, job.reservation.unwrap(), is_later);
+        if is_later {
+            self.waiting.retain(|other| *other != job.jid);
+            self.scheduled.push(job.jid);
+        }
         self.unsynced.clear();
     }
 
@@ -142,7 +202,7 @@ impl Account {
 
     /// Two mutations at once: one moves all jobs by a pattern, the other finds none.
     fn requeue_all(&mut self) {
-        let filter = r#"{"regexp":"*later*"}"#;
+        let filter = r#"{"regexp":"*job-*"}"#;
         self.world
             .send(B, r#"MUTATE {"cmd":"kill","target":"scheduled","filter":{"regexp":"*none*"}}"#);
         self.world.send(

@@ -142,3 +142,23 @@ fn a_push_that_is_refused_for_ever_is_given_up_and_an_unclear_one_waits_for_a_co
         (Remaining::Push, Verdict::NextConnection)
     );
 }
+
+#[test]
+fn the_one_line_that_gives_a_job_back_is_sent_until_it_is_answered_and_never_followed_by_a_push() {
+    use EndAnswer::{Lost, NotSent, Odd, Refused, Taken, Unclear, Useless};
+    use Verdict::{NextConnection, SendAgain, Settled};
+    let (nothing, in_doubt) = (Remaining::Nothing, Remaining::OneLine { is_again: true });
+    for (answer, first, again) in [
+        (Taken, (nothing, Settled), (nothing, Settled)),
+        (Useless, (nothing, Settled), (nothing, Settled)),
+        // Not carried out, but an earlier one may have been.
+        (Refused, (Remaining::PushAndAck, SendAgain), (in_doubt, SendAgain)),
+        (NotSent, (Remaining::PushAndAck, NextConnection), (in_doubt, NextConnection)),
+        (Unclear, (in_doubt, SendAgain), (in_doubt, SendAgain)),
+        (Odd, (in_doubt, SendAgain), (in_doubt, SendAgain)),
+        (Lost, (in_doubt, NextConnection), (in_doubt, NextConnection)),
+    ] {
+        assert_eq!(after_one_line(false, answer), first, "{answer:?}");
+        assert_eq!(after_one_line(true, answer), again, "{answer:?}, sent again");
+    }
+}
