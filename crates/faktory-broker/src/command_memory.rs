@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faktory_wire::{Command, CommandError, Job, MUTATE_IDS_MAX, PUSH_JOBS_MAX};
+use faktory_wire::{Command, CommandError, Job, MUTATE_IDS_MAX, PUSH_JOBS_MAX, PushGroup};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The bytes of one permit.
@@ -117,6 +117,9 @@ pub(crate) fn bytes_of(line: &[u8]) -> usize {
     let count = |byte: u8| memchr::memchr_iter(byte, line).count();
     let beside = if line.starts_with(b"PUSHB") {
         count(b'{').min(PUSH_JOBS_MAX) * size_of::<Job>()
+    } else if line.starts_with(b"WF PUSHB") {
+        // A job, or a group of jobs.
+        count(b'{').min(2 * PUSH_JOBS_MAX) * size_of::<Job>().max(size_of::<PushGroup>())
     } else if line.starts_with(b"MUTATE") {
         count(b',').min(MUTATE_IDS_MAX) * 2 * size_of::<String>()
     } else if line.starts_with(b"FETCH") || line.starts_with(b"QUEUE") {
@@ -171,6 +174,7 @@ mod tests {
     fn many_tiny_jobs_ids_and_names_count_more_than_their_text() {
         assert_eq!(bytes_of(b"ACK {}"), 6);
         assert_eq!(bytes_of(b"PUSHB [{},{}]"), 13 + 2 * size_of::<Job>());
+        assert!(bytes_of(br#"WF PUSHB {"jobs":[{},{}]}"#) > 3 * size_of::<Job>());
         assert!(bytes_of(b"MUTATE [1,2]") > 40 && bytes_of(b"FETCH a b") > 500);
     }
 }

@@ -1,9 +1,12 @@
 //! `WF PUSHB`: a push whose jobs are stored once, however often it is sent. A work server that says
 //! so in its greeting ([`Abilities::once`](crate::Abilities::once)) remembers the ids of its jobs.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use crate::job::{Job, JobList};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::job::{Job, JobList, PUSH_JOBS_MAX};
 use crate::object_writer::{ObjectWriter, write_json};
 use crate::raw_json::push_on_one_line;
 
@@ -57,9 +60,37 @@ pub struct OnceKey {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Payload {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_groups")]
     groups: Vec<PushGroup>,
     jobs: JobList,
+}
+
+/// An array of groups, of which each has a job. The bound holds while the array is read.
+fn read_groups<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PushGroup>, D::Error> {
+    struct Groups;
+
+    impl<'de> Visitor<'de> for Groups {
+        type Value = Vec<PushGroup>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array of groups")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut groups = Vec::new();
+            while let Some(group) = seq.next_element::<PushGroup>()? {
+                if group.jobs == 0 || groups.len() == PUSH_JOBS_MAX {
+                    return Err(A::Error::custom(format_args!(
+                        "each group has a job or more, and a push at most {PUSH_JOBS_MAX} groups"
+                    )));
+                }
+                groups.push(group);
+            }
+            Ok(groups)
+        }
+    }
+
+    deserializer.deserialize_seq(Groups)
 }
 
 impl PushGroup {
@@ -141,6 +172,8 @@ mod tests {
         for (bad, why) in [
             (r#""groups":[{"jobs":1}],"#.to_owned(), "not as many jobs"),
             (format!(r#""groups":[{{"jobs":{}}},{{"jobs":3}}],"#, usize::MAX), "not as many"),
+            (r#""groups":[{"jobs":2},{"jobs":0}],"#.to_owned(), "a job or more"),
+            (r#""groups":[{},{"jobs":2}],"#.to_owned(), "a job or more"),
             (r#""groups":[{"jobs":2,"to":1}],"#.to_owned(), "unknown field"),
             (r#""group":[],"#.to_owned(), "unknown field"),
             (format!(r#""groups":[{{"jobs":2,"by":"{}"}}],"#, "x".repeat(129)), "128 bytes"),

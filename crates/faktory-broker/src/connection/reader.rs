@@ -25,7 +25,7 @@ const MEMORY_WAIT: Duration = Duration::from_secs(20);
 
 /// The most commands that are told to the core at once, and the bytes of lines from which on they
 /// are: other connections have their turn in between.
-const TOLD_MAX: usize = 64;
+const TOLD_MAX: usize = 16;
 const TOLD_BYTES: usize = 64 << 10;
 
 /// The answer to a large command that got no memory in time.

@@ -97,7 +97,7 @@ impl Window {
     /// Notes what the command is that entered last. Its line alone does not tell how long the
     /// refusal of a PUSHB can be.
     pub(super) fn note(&mut self, command: &Command) {
-        if let Command::PushBulk(jobs) = command {
+        if let Some(jobs) = command.bulk() {
             self.owes_large |= has_large_refusal(jobs);
         }
     }
@@ -218,6 +218,7 @@ mod tests {
     #[tokio::test]
     async fn a_small_command_takes_no_shared_memory_behind_large_replies_that_are_not_read() {
         let refused = format!("PUSHB [{}]", vec!["{}"; 6000].join(","));
+        let once = format!(r#"WF PUSHB {{"jobs":[{}]}}"#, vec!["{}"; 6000].join(","));
         let pushb = format!(r#"PUSHB [{{"args":["{}"]}}]"#, "x".repeat(1 << 20));
         let ordinary = pushb_of(1000, |n| {
             let args = "x".repeat(130);
@@ -234,6 +235,7 @@ mod tests {
             ("FETCH a", Takes::Shared, false),
             ("ACK", Takes::Shared, true),
             (&refused, Takes::Shared, false),
+            (&once, Takes::Shared, false),
             (&pushb, Takes::Shared, true),
             (&ordinary, Takes::Shared, true),
             (&long_ids, Takes::Shared, false),

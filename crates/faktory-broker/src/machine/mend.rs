@@ -157,7 +157,8 @@ impl Gathered {
         counters.next_queue = counters.next_queue.max(self.highest_queue);
         counters.sets = SetSizes::default();
         let names = self.tidy_queues();
-        Mending { counters, names, now, batch: Batch::default(), gathered: self }
+        let (batch, newest_id, has_other_ids) = (Batch::default(), Vec::new(), false);
+        Mending { gathered: self, counters, names, now, batch, newest_id, has_other_ids }
     }
 }
 
@@ -185,6 +186,10 @@ pub(crate) struct Mending {
     names: HashMap<String, u32>,
     now: Timestamp,
     batch: Batch,
+    /// The last of the remembered UUIDs that were kept.
+    newest_id: Vec<u8>,
+    /// Other remembered ids were kept.
+    has_other_ids: bool,
 }
 
 impl Mending {
@@ -214,6 +219,10 @@ impl Mending {
         else {
             return;
         };
+        match table {
+            Table::Ids => self.newest_id = name_of(key).to_vec(),
+            _ => self.has_other_ids = true,
+        }
         self.batch.put(table, name_of(key), value.clone());
     }
 
@@ -341,7 +350,8 @@ impl Mending {
             let record = QueueRecord::encode(&name, length, paused, known);
             batch.put(Table::Meta, keys::queue(id), record);
         }
-        for (id, slice) in self.gathered.slices {
+        for (id, mut slice) in self.gathered.slices {
+            slice.raise(&self.newest_id, self.has_other_ids);
             batch.put(Table::Meta, keys::slice(id), slice.encode());
         }
         store.write(batch)?;

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::edit::Edit;
 use super::keys::IdHash;
-use super::remembered::{Id, Known};
+use super::remembered::{Id, Known, Place};
 use super::{Machine, Now};
 use crate::store::{Store, StoreError};
 
@@ -31,15 +31,26 @@ struct Group {
     left: usize,
     caller: Option<String>,
     seconds: Option<u32>,
+    /// Its key, where that is not remembered yet.
+    key: Option<NewKey>,
     /// Its key was used with other contents.
     is_key_reused: bool,
+}
+
+/// A key that is remembered with the first job that is pushed under it, for the whole window: a
+/// push of which every job is refused has used no key up.
+#[derive(Debug, Clone, Copy)]
+struct NewKey {
+    id: Id,
+    old: Option<Place>,
+    contents: u64,
 }
 
 impl Groups {
     pub(super) fn new(groups: Vec<PushGroup>) -> Self {
         // Without groups nothing special holds for any job.
         let left = if groups.is_empty() { usize::MAX } else { 0 };
-        let current = Group { left, caller: None, seconds: None, is_key_reused: false };
+        let current = Group { left, caller: None, seconds: None, key: None, is_key_reused: false };
         Self { rest: groups.into_iter(), current }
     }
 }
@@ -62,7 +73,7 @@ impl Machine {
         groups: &mut Groups,
     ) -> Result<Result<(), Refused>, StoreError> {
         self.enter_group(store, now, groups)?;
-        let group = &groups.current;
+        let group = &mut groups.current;
         let refused = |jid, reason: &str| Ok(Err(Refused { jid, reason: reason.to_owned() }));
         if group.is_key_reused {
             self.work.spend(1, 0);
@@ -75,6 +86,7 @@ impl Machine {
             Known::Same => {
                 self.work.spend(1, 0);
                 self.remembered.duplicates += 1;
+                self.remember_key(store, now, &mut group.key)?;
                 return Ok(Ok(()));
             }
             Known::Other => {
@@ -86,8 +98,25 @@ impl Machine {
         if taken.is_ok() {
             self.touched.get_or_insert_default();
             self.remembered.remember(store, now.wall, (&id, old), contents, group.seconds)?;
+            self.remember_key(store, now, &mut group.key)?;
         }
         Ok(taken)
+    }
+
+    fn remember_key(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        key: &mut Option<NewKey>,
+    ) -> Result<(), StoreError> {
+        let Some(NewKey { id, old, contents }) = key.take() else { return Ok(()) };
+        // Another group of the same push may have the same key.
+        if self.remembered.look_up(store, now.wall, &id, contents)? != Known::New(old) {
+            return Ok(());
+        }
+        self.touched.get_or_insert_default();
+        self.unsynced = true;
+        self.remembered.remember(store, now.wall, (&id, old), contents, None)
     }
 
     /// Goes on to the group of the next job, and looks at its key.
@@ -101,22 +130,17 @@ impl Machine {
             && let Some(PushGroup { jobs, caller, seconds, key }) = groups.rest.next()
         {
             self.work.spend(1, 0);
-            let mut is_key_reused = false;
+            let (mut new_key, mut is_key_reused) = (None, false);
             if let Some(key) = key {
                 let id = Id::of_key(&key.id, caller.as_deref());
                 let contents = xxh3_64(key.hash.as_bytes());
                 match self.remembered.look_up(store, now.wall, &id, contents)? {
                     Known::Same => {}
                     Known::Other => is_key_reused = true,
-                    Known::New(old) => {
-                        let id = (&id, old);
-                        self.remembered.remember(store, now.wall, id, contents, seconds)?;
-                        self.touched.get_or_insert_default();
-                        self.unsynced = true;
-                    }
+                    Known::New(old) => new_key = Some(NewKey { id, old, contents }),
                 }
             }
-            groups.current = Group { left: jobs, caller, seconds, is_key_reused };
+            groups.current = Group { left: jobs, caller, seconds, key: new_key, is_key_reused };
         }
         groups.current.left = groups.current.left.saturating_sub(1);
         Ok(())

@@ -18,6 +18,9 @@ const TOTAL_BYTES_MAX: u64 = 64 << 20;
 const FLOOR_BYTES: u64 = 16 << 10;
 /// A reply of more bytes is large.
 const LARGE_REPLY_BYTES: usize = 64 << 10;
+/// What the answer to a `WF PUSHB` may come to that is not counted before: that of a push which is
+/// one atomic write, with ids as our API makes them.
+const UNCOUNTED_BYTES: usize = 512 << 10;
 /// What a reply takes in memory beside its text.
 const OVERHEAD_BYTES: usize = 64;
 
@@ -126,9 +129,9 @@ pub(super) fn answer_bytes(command: &Command, queues: &Queues) -> usize {
         {
             push::answer_bytes(jobs)
         }
-        // Any of them may be refused for its id.
+        // Any of them may be refused for its id, and hardly one is.
         Command::PushOnce(PushOnce { jobs, .. }) if push::refusal_of_all(jobs).is_none() => {
-            push::answer_bytes(jobs)
+            Some(push::answer_bytes(jobs)).filter(|bytes| *bytes > UNCOUNTED_BYTES).unwrap_or(0)
         }
         _ => 0,
     }

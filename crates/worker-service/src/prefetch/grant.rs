@@ -11,6 +11,10 @@ use crate::lanes_runtime::REST;
 /// Round trips' worth of jobs that are fetched ahead: one is in flight, and the other shows whether
 /// there is more.
 const ROUND_TRIPS: f64 = 2.0;
+/// Jobs that take less than a round trip are fetched ahead for this time at least: nearby, to wake
+/// the other side and be woken by it takes longer than the way. Measured on two cores with jobs
+/// that do nothing: 21,600 jobs/s without it, 59,000 with 1 ms, 60,000 to 65,000 with 2 to 8 ms.
+const AT_LEAST: Duration = Duration::from_millis(2);
 /// A fourth of what is fetched ahead is asked for together, as far as one lane takes it: in one
 /// write, where each FETCH would have its own (33 µs of processor time for a job that does nothing,
 /// against 38).
@@ -37,13 +41,14 @@ impl Prefetch {
             return 0;
         };
         let most = self.limits.concurrency as f64 / service.max(1e-6);
-        let jobs = ROUND_TRIPS * round_trip * self.rate.greatest(now).min(most);
+        let rate = self.rate.greatest(now).min(most);
+        let jobs = ROUND_TRIPS * round_trip * rate;
         let jobs = if service >= LONG * round_trip {
             jobs.min(1.0)
         } else if service <= round_trip {
             // Such jobs wait for nothing but the server: while it works for one half, the other
             // half is in flight.
-            jobs.max(self.limits.concurrency as f64)
+            jobs.max(self.limits.concurrency as f64).max(AT_LEAST.as_secs_f64() * rate)
         } else {
             jobs
         };

@@ -252,3 +252,24 @@ fn nothing_is_fetched_while_the_jobs_that_are_here_take_all_the_memory() {
     prefetch.set_full(false);
     assert!(send(&mut prefetch, now).iter().sum::<usize>() > 0);
 }
+
+/// Thirty jobs a millisecond, over a way of a twentieth of that.
+#[test]
+fn nearby_short_jobs_are_fetched_ahead_for_two_milliseconds() {
+    let way = Duration::from_micros(50);
+    let mut near = prefetch(15);
+    let mut now = Instant::now();
+    for _ in 0..6000 {
+        let sent = send_at(&mut near, now, way);
+        let lane = sent.iter().position(|count| *count > 0);
+        let lane = lane.or_else(|| near.lanes.iter().position(|lane| lane.fetches > 0)).unwrap();
+        now += way;
+        near.brought_job(lane, now.checked_sub(way).unwrap(), now);
+        near.begun();
+        near.ended(Some(Duration::from_micros(1)), now);
+    }
+    // 20 jobs a millisecond came, and so 15 and 40 are held.
+    send_at(&mut near, now, way);
+    let held = near.snapshot().fetches;
+    assert!((50..=60).contains(&held), "{held}");
+}

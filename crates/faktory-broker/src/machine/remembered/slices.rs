@@ -168,6 +168,11 @@ impl Slices {
         batch.delete(Table::Meta, keys::slice(gone.id));
         let Some(first) = self.slices.front_mut() else { return };
         first.floor = first.floor.max(gone.floor).max(floor);
+        if first.id / GENERATION == gone.id / GENERATION {
+            // What lies by its hash lies there as long as its generation.
+            first.hashed += gone.hashed;
+            first.displaced += gone.displaced;
+        }
         batch.put(Table::Meta, keys::slice(first.id), first.encode());
         if first.floor > gone.floor {
             batch.floor(Table::Ids, first.floor.0);
@@ -201,6 +206,16 @@ impl Slice {
             Table::Ids => name >= self.floor.0.as_slice(),
             _ => name >= (self.id / GENERATION).to_be_bytes().as_slice(),
         }
+    }
+
+    /// Lets the slice know of ids that are there though its record, an older one, does not say so:
+    /// UUIDs up to this name, and others.
+    pub(in crate::machine) fn raise(&mut self, newest: &[u8], has_others: bool) {
+        if let Ok(newest) = newest.try_into() {
+            self.newest = self.newest.max(Uuid(newest));
+        }
+        self.hashed = self.hashed.max(has_others.into());
+        self.displaced = self.displaced.max(has_others.into());
     }
 
     pub(in crate::machine) fn encode(&self) -> Vec<u8> {

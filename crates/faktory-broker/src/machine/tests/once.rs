@@ -257,3 +257,90 @@ fn a_machine_that_remembers_nothing_refuses_the_command_in_words() {
     assert!(matches!(&reply, Reply::Error(text) if text.contains("BROKER_DEDUP_WINDOW")));
     assert_eq!(queued(&mut world), 0);
 }
+
+#[test]
+fn a_key_is_remembered_for_the_whole_window_from_the_first_job_on_that_is_taken_in() {
+    let mut world = world();
+    let group = |key: &str, hash: &str, more: &str| {
+        format!(r#"{{"jobs":1{more},"key":{{"id":"{key}","hash":"{hash}"}}}}"#)
+    };
+    let (one, two, three) = ("caller-chosen-00001", "caller-chosen-00002", "caller-chosen-00003");
+    let both = |hash: &str| {
+        let (short, long) = (group("k", hash, r#","for":1"#), group("k", hash, ""));
+        format!(r#""groups":[{short},{long}],"#)
+    };
+    assert_eq!(push(&mut world, &both("one"), &[job(one), job(two)]), HashMap::new());
+    world.advance_time(seconds(2));
+    let refused = push(&mut world, &both("two"), &[job(one), job(three)]);
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert_eq!(queued(&mut world), 2);
+
+    let with = |hash: &str| format!(r#""groups":[{}],"#, group("other", hash, ""));
+    let bad = format!(r#"{{"jid":"{three}","jobtype":"t","args":[],"queue":"!!"}}"#);
+    assert_eq!(push(&mut world, &with("one"), &[bad]).len(), 1);
+    assert_eq!(push(&mut world, &with("two"), &[job(three)]), HashMap::new());
+    assert_eq!(push(&mut world, &with("one"), &[job(three)]).len(), 1);
+}
+
+/// The store in memory panics where a key is put that is there.
+#[test]
+fn an_id_that_is_pushed_again_in_the_generation_in_which_it_was_forgotten_is_stored() {
+    let mut world = world();
+    push_one(&mut world, "caller-chosen-00001");
+    world.advance_time(seconds(100));
+    world.advance_time(seconds(u64::from(WINDOW) + 1));
+    world.advance_time(seconds(1));
+    push_one(&mut world, "caller-chosen-00001");
+    push_one(&mut world, "caller-chosen-00001");
+    assert_eq!((queued(&mut world), duplicates(&world)), (2, 1));
+}
+
+#[test]
+fn clocks_restarts_flushes_and_other_limits_leave_every_new_id_remembered_at_once() {
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = world();
+        let (mut limits, mut number) = (LIMITS, 0);
+        let mut ids: Vec<String> = Vec::new();
+        for _ in 0..300 {
+            world.advance_time(seconds(random.u64(0..60)));
+            match random.u8(0..40) {
+                0 => world.reopen(),
+                1 | 2 => {
+                    let by = random.i64(-400..400) * 1_000_000;
+                    world.now.wall = Timestamp::from_micros(world.now.wall.micros() + by);
+                }
+                3 => {
+                    assert_eq!(world.ask("FLUSH"), Reply::OK);
+                    ids.clear();
+                }
+                4 => {
+                    let (seconds, bytes) = (random.u32(1..5000), random.u64(0..20_000));
+                    limits = IdLimits { seconds, bytes };
+                }
+                5 => {
+                    world.machine.remember_ids(IdLimits { seconds: 0, bytes: 1 });
+                    world.advance_time(seconds(random.u64(0..600)));
+                }
+                _ => {}
+            }
+            world.machine.remember_ids(limits);
+            for _ in 0..random.u8(0..9) {
+                if random.u8(0..4) == 0
+                    && let Some(id) = random.choice(&ids).cloned()
+                {
+                    push_one(&mut world, &id);
+                    continue;
+                }
+                number += 1;
+                let off = random.i64(-200..200);
+                let id = uuid(&world, off, number);
+                push_one(&mut world, &id);
+                let before = queued(&mut world);
+                push_one(&mut world, &id);
+                assert_eq!(queued(&mut world), before, "seed {seed}: not remembered");
+                ids.push(id);
+            }
+        }
+    }
+}

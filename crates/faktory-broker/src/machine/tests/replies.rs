@@ -5,7 +5,7 @@ use faktory_wire::{Command, Refusal, Reply};
 
 use super::{A, B, World, seconds};
 use crate::machine::work::SLICE_STEPS;
-use crate::machine::{ConnectionId, push};
+use crate::machine::{ConnectionId, IdLimits, push};
 
 const MIB: u64 = 1 << 20;
 
@@ -382,4 +382,17 @@ fn a_large_push_of_which_no_job_is_refused_waits_for_nobody() {
     world.send(B, &format!("PUSHB [{}]", jobs.join(",")));
     settle(&mut world);
     assert_eq!(world.replies.pop(), Some((B, Reply::Bulk("{}".into()), None)));
+}
+
+#[test]
+fn a_push_once_of_ids_like_ours_waits_for_nobody_who_does_not_read() {
+    let mut world = World::new();
+    world.syncs = false;
+    world.machine.remember_ids(IdLimits { seconds: 86_400, bytes: 1 << 30 });
+    use_up_the_total(&mut world);
+    let job = |number: u32| format!(r#"{{"jid":"{number:032x}","jobtype":"t","args":[]}}"#);
+    let jobs: Vec<_> = (0..1000).map(job).collect();
+    world.send(B, &format!(r#"WF PUSHB {{"jobs":[{}]}}"#, jobs.join(",")));
+    while world.slice(0) {}
+    assert_eq!(world.replies.drain(..).filter(|(to, ..)| *to == B).count(), 1);
 }
