@@ -30,7 +30,8 @@ pub(crate) struct Run {
     /// The most jobs that the worker had fetched and not finished at any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) held: Option<u64>,
-    /// Jobs that workers which were told to end had fetched and gave back.
+    /// Jobs that workers which were told to end had fetched and gave back by a push, which is due
+    /// later. Those that were given back by one command lie in their queue, and are not told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) given_back: Option<u64>,
     /// What became of jobs while workers came and went.

@@ -154,6 +154,8 @@ fn note_ending(
         arrived: run.counts.arrived + runs + left + sets.scheduled,
         ..run.counts
     };
-    run.given_back = Some(run.given_back.unwrap_or(0) + sets.scheduled);
+    if sets.scheduled > 0 {
+        run.given_back = Some(run.given_back.unwrap_or(0) + sets.scheduled);
+    }
     Ok(())
 }

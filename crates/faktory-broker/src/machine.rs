@@ -3,9 +3,9 @@
 //! in memory grows with the number of jobs: a queue keeps a short buffer of its next jobs, and
 //! everything else is read from the store when it is needed.
 //!
-//! Here: the state, and the events of connections. A verb has its file (`push.rs`, `fetch.rs`,
-//! `finish.rs` for ACK and FAIL, `requeue.rs`, `mutate.rs`, `queue_command.rs`, `flush.rs`,
-//! `info.rs`); what happens by itself is in `advance.rs`.
+//! Here: the state, and the events of connections. A verb has its file (`push.rs`, `once.rs` for WF
+//! PUSHB, `fetch.rs`, `finish.rs` for ACK and FAIL, `requeue.rs`, `mutate.rs`, `queue_command.rs`,
+//! `flush.rs`, `info.rs`); what happens by itself is in `advance.rs`.
 
 mod advance;
 mod backoff;

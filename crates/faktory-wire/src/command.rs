@@ -10,7 +10,7 @@ use crate::line::LineTooLong;
 use crate::mutation::Mutation;
 use crate::names::names;
 use crate::object_writer::ObjectWriter;
-use crate::push::encode_pushb;
+use crate::push::{encode_pushb, encoded};
 use crate::push_once::PushOnce;
 use crate::queue_command::QueueCommand;
 use crate::requeue::Requeue;
@@ -136,15 +136,8 @@ impl Command {
                 job.encode(out);
             }
             Self::PushBulk(jobs) => {
-                let encoded: Vec<Vec<u8>> = jobs
-                    .iter()
-                    .map(|job| {
-                        let mut json = Vec::new();
-                        job.encode(&mut json);
-                        json
-                    })
-                    .collect();
-                encode_pushb(encoded.iter().map(Vec::as_slice), out);
+                let jobs = encoded(jobs);
+                encode_pushb(jobs.iter().map(Vec::as_slice), out);
                 return;
             }
             Self::PushOnce(push) => {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::job::Job;
 use crate::raw_json::push_on_one_line;
 
 /// The answer to a PUSHB: the jobs that were refused, each with the reason.
@@ -37,14 +38,31 @@ impl PushResults {
 /// out: in valid JSON both can only be white space between tokens, and on the wire they would begin
 /// another command.
 pub fn encode_pushb<'a>(jobs: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"PUSHB [");
+    out.extend_from_slice(b"PUSHB ");
+    push_jobs(jobs, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the array of the jobs of a push.
+pub(crate) fn push_jobs<'a>(jobs: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    out.push(b'[');
     for (index, job) in jobs.into_iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         push_on_one_line(job, out);
     }
-    out.extend_from_slice(b"]\r\n");
+    out.push(b']');
+}
+
+/// The jobs of a push as they stand in it, each for itself.
+pub(crate) fn encoded(jobs: &[Job]) -> Vec<Vec<u8>> {
+    let encoded = |job: &Job| {
+        let mut json = Vec::new();
+        job.encode(&mut json);
+        json
+    };
+    jobs.iter().map(encoded).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::job::{Job, JobList, PUSH_JOBS_MAX};
 use crate::object_writer::{ObjectWriter, write_json};
-use crate::raw_json::push_on_one_line;
+use crate::push::{encoded, push_jobs};
 
 /// The refusal of a job whose id was used for a job with other contents.
 pub const JOB_ID_REUSED: &str = "job id reused: a job with this id and other contents was stored";
@@ -121,12 +121,7 @@ impl PushOnce {
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let encoded = |job: &Job| {
-            let mut json = Vec::new();
-            job.encode(&mut json);
-            json
-        };
-        let jobs: Vec<_> = self.jobs.iter().map(encoded).collect();
+        let jobs = encoded(&self.jobs);
         encode_push_once(&self.groups, jobs.iter().map(Vec::as_slice), out);
     }
 }
@@ -142,16 +137,7 @@ pub fn encode_push_once<'a>(
     if !groups.is_empty() {
         object.member("groups", |out| write_json(out, &groups));
     }
-    object.member("jobs", |out| {
-        out.push(b'[');
-        for (index, job) in jobs.into_iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            push_on_one_line(job, out);
-        }
-        out.push(b']');
-    });
+    object.member("jobs", |out| push_jobs(jobs, out));
     object.end();
     out.extend_from_slice(b"\r\n");
 }

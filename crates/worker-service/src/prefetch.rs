@@ -2,7 +2,8 @@
 //! bounds. Time comes in as an argument.
 //!
 //! As many jobs are fetched ahead as are consumed in two round trips, by the rate seen and by what
-//! the handlers can take at the most; none while nothing is known. Long jobs shrink this to one.
+//! the handlers can take at the most; none while nothing is known. Long jobs shrink this to one;
+//! of jobs shorter than a round trip there are at least those of two milliseconds.
 //!
 //! A FETCH on an empty queue waits for 2 s at the server, and the FETCHes behind it on its lane
 //! wait for it; a FETCH that has been sent is carried out even when the connection is closed. So

@@ -57,15 +57,12 @@ pub(super) struct EntryKey {
 /// earlier version may hold longer ones, so that commands that name a job take any.
 pub(super) const JID_BYTES_MAX: usize = 1024;
 
-/// The first half of the SHA-256 of a job id. The ids of a store
-/// of an earlier version have no bound on their length, keys have.
+/// The first half of a SHA-256, of a job id for example. The ids of a store of an earlier version
+/// have no bound on their length, keys have.
 pub(super) type IdHash = [u8; 16];
 
 pub(super) fn id_hash(jid: &str) -> IdHash {
-    let digest = Sha256::digest(jid);
-    let mut hash = IdHash::default();
-    hash.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    hash
+    first_half(Sha256::new().chain_update(jid))
 }
 
 /// A hash of three texts that are told apart.
@@ -75,6 +72,10 @@ pub(super) fn hash_of(texts: [&str; 3]) -> IdHash {
         hasher.update((text.len() as u64).to_be_bytes());
         hasher.update(text);
     }
+    first_half(hasher)
+}
+
+fn first_half(hasher: Sha256) -> IdHash {
     let mut hash = IdHash::default();
     hash.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
     hash
