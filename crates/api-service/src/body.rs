@@ -1,6 +1,7 @@
 //! Reads a request's body: announced as JSON, within its size, and not too slowly. A body that is
 //! refused before its end may be left as it is: the drain layer discards the rest.
 
+mod blocks;
 #[cfg(test)]
 mod tests;
 
@@ -17,18 +18,19 @@ use job_types::FieldError;
 use service_runtime::JOB_BYTES_MAX;
 use tokio::time::Instant;
 
-use crate::budget::{Budget, Share};
+use crate::budget::{Budget, SMALL_BYTES, Share};
 use crate::encoding::{self, Decoded, Encoding, Failure, Fault, Memory};
 use crate::idempotency_key;
 use crate::idle::Unidle;
 use crate::problem::{Code, Problem};
 use crate::slow_threads::SlowThreads;
+use blocks::Blocks;
 
 /// The memory for all bodies that are being read together, in bytes; more where a single body may
 /// be larger. Their jobs are encoded from it: with twice as much, the API took 1.1 GiB at most.
-const BUDGET_BYTES: usize = 256 << 20;
-/// The first share of that memory for a body, in bytes.
-const FIRST_SHARE: usize = 64 << 10;
+const BUDGET_BYTES: usize = 240 << 20;
+/// The first share of that memory for a body, in bytes: a small one.
+const FIRST_SHARE: usize = SMALL_BYTES;
 
 /// The limits of bodies.
 #[derive(Debug)]
@@ -142,6 +144,28 @@ impl Text {
     }
 }
 
+/// A body that has come as a whole, and is not yet one text: to make one of 16 MiB takes
+/// milliseconds, and is part of the work on a long body.
+pub(crate) struct Whole {
+    blocks: Blocks,
+    share: Share,
+}
+
+impl Whole {
+    /// The bytes of the body.
+    pub(crate) const fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The body as one text.
+    ///
+    /// # Errors
+    /// Where it is empty, or not UTF-8.
+    pub(crate) fn into_text(self) -> Result<Text, Problem> {
+        Ok(Text { text: utf8(self.blocks.join())?, _share: self.share })
+    }
+}
+
 /// Reads a body that must be announced as JSON; an encoded one is decoded on these threads. Not
 /// cancel safe: dropped, the body is lost.
 pub(crate) async fn read_json(
@@ -150,7 +174,7 @@ pub(crate) async fn read_json(
     request: Request,
     deadline: Instant,
     threads: &SlowThreads,
-) -> Result<Text, Problem> {
+) -> Result<Whole, Problem> {
     let headers = request.headers();
     check_headers(headers)?;
     let encoding = Encoding::of(headers)?;
@@ -172,8 +196,8 @@ pub(crate) async fn read_json(
     let Some(share) = limits.budget.share(first).await else {
         return Err(no_memory().closing());
     };
-    let bytes = Vec::with_capacity(first);
-    let mut collected = Collected { bytes, size_max, share, limits, holds };
+    let blocks = Blocks::for_size(size_max, FIRST_SHARE);
+    let mut collected = Collected { blocks, share, limits, holds };
     let body = request.into_body();
     let idle = limits.idle_timeout;
     if encoding == Encoding::Identity {
@@ -190,14 +214,12 @@ pub(crate) async fn read_json(
         let read = collected.read_decoded(decoded);
         timeout_at(deadline, read).await.unwrap_or_else(|_| Err(late()))?;
     }
-    Ok(Text { text: utf8(collected.bytes)?, _share: collected.share })
+    Ok(Whole { blocks: collected.blocks, share: collected.share })
 }
 
 /// The bytes of a body that have come so far.
 struct Collected<'a> {
-    bytes: Vec<u8>,
-    /// The bytes that the body has at the most.
-    size_max: usize,
+    blocks: Blocks,
     share: Share,
     limits: &'a BodyLimits,
     holds: Holds,
@@ -238,20 +260,15 @@ impl Collected<'_> {
     }
 
     fn is_over_limit(&self, more: usize) -> bool {
-        self.bytes.len() + more > self.limits.of(self.holds)
+        self.blocks.len() + more > self.limits.of(self.holds)
     }
 
     /// Adds bytes. The share is for all that is allocated, and not for the bytes alone.
     async fn append(&mut self, data: &[u8]) -> Result<(), Problem> {
-        let size = self.bytes.len() + data.len();
-        if size > self.bytes.capacity() {
-            let capacity = (2 * self.bytes.capacity()).min(self.size_max).max(size);
-            if !self.share.grow_to(capacity).await {
-                return Err(no_memory().closing());
-            }
-            self.bytes.reserve_exact(capacity - self.bytes.len());
+        if !self.share.grow_to(self.blocks.allocated_with(data.len())).await {
+            return Err(no_memory().closing());
         }
-        self.bytes.extend_from_slice(data);
+        self.blocks.append(data);
         Ok(())
     }
 }

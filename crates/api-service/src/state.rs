@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::access::keyring::Keyring;
 use crate::access::origins::Origins;
-use crate::body::{self, BodyLimits, Holds, Text};
+use crate::body::{self, BodyLimits, Holds, Whole};
 use crate::config::ApiConfig;
 use crate::figures::Figures;
 use crate::lifecycle::{Lifecycle, shutting_down};
@@ -92,10 +92,10 @@ impl State {
         holds: Holds,
         request: Request,
         deadline: Instant,
-    ) -> Result<Text, Problem> {
+    ) -> Result<Whole, Problem> {
         self.lifecycle.check_serving()?;
         tokio::select! {
-            text = body::read_json(&self.bodies, holds, request, deadline, &self.threads) => text,
+            whole = body::read_json(&self.bodies, holds, request, deadline, &self.threads) => whole,
             () = self.lifecycle.time_is_up() => Err(shutting_down().closing_at_once()),
         }
     }

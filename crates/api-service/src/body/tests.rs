@@ -31,10 +31,14 @@ async fn a_body_takes_a_share_of_the_memory_for_all_that_it_has_allocated() {
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let threads = SlowThreads::start();
-    let text = read_json(&limits, Holds::Job, request, deadline, &threads).await.ok().unwrap();
-    assert_eq!(text.text.len(), 1_000_000);
-    let left = BUDGET_BYTES - text.text.capacity();
-    assert!(limits.budget.try_share(left + 2048).is_none(), "{}", text.text.capacity());
+    let whole = read_json(&limits, Holds::Job, request, deadline, &threads).await.ok().unwrap();
+    assert_eq!(whole.len(), 1_000_000);
+    let allocated = whole.blocks.allocated_with(0);
+    assert!(allocated >= 1_000_000);
+    assert!(limits.budget.try_share(BUDGET_BYTES - allocated + 2048).is_none(), "{allocated}");
+    let text = whole.into_text().ok().unwrap();
+    assert!(text.as_str() == "a".repeat(1_000_000));
+    assert!(limits.budget.try_share(BUDGET_BYTES - allocated + 2048).is_none(), "{allocated}");
 }
 
 #[tokio::test(start_paused = true)]

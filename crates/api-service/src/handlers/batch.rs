@@ -20,10 +20,10 @@ pub(crate) async fn batch(
 ) -> Result<Response, Problem> {
     let posting = Posting::of(&state.pusher, &request, "/jobs/batch")?;
     let deadline = state.deadline(request.headers());
-    let text = state.read_json(Holds::Batch, request, deadline).await?;
-    let bytes = text.as_str().len();
+    let body = state.read_json(Holds::Batch, request, deadline).await?;
+    let bytes = body.len();
     let shared = SharedState::clone(&state);
-    let work = move || ready(&shared, &posting, &text);
+    let work = move || ready(&shared, &posting, &body.into_text()?);
     let jobs = state.long_work.run(bytes, deadline, work).await??;
     let (ids, outcomes) = push(&state, jobs, deadline).await;
     Ok(answer::batch(&ids, &outcomes))

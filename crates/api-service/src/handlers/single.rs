@@ -49,11 +49,11 @@ async fn post(
 ) -> Result<Response, Problem> {
     let posting = Posting::of(&state.pusher, &request, endpoint)?;
     let deadline = state.deadline(request.headers());
-    let text = state.read_json(Holds::Job, request, deadline).await?;
-    let text_bytes = text.as_str().len();
+    let body = state.read_json(Holds::Job, request, deadline).await?;
     let shared = SharedState::clone(state);
-    let work = move || ready(&shared, &posting, &text, form);
-    let job = state.long_work.run(text_bytes, deadline, work).await??;
+    let bytes = body.len();
+    let work = move || ready(&shared, &posting, &body.into_text()?, form);
+    let job = state.long_work.run(bytes, deadline, work).await??;
     let (ids, outcomes) = push(state, job, deadline).await;
     match (ids.first(), outcomes.first()) {
         (Some(id), Some(outcome)) => Ok(answer::single(id, outcome)),
