@@ -28,7 +28,7 @@ impl EncodedJob {
 
 impl From<Job> for EncodedJob {
     fn from(job: Job) -> Self {
-        let mut json = Vec::with_capacity(160);
+        let mut json = Vec::with_capacity(job.encoded_bytes());
         job.encode(&mut json);
         Self::new(job.jid, json)
     }

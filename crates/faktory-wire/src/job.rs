@@ -24,6 +24,8 @@ pub const RESERVE_FOR_MAX: i64 = 86_400;
 /// The most jobs that one PUSHB may carry. Faktory has no such bound, but it gives a command 5 s,
 /// and 57,000 to 87,000 jobs take as long (measured).
 pub const PUSH_JOBS_MAX: usize = 100_000;
+/// About the bytes of the names of members, and of numbers and a time, in a job's JSON.
+const MEMBERS_BYTES: usize = 128;
 
 /// True where a work server accepts the name for a queue. The length of the name is not checked.
 #[must_use]
@@ -171,6 +173,20 @@ impl Job {
         u32::try_from(asked.clamp(RESERVE_FOR_MIN, RESERVE_FOR_MAX)).unwrap_or(u32::MAX)
     }
 
+    /// About the bytes of [`Job::encode`], or a few more: what a buffer should have room for, so
+    /// that a long job is not copied while the buffer grows.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        let json = |json: &Option<RawJson>| json.as_ref().map_or(0, |json| json.get().len());
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        MEMBERS_BYTES
+            + json(&self.custom)
+            + json(&self.args)
+            + self.jid.len()
+            + self.jobtype.len()
+            + text(&self.queue)
+    }
+
     /// Appends the job as JSON on one line, with the members in the order of Faktory. Absent
     /// members are not written.
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -227,6 +243,23 @@ mod tests {
         assert_eq!(job.jid, "job-00000001");
         assert_eq!((job.queue, job.retry), (None, None));
         assert_eq!(job.args.unwrap().get(), "[2]");
+    }
+
+    #[test]
+    fn a_buffer_of_the_foretold_size_need_not_grow() {
+        let long = "x".repeat(10_000);
+        for json in [
+            r#"{"jid":"job-00000001","jobtype":"a"}"#.to_owned(),
+            format!(
+                r#"{{"jid":"job-00000001","jobtype":"{long}","queue":"{long}","args":["{long}"],
+                "custom":{{"a":"{long}"}},"retry":25,"reserve_for":1800,
+                "created_at":"2026-01-02T03:04:05.678901Z"}}"#
+            ),
+        ] {
+            let job = Job::parse(json.as_bytes()).unwrap();
+            let (foretold, bytes) = (job.encoded_bytes(), encoded(&job).len());
+            assert!(bytes <= foretold && foretold < bytes + 200, "{bytes} {foretold}");
+        }
     }
 
     #[test]

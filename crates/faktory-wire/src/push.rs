@@ -58,7 +58,7 @@ pub(crate) fn push_jobs<'a>(jobs: impl IntoIterator<Item = &'a [u8]>, out: &mut 
 /// The jobs of a push as they stand in it, each for itself.
 pub(crate) fn encoded(jobs: &[Job]) -> Vec<Vec<u8>> {
     let encoded = |job: &Job| {
-        let mut json = Vec::new();
+        let mut json = Vec::with_capacity(job.encoded_bytes());
         job.encode(&mut json);
         json
     };

@@ -19,6 +19,9 @@ use crate::{Epoch, Number, Options};
 
 /// The most memory that is kept for the next record.
 const KEPT_BYTES: usize = 4 << 20;
+/// A body of so many bytes is written where it lies, and not copied behind its head. The tests,
+/// whose records are smaller, have both kinds.
+const LARGE_BODY_BYTES: usize = if cfg!(test) { 2 << 10 } else { 1 << 20 };
 
 /// A log in the files of a folder.
 pub struct FileLog<D: Disk> {
@@ -180,6 +183,27 @@ impl<D: Disk> FileLog<D> {
         Ok(())
     }
 
+    /// Writes a record behind the last one. The head of a large one comes last: before it nothing
+    /// is seen of the record.
+    fn write(&mut self, head: Head, body: &[u8]) -> io::Result<()> {
+        let file = &self.active.file;
+        if body.len() < LARGE_BODY_BYTES {
+            record::encode(head, body, &mut self.bytes);
+            return file.write_at(self.end, &self.bytes);
+        }
+        let body_at = self.end + HEAD as u64;
+        file.write_at(body_at, body)?;
+        let padding = record::size(body.len()) - HEAD - body.len();
+        self.bytes.clear();
+        self.bytes.resize(padding, 0);
+        if padding > 0 {
+            file.write_at(body_at + body.len() as u64, &self.bytes)?;
+        }
+        self.bytes.clear();
+        record::push_head(head, body, &mut self.bytes);
+        file.write_at(self.end, &self.bytes)
+    }
+
     /// What a write to the active segment has come to: it needs a sync, whatever it was.
     fn note_written(&mut self, written: io::Result<()>) -> Result<(), AppendError> {
         let mut state = self.shared.lock();
@@ -220,8 +244,7 @@ impl<D: Disk> Log for FileLog<D> {
             state.durable
         };
         let number = self.last.next();
-        record::encode(Head { salt: self.active.salt, number, mark }, record, &mut self.bytes);
-        let written = self.active.file.write_at(self.end, &self.bytes);
+        let written = self.write(Head { salt: self.active.salt, number, mark }, record);
         self.note_written(written)?;
         self.is_torn = false;
         {

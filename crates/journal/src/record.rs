@@ -44,6 +44,14 @@ pub(crate) const fn size(body: usize) -> usize {
 pub(crate) fn encode(head: Head, body: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.reserve(size(body.len()));
+    push_head(head, body, out);
+    out.extend_from_slice(body);
+    out.resize(size(body.len()), 0);
+}
+
+/// Appends the head of a record with this body.
+pub(crate) fn push_head(head: Head, body: &[u8], out: &mut Vec<u8>) {
+    let from = out.len();
     out.extend_from_slice(&MAGIC);
     // `RECORD_BYTES_MAX` is less.
     out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -51,9 +59,7 @@ pub(crate) fn encode(head: Head, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&head.number.0.to_le_bytes());
     out.extend_from_slice(&head.mark.0.to_le_bytes());
     out.extend_from_slice(&xxh3_64_with_seed(body, head.number.0).to_le_bytes());
-    out.extend_from_slice(&xxh3_64(out).to_le_bytes());
-    out.extend_from_slice(body);
-    out.resize(size(body.len()), 0);
+    out.extend_from_slice(&xxh3_64(out.get(from..).unwrap_or_default()).to_le_bytes());
 }
 
 /// What stands at a place of a segment.

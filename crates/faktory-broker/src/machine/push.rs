@@ -22,7 +22,7 @@ const ATOMIC_JOBS_MAX: usize = 1000;
 /// The most bytes of the jobs of such a PUSHB.
 const ATOMIC_BYTES_MAX: usize = 1 << 20;
 
-/// The most memory that is kept for the body of the next job.
+/// The most bytes of a body that is made in memory which is kept for the next one.
 const KEPT_BYTES: usize = 64 << 10;
 
 /// The jobs of a PUSHB that count as one step of work where only their sizes are looked at.
@@ -226,10 +226,18 @@ impl Machine {
         job.at = job.at.filter(|text| !text.is_empty());
         job.backtrace = job.backtrace.filter(|lines| *lines != 0);
         job.enqueued_at = None;
+        let bytes = job.encoded_bytes();
+        if bytes > KEPT_BYTES {
+            // Too long to be copied once more.
+            let mut body = Vec::with_capacity(bytes);
+            job.encode(&mut body);
+            return body.into();
+        }
         self.json.clear();
         job.encode(&mut self.json);
         let body = Bytes::copy_from_slice(&self.json);
-        if self.json.capacity() > KEPT_BYTES {
+        // A failure record may be long.
+        if self.json.capacity() > 2 * KEPT_BYTES {
             self.json = Vec::new();
         }
         body
