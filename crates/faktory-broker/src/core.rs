@@ -212,6 +212,7 @@ impl Core {
             self.look_at_disk();
             more = self.advance()?;
             self.deliver()?;
+            self.pace_long_jobs();
             if self.answers.is_idle() && self.quiet_since.elapsed() >= REST_EVERY {
                 self.quiet_since = Instant::now();
                 // What nobody asked for is in no record yet, and gives no room back before it is.
@@ -357,6 +358,7 @@ impl Core {
                 self.machine.set_broker_counts(self.turned_away.counts());
             }
             self.machine.submit(&mut *self.store, now, connection, command)?;
+            self.note_long_job();
         }
         Ok(())
     }

@@ -272,6 +272,17 @@ impl Machine {
         self.disk_is_full = is_full;
     }
 
+    /// True where a PUSHB goes on with a job of a megabyte or more.
+    #[must_use]
+    pub fn has_long_job(&self) -> bool {
+        self.tasks.has_long_job()
+    }
+
+    /// Lets such jobs wait, or no longer; all else goes on.
+    pub const fn let_long_jobs_wait(&mut self, wait: bool) {
+        self.tasks.let_long_jobs_wait(wait);
+    }
+
     /// Remembers the ids of jobs that are pushed to be stored once, within these limits. A machine
     /// that was not told so remembers none.
     pub const fn remember_ids(&mut self, limits: IdLimits) {

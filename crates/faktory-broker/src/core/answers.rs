@@ -20,6 +20,10 @@ const UNDER_WAY_MAX: usize = 1;
 const UNCOMMITTED_BYTES_MAX: usize = 1 << 20;
 /// A sync that took longer is left to another thread, and the core goes on meanwhile.
 const SHORT_SYNC: Duration = Duration::from_millis(2);
+/// What takes a disk longer than that, surely.
+const LONG_BYTES: usize = 1 << 20;
+/// The longest time for which a long job waits only because others wait for the store too.
+const LONG_JOB_WAIT: Duration = Duration::from_millis(50);
 /// The time between two tries to write a record for which there is no room.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
 
@@ -48,6 +52,8 @@ impl AwaitsStore {
 struct UnderWay {
     number: u64,
     asked_at: Instant,
+    /// The bytes that become durable with it.
+    bytes: usize,
     /// The outputs that wait for it.
     outputs: Vec<Output>,
 }
@@ -60,6 +66,10 @@ pub(super) struct Answers {
     /// The outputs that wait for the next record.
     held: Vec<Output>,
     under_way: VecDeque<UnderWay>,
+    /// The bytes of records of which none is under way.
+    unsynced_bytes: usize,
+    /// When a long job began to wait for what others wait for.
+    long_job_waits: Option<Instant>,
     /// The time that the last sync took; unknown at first.
     last_sync: Option<Duration>,
     /// When a record is tried again for which there was no room.
@@ -75,6 +85,8 @@ impl Answers {
             promises: false,
             held: Vec::new(),
             under_way: VecDeque::new(),
+            unsynced_bytes: 0,
+            long_job_waits: None,
             last_sync: None,
             try_again_at: None,
             to_post: Vec::new(),
@@ -85,6 +97,10 @@ impl Answers {
     /// True where an answer must not go out yet.
     fn has_promises(&self) -> bool {
         self.promises || !self.under_way.is_empty()
+    }
+
+    fn is_long_under_way(&self) -> bool {
+        self.under_way.iter().any(|record| record.bytes >= LONG_BYTES)
     }
 
     fn needs_record(&self) -> bool {
@@ -241,8 +257,10 @@ impl Core {
             return Ok(None);
         }
         self.machine.settle(&mut *self.store)?;
+        let bytes = self.store.uncommitted_bytes();
         match self.store.commit() {
             Ok(number) => {
+                self.answers.unsynced_bytes += bytes;
                 if self.answers.try_again_at.take().is_some() {
                     tracing::info!("the store has room again");
                 }
@@ -280,8 +298,11 @@ impl Core {
             }
         }
         self.answers.promises = false;
-        self.answers.under_way.push_back(UnderWay { number, asked_at: Instant::now(), outputs });
-        let is_short = self.answers.last_sync.is_some_and(|last| last <= SHORT_SYNC);
+        let bytes = std::mem::take(&mut self.answers.unsynced_bytes);
+        let asked_at = Instant::now();
+        self.answers.under_way.push_back(UnderWay { number, asked_at, bytes, outputs });
+        let is_short =
+            bytes < LONG_BYTES && self.answers.last_sync.is_some_and(|last| last <= SHORT_SYNC);
         if is_short && self.events.is_empty() && !self.store.is_distant() {
             self.store.sync()?;
             return Ok(true);
@@ -292,6 +313,27 @@ impl Core {
         }
         self.store.flush();
         Ok(false)
+    }
+
+    /// Lets no second long job into the record that is gathered.
+    pub(super) fn note_long_job(&mut self) {
+        if self.store.uncommitted_bytes() >= LONG_BYTES {
+            self.machine.let_long_jobs_wait(true);
+        }
+    }
+
+    /// Lets jobs of a megabyte or more wait while one is made durable, which takes tens of
+    /// milliseconds, and for a moment while anything else is: then whoever pushes little waits for
+    /// one of them at the most, and mostly for none.
+    pub(super) fn pace_long_jobs(&mut self) {
+        if !self.machine.has_long_job() {
+            self.answers.long_job_waits = None;
+            self.machine.let_long_jobs_wait(self.answers.is_long_under_way());
+            return;
+        }
+        let since = *self.answers.long_job_waits.get_or_insert_with(Instant::now);
+        let is_patient = self.answers.has_promises() && since.elapsed() < LONG_JOB_WAIT;
+        self.machine.let_long_jobs_wait(is_patient || self.answers.is_long_under_way());
     }
 
     fn send(&mut self, output: Output, undeliverable: &mut Vec<Reservation>) {

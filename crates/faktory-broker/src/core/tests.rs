@@ -233,6 +233,35 @@ fn commands_that_arrive_while_a_record_is_under_way_share_the_next() {
 }
 
 #[test]
+fn a_short_job_does_not_wait_for_the_second_of_two_long_ones() {
+    let world = World::new();
+    let (others, mut to_others): (Vec<_>, Vec<_>) =
+        (1..3).map(|id| open(&world.events, id)).unzip();
+    let (pusher, mut to_pusher) = open(&world.events, 3);
+    for (number, other) in others.iter().enumerate() {
+        let args = "x".repeat(3 << 20);
+        let job = format!(r#"{{"jid":"long-{number:08}","jobtype":"t","args":["{args}"]}}"#);
+        say(&world.events, *other, &format!("PUSHB [{job}]"));
+    }
+    let first = world.asked();
+    push(&world.events, pusher, 1);
+    world.settle();
+    world.make_durable(first);
+    assert!(matches!(reply(&mut to_others[0]), Reply::Bulk(_)));
+    let second = world.asked();
+    world.settle();
+    assert!(to_pusher.try_next().is_none());
+    world.make_durable(second);
+    assert_eq!(reply(&mut to_pusher), Reply::OK);
+    assert!(to_others[1].try_next().is_none(), "the second long job has a record of its own");
+    let third = world.asked();
+    assert!(to_others[1].try_next().is_none());
+    world.make_durable(third);
+    assert!(matches!(reply(&mut to_others[1]), Reply::Bulk(_)));
+    world.end();
+}
+
+#[test]
 fn an_answer_that_relies_on_what_is_not_durable_waits_and_answers_keep_their_order() {
     let world = World::new();
     let (first, mut to_first) = open(&world.events, 1);

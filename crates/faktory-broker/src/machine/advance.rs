@@ -90,7 +90,7 @@ impl Machine {
 
     /// True where a part of something is done and the next part can be done at once.
     fn is_at_work(&self) -> bool {
-        !self.tasks.is_empty()
+        self.tasks.has_next()
             || !self.trash.is_empty()
             || !self.to_serve.is_empty()
             || !self.runnable.is_empty()

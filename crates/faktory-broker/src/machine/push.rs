@@ -14,6 +14,7 @@ use super::keys::{self, EntryKey, IdHash, JID_BYTES_MAX, Location};
 use super::once::{Groups, Refused};
 use super::queues::Queues;
 use super::records::Entry;
+use super::work::SLICE_BYTES;
 use super::{Machine, Now};
 use crate::store::{Store, StoreError, Table};
 
@@ -45,6 +46,11 @@ impl RunningPush {
     pub(super) fn new(jobs: Vec<Job>, groups: Option<Groups>) -> Self {
         let (jobs, refused, answer) = (jobs.into_iter(), BTreeMap::new(), Vec::new());
         Self { jobs, groups, refused, answer }
+    }
+
+    /// True where the next job is longer than all else that a slice may do.
+    pub(super) fn is_next_long(&self) -> bool {
+        self.jobs.as_slice().first().is_some_and(|job| bytes_of(job) >= SLICE_BYTES)
     }
 }
 

@@ -24,20 +24,39 @@ pub(super) enum Task {
 
 /// The tasks in the order of their turns, each with the connection that gets the answer.
 #[derive(Debug, Default)]
-pub(super) struct Tasks(VecDeque<(ConnectionId, Task)>);
+pub(super) struct Tasks {
+    tasks: VecDeque<(ConnectionId, Task)>,
+    /// Pushes whose next job is a long one have no turn.
+    long_jobs_wait: bool,
+}
 
 impl Tasks {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tasks.is_empty()
+    }
+
+    /// True where a task can go on.
+    pub(super) fn has_next(&self) -> bool {
+        let is_held = self.is_any_text_held();
+        self.tasks.iter().any(|(_, task)| self.may_run(task, is_held))
+    }
+
+    /// True where a push goes on with a long job.
+    pub(super) fn has_long_job(&self) -> bool {
+        self.tasks.iter().any(|(_, task)| is_long_job(task))
+    }
+
+    pub(super) const fn let_long_jobs_wait(&mut self, wait: bool) {
+        self.long_jobs_wait = wait;
     }
 
     pub(super) fn push(&mut self, connection: ConnectionId, task: Task) {
-        self.0.push_back((connection, task));
+        self.tasks.push_back((connection, task));
     }
 
     /// Adds the task that writes INFOs, where it is not there.
     pub(super) fn push_info(&mut self) {
-        if !self.0.iter().any(|(_, task)| matches!(task, Task::Info)) {
+        if !self.tasks.iter().any(|(_, task)| matches!(task, Task::Info)) {
             self.push(ConnectionId(0), Task::Info);
         }
     }
@@ -47,43 +66,54 @@ impl Tasks {
     /// in memory.
     fn next(&mut self) -> Option<(ConnectionId, Task)> {
         let is_held = self.is_any_text_held();
-        let index = self.0.iter().position(|(_, task)| may_run(task, is_held))?;
-        self.0.remove(index)
+        let index = self.tasks.iter().position(|(_, task)| self.may_run(task, is_held))?;
+        self.tasks.remove(index)
     }
 
     /// True where a mutation stopped inside a job.
     fn is_any_text_held(&self) -> bool {
-        self.0.iter().any(|(_, task)| holds_a_text(task))
+        self.tasks.iter().any(|(_, task)| holds_a_text(task))
     }
 
     /// True where a new task can have its first slice at once. One that looks into jobs goes behind
     /// those that wait for that, or new ones could keep them waiting for ever.
     fn may_begin(&self, task: &Task) -> bool {
-        !reads_texts(task) || !self.0.iter().any(|(_, other)| reads_texts(other))
+        let may_read = !reads_texts(task) || !self.tasks.iter().any(|(_, it)| reads_texts(it));
+        may_read && !self.holds_back(task)
+    }
+
+    /// True where a task can go on, while a mutation may hold the text of a job.
+    fn may_run(&self, task: &Task, is_held: bool) -> bool {
+        let may_read = !is_held || holds_a_text(task) || !reads_texts(task);
+        may_read && !self.holds_back(task)
+    }
+
+    fn holds_back(&self, task: &Task) -> bool {
+        self.long_jobs_wait && is_long_job(task)
     }
 
     /// Forgets the task of a connection that has ended.
     pub(super) fn forget(&mut self, connection: ConnectionId) {
-        self.0.retain(|(other, task)| *other != connection || matches!(task, Task::Info));
+        self.tasks.retain(|(other, task)| *other != connection || matches!(task, Task::Info));
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.tasks.clear();
     }
 
     /// The connections that get the answers; an INFO is for others, see `info.rs`.
     pub(super) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        self.0.iter().map(|(connection, _)| *connection)
+        self.tasks.iter().map(|(connection, _)| *connection)
     }
 
     pub(super) fn of(&self, connection: ConnectionId) -> Option<&Task> {
-        self.0.iter().find(|(other, _)| *other == connection).map(|(_, task)| task)
+        self.tasks.iter().find(|(other, _)| *other == connection).map(|(_, task)| task)
     }
 }
 
-/// True where a task can go on, while a mutation may hold the text of a job.
-const fn may_run(task: &Task, is_held: bool) -> bool {
-    !is_held || holds_a_text(task) || !reads_texts(task)
+/// True where a push goes on with a long job.
+fn is_long_job(task: &Task) -> bool {
+    matches!(task, Task::Push(push) if push.is_next_long())
 }
 
 /// True where a task looks into jobs.
