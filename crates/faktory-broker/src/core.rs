@@ -6,6 +6,7 @@ mod answers;
 mod room;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::unwritten::WrittenBytes;
 use answers::Answers;
 pub(crate) use answers::AwaitsStore;
 use room::Room;
+use waiting::Waiting;
 
 /// A message of a connection, or of the server, to the core.
 #[derive(Debug)]
@@ -142,6 +144,7 @@ pub(crate) struct Core {
     connections: HashMap<ConnectionId, Client, RandomState>,
     answers: Answers,
     room: Room,
+    waiting: Waiting,
     /// When the last sync ended, or the store was last told that it may rest.
     quiet_since: Instant,
     /// The time at which the machine was last told the memory of the process.
@@ -170,6 +173,7 @@ impl Core {
             connections: HashMap::default(),
             answers: Answers::new(awaits_store),
             room: Room::new(0),
+            waiting: Waiting::new(),
             quiet_since: Instant::now(),
             memory_known: None,
         }
@@ -193,7 +197,8 @@ impl Core {
         loop {
             self.note_written();
             let wait = if more { Duration::ZERO } else { self.wait() };
-            let first = match self.events.recv_timeout(wait) {
+            let is_idle = self.answers.is_idle();
+            let first = match self.waiting.next(&self.events, wait, is_idle) {
                 Ok(event) => Some(event),
                 Err(flume::RecvTimeoutError::Timeout) => None,
                 Err(flume::RecvTimeoutError::Disconnected) => return self.finish(),

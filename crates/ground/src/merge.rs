@@ -49,8 +49,11 @@ impl<'a, F: DiskFile> Source<'a, F> {
         let (pairs, at, asides) = (Pairs::default(), 0, Vec::new());
         let mut source = RunSource { run, cache, file, block, pairs, at, asides };
         source.load()?;
-        while source.head().is_some_and(|(key, _)| key < from) {
-            source.advance()?;
+        source.at = source.pairs.partition_point(|(key, _)| key < from);
+        if source.at == source.pairs.len() {
+            // All keys of the blocks behind this one are greater.
+            source.block += 1;
+            source.load()?;
         }
         Ok(Self::Run(source))
     }

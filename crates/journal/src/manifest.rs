@@ -2,6 +2,7 @@
 
 use std::io;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
@@ -65,8 +66,21 @@ impl Manifest {
         self.segments.iter().any(|segment| segment::name(segment.id) == file)
     }
 
+    /// Reads the manifest. Another document under its name is no manifest of another format.
     pub(crate) fn read<D: Disk>(disk: &D) -> Result<Self, Unreadable> {
-        document::read(disk, NAME, FORMAT)
+        /// What a manifest of any format has.
+        #[derive(Deserialize)]
+        struct AnyFormat {
+            #[serde(rename = "segments")]
+            _segments: IgnoredAny,
+        }
+        match document::read(disk, NAME, FORMAT) {
+            Err(Unreadable::Format(found)) => {
+                document::read::<AnyFormat, _>(disk, NAME, found)?;
+                Err(Unreadable::Format(found))
+            }
+            read => read,
+        }
     }
 
     /// Replaces the manifest; durable on return.

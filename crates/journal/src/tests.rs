@@ -1,5 +1,6 @@
 //! The journal on a disk that forgets, under seeds.
 
+mod copies;
 mod crashes;
 mod damaged;
 mod every_operation;

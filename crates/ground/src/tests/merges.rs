@@ -17,7 +17,7 @@ fn key(number: u16) -> Key {
 
 /// A disk on which a write to a sorted file can be held up.
 fn gated() -> Arc<Gated> {
-    Arc::new(Gated { disk: SimDisk::default(), gate: Gate::new(Action::Write, ".sorted") })
+    Arc::new(Gated { disk: SimDisk::default(), watcher: Gate::new(Action::Write, ".sorted") })
 }
 
 /// A store with two runs of 3 MB whose keys lie between each other.
@@ -89,11 +89,11 @@ fn a_merge_of_what_was_removed_meanwhile_comes_to_nothing() {
     let (mut ground, _) = two_runs(&disk);
     let tree = Arc::clone(&ground.tree);
     // In the midst of the merge.
-    disk.gate.close_before(3);
+    disk.watcher.close_before(3);
     let merge = std::thread::spawn(move || tree.compact().unwrap());
-    disk.gate.await_arrival();
+    disk.watcher.await_arrival();
     let number = freeze(&mut ground, Change::Clear);
-    disk.gate.open();
+    disk.watcher.open();
     assert!(merge.join().unwrap());
     assert_eq!((found(&ground), ground.tree.lock().through), (Model::new(), number));
     let names = disk.names().unwrap();
@@ -106,12 +106,12 @@ fn closing_ends_a_merge_and_does_not_begin_another() {
     let (mut ground, model) = two_runs(&disk);
     ground.close().unwrap();
     drop(ground);
-    disk.gate.close_before(3);
+    disk.watcher.close_before(3);
     let mut ground = Ground::open(Arc::clone(&disk), OPTIONS, Arc::new(|| {})).unwrap().0;
-    disk.gate.await_arrival();
+    disk.watcher.await_arrival();
     let before = disk.disk.counts().written;
     ground.tree.end();
-    disk.gate.open();
+    disk.watcher.open();
     ground.close().unwrap();
     assert_eq!(ground.tree.lock().runs.len(), 2);
     assert!(disk.disk.counts().written - before < 3_000_000, "the merge was left");

@@ -7,15 +7,17 @@ mod gated;
 mod harm;
 mod refusal;
 mod stops;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::contents::{Contents, write};
-pub use self::gated::{Gate, Gated, GatedFile};
+pub use self::gated::{Gate, Gated};
 use self::refusal::Refusal;
 pub use self::stops::{Script, stop_at_each_operation};
+pub use self::watched::{Watched, WatchedFile, Watcher};
 use super::{Disk, DiskFile};
 
 /// A disk in memory. Clones are the same disk.

@@ -164,3 +164,24 @@ fn an_older_manifest_is_noticed() {
     let Err(OpenError::Damaged(damage)) = open(&disk, Number(1)) else { panic!() };
     assert_eq!(damage.what, Fault::Unlisted);
 }
+
+#[test]
+fn another_document_in_place_of_the_manifest_is_no_manifest_of_another_format() {
+    #[derive(serde::Serialize)]
+    struct Other {
+        format: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        segments: Option<Vec<u64>>,
+    }
+    let disk = SimDisk::default();
+    drop(reopen(&disk));
+    let opened = |segments| {
+        let other = Other { format: 2, segments };
+        crate::document::write(&disk, "manifest", &other).unwrap();
+        open(&disk, Number(1)).err().unwrap().to_string()
+    };
+    let error = opened(None);
+    assert!(error.starts_with("manifest is not what was written"), "{error}");
+    let error = opened(Some(Vec::new()));
+    assert_eq!(error, "the journal has format 2; this version reads format 1");
+}

@@ -10,7 +10,7 @@ use crate::{Disk, FileLog, Log, Number};
 /// A log on a disk on which a sync can be held up.
 fn slow() -> (FileLog<Gated>, SimDisk, Arc<Gate>) {
     let (disk, gate) = (SimDisk::default(), Gate::new(Action::Sync, ""));
-    let slow = Gated { disk: disk.clone(), gate: Arc::clone(&gate) };
+    let slow = Gated { disk: disk.clone(), watcher: Arc::clone(&gate) };
     let take = &mut |_: Number, _: &[u8]| Ok(());
     let opened =
         FileLog::open_without_threads(slow, SMALL, Number(1), take, Arc::new(|| {})).unwrap();

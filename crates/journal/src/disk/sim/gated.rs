@@ -4,8 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
-use super::{Action, SimDisk, SimFile};
-use crate::disk::{Disk, DiskFile};
+use super::{Action, SimDisk, Watched, Watcher};
 
 /// Holds up one write or sync.
 #[derive(Debug)]
@@ -54,72 +53,15 @@ impl Gate {
 }
 
 /// A disk behind a [`Gate`].
-#[derive(Debug)]
-pub struct Gated {
-    /// The disk.
-    pub disk: SimDisk,
-    /// The gate.
-    pub gate: Arc<Gate>,
-}
+pub type Gated = Watched<Gate>;
 
-/// A file of a [`Gated`] disk.
-#[derive(Debug)]
-pub struct GatedFile {
-    file: SimFile,
-    name: String,
-    gate: Arc<Gate>,
-}
-
-impl Gated {
-    fn file(&self, name: &str, file: SimFile) -> GatedFile {
-        GatedFile { file, name: name.to_owned(), gate: Arc::clone(&self.gate) }
-    }
-}
-
-impl Disk for Gated {
-    type File = GatedFile;
-
-    fn names(&self) -> io::Result<Vec<String>> {
-        self.disk.names()
+impl Watcher for Gate {
+    fn writes(&self, _: &SimDisk, name: &str, _: u64) -> io::Result<()> {
+        self.pass(Action::Write, name);
+        Ok(())
     }
 
-    fn open(&self, name: &str) -> io::Result<GatedFile> {
-        Ok(self.file(name, self.disk.open(name)?))
-    }
-
-    fn create(&self, name: &str) -> io::Result<GatedFile> {
-        Ok(self.file(name, self.disk.create(name)?))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_names(&self) -> io::Result<()> {
-        self.disk.sync_names()
-    }
-}
-
-impl DiskFile for GatedFile {
-    fn length(&self) -> io::Result<u64> {
-        self.file.length()
-    }
-
-    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(at, into)
-    }
-
-    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.gate.pass(Action::Write, &self.name);
-        self.file.write_at(at, bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.gate.pass(Action::Sync, &self.name);
-        self.file.sync()
+    fn syncs(&self, name: &str) {
+        self.pass(Action::Sync, name);
     }
 }
