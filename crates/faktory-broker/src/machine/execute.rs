@@ -18,7 +18,7 @@ const GIVEN_BACK_MAX: usize = 1000;
 const NOTHING_REMEMBERED: &str =
     "unknown command WF PUSHB: this server remembers no ids (BROKER_DEDUP_WINDOW is 0)";
 /// What a push is refused with where the disk is nearly full.
-const DISK_FULL: &str = "disk full: less than BROKER_MIN_FREE is left; try again later";
+pub(super) const DISK_FULL: &str = "disk full: less than BROKER_MIN_FREE is left; try again later";
 
 impl Machine {
     /// Carries out commands until every connection waits for something or the slice is over. The
@@ -75,7 +75,8 @@ impl Machine {
             }
         };
         let reply = match command {
-            Command::Push(_) | Command::PushBulk(_) | Command::PushOnce(_)
+            // Of a `WF PUSHB` each job that is new is refused by itself.
+            Command::Push(_) | Command::PushBulk(_)
                 if self.refuses_push(store, &command)? =>
             {
                 self.refused_pushes += 1;

@@ -5,6 +5,7 @@ use faktory_wire::{JOB_ID_REUSED, Job, KEY_REUSED, PushGroup};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::edit::Edit;
+use super::execute::DISK_FULL;
 use super::keys::IdHash;
 use super::remembered::{Id, Known, Place};
 use super::{Machine, Now};
@@ -82,6 +83,11 @@ impl Machine {
         let id = Id::of_job(&job.jid, hash, group.caller.as_deref());
         let contents = contents_of(&job);
         let old = match self.remembered.look_up(store, now.wall, &id, contents)? {
+            Known::New(_) if self.disk_is_full => {
+                self.work.spend(1, 0);
+                self.refused_pushes += 1;
+                return refused(job.jid, DISK_FULL);
+            }
             Known::New(old) => old,
             Known::Same => {
                 self.work.spend(1, 0);
@@ -131,6 +137,9 @@ impl Machine {
         {
             self.work.spend(1, 0);
             let (mut new_key, mut is_key_reused) = (None, false);
+            // What is pushed under a key is remembered as long as the key, or a push of the same
+            // key and contents would store it again.
+            let seconds = seconds.filter(|_| key.is_none());
             if let Some(key) = key {
                 let id = Id::of_key(&key.id, caller.as_deref());
                 let contents = xxh3_64(key.hash.as_bytes());

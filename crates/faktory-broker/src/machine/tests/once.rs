@@ -3,6 +3,7 @@
 use faktory_wire::{JOB_ID_REUSED, KEY_REUSED};
 
 use super::*;
+use crate::machine::execute::DISK_FULL;
 
 const WINDOW: u32 = 24 * 100;
 const LIMITS: IdLimits = IdLimits { seconds: WINDOW, bytes: 1 << 30 };
@@ -145,6 +146,27 @@ fn a_key_with_other_contents_refuses_its_jobs_and_no_others() {
 }
 
 #[test]
+fn where_the_disk_is_full_what_is_stored_already_is_answered_as_before() {
+    let mut world = world();
+    let (one, two) = ("caller-chosen-00001", "caller-chosen-00002");
+    push_one(&mut world, one);
+    world.machine.set_disk_full(true);
+    let other = job(one).replace("\"t\"", "\"other\"");
+    for (group, jobs, expected) in [
+        ("", job(one), None),
+        ("", other, Some(JOB_ID_REUSED)),
+        (r#""groups":[{"jobs":1,"key":{"id":"k","hash":"h"}}],"#, job(two), Some(DISK_FULL)),
+    ] {
+        let refused = push(&mut world, group, &[jobs]);
+        assert_eq!(refused.values().next().map(String::as_str), expected);
+    }
+    assert_eq!((queued(&mut world), world.machine.take_refused_pushes()), (1, 1));
+    world.machine.set_disk_full(false);
+    let group = r#""groups":[{"jobs":1,"key":{"id":"k","hash":"another"}}],"#;
+    assert_eq!(push(&mut world, group, &[job(two)]), HashMap::new(), "no key was used up");
+}
+
+#[test]
 fn an_id_is_forgotten_when_its_time_is_over_and_not_before() {
     let mut world = world();
     let (own, other) = (uuid(&world, 0, 1), "caller-chosen-00001");
@@ -271,6 +293,9 @@ fn a_key_is_remembered_for_the_whole_window_from_the_first_job_on_that_is_taken_
     };
     assert_eq!(push(&mut world, &both("one"), &[job(one), job(two)]), HashMap::new());
     world.advance_time(seconds(2));
+    // A job under a key is remembered as long as the key, whatever its `for` says.
+    assert_eq!(push(&mut world, &both("one"), &[job(one), job(two)]), HashMap::new());
+    assert_eq!(queued(&mut world), 2);
     let refused = push(&mut world, &both("two"), &[job(one), job(three)]);
     assert_eq!(refused.len(), 2, "{refused:?}");
     assert_eq!(queued(&mut world), 2);
