@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faktory_wire::{Command, CommandError, Job, MUTATE_IDS_MAX, PUSH_JOBS_MAX, PushGroup};
+use faktory_wire::{
+    ACK_JOBS_MAX, Command, CommandError, DoneJob, Job, MUTATE_IDS_MAX, PUSH_JOBS_MAX, PushGroup,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The bytes of one permit.
@@ -122,6 +124,10 @@ pub(crate) fn bytes_of(line: &[u8]) -> usize {
         count(b'{').min(2 * PUSH_JOBS_MAX) * size_of::<Job>().max(size_of::<PushGroup>())
     } else if line.starts_with(b"MUTATE") {
         count(b',').min(MUTATE_IDS_MAX) * 2 * size_of::<String>()
+    } else if line.starts_with(b"WF ACK") {
+        count(b'[').min(ACK_JOBS_MAX) * size_of::<DoneJob>()
+    } else if line.starts_with(b"WF FETCH") {
+        count(b',') * 256
     } else if line.starts_with(b"FETCH") || line.starts_with(b"QUEUE") {
         // A FETCH that waits is in a map for each of its names.
         count(b' ') * 256
@@ -175,6 +181,8 @@ mod tests {
         assert_eq!(bytes_of(b"ACK {}"), 6);
         assert_eq!(bytes_of(b"PUSHB [{},{}]"), 13 + 2 * size_of::<Job>());
         assert!(bytes_of(br#"WF PUSHB {"jobs":[{},{}]}"#) > 3 * size_of::<Job>());
+        assert_eq!(bytes_of(b"WF ACK [[],[]]"), 14 + 3 * size_of::<DoneJob>());
+        assert!(bytes_of(br#"WF FETCH {"n":1,"queues":["a","b"]}"#) > 500);
         assert!(bytes_of(b"MUTATE [1,2]") > 40 && bytes_of(b"FETCH a b") > 500);
     }
 }

@@ -76,7 +76,7 @@ impl BrokerConfig {
 
     /// What the broker can do beyond Faktory, as its greeting says it.
     pub(crate) const fn abilities(&self) -> Abilities {
-        Abilities { once: self.ids.seconds, requeue: true }
+        Abilities { once: self.ids.seconds, requeue: true, many: true }
     }
 }
 

@@ -96,17 +96,17 @@ impl Client {
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     /// Send a reply, which counts for this many bytes.
-    Reply { reply: Reply, reservation: Option<Reservation>, bytes: usize },
+    Reply { reply: Reply, reservations: Vec<Reservation>, bytes: usize },
     /// End the connection when all earlier replies have been sent.
     Close,
 }
 
 impl Outgoing {
-    /// The job in the reply.
-    pub(crate) fn into_reservation(self) -> Option<Reservation> {
+    /// The jobs in the reply.
+    pub(crate) fn into_reservations(self) -> Vec<Reservation> {
         match self {
-            Self::Reply { reservation, .. } => reservation,
-            Self::Close => None,
+            Self::Reply { reservations, .. } => reservations,
+            Self::Close => Vec::new(),
         }
     }
 }

@@ -52,10 +52,11 @@ impl<'a> Delivery<'a> {
         ClientSide(self.io.stream)
     }
 
-    /// Notes a job whose reply ends `ahead` bytes behind the bytes that have been written so far.
-    pub(crate) fn expect(&mut self, ahead: usize, reservation: Reservation) {
+    /// Notes the jobs of a reply that ends `ahead` bytes behind the bytes that have been written so
+    /// far.
+    pub(crate) fn expect(&mut self, ahead: usize, reservations: Vec<Reservation>) {
         let end = if self.is_plain { self.written() + ahead as u64 } else { UNWRITTEN };
-        self.in_flight.push_back((end, reservation));
+        self.in_flight.extend(reservations.into_iter().map(|reservation| (end, reservation)));
     }
 
     /// Notes that the system has accepted more bytes.

@@ -4,9 +4,10 @@
 //! everything else is read from the store when it is needed.
 //!
 //! Here: the state, and the events of connections. A verb has its file (`push.rs`, `once.rs` for WF
-//! PUSHB, `fetch.rs`, `finish.rs` for ACK and FAIL, `requeue.rs`, `mutate.rs`, `queue_command.rs`,
-//! `flush.rs`, `info.rs`); what happens by itself is in `advance.rs`.
+//! PUSHB, `fetch.rs`, `finish.rs` for ACK and FAIL, `ack_many.rs`, `requeue.rs`, `mutate.rs`,
+//! `queue_command.rs`, `flush.rs`, `info.rs`); what happens by itself is in `advance.rs`.
 
+mod ack_many;
 mod advance;
 mod backoff;
 mod connections;
@@ -175,7 +176,7 @@ impl Machine {
         self.work.begin();
         if let Some(ticket) = self.connections.end_input(connection) {
             self.waiting.remove(ticket);
-            self.answer_fetch(connection, Reply::Nothing, None);
+            self.answer_fetch(connection, Reply::Nothing, Vec::new());
             self.unblock(connection);
         }
         self.make_runnable(connection);
@@ -236,7 +237,7 @@ impl Machine {
             match self.connections.state(connection) {
                 Some(State::Fetching(ticket)) => {
                     self.waiting.remove(ticket);
-                    self.answer_fetch(connection, Reply::error("shutdown in progress"), None);
+                    self.answer_fetch(connection, Reply::error("shutdown in progress"), Vec::new());
                 }
                 Some(State::Busy) => {
                     let reply = self.unfinished(connection);

@@ -14,6 +14,9 @@ pub struct Abilities {
     /// It takes `WF REQUEUE`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub requeue: bool,
+    /// It takes `WF FETCH` and `WF ACK`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub many: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

@@ -7,8 +7,9 @@ use crate::excerpt::Excerpt;
 use crate::failure::FailReport;
 use crate::job::Job;
 use crate::line::LineTooLong;
+use crate::many::{self, DoneJob, FetchMany};
 use crate::mutation::Mutation;
-use crate::names::names;
+use crate::names::{FETCH_NAMES_MAX, names};
 use crate::object_writer::ObjectWriter;
 use crate::push::{encode_pushb, encoded};
 use crate::push_once::PushOnce;
@@ -16,8 +17,6 @@ use crate::queue_command::QueueCommand;
 use crate::requeue::Requeue;
 use crate::word::Word;
 
-/// The most names of queues in one FETCH. Faktory has no such bound; clients name some dozens.
-pub const FETCH_NAMES_MAX: usize = 1_000;
 /// The most bytes behind the verb of a command that carries no jobs, no failure and no list of
 /// ids. Faktory has no such bound; clients send under a thousandth of it.
 pub const SHORT_PAYLOAD_BYTES_MAX: usize = 1 << 20;
@@ -36,8 +35,12 @@ pub enum Command {
     PushOnce(PushOnce),
     /// `FETCH`: hand out a job, from the first of these queues that has one.
     Fetch(Vec<Word>),
+    /// `WF FETCH`: hand out several jobs.
+    FetchMany(FetchMany),
     /// `ACK`: the job with this id is done.
     Ack(String),
+    /// `WF ACK`: the jobs of these reservations are done.
+    AckMany(Vec<DoneJob>),
     /// `WF REQUEUE`: a job goes back to its queue, or is due later.
     Requeue(Requeue),
     /// `FAIL`: a job failed.
@@ -157,6 +160,11 @@ impl Command {
                 object.string("jid", jid);
                 object.end();
             }
+            Self::FetchMany(fetch) => fetch.encode(out),
+            Self::AckMany(jobs) => {
+                many::encode_ack(jobs, out);
+                return;
+            }
             Self::Requeue(requeue) => requeue.encode(out),
             Self::Fail(report) => json_command(b"FAIL ", report, out),
             Self::Beat(beat) => json_command(b"BEAT ", beat, out),
@@ -203,9 +211,12 @@ fn beyond_faktory(payload: &[u8]) -> Result<Command, String> {
     let (verb, payload) = payload.split_at(space);
     match verb {
         b"PUSHB" => PushOnce::parse(payload).map(Command::PushOnce),
-        b"REQUEUE" if payload.len() > SHORT_PAYLOAD_BYTES_MAX => {
-            Err(format!("WF REQUEUE takes at most {SHORT_PAYLOAD_BYTES_MAX} bytes"))
+        b"FETCH" | b"ACK" | b"REQUEUE" if payload.len() > SHORT_PAYLOAD_BYTES_MAX => {
+            let verb = String::from_utf8_lossy(verb);
+            Err(format!("WF {verb} takes at most {SHORT_PAYLOAD_BYTES_MAX} bytes"))
         }
+        b"FETCH" => FetchMany::parse(payload).map(Command::FetchMany),
+        b"ACK" => many::parse_ack(payload).map(Command::AckMany),
         b"REQUEUE" => Requeue::parse(payload).map(Command::Requeue),
         unknown => Err(format!("unknown command WF {}", Excerpt::of_bytes(unknown))),
     }
@@ -262,7 +273,12 @@ mod tests {
             }),
             Command::PushBulk(vec![]),
             Command::Fetch(vec![Word::new("a").unwrap(), Word::new("b").unwrap()]),
+            Command::FetchMany(FetchMany { most: 7, queues: vec![Word::new("é\"").unwrap()] }),
             Command::Ack("quote\"newline\n".into()),
+            Command::AckMany(vec![
+                DoneJob { reservation: 0, jid: "a\n".into() },
+                DoneJob { reservation: u64::MAX, jid: "b".into() },
+            ]),
             Command::Requeue(Requeue { jid: "a\n".into(), reservation: u64::MAX, at: None }),
             Command::Requeue(Requeue {
                 jid: "j".into(),
@@ -316,6 +332,8 @@ mod tests {
             (format!("FETCH {long}"), Some("FETCH takes at most 1048576 bytes")),
             (format!("ACK {long}"), Some("ACK takes at most 1048576 bytes")),
             (format!("BEAT {long}"), Some("BEAT takes at most 1048576 bytes")),
+            (format!("WF FETCH {long}"), Some("WF FETCH takes at most 1048576 bytes")),
+            (format!("WF ACK {long}"), Some("WF ACK takes at most 1048576 bytes")),
             (format!("WF REQUEUE {long}"), Some("WF REQUEUE takes at most 1048576 bytes")),
             (format!("QUEUE PAUSE {long}"), Some("QUEUE takes at most 1048576 bytes")),
         ] {

@@ -198,15 +198,18 @@ mod tests {
             (r#"HI {"v":2,"wf":{}}"#, Some(Abilities::default())),
             (
                 r#"HI {"v":2,"wf":{"once":60,"more":1}}"#,
-                Some(Abilities { once: 60, requeue: false }),
+                Some(Abilities { once: 60, ..Abilities::default() }),
             ),
         ] {
             assert_eq!(Greeting::parse(text.as_bytes()).unwrap().abilities, expected, "{text}");
         }
-        let abilities = Some(Abilities { once: 86_400, requeue: true });
+        let abilities = Some(Abilities { once: 86_400, requeue: true, many: true });
         let mut wire = Vec::new();
         Greeting { v: 2, iterations: None, salt: None, abilities }.encode(&mut wire);
-        assert_eq!(wire, b"+HI {\"v\":2,\"wf\":{\"once\":86400,\"requeue\":true}}\r\n");
+        assert_eq!(
+            wire,
+            b"+HI {\"v\":2,\"wf\":{\"once\":86400,\"requeue\":true,\"many\":true}}\r\n"
+        );
     }
 
     #[test]

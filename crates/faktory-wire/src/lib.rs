@@ -9,6 +9,7 @@ mod hello;
 mod info;
 mod job;
 mod line;
+mod many;
 mod mutation;
 mod names;
 mod object_writer;
@@ -25,7 +26,7 @@ mod word;
 
 pub use abilities::Abilities;
 pub use beat::{Beat, WorkerState};
-pub use command::{Command, CommandError, FETCH_NAMES_MAX, SHORT_PAYLOAD_BYTES_MAX};
+pub use command::{Command, CommandError, SHORT_PAYLOAD_BYTES_MAX};
 pub use excerpt::{Bytes, EXCERPT_CHARS_MAX, Excerpt, is_plain};
 pub use failure::{
     BACKTRACE_LINE_BYTES_MAX, BACKTRACE_LINES_MAX, ERROR_TYPE_BYTES_MAX, FailReport, Failure,
@@ -41,7 +42,9 @@ pub use job::{
     RESERVE_FOR_MAX, RESERVE_FOR_MIN, is_queue_name,
 };
 pub use line::{LineDecoder, LineTooLong};
+pub use many::{ACK_JOBS_MAX, AckLine, DoneJob, FETCH_JOBS_MAX, FetchMany};
 pub use mutation::{Filter, MUTATE_IDS_MAX, Mutation, MutationKind, TargetSet};
+pub use names::FETCH_NAMES_MAX;
 pub use push::{PushResults, encode_pushb};
 pub use push_once::{
     GROUP_TEXT_BYTES_MAX, JOB_ID_REUSED, KEY_REUSED, OnceKey, PushGroup, PushOnce, encode_push_once,

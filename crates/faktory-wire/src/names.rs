@@ -2,6 +2,9 @@
 
 use crate::word::{NotAWord, Word};
 
+/// The most names of queues in one FETCH. Faktory has no such bound; clients name some dozens.
+pub const FETCH_NAMES_MAX: usize = 1_000;
+
 /// The words that are not empty; `None` where there are more than `max`.
 pub(crate) fn names<'a>(
     words: impl Iterator<Item = &'a str>,

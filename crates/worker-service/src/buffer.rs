@@ -99,9 +99,8 @@ impl Buffer {
     pub(crate) async fn next(&self) -> Option<(Buffered, usize)> {
         loop {
             let permit = self.ready.acquire().await.ok()?;
+            let mut freed = None;
             loop {
-                // Made before the look, so that no memory that is freed meanwhile is missed.
-                let freed = self.freed.notified();
                 let next = self.state().next(self.budget);
                 match next {
                     Next::Job(mut job, cost) => {
@@ -111,7 +110,11 @@ impl Buffer {
                         }
                         return Some((job, cost));
                     }
-                    Next::NoRoom => freed.await,
+                    // Made before another look, so that no memory is missed that is freed.
+                    Next::NoRoom => match freed.take() {
+                        Some(freed) => freed.await,
+                        None => freed = Some(self.freed.notified()),
+                    },
                     Next::Nothing => {
                         permit.forget();
                         break;

@@ -44,11 +44,20 @@ enum LaneEnd {
     },
 }
 
-/// FETCHes in flight, the oldest first, each with the time when it was handed to the connection:
-/// before it was written, so that no reservation began earlier, wherever this process is stopped.
-type InFlight = VecDeque<(Instant, Pending)>;
-/// The reply to a FETCH, with the time when the FETCH was handed to the connection.
-type Fetched = (Instant, Result<Reply, Lost>);
+/// A FETCH, or a WF FETCH, that was sent.
+#[derive(Clone, Copy)]
+struct Fetch {
+    /// When it was handed to the connection: before it was written, so that no reservation began
+    /// earlier, wherever this process is stopped.
+    sent: Instant,
+    /// The jobs that it asks for, at the most.
+    jobs: usize,
+}
+
+/// FETCHes in flight, the oldest first.
+type InFlight = VecDeque<(Fetch, Pending)>;
+/// A FETCH with the reply to it.
+type Fetched = (Fetch, Result<Reply, Lost>);
 
 impl FetchLane {
     /// Whatever time other commands may take, a lane that is silent for too long is dead.
@@ -79,7 +88,10 @@ impl FetchLane {
             let why = match opened {
                 Ok(connection) => {
                     let distance = connection.distance();
-                    self.flow.note(|prefetch, _| prefetch.connected(self.number, distance));
+                    let takes_many = connection.abilities().many;
+                    self.flow.note(|prefetch, _| {
+                        prefetch.connected(self.number, distance, takes_many);
+                    });
                     let end = self.serve(&connection, &identity.wid, &mut backoff).await;
                     self.flow.note(|prefetch, _| prefetch.disconnected(self.number));
                     match end {
@@ -141,11 +153,11 @@ impl FetchLane {
                 is_ours = false;
                 self.flow.note(|prefetch, _| prefetch.retire(self.number));
             }
-            let lines = self.flow.take_granted(self.number);
+            let (lines, jobs) = self.flow.take_granted(self.number, connection.abilities());
             if !lines.is_empty() {
                 let sent = Instant::now();
-                let pending = connection.submit_together(lines).await;
-                in_flight.extend(pending.into_iter().map(|pending| (sent, pending)));
+                let fetches = jobs.into_iter().map(|jobs| Fetch { sent, jobs });
+                in_flight.extend(fetches.zip(connection.submit_together(lines).await));
             }
             if in_flight.is_empty() {
                 if !is_ours {
@@ -162,8 +174,9 @@ impl FetchLane {
             let paused_until = self.flow.prefetch().paused_until(self.number);
             tokio::select! {
                 first = next_reply(&mut in_flight) => {
-                    if let Some(cause) = self.take_in(first, &mut in_flight, backoff) {
-                        return lost(cause.to_string(), sent_in_vain(&cause, &mut in_flight));
+                    if let Some((fetch, cause)) = self.take_in(first, &mut in_flight, backoff) {
+                        let in_vain = sent_in_vain(fetch, &cause, &mut in_flight);
+                        return lost(cause.to_string(), in_vain);
                     }
                 }
                 () = self.flow.notified(self.number) => {}
@@ -180,28 +193,25 @@ impl FetchLane {
     }
 
     /// Takes in a reply, and all others that are there by now. Returns the loss of the connection,
-    /// where a reply is that.
+    /// where a reply is that, with the FETCH that has lost its reply.
     fn take_in(
         &self,
         first: Fetched,
         in_flight: &mut InFlight,
         backoff: &mut Backoff,
-    ) -> Option<Lost> {
+    ) -> Option<(Fetch, Lost)> {
         let mut jobs = Vec::new();
         let mut trouble = None;
         let mut next = Some(first);
         let lost = self.flow.note(|prefetch, now| {
-            while let Some((sent, reply)) = next.take() {
+            while let Some((fetch, reply)) = next.take() {
                 let reply = match reply {
                     Ok(reply) => reply,
-                    Err(lost) => return Some(lost),
+                    Err(lost) => return Some((fetch, lost)),
                 };
-                match self.take_in_one(reply, sent, prefetch, now) {
-                    Ok(body) => jobs.extend(body.map(|body| (sent, body))),
-                    Err(why) => {
-                        prefetch.was_refused(self.number, now + backoff.next_pause());
-                        trouble = Some(why);
-                    }
+                if let Err(why) = self.take_in_one(reply, fetch, (prefetch, now), &mut jobs) {
+                    prefetch.was_refused(self.number, fetch.jobs, now + backoff.next_pause());
+                    trouble = Some(why);
                 }
                 next = reply_at_hand(in_flight);
             }
@@ -219,25 +229,28 @@ impl FetchLane {
         lost
     }
 
-    /// The job in a reply, where there is one.
+    /// Adds the jobs in a reply, where there are any.
     ///
     /// # Errors
     /// Where the server has refused the FETCH, with what it says.
     fn take_in_one(
         &self,
         reply: Reply,
-        sent: Instant,
-        prefetch: &mut Prefetch,
-        now: Instant,
-    ) -> Result<Option<Bytes>, String> {
+        fetch: Fetch,
+        (prefetch, now): (&mut Prefetch, Instant),
+        jobs: &mut Vec<(Instant, Bytes)>,
+    ) -> Result<(), String> {
         match reply {
             Reply::Bulk(body) => {
-                prefetch.brought_job(self.number, sent, now);
-                Ok(Some(body))
+                let brought = jobs_of(body, fetch.jobs);
+                let counts = (fetch.jobs, brought.len());
+                prefetch.brought_jobs(self.number, counts, fetch.sent, now);
+                jobs.extend(brought.into_iter().map(|job| (fetch.sent, job)));
+                Ok(())
             }
             Reply::Nothing => {
-                prefetch.brought_nothing(self.number, now);
-                Ok(None)
+                prefetch.brought_nothing(self.number, fetch.jobs, now);
+                Ok(())
             }
             Reply::Error(text) => Err(Excerpt(text).to_string()),
             Reply::Simple(text) => {
@@ -247,28 +260,47 @@ impl FetchLane {
     }
 }
 
+/// The jobs in the reply to a FETCH that asked for so many. Of several each has a line, and is
+/// copied, so that a job which waits or runs for long does not hold the memory of all.
+fn jobs_of(body: Bytes, asked: usize) -> Vec<Bytes> {
+    if asked == 1 {
+        return vec![body];
+    }
+    let mut jobs = Vec::with_capacity(asked);
+    let mut rest = body.as_ref();
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let (job, behind) = rest.split_at(end);
+        jobs.push(Bytes::copy_from_slice(job));
+        rest = behind.get(1..).unwrap_or_default();
+    }
+    jobs.push(if jobs.is_empty() { body } else { Bytes::copy_from_slice(rest) });
+    jobs
+}
+
 /// The next reply, when it comes; never where no FETCH is in flight. Cancel safe.
 async fn next_reply(in_flight: &mut InFlight) -> Fetched {
-    let Some((sent, pending)) = in_flight.front_mut() else { return std::future::pending().await };
-    let reply = (*sent, pending.await);
+    let Some((fetch, pending)) = in_flight.front_mut() else { return std::future::pending().await };
+    let reply = (*fetch, pending.await);
     in_flight.pop_front();
     reply
 }
 
 /// The next reply, where it is there by now.
 fn reply_at_hand(in_flight: &mut InFlight) -> Option<Fetched> {
-    let (sent, pending) = in_flight.front_mut()?;
-    let reply = (*sent, pending.now_or_never()?);
+    let (fetch, pending) = in_flight.front_mut()?;
+    let reply = (*fetch, pending.now_or_never()?);
     in_flight.pop_front();
     Some(reply)
 }
 
-/// FETCHes that had gone out when the connection was lost: the first of them, whose loss this is,
-/// and those behind it.
-fn sent_in_vain(first: &Lost, in_flight: &mut InFlight) -> usize {
-    let others = in_flight.iter_mut().filter_map(|(_, pending)| pending.now_or_never());
-    let others = others.filter(|reply| reply.as_ref().is_err_and(|lost| lost.sent)).count();
-    usize::from(first.sent) + others
+/// Jobs that were asked for by what had gone out when the connection was lost: by the first FETCH,
+/// whose loss this is, and by those behind it.
+fn sent_in_vain(first: Fetch, cause: &Lost, in_flight: &mut InFlight) -> usize {
+    let others = in_flight.iter_mut().filter_map(|(fetch, pending)| {
+        let is_sent = pending.now_or_never()?.is_err_and(|lost| lost.sent);
+        is_sent.then_some(fetch.jobs)
+    });
+    others.sum::<usize>() + if cause.sent { first.jobs } else { 0 }
 }
 
 async fn until(due: Option<Instant>) {

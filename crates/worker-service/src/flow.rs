@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faktory_link::ReplyBudget;
+use faktory_wire::{Abilities, FETCH_JOBS_MAX};
 use metrics::{Counter, counter};
 use service_runtime::metrics as names;
 use tokio::sync::Notify;
@@ -104,10 +105,22 @@ impl Flow {
         }
     }
 
-    /// The FETCHes that the lane may send now, as lines.
-    pub(crate) fn take_granted(&self, lane: usize) -> Vec<Vec<u8>> {
-        let granted = self.prefetch().take_granted(lane);
-        (0..granted).map(|_| self.fetch_line.get()).collect()
+    /// The FETCHes that the lane may send now, as lines, each with the number of jobs that it asks
+    /// for; many in one line where the server takes that.
+    pub(crate) fn take_granted(
+        &self,
+        lane: usize,
+        server: Abilities,
+    ) -> (Vec<Vec<u8>>, Vec<usize>) {
+        let mut granted = self.prefetch().take_granted(lane);
+        let (mut lines, mut jobs) = (Vec::new(), Vec::new());
+        while granted > 0 {
+            let most = server.many.then_some(granted.min(FETCH_JOBS_MAX));
+            lines.push(self.fetch_line.get(most));
+            jobs.push(most.unwrap_or(1));
+            granted -= most.unwrap_or(1);
+        }
+        (lines, jobs)
     }
 
     /// Puts fetched jobs, each with a time before which its FETCH was not written, where slots take
@@ -136,7 +149,9 @@ impl Flow {
     /// how long runs take.
     pub(crate) fn ended(&self, cost: usize, took: Option<Duration>) {
         self.buffer.ended(cost);
-        self.note(|prefetch, now| prefetch.ended(took, now));
+        if !self.prefetch().ended(took, Instant::now()) {
+            self.refill();
+        }
     }
 
     /// Takes out the job that has waited longest, for another worker.

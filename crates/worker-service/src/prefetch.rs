@@ -21,6 +21,7 @@ mod tests;
 
 use std::time::Duration;
 
+use faktory_wire::FETCH_JOBS_MAX;
 use tokio::time::Instant;
 
 use self::lane::{Lane, LaneState};
@@ -50,6 +51,8 @@ pub(crate) struct Prefetch {
     fetches: usize,
     buffered: usize,
     running: usize,
+    /// Runs that have to end before so many FETCHes may be sent as go out together.
+    ends_to_grant: usize,
     /// Seconds that a run takes, smoothed.
     service: Option<f64>,
     rate: Rate,
@@ -67,6 +70,7 @@ impl Prefetch {
             fetches: 0,
             buffered: 0,
             running: 0,
+            ends_to_grant: 0,
             service: None,
             rate: Rate::default(),
             round_trip: RoundTrip::default(),
@@ -78,12 +82,14 @@ impl Prefetch {
         self.lanes.get(lane).is_some_and(|lane| lane.wanted)
     }
 
-    /// Notes that the lane has a connection; `distance` is the time of its handshake.
-    pub(crate) fn connected(&mut self, lane: usize, distance: Duration) {
+    /// Notes that the lane has a connection; `distance` is the time of its handshake. `takes_many`:
+    /// the server takes one command for many jobs.
+    pub(crate) fn connected(&mut self, lane: usize, distance: Duration, takes_many: bool) {
         let is_only = !self.lanes.iter().any(|lane| lane.connected);
         self.round_trip.note_distance(distance, is_only);
         if let Some(lane) = self.lanes.get_mut(lane) {
             (lane.connected, lane.state, lane.answered) = (true, LaneState::Waiting, None);
+            lane.takes_many = takes_many;
         }
     }
 
@@ -92,6 +98,7 @@ impl Prefetch {
         if let Some(lane) = self.lanes.get_mut(lane) {
             self.fetches -= lane.fetches;
             (lane.connected, lane.fetches, lane.granted) = (false, 0, 0);
+            lane.commands = 0;
         }
     }
 
@@ -106,11 +113,22 @@ impl Prefetch {
 
     /// Takes the FETCHes that the lane may send now.
     pub(crate) fn take_granted(&mut self, lane: usize) -> usize {
-        self.lanes.get_mut(lane).map_or(0, |lane| std::mem::take(&mut lane.granted))
+        let Some(lane) = self.lanes.get_mut(lane) else { return 0 };
+        if lane.takes_many {
+            lane.commands += lane.granted.div_ceil(FETCH_JOBS_MAX);
+        }
+        std::mem::take(&mut lane.granted)
     }
 
-    /// Notes that a FETCH, sent at `sent`, has brought a job, which waits for a slot now.
-    pub(crate) fn brought_job(&mut self, lane: usize, sent: Instant, now: Instant) {
+    /// Notes that a FETCH, sent at `sent`, has brought jobs, which wait for a slot now: `brought`
+    /// of the `asked`.
+    pub(crate) fn brought_jobs(
+        &mut self,
+        lane: usize,
+        (asked, brought): (usize, usize),
+        sent: Instant,
+        now: Instant,
+    ) {
         let round_trip =
             self.round_trip.seconds(now).map_or(Duration::ZERO, Duration::from_secs_f64);
         let mut flows = false;
@@ -120,8 +138,9 @@ impl Prefetch {
                 lane.answered.map_or(sent + round_trip, |answered| answered.max(sent + round_trip));
             flows = now.saturating_duration_since(waiting_since) <= round_trip.max(AT_ONCE);
         }
-        self.answered(lane, if flows { LaneState::Flowing } else { LaneState::Waiting }, now);
-        self.buffered += 1;
+        let state = if flows { LaneState::Flowing } else { LaneState::Waiting };
+        self.answered(lane, asked, state, now);
+        self.buffered += brought;
         let took = now.duration_since(sent);
         if flows && took < ROUND_TRIP_MAX {
             self.round_trip.note(took.as_secs_f64(), now);
@@ -135,26 +154,27 @@ impl Prefetch {
     }
 
     /// Notes that a FETCH has found the queue empty: all lanes but the first pause.
-    pub(crate) fn brought_nothing(&mut self, lane: usize, now: Instant) {
+    pub(crate) fn brought_nothing(&mut self, lane: usize, asked: usize, now: Instant) {
         let first = self.lanes.iter().position(|lane| lane.connected);
         let state = if first == Some(lane) {
             LaneState::Waiting
         } else {
             LaneState::Paused(now + self.poll_interval)
         };
-        self.answered(lane, state, now);
+        self.answered(lane, asked, state, now);
     }
 
     /// Notes that a FETCH was answered with an error: the lane pauses.
-    pub(crate) fn was_refused(&mut self, lane: usize, until: Instant) {
-        self.answered(lane, LaneState::Refused(until), until);
+    pub(crate) fn was_refused(&mut self, lane: usize, asked: usize, until: Instant) {
+        self.answered(lane, asked, LaneState::Refused(until), until);
     }
 
-    fn answered(&mut self, lane: usize, state: LaneState, now: Instant) {
+    fn answered(&mut self, lane: usize, asked: usize, state: LaneState, now: Instant) {
         if let Some(lane) = self.lanes.get_mut(lane) {
             (lane.state, lane.answered) = (state, Some(now));
-            lane.fetches -= 1;
-            self.fetches -= 1;
+            lane.fetches -= asked;
+            lane.commands -= usize::from(lane.takes_many);
+            self.fetches -= asked;
         }
     }
 
@@ -189,8 +209,9 @@ impl Prefetch {
         self.buffered -= 1;
     }
 
-    /// Notes that a run has ended; `took` where the run says how long runs take.
-    pub(crate) fn ended(&mut self, took: Option<Duration>, now: Instant) {
+    /// Notes that a run has ended; `took` where the run says how long runs take. True where nothing
+    /// is to be granted for it: more of those have to end that are asked for together.
+    pub(crate) fn ended(&mut self, took: Option<Duration>, now: Instant) -> bool {
         self.running -= 1;
         if let Some(took) = took {
             let took = took.as_secs_f64();
@@ -201,6 +222,8 @@ impl Prefetch {
                 .max(self.round_trip.seconds(now).map_or(Duration::ZERO, Duration::from_secs_f64));
             self.rate.note(over, now);
         }
+        self.ends_to_grant = self.ends_to_grant.saturating_sub(1);
+        self.ends_to_grant > 0 && !self.is_full
     }
 
     /// Notes that jobs take at least this time, though none has ended to show it.

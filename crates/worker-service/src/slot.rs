@@ -70,16 +70,26 @@ impl Slot {
                 }
             }
         };
-        let took = begun.elapsed();
+        let at = Instant::now();
+        self.report(number, ending, at).await;
+        ran.then_some(at - begun)
+    }
+
+    /// Reports the end of a job, unless the deadline of a shutdown has.
+    async fn report(&self, number: u64, ending: Ending, at: Instant) {
+        if let Some(permit) = self.reports.try_reserve() {
+            if let Some((reservation, _)) = self.running.take(number) {
+                permit.send(Finished { reservation, ending, at });
+            }
+            return;
+        }
         self.running.ended(number, ending);
         let permit = self.reports.reserve().await;
-        // The deadline of a shutdown may have reported the job.
         if let (Some(permit), Some((reservation, Some(ending)))) =
             (permit, self.running.take(number))
         {
-            permit.send(Finished { reservation, ending, at: Instant::now() });
+            permit.send(Finished { reservation, ending, at });
         }
-        ran.then_some(took)
     }
 
     /// False where the worker is to end and jobs take longer than the time that is left.

@@ -113,9 +113,14 @@ impl Answered {
 /// The room that a command takes in its window, told by its line alone. A command that is larger
 /// than the window takes the whole window.
 pub(super) fn cost(line: &[u8]) -> u32 {
-    let names_many = line.starts_with(b"FETCH") || line.starts_with(b"QUEUE");
+    let separator = match line {
+        [b'F', b'E', b'T', b'C', b'H', ..] | [b'Q', b'U', b'E', b'U', b'E', ..] => Some(b' '),
+        [b'W', b'F', b' ', b'F', b'E', b'T', b'C', b'H', ..] => Some(b','),
+        _ => None,
+    };
     let for_reply = if has_large_reply(line) { LARGE_REPLY_COST } else { 1 };
-    let names = if names_many { line.iter().filter(|byte| **byte == b' ').count() } else { 0 };
+    let count = |separator| line.iter().filter(|byte| **byte == separator).count();
+    let names = separator.map_or(0, count);
     let for_names = u32::try_from(names / NAMES_OF_COST).unwrap_or(SIZE);
     let for_bytes = u32::try_from(line.len() / BYTES_OF_COST).unwrap_or(SIZE);
     for_bytes.saturating_add(for_reply).saturating_add(for_names).min(SIZE)
@@ -123,7 +128,8 @@ pub(super) fn cost(line: &[u8]) -> u32 {
 
 /// True for a command whose reply can be large, or can be long in coming.
 fn has_large_reply(line: &[u8]) -> bool {
-    [b"FETCH".as_slice(), b"INFO", b"QUEUE"].into_iter().any(|verb| line.starts_with(verb))
+    let verbs = [b"FETCH".as_slice(), b"WF FETCH", b"INFO", b"QUEUE"];
+    verbs.into_iter().any(|verb| line.starts_with(verb))
 }
 
 /// True where the answer to a PUSHB of these jobs is large if each is refused that can be. Looks at
@@ -164,6 +170,9 @@ mod tests {
         assert_eq!(cost_of(r#"ACK {"jid":"x"}"#), 1);
         assert_eq!(cost_of("no command"), 1);
         assert_eq!(cost_of("FETCH default"), 8);
+        assert_eq!(cost_of(r#"WF FETCH {"n":9,"queues":["a"]}"#), 8);
+        let many = r#","q""#.repeat(1000);
+        assert_eq!(cost_of(&format!(r#"WF FETCH {{"n":9,"queues":["q"{many}]}}"#)), 8 + 62);
         assert_eq!(cost_of("INFO"), 8);
         assert_eq!(cost_of(&format!("FETCH{}", " q".repeat(1000))), 8 + 62);
         assert_eq!(cost_of(&format!("QUEUE REMOVE{}", " q".repeat(160))), 8 + 10);

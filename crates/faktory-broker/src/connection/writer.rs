@@ -65,10 +65,10 @@ impl Replies {
             self.taken.extend(outgoing);
         }
         for outgoing in &mut self.taken {
-            if let Outgoing::Reply { reply, reservation, .. } = outgoing
-                && let Some(reservation) = reservation.take()
+            if let Outgoing::Reply { reply, reservations, .. } = outgoing
+                && !reservations.is_empty()
             {
-                self.unsent.push(reservation);
+                self.unsent.append(reservations);
                 *reply = Reply::Nothing;
             }
         }
@@ -89,7 +89,7 @@ impl Replies {
         while let Some(outgoing) = self.receiver.recv().await {
             self.taken.extend(outgoing);
         }
-        self.unsent.extend(self.taken.into_iter().filter_map(Outgoing::into_reservation));
+        self.unsent.extend(self.taken.into_iter().flat_map(Outgoing::into_reservations));
         self.unsent
     }
 }
@@ -164,20 +164,15 @@ impl Group {
         let mut next = Some(first);
         while let Some(outgoing) = next {
             match outgoing {
-                Outgoing::Reply { reply, reservation, bytes } => {
+                Outgoing::Reply { reply, reservations, bytes } => {
                     self.bytes += bytes as u64;
                     self.permits.extend(answered.next());
-                    match reservation {
-                        Some(reservation) if self.has_left(delivery.client()) => {
-                            replies.unsent.push(reservation);
-                            Reply::Nothing.encode(&mut self.wire);
-                        }
-                        reservation => {
-                            reply.encode(&mut self.wire);
-                            if let Some(reservation) = reservation {
-                                delivery.expect(self.wire.len(), reservation);
-                            }
-                        }
+                    if !reservations.is_empty() && self.has_left(delivery.client()) {
+                        replies.unsent.extend(reservations);
+                        Reply::Nothing.encode(&mut self.wire);
+                    } else {
+                        reply.encode(&mut self.wire);
+                        delivery.expect(self.wire.len(), reservations);
                     }
                 }
                 Outgoing::Close => return Gathered::Last,

@@ -338,8 +338,8 @@ impl Core {
 
     fn send(&mut self, output: Output, undeliverable: &mut Vec<Reservation>) {
         let (connection, outgoing) = match output {
-            Output::Reply { connection, reply, reservation, bytes, .. } => {
-                (connection, Outgoing::Reply { reply, reservation, bytes })
+            Output::Reply { connection, reply, reservations, bytes, .. } => {
+                (connection, Outgoing::Reply { reply, reservations, bytes })
             }
             Output::Close { connection } => {
                 self.catch_up.left(connection);
@@ -354,7 +354,7 @@ impl Core {
                 }
                 client.outbox.push(outgoing);
             }
-            None => undeliverable.extend(outgoing.into_reservation()),
+            None => undeliverable.extend(outgoing.into_reservations()),
         }
     }
 
@@ -368,7 +368,7 @@ impl Core {
             // channel means that the connection no longer takes answers.
             if let Err(unsent) = client.replies.try_send(outbox) {
                 let unsent = unsent.into_inner().into_iter();
-                undeliverable.extend(unsent.filter_map(Outgoing::into_reservation));
+                undeliverable.extend(unsent.flat_map(Outgoing::into_reservations));
             }
         }
     }

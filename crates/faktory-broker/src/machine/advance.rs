@@ -40,7 +40,7 @@ impl Machine {
             && let Some(waiter) = self.waiting.next_expired(now.monotonic)
         {
             self.work.spend(1 + waiter.queues.len() / NAMES_OF_A_STEP, 0);
-            self.answer_fetch(waiter.connection, Reply::Nothing, None);
+            self.answer_fetch(waiter.connection, Reply::Nothing, Vec::new());
             self.unblock(waiter.connection);
         }
         let mut more = self.advance_left_behind(store, now)?;

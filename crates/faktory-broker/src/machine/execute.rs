@@ -1,7 +1,8 @@
 //! The execution of commands: each verb is handed to its file, in the order of each connection.
 
-use faktory_wire::{Command, CommandError, Job, PushOnce, Reply};
+use faktory_wire::{Command, CommandError, FetchMany, Job, PushOnce, Reply, Word};
 
+use super::ack_many::RunningAcks;
 use super::connections::{State, Turn};
 use super::index::oldest_reservation;
 use super::mutate::RunningMutation;
@@ -9,6 +10,7 @@ use super::once::Groups;
 use super::output::{Output, Reservation};
 use super::push::{self, RunningPush};
 use super::tasks::Task;
+use super::waiting::Asked;
 use super::{ConnectionId, Machine, Now};
 use crate::store::{Store, StoreError};
 
@@ -67,13 +69,23 @@ impl Machine {
             self.close(connection);
             return Ok(());
         }
-        let command = match request {
-            Ok(command) => command,
+        match request {
+            Ok(command) => self.carry_out(store, now, connection, command, answer_bytes),
             Err(error) => {
                 self.answer(connection, Reply::error(error));
-                return Ok(());
+                Ok(())
             }
-        };
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        store: &mut dyn Store,
+        now: Now,
+        connection: ConnectionId,
+        command: Command,
+        answer_bytes: usize,
+    ) -> Result<(), StoreError> {
         let reply = match command {
             // Of a `WF PUSHB` each job that is new is refused by itself.
             Command::Push(_) | Command::PushBulk(_)
@@ -87,8 +99,13 @@ impl Machine {
                 return Ok(());
             }
             Command::Fetch(queues) => {
-                let queues = queues.into_iter().map(String::from).collect();
-                return self.fetch(store, now, connection, queues);
+                return self.fetch(store, now, connection, (names(queues), Asked::OneJob));
+            }
+            Command::FetchMany(FetchMany { most, queues }) => {
+                return self.fetch(store, now, connection, (names(queues), Asked::UpTo(most)));
+            }
+            Command::AckMany(jobs) => {
+                return self.start(store, now, connection, Task::Acks(RunningAcks::new(jobs)));
             }
             Command::Mutate(mutation) => match RunningMutation::new(mutation, self.counters) {
                 Ok(mutation) => {
@@ -177,7 +194,7 @@ impl Machine {
         self.outputs.push(Output::Reply {
             connection,
             reply,
-            reservation: None,
+            reservations: Vec::new(),
             after_sync: true,
             bytes,
         });
@@ -188,11 +205,11 @@ impl Machine {
         &mut self,
         connection: ConnectionId,
         reply: Reply,
-        reservation: Option<Reservation>,
+        reservations: Vec<Reservation>,
     ) {
         let bytes = self.count_reply(connection, &reply);
         let after_sync = false;
-        self.outputs.push(Output::Reply { connection, reply, reservation, after_sync, bytes });
+        self.outputs.push(Output::Reply { connection, reply, reservations, after_sync, bytes });
     }
 
     /// Ends a connection after its earlier replies. Its later commands are not carried out, and the
@@ -211,4 +228,8 @@ impl Machine {
         self.connections.set_state(connection, State::Idle);
         self.make_runnable(connection);
     }
+}
+
+fn names(queues: Vec<Word>) -> Vec<String> {
+    queues.into_iter().map(String::from).collect()
 }

@@ -36,8 +36,8 @@ pub enum Output {
         connection: ConnectionId,
         /// The reply.
         reply: Reply,
-        /// The fetched job in the reply, where there is one.
-        reservation: Option<Reservation>,
+        /// The fetched jobs in the reply.
+        reservations: Vec<Reservation>,
         /// True where the reply may go out only after the next sync. The reply to a FETCH need not
         /// wait.
         after_sync: bool,

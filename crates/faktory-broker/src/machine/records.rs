@@ -1,6 +1,8 @@
 //! The values of the store: counters, queues, and the entry of a job. `STORE.md` lists all keys and
 //! values.
 
+use std::io::Write;
+
 use faktory_wire::{Failure, SetSizes, Timestamp};
 
 use super::keys::{IdHash, Location};
@@ -10,6 +12,8 @@ use crate::store::StoreError;
 const ENTRY_BYTES: usize = 56;
 /// The most bytes of the time that a document has beside its body.
 const ENQUEUED_AT_BYTES: usize = 64;
+/// The most bytes of the number of a reservation in a document.
+const RESERVATION_BYTES: usize = 40;
 
 /// The numbers that survive a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,31 +164,36 @@ impl Entry {
         self.failure.as_ref().map_or(0, of)
     }
 
-    /// The whole job as JSON: its body, the time at which the job entered its queue, its failure
-    /// record, and the number of its reservation where that is to be told.
-    pub(super) fn document(&self, body: &[u8], reservation: Option<u64>) -> Vec<u8> {
-        let without_end = |json: &[u8]| json.len().saturating_sub(1);
-        let members = body.get(..without_end(body)).unwrap_or_default();
-        let mut rest = self.rest_of_document();
+    /// Appends the whole job as JSON: its body, the time at which the job entered its queue, its
+    /// failure record, and the number of its reservation where that is to be told.
+    pub(super) fn write_document(&self, body: &[u8], reservation: Option<u64>, out: &mut Vec<u8>) {
+        out.reserve(body.len() + ENQUEUED_AT_BYTES + RESERVATION_BYTES);
+        out.extend_from_slice(body.get(..body.len().saturating_sub(1)).unwrap_or_default());
+        self.write_rest(out);
         if let Some(number) = reservation {
-            rest.truncate(without_end(&rest));
-            rest.extend_from_slice(format!(",\"reservation\":{number}}}").as_bytes());
+            out.pop();
+            // A write into memory can't fail.
+            let _ = write!(out, ",\"reservation\":{number}}}");
         }
-        [members, &rest].concat()
     }
 
     /// What the whole job has instead of the last byte of its body.
     pub(super) fn rest_of_document(&self) -> Vec<u8> {
         let mut rest = Vec::with_capacity(ENQUEUED_AT_BYTES);
-        rest.extend_from_slice(b",\"enqueued_at\":\"");
-        rest.extend_from_slice(self.enqueued_at.to_string().as_bytes());
-        rest.push(b'"');
-        if let Some(failure) = &self.failure {
-            rest.extend_from_slice(b",\"failure\":");
-            failure.encode(&mut rest);
-        }
-        rest.push(b'}');
+        self.write_rest(&mut rest);
         rest
+    }
+
+    fn write_rest(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"enqueued_at\":\"");
+        // A write into memory can't fail.
+        let _ = write!(out, "{}", self.enqueued_at);
+        out.push(b'"');
+        if let Some(failure) = &self.failure {
+            out.extend_from_slice(b",\"failure\":");
+            failure.encode(out);
+        }
+        out.push(b'}');
     }
 }
 

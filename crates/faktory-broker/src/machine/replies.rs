@@ -17,7 +17,7 @@ const TOTAL_BYTES_MAX: u64 = 64 << 20;
 /// carried out. A client that reads is seldom above it.
 const FLOOR_BYTES: u64 = 16 << 10;
 /// A reply of more bytes is large.
-const LARGE_REPLY_BYTES: usize = 64 << 10;
+pub(super) const LARGE_REPLY_BYTES: usize = 64 << 10;
 /// What the answer to a `WF PUSHB` may come to that is not counted before: that of a push which is
 /// one atomic write, with ids as our API makes them.
 const UNCOUNTED_BYTES: usize = 512 << 10;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use faktory_wire::Reply;
 
+use super::ack_many::RunningAcks;
 use super::connections::State;
 use super::mutate::RunningMutation;
 use super::push::RunningPush;
@@ -15,6 +16,7 @@ use crate::store::{Store, StoreError};
 /// A command that has begun and is not finished.
 #[derive(Debug)]
 pub(super) enum Task {
+    Acks(RunningAcks),
     Mutation(RunningMutation),
     Push(RunningPush),
     Queues(RunningQueueCommand),
@@ -120,7 +122,7 @@ fn is_long_job(task: &Task) -> bool {
 const fn reads_texts(task: &Task) -> bool {
     match task {
         Task::Mutation(task) => task.reads_texts(),
-        Task::Push(_) | Task::Queues(_) | Task::Info => false,
+        Task::Acks(_) | Task::Push(_) | Task::Queues(_) | Task::Info => false,
     }
 }
 
@@ -128,7 +130,7 @@ const fn reads_texts(task: &Task) -> bool {
 const fn holds_a_text(task: &Task) -> bool {
     match task {
         Task::Mutation(task) => task.holds_a_text(),
-        Task::Push(_) | Task::Queues(_) | Task::Info => false,
+        Task::Acks(_) | Task::Push(_) | Task::Queues(_) | Task::Info => false,
     }
 }
 
@@ -169,6 +171,7 @@ impl Machine {
         mut task: Task,
     ) -> Result<(), StoreError> {
         let reply = match &mut task {
+            Task::Acks(acks) => self.advance_acks(store, acks)?,
             Task::Mutation(mutation) => self.advance_mutation(store, now, mutation)?,
             Task::Push(push) => self.advance_push(store, now, push)?,
             Task::Queues(command) => self.advance_queue_command(store, now, command)?,

@@ -8,6 +8,7 @@ mod finishing;
 mod large_pushes;
 mod load;
 mod long_ids;
+mod many;
 mod mending;
 mod mutations;
 mod once;
@@ -36,7 +37,8 @@ struct World {
     machine: Machine,
     store: MemoryStore,
     now: Now,
-    replies: Vec<(ConnectionId, Reply, Option<Reservation>)>,
+    /// The replies, each with its jobs where it has any.
+    replies: Vec<(ConnectionId, Reply, Option<Vec<Reservation>>)>,
     closed: Vec<ConnectionId>,
     /// Clients that read nothing.
     silent: HashSet<ConnectionId>,
@@ -105,7 +107,7 @@ impl World {
         }
         for output in self.machine.take_outputs() {
             match output {
-                Output::Reply { connection, reply, reservation, bytes, .. } => {
+                Output::Reply { connection, reply, reservations, bytes, .. } => {
                     let answered = self.answered.entry(connection).or_default();
                     *answered += bytes as u64;
                     if self.silent.contains(&connection) {
@@ -113,7 +115,8 @@ impl World {
                     } else {
                         self.written.insert(connection, *answered);
                     }
-                    self.replies.push((connection, reply, reservation))
+                    let jobs = (!reservations.is_empty()).then_some(reservations);
+                    self.replies.push((connection, reply, jobs))
                 }
                 Output::Close { connection } => self.closed.push(connection),
             }
@@ -201,7 +204,7 @@ impl World {
 
     /// Takes all replies, and keeps the jobs in them.
     fn take_reservations(&mut self) -> Vec<Reservation> {
-        self.replies.drain(..).filter_map(|(_, _, reservation)| reservation).collect()
+        self.replies.drain(..).filter_map(|(_, _, jobs)| jobs).flatten().collect()
     }
 
     fn info(&mut self) -> Info {

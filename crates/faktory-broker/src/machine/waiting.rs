@@ -8,12 +8,22 @@ use super::ConnectionId;
 /// The time that a FETCH waits. Clients of Faktory rely on a wait under 5 s.
 const FETCH_WAIT: Duration = Duration::from_secs(2);
 
+/// How many jobs a FETCH asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// FETCH: one job.
+    OneJob,
+    /// WF FETCH: up to so many jobs, each on a line of the answer.
+    UpTo(usize),
+}
+
 /// A FETCH that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Waiter {
     pub(super) connection: ConnectionId,
     /// The queues in the order of the FETCH; empty for a worker that gets no job.
     pub(super) queues: Vec<String>,
+    pub(super) asked: Asked,
     deadline: Duration,
 }
 
@@ -30,7 +40,7 @@ impl Waiting {
     pub(super) fn add(
         &mut self,
         connection: ConnectionId,
-        queues: Vec<String>,
+        (queues, asked): (Vec<String>, Asked),
         now: Duration,
     ) -> u64 {
         self.last_ticket += 1;
@@ -38,7 +48,8 @@ impl Waiting {
         for queue in &queues {
             self.by_queue.entry(queue.clone()).or_default().insert(ticket);
         }
-        self.waiters.insert(ticket, Waiter { connection, queues, deadline: now + FETCH_WAIT });
+        let deadline = now + FETCH_WAIT;
+        self.waiters.insert(ticket, Waiter { connection, queues, asked, deadline });
         ticket
     }
 
@@ -87,6 +98,19 @@ impl Waiting {
     pub(super) fn first(&self, queue: &str) -> Option<(u64, ConnectionId)> {
         let ticket = *self.by_queue.get(queue)?.first()?;
         self.waiters.get(&ticket).map(|waiter| (ticket, waiter.connection))
+    }
+
+    /// What the FETCH that has waited longest for this queue, which has so many jobs, is to get: no
+    /// more than its share of them among the FETCHes that wait.
+    pub(super) fn share(&self, queue: &str, ticket: u64, jobs: u64) -> Asked {
+        match self.waiters.get(&ticket).map(|waiter| waiter.asked) {
+            Some(Asked::UpTo(most)) => {
+                let waiters = self.by_queue.get(queue).map_or(1, BTreeSet::len).max(1);
+                let share = usize::try_from(jobs).unwrap_or(usize::MAX) / waiters;
+                Asked::UpTo(most.min(share.max(1)))
+            }
+            Some(Asked::OneJob) | None => Asked::OneJob,
+        }
     }
 
     /// Takes out the FETCH that has waited longest, where its time is over. Each FETCH waits

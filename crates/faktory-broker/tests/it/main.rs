@@ -9,6 +9,7 @@ mod durability;
 mod faktory_crate;
 mod limits;
 mod load;
+mod many;
 mod passwords;
 mod private;
 mod requeue;

@@ -1,10 +1,13 @@
 //! The ledger of an ack lane: the reports that the work server has not acknowledged, by number. No
 //! I/O; time comes in as an argument. What an answer means for one report is in `reporting`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use faktory_link::Lost;
-use faktory_wire::{Abilities, Reply};
+use faktory_wire::{Abilities, AckLine, Reply};
 use tokio::time::Instant;
 
 use crate::reporting::{PendingReport, Verdict};
@@ -12,7 +15,8 @@ use crate::reporting::{PendingReport, Verdict};
 /// The reports of one ack lane that are not settled, in the order in which the jobs ended.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    unsettled: BTreeMap<u64, PendingReport>,
+    /// Boxed, because a map moves its values where one is taken out.
+    unsettled: BTreeMap<u64, Box<PendingReport>>,
     last_number: u64,
 }
 
@@ -29,8 +33,46 @@ pub(super) struct Outgoing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SentReport {
     number: u64,
-    /// How many lines the report has, and so how many answers.
+    /// How many lines the report has, and so how many answers; none where it stands in one line
+    /// with the report before it, whose answer is also its own.
     lines: usize,
+}
+
+/// The bytes of a line that ends many jobs, but where one id is longer: far less than a work server
+/// gives a connection for its commands.
+const ACK_LINE_BYTES: usize = 32 << 10;
+
+/// The reports that jobs are done, many in a line.
+#[derive(Debug, Default)]
+struct Acks {
+    lines: Vec<Vec<u8>>,
+    next: Option<AckLine>,
+    sent: Vec<SentReport>,
+}
+
+impl Acks {
+    /// Adds the report of this number.
+    fn add(&mut self, number: u64, (jid, reservation): (&str, u64)) {
+        match &mut self.next {
+            Some(line) if !line.is_full(jid, ACK_LINE_BYTES) => {
+                line.add(jid, reservation);
+                self.sent.push(SentReport { number, lines: 0 });
+            }
+            next => {
+                let full = next.replace(AckLine::new(jid, reservation));
+                self.lines.extend(full.map(AckLine::finish));
+                self.sent.push(SentReport { number, lines: 1 });
+            }
+        }
+    }
+
+    /// Puts the lines in front of those that go out with them.
+    fn put_before(mut self, outgoing: &mut Outgoing) {
+        self.lines.extend(self.next.map(AckLine::finish));
+        self.lines.append(&mut outgoing.lines);
+        self.sent.append(&mut outgoing.sent);
+        (outgoing.lines, outgoing.sent) = (self.lines, self.sent);
+    }
 }
 
 impl Ledger {
@@ -50,7 +92,7 @@ impl Ledger {
     /// Takes a report in, under the next number.
     pub(super) fn add(&mut self, report: PendingReport) {
         self.last_number += 1;
-        self.unsettled.insert(self.last_number, report);
+        self.unsettled.insert(self.last_number, Box::new(report));
     }
 
     /// The numbers of all reports.
@@ -60,7 +102,7 @@ impl Ledger {
 
     /// The ids of the jobs that are done, as far as their reports are not settled.
     pub(super) fn done(&self) -> impl Iterator<Item = &str> {
-        self.unsettled.values().filter(|report| report.is_done()).map(PendingReport::jid)
+        self.unsettled.values().filter(|report| report.is_done()).map(|report| report.jid())
     }
 
     /// Reports that go out now, to a server that can do this, as far as they may still be sent.
@@ -70,22 +112,21 @@ impl Ledger {
         server: Abilities,
         now: Instant,
     ) -> Outgoing {
-        let count = numbers.size_hint().0;
-        let mut outgoing = Outgoing {
-            sent: Vec::with_capacity(count),
-            lines: Vec::with_capacity(count),
-            given_up: Vec::new(),
-        };
+        let mut outgoing = Outgoing::default();
+        let mut acks = Acks::default();
         for number in numbers {
             let Some(report) = self.unsettled.get_mut(&number) else { continue };
-            if report.may_be_sent_to(server, now) {
+            if let Some(done) = report.done().filter(|_| server.many && report.may_be_sent(now)) {
+                acks.add(number, done);
+            } else if report.may_be_sent_to(server, now) {
                 report.goes_out(server, now);
                 let lines = report.append_lines(&mut outgoing.lines);
                 outgoing.sent.push(SentReport { number, lines });
             } else {
-                outgoing.given_up.extend(self.unsettled.remove(&number));
+                outgoing.given_up.extend(self.unsettled.remove(&number).map(|report| *report));
             }
         }
+        acks.put_before(&mut outgoing);
         outgoing
     }
 
@@ -100,9 +141,11 @@ impl Ledger {
         mut on_settled: impl FnMut(&PendingReport),
     ) -> Vec<u64> {
         let mut again = Vec::new();
+        let mut of_this: &[_] = &[];
         for SentReport { number, lines } in sent {
-            let (of_this, rest) = answers.split_at_checked(*lines).unwrap_or((answers, &[]));
-            answers = rest;
+            if *lines > 0 {
+                (of_this, answers) = answers.split_at_checked(*lines).unwrap_or((answers, &[]));
+            }
             let Some(report) = self.unsettled.get_mut(number) else { continue };
             match report.settle(of_this, now) {
                 Verdict::Settled | Verdict::PushGivenUp => {
@@ -121,195 +164,18 @@ impl Ledger {
     pub(super) fn give_up(&mut self, now: Instant) -> Vec<PendingReport> {
         let over = self.unsettled.iter().filter(|(_, report)| !report.may_be_sent(now));
         let over: Vec<u64> = over.map(|(number, _)| *number).collect();
-        over.into_iter().filter_map(|number| self.unsettled.remove(&number)).collect()
+        over.into_iter()
+            .filter_map(|number| self.unsettled.remove(&number).map(|report| *report))
+            .collect()
     }
 
     /// Takes out the oldest report, with its number, for another lane.
     pub(super) fn take_first(&mut self) -> Option<(u64, PendingReport)> {
-        self.unsettled.pop_first()
+        self.unsettled.pop_first().map(|(number, report)| (number, *report))
     }
 
     /// Puts a report back that the other lane did not take.
     pub(super) fn put_back(&mut self, number: u64, report: PendingReport) {
-        self.unsettled.insert(number, report);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use faktory_link::LinkError;
-
-    use super::*;
-    use crate::outcome::Failure;
-    use crate::reporting::{Ending, Finished, Reservation};
-
-    const RESERVED: Duration = Duration::from_secs(60);
-
-    fn endings() -> [Ending; 4] {
-        [
-            Ending::Done,
-            Ending::Failed(Failure::new("k", "m")),
-            Ending::FailedForGood(Failure::new("k", "m")),
-            Ending::Snooze(Box::default(), Duration::ZERO),
-        ]
-    }
-
-    /// A ledger with a report of each kind, numbered from 1 on.
-    fn ledger(now: Instant) -> Ledger {
-        let mut ledger = Ledger::default();
-        for (index, ending) in endings().into_iter().enumerate() {
-            let reservation =
-                Reservation { jid: format!("job-{index}"), number: Some(7), until: now + RESERVED };
-            ledger.add(Finished { reservation, ending, at: now }.into());
-        }
-        ledger
-    }
-
-    fn send_all(ledger: &mut Ledger, now: Instant) -> Outgoing {
-        ledger.send(ledger.numbers().into_iter(), Abilities::default(), now)
-    }
-
-    fn numbers(sent: &[SentReport]) -> Vec<u64> {
-        sent.iter().map(|sent| sent.number).collect()
-    }
-
-    fn ok() -> Result<Reply, Lost> {
-        Ok(Reply::OK)
-    }
-
-    fn taken() -> Result<Reply, Lost> {
-        Ok(Reply::Bulk("{}".into()))
-    }
-
-    fn error(text: &str) -> Result<Reply, Lost> {
-        Ok(Reply::Error(text.into()))
-    }
-
-    fn lost(sent: bool) -> Result<Reply, Lost> {
-        Err(Lost { sent, cause: Arc::new(LinkError::ClosedHere) })
-    }
-
-    #[test]
-    fn each_report_goes_out_with_its_lines_in_the_order_in_which_the_jobs_ended() {
-        let now = Instant::now();
-        let mut ledger = ledger(now);
-        assert_eq!((ledger.len(), ledger.next_number()), (4, 5));
-        let outgoing = send_all(&mut ledger, now);
-        let lines = [1, 1, 2, 2];
-        let sent = |(index, lines)| SentReport { number: index as u64 + 1, lines };
-        assert_eq!(outgoing.sent, lines.into_iter().enumerate().map(sent).collect::<Vec<_>>());
-        let verb = |line: &Vec<u8>| String::from_utf8_lossy(line).split(' ').next().map(Into::into);
-        let verbs: Vec<String> = outgoing.lines.iter().filter_map(verb).collect();
-        assert_eq!(verbs, ["ACK", "FAIL", "FAIL", "MUTATE", "PUSHB", "ACK"]);
-        assert!(outgoing.given_up.is_empty());
-        assert_eq!(ledger.done().collect::<Vec<_>>(), ["job-0"]);
-    }
-
-    #[test]
-    fn answers_settle_reports_or_have_them_sent_again_now_or_over_the_next_connection() {
-        let busy = || error("ERR shutdown in progress");
-        for (what, answers, settled, again, next) in [
-            (
-                "all is taken",
-                [ok(), ok(), ok(), ok(), taken(), ok()],
-                vec!["job-0", "job-1", "job-2", "job-3"],
-                vec![],
-                vec![],
-            ),
-            (
-                "all is refused",
-                [busy(), busy(), busy(), busy(), busy(), busy()],
-                vec![],
-                vec![1, 2, 3, 4],
-                vec![1, 2, 3, 4],
-            ),
-            (
-                "the connection breaks before anything has left",
-                [lost(false), lost(false), lost(false), lost(false), lost(false), lost(false)],
-                vec![],
-                vec![],
-                vec![1, 2, 3, 4],
-            ),
-            (
-                // The push may have been carried out, so it is not sent again.
-                "the connection breaks after everything has left",
-                [lost(true), lost(true), lost(true), lost(true), lost(true), lost(true)],
-                vec![],
-                vec![],
-                vec![1, 2, 3],
-            ),
-            (
-                "the connection breaks within the lines of a report",
-                [ok(), ok(), ok(), lost(true), taken(), lost(false)],
-                vec!["job-0", "job-1"],
-                vec![],
-                vec![3, 4],
-            ),
-            (
-                "one job is unknown, another report is refused",
-                [ok(), error("ERR Job not found job-1"), busy(), ok(), taken(), ok()],
-                vec!["job-0", "job-1", "job-3"],
-                vec![3],
-                vec![3],
-            ),
-        ] {
-            let now = Instant::now();
-            let mut ledger = ledger(now);
-            let sent = send_all(&mut ledger, now).sent;
-            let mut seen = Vec::new();
-            let sent_again =
-                ledger.settle(&sent, &answers, now, |report| seen.push(report.jid().to_owned()));
-            assert_eq!(seen, settled, "{what}");
-            assert_eq!(sent_again, again, "{what}");
-            assert_eq!(numbers(&send_all(&mut ledger, now).sent), next, "{what}");
-        }
-    }
-
-    #[test]
-    fn a_report_that_may_no_longer_be_sent_is_given_up() {
-        let now = Instant::now();
-        let jids = |given_up: &[PendingReport]| {
-            given_up.iter().map(|report| report.jid().to_owned()).collect::<Vec<_>>()
-        };
-        let all = ["job-0", "job-1", "job-2", "job-3"];
-        let mut waiting = ledger(now);
-        assert!(waiting.give_up(now).is_empty());
-        assert_eq!(jids(&waiting.give_up(now + RESERVED)), all);
-        assert!(waiting.is_empty());
-
-        let mut sending = ledger(now);
-        let outgoing = send_all(&mut sending, now + RESERVED);
-        assert_eq!(jids(&outgoing.given_up), all);
-        assert!(sending.is_empty() && outgoing.sent.is_empty() && outgoing.lines.is_empty());
-
-        // A FAIL and a push that may have arrived are given up before the reservation is over.
-        let mut sent = ledger(now);
-        send_all(&mut sent, now);
-        assert_eq!(jids(&sent.give_up(now + Duration::from_secs(11))), &all[1..]);
-        assert_eq!(sent.numbers(), [1]);
-    }
-
-    #[test]
-    fn reports_are_handed_over_from_the_oldest_on_and_keep_their_number_where_they_are_not_taken() {
-        let mut ledger = ledger(Instant::now());
-        let (number, report) = ledger.take_first().unwrap();
-        assert_eq!((number, report.jid(), ledger.numbers()), (1, "job-0", vec![2, 3, 4]));
-        ledger.put_back(number, report);
-        assert_eq!(ledger.numbers(), [1, 2, 3, 4]);
-        assert_eq!(ledger.next_number(), 5);
-    }
-
-    #[test]
-    fn the_answer_to_a_report_that_is_gone_changes_nothing() {
-        let now = Instant::now();
-        let mut ledger = ledger(now);
-        let sent = send_all(&mut ledger, now).sent;
-        while ledger.take_first().is_some() {}
-        let answers = [ok(), ok(), ok(), ok(), taken(), ok()];
-        let again = ledger.settle(&sent, &answers, now, |report| panic!("{report:?}"));
-        assert!(again.is_empty() && ledger.is_empty());
+        self.unsettled.insert(number, Box::new(report));
     }
 }

@@ -55,7 +55,7 @@ async fn a_reservation_counts_from_before_its_fetch_is_written_and_not_from_when
     let lane = FetchLane::new(&link, lifecycle, Arc::clone(&flow), 0);
     let mut backoff = Backoff::default();
     let handed_over = Instant::now();
-    flow.note(|prefetch, _| prefetch.connected(0, Duration::ZERO));
+    flow.note(|prefetch, _| prefetch.connected(0, Duration::ZERO, false));
     let (job, _) = tokio::select! {
         _ = lane.serve(&connection, &identity.wid, &mut backoff) => panic!("nothing ends the lane"),
         job = flow.begin_next() => job.unwrap(),

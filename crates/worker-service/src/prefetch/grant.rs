@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use faktory_wire::FETCH_JOBS_MAX;
 use tokio::time::Instant;
 
-use super::lane::{Lane, LaneState};
+use super::lane::Lane;
 use super::{AT_ONCE, Prefetch};
 use crate::lanes_runtime::REST;
 
@@ -36,7 +37,7 @@ const NEAR_DEPTH: usize = 2;
 
 impl Prefetch {
     /// Jobs that may be fetched beyond those that have a slot.
-    fn ahead(&self, now: Instant) -> usize {
+    pub(super) fn ahead(&self, now: Instant) -> usize {
         let (Some(service), Some(round_trip)) = (self.service, self.round_trip.seconds(now)) else {
             return 0;
         };
@@ -88,6 +89,10 @@ impl Prefetch {
             Some(way) => way,
             None => Duration::ZERO,
         };
+        if self.lanes.iter().any(|lane| lane.connected && lane.takes_many) {
+            // As many jobs as there is room for are asked for in one command.
+            return NEAR_DEPTH.min(most);
+        }
         let in_flight = ROUND_TRIPS * self.rate.greatest(now) * (way + REST).as_secs_f64();
         // More lanes come before depth. Lanes that the server does not grant do not count.
         let more_to_come = self.lanes.iter().any(|lane| !lane.wanted);
@@ -105,28 +110,28 @@ impl Prefetch {
     ) {
         let mut room = self.room(unacknowledged, now);
         let depth = self.depth(now);
-        let together = (self.ahead(now) / TOGETHER).clamp(1, depth);
+        let takes_many = self.lanes.iter().any(|lane| lane.connected && lane.takes_many);
+        let together_max = if takes_many { FETCH_JOBS_MAX } else { depth };
+        let together = (self.ahead(now) / TOGETHER).clamp(1, together_max);
+        // With no room at all it is not only the ends of runs that make room.
+        self.ends_to_grant = if room > 0 { together.saturating_sub(room) } else { 0 };
         if room < together {
             return;
         }
-        let most = |lane: &Lane| match lane.state {
-            LaneState::Flowing => depth,
-            LaneState::Waiting => 1,
-            LaneState::Paused(_) | LaneState::Refused(_) => 0,
-        };
         let mut more_wanted = false;
         while room > 0 {
-            let can_take = |lane: &Lane| lane.connected && lane.fetches < most(lane);
+            let can_take = |lane: &Lane| lane.connected && lane.fetches < lane.most(depth);
             let fewest =
                 self.lanes.iter().filter(|lane| can_take(lane)).map(|lane| lane.fetches).min();
-            if !more_wanted && fewest != Some(0) {
+            let is_enough = fewest == Some(0) || takes_many && fewest.is_some();
+            if !more_wanted && !is_enough {
                 self.want_more(room, &mut wake);
                 more_wanted = true;
             }
             let Some(fewest) = fewest else { break };
             for (number, lane) in self.lanes.iter_mut().enumerate() {
                 if room > 0 && lane.fetches == fewest && can_take(lane) {
-                    let fetches = together.min(room).min(most(lane) - lane.fetches);
+                    let fetches = together.min(room).min(lane.most(depth) - lane.fetches);
                     lane.fetches += fetches;
                     lane.granted += fetches;
                     self.fetches += fetches;

@@ -23,10 +23,14 @@ pub(super) struct Lane {
     pub(super) wanted: bool,
     /// True where the lane has a connection.
     pub(super) connected: bool,
-    /// FETCHes in flight, with those that may be sent and have not been yet.
+    /// The server takes one command for many jobs.
+    pub(super) takes_many: bool,
+    /// Jobs that are asked for in flight, with those that may be asked for and have not been yet.
     pub(super) fetches: usize,
-    /// FETCHes that may be sent and have not been yet.
+    /// Jobs that may be asked for and have not been yet.
     pub(super) granted: usize,
+    /// Commands in flight, where the server takes one for many jobs.
+    pub(super) commands: usize,
     pub(super) state: LaneState,
     /// When the last answer came.
     pub(super) answered: Option<Instant>,
@@ -37,9 +41,23 @@ impl Lane {
     pub(super) const NEW: Self = Self {
         wanted: false,
         connected: false,
+        takes_many: false,
         fetches: 0,
         granted: 0,
+        commands: 0,
         state: LaneState::Waiting,
         answered: None,
     };
+
+    /// Jobs that may be in flight on the lane, where `depth` commands may be. Of many jobs those
+    /// that have not been sent yet go out in one command.
+    pub(super) const fn most(&self, depth: usize) -> usize {
+        match self.state {
+            LaneState::Flowing if !self.takes_many => depth,
+            LaneState::Flowing if self.commands < depth => usize::MAX,
+            LaneState::Flowing => 0,
+            LaneState::Waiting => 1,
+            LaneState::Paused(_) | LaneState::Refused(_) => 0,
+        }
+    }
 }

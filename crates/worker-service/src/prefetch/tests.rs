@@ -14,7 +14,7 @@ fn prefetch(concurrency: usize) -> Prefetch {
 fn connect(prefetch: &mut Prefetch, way: Duration) {
     for lane in 0..prefetch.lanes.len() {
         if prefetch.is_wanted(lane) && !prefetch.lanes[lane].connected {
-            prefetch.connected(lane, way);
+            prefetch.connected(lane, way, false);
         }
     }
 }
@@ -47,12 +47,12 @@ fn run_at(prefetch: &mut Prefetch, service: Duration, seconds: u64, way: Duratio
         let now = begun + Duration::from_millis(tick);
         while running.front().is_some_and(|end| *end <= now) {
             running.pop_front();
-            prefetch.ended(Some(service), now);
+            let _ = prefetch.ended(Some(service), now);
             ended += usize::from(tick >= (seconds - 2) * 1000);
         }
         while coming.front().is_some_and(|(_, sent)| *sent + way <= now) {
             let (lane, sent) = coming.pop_front().unwrap();
-            prefetch.brought_job(lane, sent, now);
+            prefetch.brought_jobs(lane, (1, 1), sent, now);
         }
         while running.len() < concurrency && prefetch.buffered > 0 {
             prefetch.begun();
@@ -115,8 +115,8 @@ fn nearby_no_lane_is_deeper_than_two_where_that_is_enough() {
     let now = Instant::now();
     send(&mut prefetch, now);
     for lane in 0..15 {
-        prefetch.connected(lane, Duration::from_millis(1));
-        prefetch.brought_job(lane, now, now + Duration::from_millis(1));
+        prefetch.connected(lane, Duration::from_millis(1), false);
+        prefetch.brought_jobs(lane, (1, 1), now, now + Duration::from_millis(1));
         prefetch.begun();
         prefetch.ended(Some(Duration::from_micros(10)), now + Duration::from_millis(1));
     }
@@ -179,7 +179,7 @@ fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
         now += EMPTY_FETCH;
         for lane in 0..49 {
             if prefetch.lanes[lane].fetches > 0 {
-                prefetch.brought_nothing(lane, now);
+                prefetch.brought_nothing(lane, 1, now);
             }
         }
         prefetch.grant(0, now, |_| ());
@@ -195,7 +195,7 @@ fn on_an_empty_queue_there_is_one_fetch_a_lane_and_all_but_one_pause() {
     );
     assert!(prefetch.paused_until(7).is_some());
     // A job comes: the pauses are over, and a job that came alone makes no lane deep.
-    prefetch.brought_job(0, now, now + Duration::from_secs(1));
+    prefetch.brought_jobs(0, (1, 1), now, now + Duration::from_secs(1));
     assert_eq!(prefetch.paused_until(7), None);
     let sent = send(&mut prefetch, now + Duration::from_secs(1));
     assert!(sent.iter().all(|count| *count <= 1), "{sent:?}");
@@ -216,8 +216,8 @@ fn a_lane_that_was_refused_pauses_though_others_have_jobs() {
     let mut prefetch = prefetch(3);
     let now = Instant::now();
     send(&mut prefetch, now);
-    prefetch.was_refused(1, now + Duration::from_secs(1));
-    prefetch.brought_job(0, now, now);
+    prefetch.was_refused(1, 1, now + Duration::from_secs(1));
+    prefetch.brought_jobs(0, (1, 1), now, now);
     assert_eq!(prefetch.paused_until(1), Some(now + Duration::from_secs(1)));
     prefetch.begun();
     prefetch.ended(None, now);
@@ -234,13 +234,13 @@ fn a_lane_is_as_deep_as_a_shutdown_has_time_for() {
 #[test]
 fn a_handshake_that_lost_a_packet_is_no_long_way() {
     let mut prefetch = prefetch(15);
-    prefetch.connected(0, Duration::from_millis(1));
-    prefetch.connected(1, Duration::from_secs(1));
+    prefetch.connected(0, Duration::from_millis(1), false);
+    prefetch.connected(1, Duration::from_secs(1), false);
     assert_eq!(prefetch.round_trip.way(), Some(Duration::from_millis(1)));
     // All connections are made anew, over a way that has changed.
     prefetch.disconnected(0);
     prefetch.disconnected(1);
-    prefetch.connected(0, FAR);
+    prefetch.connected(0, FAR, false);
     assert_eq!(prefetch.round_trip.way(), Some(FAR));
 }
 
@@ -264,7 +264,7 @@ fn nearby_short_jobs_are_fetched_ahead_for_two_milliseconds() {
         let lane = sent.iter().position(|count| *count > 0);
         let lane = lane.or_else(|| near.lanes.iter().position(|lane| lane.fetches > 0)).unwrap();
         now += way;
-        near.brought_job(lane, now.checked_sub(way).unwrap(), now);
+        near.brought_jobs(lane, (1, 1), now.checked_sub(way).unwrap(), now);
         near.begun();
         near.ended(Some(Duration::from_micros(1)), now);
     }
@@ -272,4 +272,78 @@ fn nearby_short_jobs_are_fetched_ahead_for_two_milliseconds() {
     send_at(&mut near, now, way);
     let held = near.snapshot().fetches;
     assert!((50..=60).contains(&held), "{held}");
+}
+
+/// Grants, and sends; the jobs that the lanes ask for.
+fn granted(prefetch: &mut Prefetch, now: Instant) -> Vec<usize> {
+    prefetch.grant(0, now, |_| ());
+    (0..prefetch.lanes.len()).map(|lane| prefetch.take_granted(lane)).collect()
+}
+
+/// A worker of 15 slots near a server that takes commands for many jobs, on one lane on which jobs
+/// flow: as many as are fetched ahead for 2 ms at 100 jobs a millisecond.
+fn near_and_many() -> (Prefetch, Instant) {
+    let mut near = prefetch(15);
+    let mut now = Instant::now();
+    near.grant(0, now, |_| ());
+    near.connected(0, WAY, true);
+    for _ in 0..400 {
+        let fetched = granted(&mut near, now)[0];
+        let sent = now;
+        now += WAY;
+        near.brought_jobs(0, (fetched, fetched), sent, now);
+        for _ in 0..near.buffered.min(50) {
+            near.begun();
+            near.ended(Some(Duration::from_micros(5)), now);
+        }
+    }
+    near.ends_to_grant = 0;
+    (near, now)
+}
+
+const WAY: Duration = Duration::from_micros(500);
+
+#[test]
+fn many_jobs_are_asked_for_in_one_command_and_no_more_than_two_are_in_flight() {
+    let (mut near, now) = near_and_many();
+    let ahead = near.limits.concurrency + near.ahead(now);
+    assert!((100..=220).contains(&ahead), "{ahead}");
+    near.buffered = 0;
+    let first = granted(&mut near, now)[0];
+    assert_eq!((first, near.lanes[0].commands), (ahead, 1), "all that there is room for");
+    near.brought_jobs(0, (first, 3), now, now + WAY);
+    assert_eq!((near.buffered, near.lanes[0].commands, near.snapshot().fetches), (3, 0, 0));
+    assert_eq!(granted(&mut near, now)[0], ahead - 3);
+    // The queue is empty: the next one asks for one job.
+    near.brought_nothing(0, ahead - 3, now);
+    assert_eq!((granted(&mut near, now)[0], near.lanes[0].commands), (1, 1));
+}
+
+#[test]
+fn a_lane_that_is_lost_or_refused_takes_its_commands_for_many_jobs_along() {
+    let (mut near, now) = near_and_many();
+    near.buffered = 0;
+    let asked = granted(&mut near, now)[0];
+    near.was_refused(0, asked, now + Duration::from_secs(1));
+    assert_eq!((near.lanes[0].commands, near.snapshot().fetches), (0, 0));
+    near.pause_ended(0);
+    assert_eq!(granted(&mut near, now)[0], 1);
+    near.disconnected(0);
+    assert_eq!((near.lanes[0].commands, near.snapshot().fetches), (0, 0));
+}
+
+#[test]
+fn the_ends_of_runs_grant_nothing_until_as_many_have_ended_as_are_asked_for_together() {
+    let (mut near, now) = near_and_many();
+    near.buffered = near.limits.concurrency + near.ahead(now) - 1;
+    let together = near.ahead(now) / 4;
+    assert_eq!(granted(&mut near, now)[0], 0, "room for one");
+    let mut ends = 1;
+    near.begun();
+    while near.ended(None, now) {
+        near.begun();
+        ends += 1;
+    }
+    assert!(ends == together - 1 && together > 10, "{ends} of {together}");
+    assert_eq!(granted(&mut near, now)[0], together);
 }

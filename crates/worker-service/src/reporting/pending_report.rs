@@ -94,6 +94,13 @@ impl PendingReport {
         matches!(self.report, Report::Done)
     }
 
+    /// The job and the number of its reservation, where the report is that the job is done and the
+    /// work server has told the number.
+    pub(crate) fn done(&self) -> Option<(&str, u64)> {
+        let number = self.reservation.number.filter(|_| self.is_done())?;
+        Some((&self.reservation.jid, number))
+    }
+
     /// How long ago the job ended.
     pub(crate) fn lag(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.ended)

@@ -111,6 +111,13 @@ impl Reports {
         (Self { queues, lanes }, ends)
     }
 
+    /// Room for a report on the best lane, where that has any now.
+    pub(crate) fn try_reserve(&self) -> Option<Permit<'_>> {
+        let best = self.queues.best();
+        let permit = self.lanes.get(best)?.try_reserve().ok()?;
+        Some(Permit { permit, reports: &self.queues.0.get(best)?.reports })
+    }
+
     /// Waits for room for a report. Cancel safe. `None` where all lanes have ended, which none does
     /// before all clones are gone.
     pub(crate) async fn reserve(&self) -> Option<Permit<'_>> {

@@ -47,6 +47,7 @@ async fn push_all(server: &WorkServer, retry: i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_snoozed_job_is_there_once_however_often_the_way_is_cut() {
+    let mut cuts = 0;
     for seed in 0..3 {
         let server = WorkServer::broker().await;
         let way = Way::to(server.address(), Cuts::OfReports { seed }).await;
@@ -68,11 +69,12 @@ async fn every_snoozed_job_is_there_once_however_often_the_way_is_cut() {
         worker.stop(Duration::from_secs(10)).await;
         let info = server.client().await.info().await.faktory;
         assert_eq!((info.total_processed, info.total_failures), (0, 0), "seed {seed}");
-        assert!(way.cut() > 2, "seed {seed}: {}", way.cut());
+        cuts += way.cut();
         assert_eq!(found(&server).await, each_once(), "seed {seed}");
         let runs = runs.lock().unwrap();
         assert!(runs.len() == JOBS && runs.values().all(|times| *times == 1), "seed {seed}");
     }
+    assert!(cuts > 10, "{cuts}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod binary;
 mod compressed;
 mod given_back;
 mod jobs;
+mod many;
 mod memory;
 mod metrics;
 mod pause;

@@ -11,8 +11,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// The time for which the way holds what it read.
+/// The time for which a short way holds what it read, and a long one: a round trip of 100 ms.
 const DELAY: Duration = Duration::from_millis(2);
+const LONG_DELAY: Duration = Duration::from_millis(50);
 /// A connection is cut after at most one of these numbers of bytes that the worker sends, or after
 /// a tenth of one that it gets: in its first lines, within some, or far behind all that are left
 /// over.
@@ -26,6 +27,8 @@ pub(crate) enum Cuts {
     OfReports { seed: u64 },
     /// The member `wf` of the greeting.
     OfTheAbilities,
+    /// Nothing.
+    None,
 }
 
 /// The way. It ends when this value is dropped.
@@ -37,6 +40,15 @@ pub(crate) struct Way {
 
 impl Way {
     pub(crate) async fn to(target: SocketAddr, cuts: Cuts) -> Self {
+        Self::with(target, cuts, DELAY).await
+    }
+
+    /// A way with a round trip of 100 ms.
+    pub(crate) async fn long(target: SocketAddr, cuts: Cuts) -> Self {
+        Self::with(target, cuts, LONG_DELAY).await
+    }
+
+    async fn with(target: SocketAddr, cuts: Cuts, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let cut = Arc::new(AtomicUsize::new(0));
@@ -44,7 +56,7 @@ impl Way {
         let task = tokio::spawn(async move {
             let mut random = match cuts {
                 Cuts::OfReports { seed } => Some(fastrand::Rng::with_seed(seed)),
-                Cuts::OfTheAbilities => None,
+                Cuts::OfTheAbilities | Cuts::None => None,
             };
             let mut connections = JoinSet::new();
             loop {
@@ -56,7 +68,7 @@ impl Way {
                     random.u64(1..most)
                 };
                 let room = [left(1), left(10)];
-                connections.spawn(carry(near, far, room, cuts, Arc::clone(&counter)));
+                connections.spawn(carry(near, far, (room, cuts, delay), Arc::clone(&counter)));
             }
         });
         Self { address, cut, task }
@@ -83,8 +95,7 @@ impl Drop for Way {
 async fn carry(
     near: TcpStream,
     far: TcpStream,
-    [there, back]: [u64; 2],
-    cuts: Cuts,
+    ([there, back], cuts, delay): ([u64; 2], Cuts, Duration),
     cut: Arc<AtomicUsize>,
 ) {
     near.set_nodelay(true).unwrap();
@@ -92,8 +103,8 @@ async fn carry(
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
     let room = [AtomicU64::new(there), AtomicU64::new(back)];
     let is_over = tokio::select! {
-        is_over = copy(near_in, far_out, &room, 0, None) => is_over,
-        is_over = copy(far_in, near_out, &room, 1, Some(cuts)) => is_over,
+        is_over = copy(near_in, far_out, &room, 0, (None, delay)) => is_over,
+        is_over = copy(far_in, near_out, &room, 1, (Some(cuts), delay)) => is_over,
     };
     cut.fetch_add(usize::from(is_over), Ordering::SeqCst);
 }
@@ -104,18 +115,19 @@ async fn copy(
     mut to: OwnedWriteHalf,
     room: &[AtomicU64; 2],
     direction: usize,
-    greeting: Option<Cuts>,
+    (greeting, delay): (Option<Cuts>, Duration),
 ) -> bool {
     let mut buffer = vec![0; 64 << 10];
     let mut is_first = greeting.is_some_and(|cuts| matches!(cuts, Cuts::OfTheAbilities));
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return false };
-        tokio::time::sleep(DELAY).await;
+        tokio::time::sleep(delay).await;
         let mut bytes = &buffer[..count];
         if std::mem::take(&mut is_first) {
             bytes = b"+HI {\"v\":2}\r\n";
         }
-        if direction == 0 && bytes.starts_with(b"FETCH") {
+        let is_fetch = bytes.starts_with(b"FETCH") || bytes.starts_with(b"WF FETCH");
+        if direction == 0 && is_fetch {
             room.iter().for_each(|room| room.store(u64::MAX, Ordering::SeqCst));
         }
         let left = room[direction].load(Ordering::SeqCst);

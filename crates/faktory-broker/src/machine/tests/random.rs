@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use faktory_wire::Job;
+
 use super::{A, B, World, check_tables, seconds};
 
 /// The account: ids of jobs by where they must be.
@@ -41,7 +43,7 @@ impl Account {
 
     /// Does one thing at random, where the account allows it.
     fn step(&mut self, step: u32) {
-        match self.random.u8(0..21) {
+        match self.random.u8(0..24) {
             0..=3 => self.push(step),
             4..=6 if !self.waiting.is_empty() => self.fetch(),
             7 if !self.reserved.is_empty() => self.ack(),
@@ -57,6 +59,8 @@ impl Account {
             17 | 18 if !self.reserved.is_empty() => self.give_back(),
             19 if !self.numbers.is_empty() => self.give_back_again(),
             20 if !self.waiting.is_empty() => self.give_back_what_was_returned(),
+            21 | 22 if !self.waiting.is_empty() => self.fetch_many(),
+            23 if !self.reserved.is_empty() => self.ack_many(),
             _ => {}
         }
     }
@@ -74,6 +78,19 @@ impl Account {
 
     fn fetch(&mut self) {
         let job = self.world.fetch();
+        self.fetched(job);
+    }
+
+    fn fetch_many(&mut self) {
+        let most = self.random.usize(1..60);
+        let line = format!(r#"WF FETCH {{"n":{most},"queues":["default"]}}"#);
+        let faktory_wire::Reply::Bulk(body) = self.world.ask(&line) else { panic!("no jobs") };
+        let jobs: Vec<_> = body.split(|byte| *byte == b'\n').collect();
+        assert_eq!(jobs.len(), most.min(self.waiting.len()), "seed {}", self.seed);
+        jobs.into_iter().for_each(|job| self.fetched(Job::parse(job).unwrap()));
+    }
+
+    fn fetched(&mut self, job: Job) {
         let jid = job.jid;
         self.numbers.insert(jid.clone(), job.reservation.unwrap());
         assert!(self.waiting.contains(&jid), "seed {}: {jid} was handed out twice", self.seed);
@@ -86,6 +103,25 @@ impl Account {
         let jid = self.reserved.swap_remove(self.random.usize(..self.reserved.len()));
         self.world.ask(&format!(r#"ACK {{"jid":"{jid}"}}"#));
         self.finished += 1;
+        self.unsynced.clear();
+    }
+
+    /// A worker ends some jobs, and sends again what has ended before, also by a crash.
+    fn ack_many(&mut self) {
+        let ended = self.numbers.keys().filter(|jid| !self.reserved.contains(jid));
+        let mut ended: Vec<_> = ended.cloned().collect();
+        ended.sort_unstable();
+        ended.truncate(self.random.usize(..4));
+        self.random.shuffle(&mut self.reserved);
+        let count = self.random.usize(1..=self.reserved.len());
+        let done: Vec<_> = self.reserved.drain(..count).collect();
+        let named = done.iter().chain(&ended);
+        let named = named.map(|jid| format!(r#"["{jid}",{}]"#, self.numbers[jid]));
+        let line = format!(r#"WF ACK {{"jobs":[{}]}}"#, named.collect::<Vec<_>>().join(","));
+        for _ in 0..self.random.usize(1..3) {
+            assert_eq!(self.world.ask(&line), faktory_wire::Reply::OK);
+        }
+        self.finished += count as u64;
         self.unsynced.clear();
     }
 
@@ -138,7 +174,8 @@ impl Account {
     /// A client fetches some jobs and is gone before the replies arrive.
     fn lose_a_connection(&mut self) {
         for _ in 0..self.random.usize(1..=self.waiting.len().min(5)) {
-            self.world.send(B, "FETCH default");
+            let one_or_more = ["FETCH default", r#"WF FETCH {"n":3,"queues":["default"]}"#];
+            self.world.send(B, one_or_more[self.random.usize(..2)]);
         }
         let reservations = self.world.take_reservations();
         self.world.disconnect(B, &reservations);

@@ -163,7 +163,7 @@ fn a_job_that_is_given_back_is_handed_to_a_fetch_that_waits() {
     };
 }
 
-fn sorted(world: &World) -> Vec<(ConnectionId, Reply, Option<Reservation>)> {
+fn sorted(world: &World) -> Vec<(ConnectionId, Reply, Option<Vec<Reservation>>)> {
     let mut replies = world.replies.clone();
     replies.sort_by_key(|(connection, ..)| *connection);
     replies

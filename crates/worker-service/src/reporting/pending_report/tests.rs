@@ -103,7 +103,7 @@ fn a_job_that_the_server_did_not_take_back_is_never_dropped() {
     }
 }
 
-const OURS: Abilities = Abilities { once: 0, requeue: true };
+const OURS: Abilities = Abilities { once: 0, requeue: true, many: false };
 
 fn text(report: &PendingReport) -> Vec<String> {
     let mut lines = Vec::new();
