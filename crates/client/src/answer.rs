@@ -9,6 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Deserialize;
 
 use crate::builder::Client;
+use crate::keys::{self, NOT_SUPPORTED};
 use crate::outcome::Problem;
 
 /// The largest answer that is read, in bytes.
@@ -35,6 +36,13 @@ pub(crate) struct Document {
     pub(crate) not_sent: Vec<usize>,
     #[serde(flatten)]
     pub(crate) problem: Problem,
+}
+
+impl Answer {
+    /// Whether the API refuses the request because it has a key.
+    pub(crate) fn refuses_key(&self) -> bool {
+        matches!(self, Self::Document { document, .. } if document.problem.code == NOT_SUPPORTED)
+    }
 }
 
 /// A job that the work server has refused.
@@ -71,13 +79,16 @@ pub(crate) fn says_try_again(problem: &Problem) -> bool {
 }
 
 impl Client {
-    /// Makes one request, and reads its answer.
-    pub(crate) async fn send(&self, path: &str, body: Bytes) -> Answer {
+    /// Makes one request, under a key where it has one, and reads its answer.
+    pub(crate) async fn send(&self, path: &str, body: Bytes, key: Option<&HeaderValue>) -> Answer {
         let Ok(url) = self.base.join(path) else {
             return Answer::NotSent(format!("no such path: {path}"));
         };
         let json = HeaderValue::from_static("application/json");
-        let request = self.http.post(url).header(CONTENT_TYPE, json).body(body);
+        let mut request = self.http.post(url).header(CONTENT_TYPE, json).body(body);
+        if let Some(key) = key {
+            request = request.header(keys::HEADER, key);
+        }
         let answered = async {
             match request.send().await {
                 Ok(response) => read(response).await,

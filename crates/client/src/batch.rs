@@ -17,7 +17,8 @@ use crate::retry::Patience;
 impl Client {
     /// Posts jobs in as few requests as the limits of [`Builder`](crate::Builder) allow, several at
     /// once. Returns one outcome for each job, in the order of the jobs. Jobs that are certainly
-    /// not stored are sent again while attempts are left, and no others.
+    /// not stored are sent again while attempts are left; others only with their whole request,
+    /// under its key.
     ///
     /// Either all jobs of a request are valid, or none of them is stored: one invalid job keeps the
     /// others of its request from being stored.
@@ -56,14 +57,26 @@ impl Client {
     async fn post_chunk(&self, first: usize, jobs: &[NewJob]) -> Vec<JobOutcome> {
         let mut chunk = Chunk::new(first, jobs.len());
         let mut patience = Patience::new(self.attempts, self.give_up_after);
+        let has_key = !jobs.iter().any(NewJob::is_forgotten_early);
+        let mut key = if has_key { self.keys.next() } else { None };
         loop {
             let body = body(chunk.open().filter_map(|index| jobs.get(index)));
-            let asked = chunk.settle(self.send("jobs/batch", body.into()).await);
+            let answer = self.send("jobs/batch", body.into(), key.as_ref()).await;
+            if key.is_some() && !chunk.is_in_doubt() && answer.refuses_key() {
+                self.keys.note_refused();
+                key = None;
+                continue;
+            }
+            let asked = chunk.settle(answer, key.is_some());
             if chunk.is_settled() {
                 break;
             }
             let Some(pause) = patience.next_pause(asked) else { break };
             tokio::time::sleep(pause).await;
+            if key.is_some() && !chunk.is_in_doubt() {
+                // Other jobs are another request.
+                key = self.keys.next();
+            }
         }
         chunk.into_outcomes()
     }

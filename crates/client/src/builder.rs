@@ -9,6 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
+use crate::keys::Keys;
+
 /// A client of one API. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -20,6 +22,7 @@ pub struct Client {
     pub(crate) chunk_jobs: usize,
     pub(crate) chunk_bytes: usize,
     pub(crate) chunks_in_flight: usize,
+    pub(crate) keys: Keys,
 }
 
 /// Why a client can't be made.
@@ -211,6 +214,7 @@ impl Builder {
             chunk_jobs: self.chunk_jobs,
             chunk_bytes: self.chunk_bytes,
             chunks_in_flight: self.chunks_in_flight,
+            keys: Keys::new(),
         })
     }
 }

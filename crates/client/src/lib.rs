@@ -3,6 +3,7 @@
 mod answer;
 mod batch;
 mod builder;
+mod keys;
 mod new_job;
 mod outcome;
 mod post;

@@ -12,13 +12,15 @@ pub struct NewJob {
     operation: Option<&'static str>,
     /// Members as `"name":value`, each followed by a comma.
     members: String,
+    /// Its id may be forgotten before the client has ended its attempts.
+    is_forgotten_early: bool,
 }
 
 impl NewJob {
     /// A typed job of `job-types`.
     #[must_use]
     pub fn typed<J: JobDefinition>(job: &J) -> Self {
-        let mut new = Self { operation: Some(J::OPERATION), members: String::with_capacity(64) };
+        let mut new = Self::empty(Some(J::OPERATION));
         let args: RawJson = job.to_args();
         let values: Vec<&serde_json::value::RawValue> =
             serde_json::from_str(args.get()).unwrap_or_default();
@@ -36,10 +38,19 @@ impl NewJob {
         job_type: &str,
         args: &(impl Serialize + ?Sized),
     ) -> Result<Self, serde_json::Error> {
-        let mut new = Self { operation: None, members: String::with_capacity(64) };
+        let mut new = Self::empty(None);
         new.push("jobtype", &quoted(job_type));
         new.push("args", &serde_json::to_string(args)?);
         Ok(new)
+    }
+
+    fn empty(operation: Option<&'static str>) -> Self {
+        Self { operation, members: String::with_capacity(64), is_forgotten_early: false }
+    }
+
+    /// Whether the work server may forget the job's id before the client has ended its attempts.
+    pub(crate) const fn is_forgotten_early(&self) -> bool {
+        self.is_forgotten_early
     }
 
     /// The queue; the queue `default` where this is not called.
@@ -61,7 +72,8 @@ impl NewJob {
     /// `dedup_for_too_long` above what it does.
     #[must_use]
     pub fn dedup_for(self, time: Duration) -> Self {
-        self.with("dedup_for", &time.as_secs().to_string())
+        let job = self.with("dedup_for", &time.as_secs().to_string());
+        Self { is_forgotten_early: true, ..job }
     }
 
     /// The time from which the job is due, in RFC 3339.

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::keys::NOT_SUPPORTED;
+
 /// A problem document (RFC 9457) of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
@@ -16,6 +18,14 @@ pub struct Problem {
     pub request_id: String,
     /// The faulty members.
     pub errors: Vec<FieldFault>,
+}
+
+impl Problem {
+    /// Whether the API refuses what was posted, whoever posts it and whenever: no earlier attempt
+    /// with the same body can have stored a job.
+    pub(crate) fn is_of_the_body(&self) -> bool {
+        matches!(self.status, 400 | 413 | 422) && self.code != NOT_SUPPORTED
+    }
 }
 
 /// One fault of a request.
@@ -41,7 +51,8 @@ pub enum PostError {
     /// no jobs at present. Or, in a batch, another job of the same request is not valid.
     #[error("not stored: {0}")]
     NotStored(String),
-    /// The job may be stored or not. The client never sends such a job again.
+    /// The job may be stored or not, after all attempts. Where the work server remembers ids, the
+    /// client has sent it again under the same key; otherwise it never does.
     #[error("outcome unknown: {detail}")]
     Unknown {
         /// The job's id, where it is known.

@@ -11,17 +11,23 @@ use crate::retry::Patience;
 /// The result of one attempt to store a single job.
 enum Attempt {
     Ended(Result<String, PostError>),
-    /// The job is certainly not stored, and may be sent again.
+    /// The job is certainly not stored by this attempt, and may be sent again.
     Again {
         detail: String,
         /// The pause that the API asks for.
         after: Option<Duration>,
     },
+    /// The job may be stored. It may be sent again under the same key.
+    Unclear {
+        job_id: Option<String>,
+        detail: String,
+        after: Option<Duration>,
+    },
 }
 
 impl Client {
-    /// Posts one job, and posts it again while it is certainly not stored and attempts are left.
-    /// Returns the job's id once the work server has stored the job.
+    /// Posts one job, and posts it again while it is certainly not stored, or goes under a key, and
+    /// attempts are left. Returns the job's id once the work server has stored the job.
     ///
     /// Not cancel safe: dropped, the outcome is not known.
     ///
@@ -30,13 +36,32 @@ impl Client {
     pub async fn post(&self, job: &NewJob) -> Result<String, PostError> {
         let body = bytes::Bytes::from(job.alone());
         let mut patience = Patience::new(self.attempts, self.give_up_after);
+        let mut key = if job.is_forgotten_early() { None } else { self.keys.next() };
+        let mut doubt = None;
         loop {
-            match understand(self.send(&job.path(), body.clone()).await) {
+            let answer = self.send(&job.path(), body.clone(), key.as_ref()).await;
+            if key.is_some() && doubt.is_none() && answer.refuses_key() {
+                self.keys.note_refused();
+                key = None;
+                continue;
+            }
+            let (failure, after) = match understand(answer) {
+                Attempt::Ended(Err(PostError::Refused(problem))) if !problem.is_of_the_body() => {
+                    return Err(doubt.unwrap_or(PostError::Refused(problem)));
+                }
                 Attempt::Ended(result) => return result,
-                Attempt::Again { detail, after } => match patience.next_pause(after) {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => return Err(PostError::NotStored(detail)),
-                },
+                Attempt::Again { detail, after } => (PostError::NotStored(detail), after),
+                Attempt::Unclear { job_id, detail, after } => {
+                    let unknown = PostError::Unknown { job_id, detail };
+                    if key.is_none() {
+                        return Err(unknown);
+                    }
+                    (doubt.insert(unknown).clone(), after)
+                }
+            };
+            match patience.next_pause(after) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(doubt.unwrap_or(failure)),
             }
         }
     }
@@ -45,12 +70,15 @@ impl Client {
 fn understand(answer: Answer) -> Attempt {
     match answer {
         Answer::NotSent(detail) => Attempt::Again { detail, after: None },
-        Answer::Lost(detail) => Attempt::Ended(Err(PostError::Unknown { job_id: None, detail })),
-        Answer::Document { status: 200..300, document, .. } => {
-            Attempt::Ended(document.job_id.ok_or_else(|| PostError::Unknown {
-                job_id: None,
-                detail: "the answer has no job_id".into(),
-            }))
+        Answer::Lost(detail) => Attempt::Unclear { job_id: None, detail, after: None },
+        Answer::Document { status: 200..300, document, retry_after: after } => {
+            match document.job_id {
+                Some(job_id) => Attempt::Ended(Ok(job_id)),
+                None => {
+                    let detail = "the answer has no job_id".into();
+                    Attempt::Unclear { job_id: None, detail, after }
+                }
+            }
         }
         Answer::Document { retry_after, document, .. } if document.says_try_again() => {
             Attempt::Again { detail: document.problem.detail, after: retry_after }
@@ -59,10 +87,11 @@ fn understand(answer: Answer) -> Attempt {
         Answer::Document { status: 400..=428 | 430..500, document, .. } => {
             Attempt::Ended(Err(PostError::Refused(document.problem)))
         }
-        Answer::Document { status, document, .. } => Attempt::Ended(Err(PostError::Unknown {
+        Answer::Document { status, document, retry_after: after } => Attempt::Unclear {
             job_id: document.job_id,
             detail: unclear(status, &document.problem.detail),
-        })),
+            after,
+        },
     }
 }
 

@@ -203,6 +203,14 @@ pub trait Store: Send {
         self.write(Batch { changes: vec![change] })
     }
 
+    /// Sets a key that has no value to a short one, as [`Store::change`] does.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn insert(&mut self, table: Table, name: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.change(Change::Put(table.key(name), Bytes::copy_from_slice(value)))
+    }
+
     /// The bytes that the next commit has to write, about.
     fn uncommitted_bytes(&self) -> usize;
 

@@ -126,6 +126,12 @@ impl Chunk {
         (once > 0).then(|| left + half)
     }
 
+    /// Whether a chunk that left then may be sent again now.
+    pub(crate) fn may_be_sent_again(&self, left: Instant, once: u32, now: Instant) -> bool {
+        let ends = self.may_be_sent_until(left, once).zip(self.until());
+        ends.is_some_and(|(one, other)| now < one.min(other))
+    }
+
     fn terms(&self) -> impl Iterator<Item = &Terms> {
         self.jobs.iter().filter_map(|job| job.terms.as_deref())
     }
@@ -166,8 +172,8 @@ impl Chunk {
 /// the jobs of one chunk and their size in bytes.
 pub(crate) fn divide(jobs: Vec<EncodedJob>, bytes_max: usize) -> Vec<(Vec<EncodedJob>, usize)> {
     let mut chunks: Vec<(Vec<EncodedJob>, usize)> = Vec::new();
-    for job in jobs {
-        let size = job.json.len() + 1;
+    let sizes: Vec<usize> = EncodedJob::sizes(&jobs).collect();
+    for (job, size) in jobs.into_iter().zip(sizes) {
         match chunks.last_mut() {
             Some((chunk, bytes)) if chunk.len() < CHUNK_JOBS && *bytes + size <= bytes_max => {
                 chunk.push(job);
@@ -195,6 +201,30 @@ mod tests {
         assert_eq!(sizes(vec![job(5000); 5]), [2, 2, 1]);
         assert_eq!(sizes(vec![job(10), job(1_000_000), job(10)]), [1, 1, 1]);
         assert_eq!(sizes(vec![]), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn the_group_that_a_job_begins_counts_with_it() {
+        let terms = |seconds| Some(Arc::new(Terms { seconds: Some(seconds), ..Terms::default() }));
+        let jobs = |differ: bool| {
+            let of = |place: u32| EncodedJob {
+                terms: terms(if differ { place % 2 } else { 0 }),
+                ..job(40)
+            };
+            (0..200).map(of).collect::<Vec<_>>()
+        };
+        let bytes = |jobs| divide(jobs, usize::MAX).iter().map(|(_, bytes)| bytes).sum::<usize>();
+        let group = size_of::<faktory_wire::PushGroup>();
+        assert_eq!(bytes(jobs(false)), 200 * 41 + group);
+        assert_eq!(bytes(jobs(true)), 200 * (41 + group));
+        assert_eq!(EncodedJob::bytes_of(&jobs(true)), 200 * (41 + group));
+        assert!(divide(jobs(true), 8 * 1400).len() > divide(jobs(false), 8 * 1400).len());
+        // What the command has of a group is no more than what counts for it.
+        let with_terms = jobs(true);
+        let groups = crate::terms::groups(with_terms.iter().map(|job| job.terms.as_deref()));
+        let mut line = Vec::new();
+        faktory_wire::encode_push_once(&groups, [], &mut line);
+        assert!(line.len() <= 200 * group, "{}", line.len());
     }
 
     #[test]

@@ -138,6 +138,12 @@ impl Connection {
         self.state.in_flight().waiters.is_empty()
     }
 
+    /// Whether the connection was found silent, and no reply has come since.
+    pub(crate) fn is_silent(&self) -> bool {
+        let in_flight = self.state.in_flight();
+        in_flight.silent_since == Some(in_flight.answered)
+    }
+
     /// The cause of the connection's end, where the connection has ended.
     #[must_use]
     pub fn ended(&self) -> Option<Arc<LinkError>> {

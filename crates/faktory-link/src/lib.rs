@@ -22,6 +22,7 @@ mod queue;
 mod reply_budget;
 mod resend;
 mod send;
+mod silence;
 mod stream;
 mod terms;
 mod tls_fault;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faktory_wire::Job;
 
-use crate::terms::Terms;
+use crate::terms::{GROUP_BYTES, Terms};
 
 /// A job as JSON on one line, ready for a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,24 @@ impl EncodedJob {
     #[must_use]
     pub fn new(jid: impl Into<String>, json: impl Into<Vec<u8>>) -> Self {
         Self { jid: jid.into(), json: json.into(), terms: None }
+    }
+
+    /// The bytes that jobs have in a push, in this order, about: the memory that they need.
+    #[must_use]
+    pub fn bytes_of(jobs: &[Self]) -> usize {
+        Self::sizes(jobs).sum()
+    }
+
+    /// The bytes of each job in a push, in their order: with those of its group, where it begins
+    /// one. Jobs with terms may be tiny, and each of them a group of its own.
+    pub(crate) fn sizes(jobs: &[Self]) -> impl Iterator<Item = usize> {
+        let mut latest: Option<&Terms> = None;
+        jobs.iter().map(move |job| {
+            let terms = job.terms.as_deref();
+            let begins_group = std::mem::replace(&mut latest, terms) != terms;
+            let group = if begins_group { terms.map_or(GROUP_BYTES, Terms::bytes) } else { 0 };
+            job.json.len() + 1 + group
+        })
     }
 }
 

@@ -113,6 +113,13 @@ impl PushBatch {
         self.chunks.iter().map(|chunk| chunk.until().unwrap_or(chunk.deadline)).min()
     }
 
+    /// Whether all chunks, in a command that left then for a work server that remembers ids for
+    /// `once` seconds, may be sent again.
+    pub(crate) fn may_be_sent_again(&self, left: Instant, once: u32) -> bool {
+        let now = Instant::now();
+        self.chunks.iter().all(|chunk| chunk.may_be_sent_again(left, once, now))
+    }
+
     /// Notes the command that carries the chunks.
     pub(crate) fn flies_with(&self, flight: &Option<Flight>) {
         self.chunks.iter().for_each(|chunk| chunk.claim.flies_with(flight.clone()));

@@ -179,8 +179,7 @@ impl Pusher {
                 wait.as_secs_f64()
             )));
         }
-        let bytes: usize = jobs.iter().map(|job| job.json.len() + 1).sum();
-        self.queue.budgets.try_acquire(bytes).map_err(|error| match error {
+        self.queue.budgets.try_acquire(EncodedJob::bytes_of(jobs)).map_err(|error| match error {
             TryAcquireError::NoPermits => overloaded(TOO_MANY.into()),
             TryAcquireError::Closed => closed(),
         })

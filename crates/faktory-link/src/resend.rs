@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::push_batch::{AfterReply, PushBatch};
-use crate::send::{Sender, Way};
+use crate::send::{Number, Sender, Way};
 
 impl Sender {
     /// Sends a batch again, after this pause.
@@ -25,7 +25,7 @@ impl Sender {
         let held = match self.while_in_time(&mut batch, connection).await {
             None => return AfterReply::Done,
             Some(Err(_)) => return AfterReply::SendAgain(batch),
-            Some(Ok(held)) => held,
+            Some(Ok(held)) => self.instead_of_silent(held).await,
         };
         if held.abilities().once == 0 {
             // Another work server has taken the place of the first.
@@ -37,7 +37,7 @@ impl Sender {
         tracing::debug!(jobs = batch.jobs, "jobs that may be stored are sent again");
         // The command before has ended for the estimate; this is another one.
         let sent = self.queue.resent(batch.jobs);
-        match self.carry(held, batch).await {
+        match self.carry(held, batch, Number::Further).await {
             Way::Answered(after) => {
                 self.queue.answered(sent);
                 after

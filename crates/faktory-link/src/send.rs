@@ -22,10 +22,20 @@ const ATTEMPTS: usize = 3;
 /// Why jobs with terms are not sent.
 const NO_MEMORY: &str = "the work server does not remember ids of jobs, or not for so long";
 
+/// What is known of jobs that are sent again because of a silent connection.
+const SILENT: &str = "sent, and no answer has come so far";
+
 /// The sender of one command.
 pub(crate) struct Sender {
     pub(crate) queue: Arc<Queue>,
     pub(crate) pool: LinkPool,
+}
+
+/// Which of the commands with a batch one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Number {
+    First,
+    Further,
 }
 
 /// What became of a command.
@@ -90,7 +100,7 @@ impl Sender {
                     }
                 },
             };
-            match self.carry(held, batch).await {
+            match self.carry(held, batch, Number::First).await {
                 Way::Answered(after) => {
                     sent.into_iter().for_each(|sent| self.queue.answered(sent));
                     return after;
@@ -106,8 +116,9 @@ impl Sender {
         batch.never_left(&last_failure)
     }
 
-    /// Sends one command with the batch over this connection.
-    pub(crate) async fn carry(&self, held: Pooled, mut batch: PushBatch) -> Way {
+    /// Sends one command with the batch over this connection. The first one is given up early
+    /// where the connection is silent, and the batch may be sent again.
+    pub(crate) async fn carry(&self, held: Pooled, mut batch: PushBatch, number: Number) -> Way {
         let once = held.abilities().once;
         let left = Instant::now();
         // The process may have been stopped since the jobs left the queue.
@@ -127,7 +138,17 @@ impl Sender {
         let answered = match submitted {
             Ok(pending) => {
                 batch.flies_with(&pending.flight());
-                pending.await
+                let reply = match number {
+                    Number::First if once > 0 => {
+                        self.reply_or_silence(pending, &batch, (left, once)).await
+                    }
+                    Number::First | Number::Further => Some(pending.await),
+                };
+                match reply {
+                    Some(reply) => reply,
+                    // No failure so far: the connection goes on.
+                    None => return Way::Ended(batch.may_be_stored(SILENT, left, once)),
+                }
             }
             Err(lost) => Err(lost),
         };

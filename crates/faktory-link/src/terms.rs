@@ -21,11 +21,21 @@ impl Terms {
         self.seconds.is_none_or(|seconds| seconds <= once) && (self.key.is_none() || once > 0)
     }
 
+    /// The bytes of a group with these terms, about: in a command, or in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, |key| key.id.len() + key.hash.len());
+        GROUP_BYTES + self.caller.as_ref().map_or(0, String::len) + key
+    }
+
     fn group(&self) -> PushGroup {
         let Self { caller, seconds, key } = self.clone();
         PushGroup { jobs: 0, caller, seconds, key }
     }
 }
+
+/// The bytes of a group beside its texts: names and numbers in a command, which are less than what
+/// it takes in memory.
+pub(crate) const GROUP_BYTES: usize = size_of::<PushGroup>();
 
 /// The groups of a push of jobs with these terms: neighbours with the same terms are one group.
 /// Without terms there are none.

@@ -82,7 +82,8 @@ impl Cache {
     }
 
     fn keep(&self, inner: &mut Inner, place: Place, pairs: &Pairs) {
-        let bytes: usize = pairs.iter().map(|(key, value)| block::pair_bytes(key, value)).sum();
+        let bytes: usize =
+            pairs.iter().map(|(key, value)| block::pair_bytes(key, value.as_deref())).sum();
         if bytes > self.bytes_max / LARGE_PART {
             inner.large = Some((place, pairs.clone()));
             return;

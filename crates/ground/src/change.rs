@@ -52,16 +52,22 @@ pub(crate) fn encode(change: &Change, record: &mut Vec<u8>) {
     block::push(record, key, value);
 }
 
+/// As [`encode`], of a [`Change::Insert`].
+pub(crate) fn encode_insert(key: &Key, value: &[u8], record: &mut Vec<u8>) {
+    record.push(INSERT);
+    block::push(record, key, Some(value));
+}
+
 /// Says at the end of a record that its group goes on in the next one.
 pub(crate) fn push_goes_on(record: &mut Vec<u8>) {
     record.push(GOES_ON);
-    block::push_pair(record, &Key::FIRST, &None);
+    block::push(record, &Key::FIRST, None);
 }
 
 /// Says at the beginning of a record that the group before has no end.
 pub(crate) fn push_abandon(record: &mut Vec<u8>) {
     record.push(ABANDON);
-    block::push_pair(record, &Key::FIRST, &None);
+    block::push(record, &Key::FIRST, None);
 }
 
 /// What stands in a record.

@@ -84,8 +84,8 @@ struct Foot {
 
 /// A block that was read.
 pub(crate) enum Block {
-    /// Its pairs.
-    Pairs(Vec<(Key, Value)>),
+    /// Its bytes, which are whole pairs.
+    Good(Bytes),
     /// It is not what was written. All that can be said of its keys is where they would be: from
     /// the first to before the second.
     Bad { from: Key, to: Option<Key> },
@@ -186,14 +186,14 @@ impl<F: DiskFile> SortedFile<F> {
     /// # Errors
     /// Where the system can't read it: nobody knows what it holds, and another try may succeed.
     pub(crate) fn block(&self, index: usize) -> Result<Block, GroundError> {
-        let Some(place) = self.places.get(index) else { return Ok(Block::Pairs(Vec::new())) };
+        let Some(place) = self.places.get(index) else { return Ok(Block::Good(Bytes::new())) };
         let mut bytes = vec![0; place.bytes as usize];
         let read = self.file.read_at(place.at, &mut bytes);
         read.map_err(|error| GroundError::io(&self.summary.name(), error))?;
-        let pairs = checked(&bytes, seed(self.summary.salt, place.at))
-            .and_then(|length| block::read(&Bytes::from(bytes).slice(..length)));
-        Ok(match pairs {
-            Some(pairs) => Block::Pairs(pairs),
+        let length = checked(&bytes, seed(self.summary.salt, place.at));
+        let bytes = length.map(|length| Bytes::from(bytes).slice(..length));
+        Ok(match bytes.filter(|bytes| block::is_whole(bytes)) {
+            Some(bytes) => Block::Good(bytes),
             None => {
                 let to = self.places.get(index + 1).map(|place| place.first);
                 Block::Bad { from: place.first, to }
@@ -260,8 +260,8 @@ fn index(places: &[Place], last: Key) -> Vec<u8> {
     let mut index = Vec::new();
     for place in places {
         let value = [place.at.to_le_bytes().as_slice(), &place.bytes.to_le_bytes()].concat();
-        block::push_pair(&mut index, &place.first, &Some(value.into()));
+        block::push(&mut index, &place.first, Some(&value));
     }
-    block::push_pair(&mut index, &last, &None);
+    block::push(&mut index, &last, None);
     index
 }

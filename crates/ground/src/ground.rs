@@ -102,7 +102,7 @@ impl<D: Disk> Ground<D> {
         let Opening { options, has_threads, .. } = *opening;
         let (disk, wake) = (Arc::clone(&opening.disk), Arc::clone(&opening.wake));
         let (through, floors) = Tree::through(&*disk)?;
-        let mut replay = Replay::behind(through, floors);
+        let mut replay = Replay::behind(through, floors, options.filtered);
         let mut take = |number, record: &[u8]| replay.take(number, record);
         let (own, needed, to_wake) = (Arc::clone(&disk), through.next(), Arc::clone(&wake));
         let Opened { log, tail } = if has_threads {
@@ -144,6 +144,16 @@ impl<D: Disk> Ground<D> {
         self.pending.note(&change);
         self.raising.note(&change);
         self.is_clear |= apply(&mut self.memory, change);
+    }
+
+    /// As [`Change::Insert`], of a short value that is copied: where the key begins with a byte of
+    /// [`Options::filtered`], the value takes no memory of its own.
+    pub fn insert(&mut self, key: Key, value: &[u8]) {
+        if std::mem::take(&mut self.is_resting) {
+            self.tree.rest(false);
+        }
+        self.pending.note_insert(&key, value);
+        self.memory.insert(key, value);
     }
 
     /// The value of a key. Where it is in memory, or in a block that was read lately, its bytes are
@@ -203,10 +213,10 @@ impl<D: Disk> Ground<D> {
         pairs: &mut Vec<(Key, Bytes)>,
     ) -> Result<(), GroundError> {
         let (frozen, runs) = self.older();
-        let mut sources = vec![Source::memory(&self.memory, from)];
+        let mut sources = vec![Source::memory(&self.memory, from, to)];
         let is_clear = self.is_clear || frozen.as_ref().is_some_and(|(_, is_clear)| *is_clear);
         if let Some((memory, _)) = frozen.as_ref().filter(|_| !self.is_clear) {
-            sources.push(Source::memory(memory, from));
+            sources.push(Source::memory(memory, from, to));
         }
         for run in runs.iter().filter(|_| !is_clear) {
             sources.push(Source::run(run, from, Some(&self.tree.cache))?);
@@ -280,10 +290,7 @@ impl<D: Disk> Drop for Ground<D> {
 
 /// True where everything older was removed.
 fn apply(memory: &mut Memory, change: Change) -> bool {
-    if change == Change::Clear {
-        *memory = Memory::default();
-        return true;
-    }
+    let is_clear = change == Change::Clear;
     memory.apply(change);
-    false
+    is_clear
 }

@@ -2,12 +2,13 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// The most bytes in a key.
 pub const KEY_BYTES_MAX: usize = 31;
 
 /// A key: up to [`KEY_BYTES_MAX`] bytes, held in place. Keys sort as their bytes do.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Key {
     // The padding is zero. So two keys sort as their bytes do, and where one is the other and
@@ -27,6 +28,15 @@ impl PartialOrd for Key {
     #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (first, second) = self.words();
+        state.write_u128(first);
+        state.write_u128(second);
     }
 }
 

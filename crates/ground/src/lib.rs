@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod floors;
 mod ground;
+mod hashed;
 mod key;
 mod memory;
 mod merge;

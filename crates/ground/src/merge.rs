@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use journal::DiskFile;
 
 use crate::Key;
-use crate::block::Value;
+use crate::block::{self, Value};
 use crate::cache::Cache;
 use crate::error::GroundError;
 use crate::file::SortedFile;
 use crate::memory::{Memory, MemoryRange};
-use crate::read::{Aside, Pairs, read_block};
+use crate::read::{Aside, Pairs, read_bytes};
 use crate::run::Run;
 
 /// A part of the store, read from a key on.
@@ -26,14 +27,67 @@ pub(crate) struct RunSource<'a, F> {
     cache: Option<&'a Cache>,
     file: usize,
     block: usize,
-    pairs: Pairs,
-    at: usize,
+    loaded: Loaded,
     asides: Vec<Aside>,
 }
 
+/// The block at which a run is read.
+enum Loaded {
+    /// Its pairs, which others may share, and the place among them.
+    Pairs { pairs: Pairs, at: usize },
+    /// Its bytes: pairs are taken out one by one.
+    Bytes { block: Bytes, head: Option<(Key, Value)>, is_first: bool, next: usize },
+}
+
+impl Loaded {
+    fn nothing() -> Self {
+        Self::Pairs { pairs: Pairs::default(), at: 0 }
+    }
+
+    fn bytes(block: Bytes) -> Self {
+        let mut loaded = Self::Bytes { block, head: None, is_first: true, next: 0 };
+        loaded.read_head();
+        loaded
+    }
+
+    fn head(&self) -> Option<(&Key, &Value)> {
+        match self {
+            Self::Pairs { pairs, at } => pairs.get(*at).map(|(key, value)| (key, value)),
+            Self::Bytes { head, .. } => head.as_ref().map(|(key, value)| (key, value)),
+        }
+    }
+
+    /// True where the head is the first pair.
+    const fn is_at_first(&self) -> bool {
+        match self {
+            Self::Pairs { at, .. } => *at == 0,
+            Self::Bytes { is_first, .. } => *is_first,
+        }
+    }
+
+    fn advance(&mut self) {
+        match self {
+            Self::Pairs { at, .. } => *at += 1,
+            Self::Bytes { is_first, .. } => {
+                *is_first = false;
+                self.read_head();
+            }
+        }
+    }
+
+    fn read_head(&mut self) {
+        let Self::Bytes { block, head, next, .. } = self else { return };
+        *head = block::read_pair(block, *next).map(|(key, value, end)| {
+            *next = end;
+            (key, value)
+        });
+    }
+}
+
 impl<'a, F: DiskFile> Source<'a, F> {
-    pub(crate) fn memory(memory: &'a Memory, from: &Key) -> Self {
-        let mut rest = memory.range(from);
+    /// `to`: what is behind it may be left out.
+    pub(crate) fn memory(memory: &'a Memory, from: &Key, to: &Key) -> Self {
+        let mut rest = memory.range(from, to);
         let head = rest.next();
         Self::Memory { rest, head }
     }
@@ -46,8 +100,8 @@ impl<'a, F: DiskFile> Source<'a, F> {
     ) -> Result<Self, GroundError> {
         let file = run.file_of(from);
         let block = run.files.get(file).map_or(0, |file| file.block_of(from));
-        let (pairs, at, asides) = (Pairs::default(), 0, Vec::new());
-        let mut source = RunSource { run, cache, file, block, pairs, at, asides };
+        let (loaded, asides) = (Loaded::nothing(), Vec::new());
+        let mut source = RunSource { run, cache, file, block, loaded, asides };
         source.load()?;
         source.at = source.pairs.partition_point(|(key, _)| key < from);
         if source.at == source.pairs.len() {
@@ -105,7 +159,7 @@ impl<'a, F: DiskFile> Source<'a, F> {
     pub(crate) fn begins_block(&self) -> bool {
         match self {
             Self::Memory { .. } => false,
-            Self::Run(source) => source.at == 0,
+            Self::Run(source) => source.loaded.is_at_first(),
         }
     }
 
@@ -120,12 +174,12 @@ impl<'a, F: DiskFile> Source<'a, F> {
 
 impl<F: DiskFile> RunSource<'_, F> {
     fn head(&self) -> Option<(&Key, &Value)> {
-        self.pairs.get(self.at).map(|(key, value)| (key, value))
+        self.loaded.head()
     }
 
     fn advance(&mut self) -> Result<(), GroundError> {
-        self.at += 1;
-        if self.at >= self.pairs.len() {
+        self.loaded.advance();
+        if self.loaded.head().is_none() {
             self.block += 1;
             self.load()?;
         }
@@ -134,19 +188,21 @@ impl<F: DiskFile> RunSource<'_, F> {
 
     /// Reads the block at the place, or the next good one behind it.
     fn load(&mut self) -> Result<(), GroundError> {
-        (self.pairs, self.at) = (Pairs::default(), 0);
+        self.loaded = Loaded::nothing();
         while let Some(file) = self.run.files.get(self.file) {
             if self.block >= file.blocks() {
                 (self.file, self.block) = (self.file + 1, 0);
                 continue;
             }
             let read = match self.cache {
-                Some(cache) => cache.block(file, self.block)?,
-                None => read_block(file, self.block)?,
+                Some(cache) => {
+                    cache.block(file, self.block)?.map(|pairs| Loaded::Pairs { pairs, at: 0 })
+                }
+                None => read_bytes(file, self.block)?.map(Loaded::bytes),
             };
             match read {
-                Ok(pairs) if !pairs.is_empty() => {
-                    self.pairs = pairs;
+                Ok(loaded) if loaded.head().is_some() => {
+                    self.loaded = loaded;
                     return Ok(());
                 }
                 Ok(_) => {}
@@ -158,7 +214,9 @@ impl<F: DiskFile> RunSource<'_, F> {
     }
 
     fn whole_file(&self) -> Option<&Arc<SortedFile<F>>> {
-        (self.block == 0 && self.at == 0).then(|| self.run.files.get(self.file)).flatten()
+        (self.block == 0 && self.loaded.is_at_first())
+            .then(|| self.run.files.get(self.file))
+            .flatten()
     }
 
     fn skip_file(&mut self) -> Result<(), GroundError> {
@@ -198,6 +256,12 @@ impl<F: DiskFile> Merge<'_, F> {
             }
         }
         lowest.map(|(index, _)| index)
+    }
+
+    /// The lowest key of all sources but this one.
+    pub(crate) fn lowest_beside(&self, index: usize) -> Option<Key> {
+        let others = self.sources.iter().enumerate().filter(|(other, _)| *other != index);
+        others.filter_map(|(_, source)| source.head()).map(|(key, _)| *key).min()
     }
 
     /// Goes on behind a key, which is the lowest.

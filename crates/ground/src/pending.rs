@@ -64,6 +64,16 @@ impl Pending {
             Change::Put(key, _) => drop(self.puts.insert(*key)),
             other => change::encode(other, &mut self.part),
         }
+        self.end_full_part();
+    }
+
+    /// Notes that a key was inserted.
+    pub(crate) fn note_insert(&mut self, key: &Key, value: &[u8]) {
+        change::encode_insert(key, value, &mut self.part);
+        self.end_full_part();
+    }
+
+    fn end_full_part(&mut self) {
         if self.part.len() >= self.part_bytes {
             self.full.push_back(std::mem::take(&mut self.part));
         }

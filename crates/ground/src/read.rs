@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use journal::DiskFile;
 
 use crate::Key;
-use crate::block::Value;
+use crate::block::{self, Value};
 use crate::error::GroundError;
 use crate::file::{Block, SortedFile};
 
@@ -31,8 +32,16 @@ pub(crate) fn read_block<F: DiskFile>(
     file: &SortedFile<F>,
     index: usize,
 ) -> Result<Result<Pairs, Aside>, GroundError> {
+    Ok(read_bytes(file, index)?.map(|bytes| Arc::new(block::read(&bytes).unwrap_or_default())))
+}
+
+/// The bytes of a block, which are whole pairs; where it is bad, the keys that are set aside.
+pub(crate) fn read_bytes<F: DiskFile>(
+    file: &SortedFile<F>,
+    index: usize,
+) -> Result<Result<Bytes, Aside>, GroundError> {
     Ok(match file.block(index)? {
-        Block::Pairs(pairs) => Ok(Arc::new(pairs)),
+        Block::Good(bytes) => Ok(bytes),
         Block::Bad { from, to } => {
             let to = to.unwrap_or_else(|| file.range().1.behind());
             Err(Aside { from, to })

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use journal::DiskFile;
 
 use crate::Key;
-use crate::block::Value;
+use crate::block::{self, Value};
 use crate::cache::Cache;
 use crate::error::GroundError;
 use crate::file::SortedFile;
+use crate::read::read_bytes;
 use crate::sizes::Sizes;
 
 /// Sorted files in the order of their keys.
@@ -60,7 +61,18 @@ impl<F: DiskFile> Run<F> {
         if *key < file.range().0 || !file.may_have(key) {
             return Ok(None);
         }
-        match cache.block(file, file.block_of(key))? {
+        let block = file.block_of(key);
+        if file.filter_bytes() > 0 {
+            // Mostly it is not there: its block is not worth a place in the cache.
+            return Ok(match read_bytes(file, block)? {
+                Ok(bytes) => block::find(&bytes, key),
+                Err(aside) => {
+                    cache.note_bad(file, block, &aside);
+                    Some(None)
+                }
+            });
+        }
+        match cache.block(file, block)? {
             Ok(pairs) => {
                 let found = pairs.binary_search_by(|(other, _)| other.cmp(key)).ok();
                 Ok(found.and_then(|at| pairs.get(at)).map(|(_, value)| value.clone()))

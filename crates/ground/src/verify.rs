@@ -135,7 +135,7 @@ fn read_journal<D: Disk>(
     // Without a list nobody knows which record is needed first.
     let is_unknown = found.faults.iter().any(|fault| fault.file == LIST);
     let needed = if is_unknown { Number(u64::MAX) } else { found.through.next() };
-    let mut replay = Replay::behind(found.through, floors);
+    let mut replay = Replay::behind(found.through, floors, &[]);
     let mut unknown = Vec::new();
     let mut take = |number, record: &[u8]| {
         if replay.take(number, record).is_err() {
@@ -217,7 +217,7 @@ impl<F: DiskFile> Contents<F> {
     /// # Errors
     /// Where a file can't be read.
     pub fn each(&self, take: &mut dyn FnMut(Key, Bytes)) -> Result<(), GroundError> {
-        let mut sources = vec![Source::memory(&self.memory, &Key::FIRST)];
+        let mut sources = vec![Source::memory(&self.memory, &Key::FIRST, &Key::LAST)];
         for run in &self.runs {
             sources.push(Source::run(run, &Key::FIRST, None)?);
         }

@@ -22,12 +22,14 @@ pub(super) struct Chunk {
     outcomes: Vec<Option<JobOutcome>>,
     /// The jobs of the next attempt, in the order in which it sends them.
     open: Vec<Open>,
+    /// Jobs of the next attempt may be stored: it is the same request under the same key.
+    is_in_doubt: bool,
 }
 
 impl Chunk {
     pub(super) fn new(first: usize, jobs: usize) -> Self {
         let open = (0..jobs).map(|index| Open { index, why: String::new() }).collect();
-        Self { first, outcomes: vec![None; jobs], open }
+        Self { first, outcomes: vec![None; jobs], open, is_in_doubt: false }
     }
 
     /// The indices of the jobs that the next attempt must send, in this order.
@@ -39,9 +41,16 @@ impl Chunk {
         self.open.is_empty()
     }
 
+    /// Whether the next attempt must be the same request under the same key.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
     /// One outcome for each job.
     pub(super) fn into_outcomes(mut self) -> Vec<JobOutcome> {
-        for open in std::mem::take(&mut self.open) {
+        let mut open = std::mem::take(&mut self.open);
+        open.retain(|open| self.outcomes.get(open.index).is_some_and(Option::is_none));
+        for open in open {
             self.fail(open.index, PostError::NotStored(open.why));
         }
         let untold = || {
@@ -51,9 +60,9 @@ impl Chunk {
         self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(untold)).collect()
     }
 
-    /// Notes what an answer tells of the jobs that were sent. Returns the pause that the API asks
-    /// for before the next attempt.
-    pub(super) fn settle(&mut self, answer: Answer) -> Option<Duration> {
+    /// Notes what an answer tells of the jobs that were sent, under a key or not. Returns the pause
+    /// that the API asks for before the next attempt.
+    pub(super) fn settle(&mut self, answer: Answer, has_key: bool) -> Option<Duration> {
         let sent = self.open.len();
         match answer {
             Answer::NotSent(why) => {
@@ -61,14 +70,14 @@ impl Chunk {
                 None
             }
             Answer::Lost(detail) => {
-                self.all_are_unknown(&detail);
+                self.all_are_unknown(&detail, has_key);
                 None
             }
             // The answer tells the outcome of each job.
             Answer::Document { status, retry_after, document }
                 if document.job_ids.len() == sent =>
             {
-                self.settle_each(status, *document);
+                self.settle_each(status, *document, has_key);
                 retry_after
             }
             Answer::Document { retry_after, document, .. } if document.says_try_again() => {
@@ -77,12 +86,16 @@ impl Chunk {
             }
             // The API never answers 429. A gateway does, and leaves the outcome unknown.
             Answer::Document { status: 400..=428 | 430..500, document, .. } => {
-                self.refuse_all(&document.problem);
+                if self.is_in_doubt && !document.problem.is_of_the_body() {
+                    self.all_are_unknown(&document.problem.detail, false);
+                } else {
+                    self.refuse_all(&document.problem);
+                }
                 None
             }
-            Answer::Document { status, document, .. } => {
-                self.all_are_unknown(&unclear(status, &document.problem.detail));
-                None
+            Answer::Document { status, document, retry_after } => {
+                self.all_are_unknown(&unclear(status, &document.problem.detail), has_key);
+                retry_after
             }
         }
     }
@@ -93,14 +106,27 @@ impl Chunk {
         }
     }
 
-    fn all_are_unknown(&mut self, detail: &str) {
-        for open in std::mem::take(&mut self.open) {
-            self.fail(open.index, PostError::Unknown { job_id: None, detail: detail.to_owned() });
+    /// The jobs that were sent may be stored; under a key they are sent again.
+    fn all_are_unknown(&mut self, detail: &str, has_key: bool) {
+        let open = std::mem::take(&mut self.open);
+        for Open { index, .. } in &open {
+            if !self.is_stored(*index) {
+                self.fail(*index, PostError::Unknown { job_id: None, detail: detail.to_owned() });
+            }
+        }
+        if has_key {
+            (self.open, self.is_in_doubt) = (open, true);
         }
     }
 
-    /// Notes the outcome of each job, as the answer tells it.
-    fn settle_each(&mut self, status: u16, document: Document) {
+    fn is_stored(&self, index: usize) -> bool {
+        let outcome = self.outcomes.get(index).and_then(Option::as_ref);
+        outcome.is_some_and(JobOutcome::is_stored)
+    }
+
+    /// Notes the outcome of each job, as the answer tells it. Under a key the whole request is sent
+    /// again while one of its jobs may be stored.
+    fn settle_each(&mut self, status: u16, document: Document, has_key: bool) {
         let sent = std::mem::take(&mut self.open);
         let Document { job_ids, rejected, unknown, not_sent, problem, .. } = document;
         let told = Told {
@@ -110,11 +136,28 @@ impl Chunk {
             not_sent: not_sent.into_iter().collect(),
             problem,
         };
+        let mut is_any_open = false;
         for (position, (Open { index, .. }, job_id)) in sent.into_iter().zip(job_ids).enumerate() {
-            match told.verdict(position, job_id) {
-                Verdict::Settled(outcome) => self.set(index, outcome),
-                Verdict::Open(why) => self.open.push(Open { index, why }),
+            let verdict = told.verdict(position, job_id);
+            let is_open = matches!(verdict, Verdict::Open(_));
+            is_any_open |= is_open || told.unknown.contains(&position);
+            let why = match verdict {
+                Verdict::Open(why) => why,
+                Verdict::Settled(outcome) if outcome.is_stored() || !self.is_stored(index) => {
+                    self.set(index, outcome);
+                    String::new()
+                }
+                Verdict::Settled(_) => String::new(),
+            };
+            if is_open || has_key {
+                self.open.push(Open { index, why });
             }
+        }
+        let may_be_stored = self.is_in_doubt || !told.unknown.is_empty();
+        self.is_in_doubt = has_key && may_be_stored && is_any_open;
+        if has_key && !self.is_in_doubt {
+            // Each of them is told, or was not sent by any attempt.
+            self.open.retain(|open| self.outcomes.get(open.index).is_some_and(Option::is_none));
         }
     }
 
@@ -225,21 +268,24 @@ mod tests {
     #[test]
     fn an_answer_settles_each_job_or_leaves_it_for_the_next_attempt() {
         let mut chunk = Chunk::new(0, 5);
-        let asked = chunk.settle(answer(
-            207,
-            serde_json::json!({
-                "job_ids": ["a", "b", "c", "d", "e"],
-                "rejected": [
-                    { "index": 1, "code": "refused_by_work_server", "detail": "no" },
-                    { "index": 2, "code": "work_server_refusing", "detail": "full" },
-                ],
-                "unknown": [3],
-                "not_sent": [4],
-            }),
-        ));
+        let asked = chunk.settle(
+            answer(
+                207,
+                serde_json::json!({
+                    "job_ids": ["a", "b", "c", "d", "e"],
+                    "rejected": [
+                        { "index": 1, "code": "refused_by_work_server", "detail": "no" },
+                        { "index": 2, "code": "work_server_refusing", "detail": "full" },
+                    ],
+                    "unknown": [3],
+                    "not_sent": [4],
+                }),
+            ),
+            false,
+        );
         assert_eq!(asked, Some(Duration::from_secs(3)));
         assert_eq!(chunk.open().collect::<Vec<_>>(), [2, 4]);
-        chunk.settle(answer(202, serde_json::json!({ "job_ids": ["f", "g"] })));
+        chunk.settle(answer(202, serde_json::json!({ "job_ids": ["f", "g"] })), false);
         assert!(chunk.is_settled());
         let outcomes = chunk.into_outcomes();
         let stored = |job_id: &str| JobOutcome::Stored { job_id: job_id.into() };
@@ -258,17 +304,49 @@ mod tests {
     fn a_job_listed_as_unknown_is_never_sent_again() {
         let mut chunk = Chunk::new(0, 1);
         let document = serde_json::json!({ "job_ids": ["a"], "unknown": [0], "not_sent": [0] });
-        chunk.settle(answer(207, document));
+        chunk.settle(answer(207, document), false);
         assert!(chunk.is_settled());
         let outcomes = chunk.into_outcomes();
         assert!(matches!(&outcomes[0], JobOutcome::Failed(PostError::Unknown { .. })));
     }
 
     #[test]
+    fn under_a_key_the_whole_request_is_sent_again_until_no_job_is_unknown() {
+        let mut chunk = Chunk::new(0, 3);
+        let ids = ["a", "b", "c"];
+        let first = serde_json::json!({ "job_ids": ids, "unknown": [1], "not_sent": [2] });
+        chunk.settle(answer(207, first), true);
+        assert!(chunk.is_in_doubt());
+        assert_eq!(chunk.open().collect::<Vec<_>>(), [0, 1, 2]);
+        chunk.settle(Answer::Lost("cut".into()), true);
+        assert!(chunk.is_in_doubt());
+        let second = serde_json::json!({ "job_ids": ids, "not_sent": [1] });
+        chunk.settle(answer(207, second), true);
+        assert_eq!((chunk.is_in_doubt(), chunk.open().count()), (true, 3));
+        let mut given_up = Chunk { open: Vec::new(), ..Chunk::new(0, 3) };
+        given_up.outcomes.clone_from(&chunk.outcomes);
+        let given_up = given_up.into_outcomes();
+        let is_unknown =
+            |outcome| matches!(outcome, &JobOutcome::Failed(PostError::Unknown { .. }));
+        assert!(given_up[0].is_stored() && is_unknown(&given_up[1]) && given_up[2].is_stored());
+        chunk.settle(answer(202, serde_json::json!({ "job_ids": ids })), true);
+        assert!(chunk.is_settled() && !chunk.is_in_doubt());
+        assert!(chunk.into_outcomes().iter().all(JobOutcome::is_stored));
+    }
+
+    #[test]
+    fn under_a_key_jobs_that_no_attempt_sent_are_another_request() {
+        let mut chunk = Chunk::new(0, 2);
+        let document = serde_json::json!({ "job_ids": ["a", "b"], "not_sent": [1] });
+        chunk.settle(answer(207, document), true);
+        assert_eq!((chunk.is_in_doubt(), chunk.open().collect::<Vec<_>>()), (false, vec![1]));
+    }
+
+    #[test]
     fn a_fault_is_told_by_the_number_of_the_job_among_the_callers_jobs() {
         let mut chunk = Chunk::new(100, 3);
         let fault = serde_json::json!({ "pointer": "/jobs/1/queue", "code": "invalid_queue" });
-        chunk.settle(answer(422, serde_json::json!({ "errors": [fault] })));
+        chunk.settle(answer(422, serde_json::json!({ "errors": [fault] })), false);
         assert!(chunk.is_settled());
         let outcomes = chunk.into_outcomes();
         for valid in [&outcomes[0], &outcomes[2]] {

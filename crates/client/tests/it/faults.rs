@@ -44,7 +44,7 @@ async fn scripted(answers: Vec<String>) -> (Client, Arc<AtomicUsize>) {
     (client, requests)
 }
 
-fn complete(request: &[u8]) -> bool {
+pub(crate) fn complete(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head
@@ -59,6 +59,11 @@ fn answer(status: u16, headers: &str, body: &str) -> String {
         "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
         body.len()
     )
+}
+
+/// The API's refusal of a key.
+fn no_keys() -> String {
+    answer(400, "", r#"{"status":400,"code":"idempotency_not_supported","detail":"no keys"}"#)
 }
 
 fn job() -> NewJob {
@@ -81,7 +86,7 @@ async fn a_temporary_refusal_is_retried_up_to_the_number_of_attempts() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_is_never_sent_again() {
+async fn without_a_key_an_unknown_outcome_is_never_sent_again() {
     let gone = String::new();
     let unknown = answer(
         504,
@@ -104,7 +109,8 @@ async fn an_unknown_outcome_is_never_sent_again() {
         (nonsense, None),
         (answer(500, "", "oh"), None),
     ] {
-        let (client, requests) = scripted(vec![script.clone()]).await;
+        // The API takes no keys.
+        let (client, requests) = scripted(vec![no_keys(), script.clone()]).await;
         let Err(PostError::Unknown { job_id, .. }) = client.post(&job()).await else {
             unreachable!("{script}")
         };
@@ -116,7 +122,7 @@ async fn an_unknown_outcome_is_never_sent_again() {
                 .all(|outcome| matches!(outcome, JobOutcome::Failed(PostError::Unknown { .. }))),
             "{script} {outcomes:?}"
         );
-        assert_eq!(requests.load(Ordering::SeqCst), 2, "{script}");
+        assert_eq!(requests.load(Ordering::SeqCst), 3, "{script}");
     }
 }
 
@@ -126,7 +132,7 @@ async fn of_a_batch_only_jobs_that_were_not_sent_are_sent_again() {
         "rejected":[{"index":1,"job_id":"b","code":"refused_by_work_server","detail":"no"}],
         "unknown":[2],"not_sent":[3]}"#;
     let (client, requests) =
-        scripted(vec![answer(207, "", some), answer(202, "", r#"{"job_ids":["e"],"count":1}"#)])
+        scripted(vec![no_keys(), answer(207, "", some), answer(202, "", r#"{"job_ids":["e"]}"#)])
             .await;
     let outcomes = client.post_batch(&[job(), job(), job(), job()]).await;
     assert_eq!(outcomes[0], JobOutcome::Stored { job_id: "a".into() });
@@ -139,7 +145,7 @@ async fn of_a_batch_only_jobs_that_were_not_sent_are_sent_again() {
     };
     assert_eq!(job_id.as_deref(), Some("c"));
     assert_eq!(outcomes[3], JobOutcome::Stored { job_id: "e".into() });
-    assert_eq!(requests.load(Ordering::SeqCst), 2);
+    assert_eq!(requests.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

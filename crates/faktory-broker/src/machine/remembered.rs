@@ -80,11 +80,11 @@ struct Memory {
 }
 
 impl Memory {
-    fn encode(self) -> Bytes {
+    fn encode(self) -> [u8; 12] {
         let mut bytes = [0; 12];
         let (contents, until) = (self.contents.to_be_bytes(), self.until.to_be_bytes());
         bytes.iter_mut().zip(contents.into_iter().chain(until)).for_each(|(to, from)| *to = from);
-        Bytes::copy_from_slice(&bytes)
+        bytes
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
@@ -213,7 +213,7 @@ impl Remembered {
         if let Some(old) = old {
             store.change(Change::Delete(old.key()))?;
         }
-        store.change(Change::Put(place.key(), Memory { contents, until }.encode()))
+        place.set(store, &Memory { contents, until }.encode())
     }
 
     /// Begins slices and forgets old ones, where it is time to: it is looked once a second.
@@ -249,6 +249,15 @@ impl Place {
             Self::Ordered(uuid) => Table::Ids.key(uuid.0),
             Self::Hashed(generation, hash) => {
                 Table::OtherIds.key(keys::other_id(generation, &hash))
+            }
+        }
+    }
+
+    fn set(self, store: &mut dyn Store, value: &[u8]) -> Result<(), StoreError> {
+        match self {
+            Self::Ordered(uuid) => store.insert(Table::Ids, &uuid.0, value),
+            Self::Hashed(generation, hash) => {
+                store.insert(Table::OtherIds, &keys::other_id(generation, &hash), value)
             }
         }
     }

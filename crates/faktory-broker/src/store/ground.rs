@@ -159,6 +159,13 @@ impl Store for GroundStore {
         Ok(())
     }
 
+    fn insert(&mut self, table: Table, name: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let key = table.key(name);
+        self.uncommitted_bytes += key.as_slice().len() + value.len();
+        self.ground.insert(key, value);
+        Ok(())
+    }
+
     fn uncommitted_bytes(&self) -> usize {
         self.uncommitted_bytes
     }

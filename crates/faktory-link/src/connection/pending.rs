@@ -37,6 +37,17 @@ impl Flight {
         self.state.look().await;
         self.state.ended.get().is_some() || self.state.in_flight().answered >= self.number
     }
+
+    /// The replies that have come on its connection.
+    pub(crate) fn answered(&self) -> u64 {
+        self.state.in_flight().answered
+    }
+
+    /// Notes that none has come for long. The connection is silent until one comes.
+    pub(crate) fn note_silence(&self) {
+        let mut in_flight = self.state.in_flight();
+        in_flight.silent_since = Some(in_flight.answered);
+    }
 }
 
 impl Future for Pending {

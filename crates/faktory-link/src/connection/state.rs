@@ -79,6 +79,8 @@ pub(super) struct InFlight {
     /// Replies that were handed to their waiters. They come in the order of the commands, so the
     /// command with this number is the last that is answered.
     pub(super) answered: u64,
+    /// Those that had come when the connection was found silent last.
+    pub(super) silent_since: Option<u64>,
 }
 
 impl InFlight {

@@ -77,6 +77,36 @@ async fn a_silent_connection_is_given_up_and_the_jobs_are_sent_over_another() {
     assert_eq!(stored(&server), JIDS);
 }
 
+/// Within the read timeout of the silent connection, which is longer than any test.
+#[tokio::test]
+async fn a_silent_loss_is_sent_again_early_over_another_connection_and_once_only() {
+    let patient = |server: &Remembering| LinkConfig {
+        read_timeout: Duration::from_secs(3600),
+        breaker_failures: 1,
+        ..server.link()
+    };
+    let server = Remembering::start(DAY, [Fault::Silence]).await;
+    assert_eq!(push(patient(&server), &JIDS).await, vec![JobOutcome::Stored; 3]);
+    assert_eq!(
+        (stored(&server).as_slice(), server.lines().len()),
+        (&JIDS.map(str::to_owned)[..], 2)
+    );
+    let server = Remembering::start(DAY, [Fault::Silence, Fault::Silence]).await;
+    let pool = LinkPool::new(patient(&server)).unwrap();
+    let pusher = Pusher::new(pool);
+    let deadline = Instant::now() + Duration::from_secs(7);
+    let outcomes = pusher.push(JIDS.map(job).to_vec(), deadline).await;
+    assert!(is_unknown(&outcomes), "{outcomes:?}");
+    assert_eq!(server.lines().len(), 2);
+    assert_eq!(pusher.status().breaker, BreakerState::Closed);
+    // Ids that may be forgotten by then are not sent again, and are waited for.
+    let server = Remembering::start(2, [Fault::Silence]).await;
+    let pusher = Pusher::new(LinkPool::new(patient(&server)).unwrap());
+    let deadline = Instant::now() + Duration::from_secs(4);
+    assert!(is_unknown(&pusher.push(vec![job(JIDS[0])], deadline).await));
+    assert_eq!(server.lines().len(), 1);
+}
+
 #[tokio::test]
 async fn to_a_faktory_the_bytes_are_as_ever_and_nothing_is_sent_twice() {
     let json = |jid| format!(r#"{{"jid":"{jid}","jobtype":"t","args":[]}}"#);

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::filter::{self, Filter};
 use super::{Foot, Place, SortedFile, Summary, filter_seed, index, name, seed, write_foot};
 use crate::Key;
-use crate::block::{self, Value};
+use crate::block;
 use crate::error::GroundError;
 use crate::sizes::Sizes;
 
@@ -65,20 +65,21 @@ impl<F: DiskFile> Writer<F> {
         self.part_at + self.part.len() as u64
     }
 
-    pub(crate) fn push(&mut self, key: Key, value: &Value) -> Result<(), GroundError> {
+    pub(crate) fn push(&mut self, key: Key, value: Option<&[u8]>) -> Result<(), GroundError> {
+        let pair_bytes = block::pair_bytes(&key, value);
         let in_block = self.part.len() - self.block_at;
-        if in_block > 0 && in_block + block::pair_bytes(&key, value) > BLOCK_BYTES {
+        if in_block > 0 && in_block + pair_bytes > BLOCK_BYTES {
             self.end_block()?;
         }
         self.first.get_or_insert(key);
-        block::push_pair(&mut self.part, &key, value);
+        block::push(&mut self.part, &key, value);
         if let Some(hashes) = &mut self.hashes {
             hashes.push(filter::hash(&key));
         }
         self.last = key;
         self.summary.pairs += 1;
         self.summary.removals += u64::from(value.is_none());
-        self.summary.sizes.note(block::pair_bytes(&key, value));
+        self.summary.sizes.note(pair_bytes);
         Ok(())
     }
 

@@ -4,7 +4,6 @@ use journal::{Disk, Log};
 
 use super::Ground;
 use crate::error::GroundError;
-use crate::memory::Memory;
 use crate::tree::Frozen;
 
 /// At rest, a checkpoint begins at this part of the bytes in the journal that begin one otherwise,
@@ -60,7 +59,7 @@ impl<D: Disk> Ground<D> {
 
     /// What is in memory is on its way into files, and new changes gather.
     fn freeze(&mut self) {
-        let next = Memory::above(self.memory.floors().clone());
+        let next = self.memory.next();
         let frozen = Frozen {
             memory: std::mem::replace(&mut self.memory, next).into(),
             through: self.log.last(),

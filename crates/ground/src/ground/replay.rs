@@ -28,9 +28,10 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Begins behind what the sorted files have, with the floors that they have.
-    pub(crate) fn behind(through: Number, floors: Floors) -> Self {
-        Self { through, memory: Memory::above(floors), ..Self::default() }
+    /// Begins behind what the sorted files have, with the floors that they have, in a store with
+    /// these filtered tables.
+    pub(crate) fn behind(through: Number, floors: Floors, filtered: &'static [u8]) -> Self {
+        Self { through, memory: Memory::above(floors, filtered), ..Self::default() }
     }
 
     pub(crate) fn take(&mut self, number: Number, record: &[u8]) -> Result<(), TakeError> {

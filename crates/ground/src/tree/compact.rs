@@ -9,7 +9,7 @@ use journal::Disk;
 use super::output::Output;
 use super::{Runs, Tree, remove};
 use crate::Key;
-use crate::block;
+use crate::block::{self, Value};
 use crate::error::GroundError;
 use crate::file::SortedFile;
 use crate::floors::Floors;
@@ -176,14 +176,9 @@ impl<D: Disk> Tree<D> {
                 }
                 continue;
             }
-            // No block is bad so far, and of the sources with this key it is the newest.
-            let Some((key, value)) = merge.sources.get(index).and_then(Source::head) else { break };
-            let key = *key;
-            in_piece += block::pair_bytes(&key, value);
-            if !begun.floors.hides(&key) && (value.is_some() || !is_oldest) {
-                output.push(key, value)?;
-            }
-            merge.pass(&key)?;
+            in_piece += take_stretch(output, &mut merge, index, &|key, value| {
+                !begun.floors.hides(key) && (value.is_some() || !is_oldest)
+            })?;
         }
         Ok(!self.note_bad(&merge, runs))
     }
@@ -251,4 +246,35 @@ impl<D: Disk> Tree<D> {
     pub(super) fn filtered_byte(&self, key: &Key) -> Option<u8> {
         key.first_byte().filter(|byte| self.filtered.contains(byte))
     }
+}
+
+/// Writes what a source has below the keys of all others, up to the end of its block; its bytes.
+/// The source has the lowest key, and of those with the same key it is the newest.
+fn take_stretch<D: Disk>(
+    output: &mut Output<'_, D>,
+    merge: &mut Merge<'_, D::File>,
+    index: usize,
+    is_needed: &dyn Fn(&Key, Option<&[u8]>) -> bool,
+) -> Result<usize, GroundError> {
+    let others = merge.lowest_beside(index);
+    let mut bytes = 0;
+    while let Some(source) = merge.sources.get_mut(index)
+        && let Some((key, value)) = source.head()
+    {
+        let (key, value) = (*key, value.as_deref());
+        bytes += block::pair_bytes(&key, value);
+        if is_needed(&key, value) {
+            output.push(key, value)?;
+        }
+        if others == Some(key) {
+            merge.pass(&key)?;
+            break;
+        }
+        source.advance()?;
+        let is_below = |(key, _): (&Key, &Value)| others.is_none_or(|other| *key < other);
+        if source.begins_block() || !source.head().is_some_and(is_below) {
+            break;
+        }
+    }
+    Ok(bytes)
 }

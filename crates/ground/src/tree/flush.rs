@@ -93,7 +93,7 @@ impl<D: Disk> Tree<D> {
         is_oldest: bool,
     ) -> Result<Option<Run<D::File>>, GroundError> {
         let mut output = Output::new(self);
-        let written = memory.pairs().try_for_each(|(key, value)| {
+        let written = memory.each(|key, value| {
             let is_needed = !floors.hides(key) && (value.is_some() || !is_oldest);
             if is_needed { output.push(*key, value) } else { Ok(()) }
         });

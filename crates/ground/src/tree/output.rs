@@ -6,7 +6,6 @@ use journal::Disk;
 
 use super::Tree;
 use crate::Key;
-use crate::block::Value;
 use crate::error::GroundError;
 use crate::file::{SortedFile, Writer};
 use crate::run::Run;
@@ -38,7 +37,7 @@ impl<'a, D: Disk> Output<'a, D> {
         Self { tree, file_bytes, writer, table, limit, files: Vec::new(), begun: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, key: Key, value: &Value) -> Result<(), GroundError> {
+    pub(super) fn push(&mut self, key: Key, value: Option<&[u8]>) -> Result<(), GroundError> {
         let table = self.tree.filtered_byte(&key);
         let is_full = |writer: &Writer<_>| writer.bytes() >= self.limit || table != self.table;
         if self.writer.as_ref().is_some_and(is_full) {

@@ -215,7 +215,7 @@ impl Session {
 
     /// Lets a group wait for a permit of the link.
     fn admit(&mut self, CheckedGroup { numbers, ids, encoded }: CheckedGroup) {
-        let bytes = encoded.iter().map(|job| job.json.len() + 1).sum();
+        let bytes = EncodedJob::bytes_of(&encoded);
         self.jobs += numbers.len();
         self.waiting += numbers.len();
         self.bytes += bytes;
