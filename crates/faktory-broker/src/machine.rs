@@ -31,6 +31,7 @@ mod push;
 mod queue_command;
 mod queues;
 mod records;
+mod refusals;
 mod remembered;
 mod replies;
 mod requeue;

@@ -283,7 +283,8 @@ mod tests {
         let mut all = Vec::new();
         let take = |key: &Key, value: Option<&[u8]>| {
             assert_eq!(value, Some(&b"value"[..]));
-            Ok::<_, ()>(all.push(*key))
+            all.push(*key);
+            Ok::<_, ()>(())
         };
         memory.each(take).unwrap();
         assert_eq!(all, keys);

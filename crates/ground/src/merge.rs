@@ -75,6 +75,16 @@ impl Loaded {
         }
     }
 
+    /// Goes on to the first pair that is not before this key.
+    fn pass_to(&mut self, from: &Key) {
+        if let Self::Pairs { pairs, at } = self {
+            *at = pairs.partition_point(|(key, _)| key < from);
+        }
+        while self.head().is_some_and(|(key, _)| key < from) {
+            self.advance();
+        }
+    }
+
     fn read_head(&mut self) {
         let Self::Bytes { block, head, next, .. } = self else { return };
         *head = block::read_pair(block, *next).map(|(key, value, end)| {
@@ -103,8 +113,8 @@ impl<'a, F: DiskFile> Source<'a, F> {
         let (loaded, asides) = (Loaded::nothing(), Vec::new());
         let mut source = RunSource { run, cache, file, block, loaded, asides };
         source.load()?;
-        source.at = source.pairs.partition_point(|(key, _)| key < from);
-        if source.at == source.pairs.len() {
+        source.loaded.pass_to(from);
+        if source.loaded.head().is_none() {
             // All keys of the blocks behind this one are greater.
             source.block += 1;
             source.load()?;

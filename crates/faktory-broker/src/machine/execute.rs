@@ -9,6 +9,7 @@ use super::mutate::RunningMutation;
 use super::once::Groups;
 use super::output::{Output, Reservation};
 use super::push::{self, RunningPush};
+use super::refusals::{DISK_FULL, NOTHING_REMEMBERED};
 use super::tasks::Task;
 use super::waiting::Asked;
 use super::{ConnectionId, Machine, Now};
@@ -16,11 +17,6 @@ use crate::store::{Store, StoreError};
 
 /// The most jobs that are given back by one push on a full disk: more than a worker has at a time.
 const GIVEN_BACK_MAX: usize = 1000;
-/// What a `WF PUSHB` is refused with where ids are not remembered.
-const NOTHING_REMEMBERED: &str =
-    "unknown command WF PUSHB: this server remembers no ids (BROKER_DEDUP_WINDOW is 0)";
-/// What a push is refused with where the disk is nearly full.
-pub(super) const DISK_FULL: &str = "disk full: less than BROKER_MIN_FREE is left; try again later";
 
 impl Machine {
     /// Carries out commands until every connection waits for something or the slice is over. The
@@ -88,9 +84,7 @@ impl Machine {
     ) -> Result<(), StoreError> {
         let reply = match command {
             // Of a `WF PUSHB` each job that is new is refused by itself.
-            Command::Push(_) | Command::PushBulk(_)
-                if self.refuses_push(store, &command)? =>
-            {
+            Command::Push(_) | Command::PushBulk(_) if self.refuses_push(store, &command)? => {
                 self.refused_pushes += 1;
                 Reply::error(DISK_FULL)
             }

@@ -5,8 +5,8 @@ use faktory_wire::{JOB_ID_REUSED, Job, KEY_REUSED, PushGroup};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::edit::Edit;
-use super::execute::DISK_FULL;
 use super::keys::IdHash;
+use super::refusals::DISK_FULL;
 use super::remembered::{Id, Known, Place};
 use super::{Machine, Now};
 use crate::store::{Store, StoreError};

@@ -3,7 +3,7 @@
 use faktory_wire::{JOB_ID_REUSED, KEY_REUSED};
 
 use super::*;
-use crate::machine::execute::DISK_FULL;
+use crate::machine::refusals::DISK_FULL;
 
 const WINDOW: u32 = 24 * 100;
 const LIMITS: IdLimits = IdLimits { seconds: WINDOW, bytes: 1 << 30 };
