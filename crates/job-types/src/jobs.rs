@@ -1,8 +1,8 @@
-//! The typed jobs, one file each, and their registry. A new typed job is a file in `jobs/` and one
-//! line here.
+//! The typed jobs of Work Factory itself, one file each, and the registry of them. One more is a
+//! file in `jobs/` and one line here; job types of one's own are a crate of one's own.
 
-use crate::definition::Definition;
 use crate::finite::Finite;
+use crate::registry::Registry;
 use crate::run_error::RunError;
 
 /// Declares each job's module and enters it into the registry.
@@ -13,8 +13,11 @@ macro_rules! jobs {
             pub use $module::$name;
         )+
 
-        /// All typed jobs.
-        pub static REGISTRY: &[Definition] = &[$(Definition::of::<$name>()),+];
+        /// The registry of these jobs.
+        #[must_use]
+        pub fn registry() -> Registry {
+            Registry::new()$(.with::<$name>())+
+        }
     };
 }
 
@@ -42,10 +45,10 @@ fn finite(result: f64) -> Result<String, RunError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{RunError, find};
+    use crate::RunError;
 
     fn run(operation: &str, args: &str) -> Result<String, RunError> {
-        find(operation).unwrap().run(args)
+        super::registry().find(operation).unwrap().run(args)
     }
 
     #[test]

@@ -23,12 +23,11 @@ pub use definition::{
 };
 pub use field_error::{Code, FieldError};
 pub use finite::Finite;
-pub use jobs::REGISTRY;
 pub use json_check::NESTING_MAX;
 pub use members::{Element, Members};
 pub use names::{JobId, JobType, QueueName};
 pub use new_job::{NewJob, Saving};
-pub use registry::{find, operations};
+pub use registry::{NameTwice, Registry};
 pub use run_error::{RunError, Verdict};
 pub use validate::{Form, validate_batch, validate_job};
 

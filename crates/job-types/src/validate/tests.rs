@@ -1,12 +1,13 @@
 //! Tests of the rules: which fault each bad job has, and where.
 
 use super::*;
+use crate::jobs;
 
 const NOW: Timestamp = Timestamp::from_micros(1_767_323_045_000_000); // 2026-01-02T03:04:05Z
 
 fn validate(json: &str) -> Result<NewJob, Vec<FieldError>> {
     let element: Element<'_> = serde_json::from_str(json).unwrap();
-    validate_job(&element, Form::Members, NOW)
+    validate_job(&jobs::registry(), &element, Form::Members, NOW)
 }
 
 fn faults(json: &str) -> Vec<(String, &'static str)> {
@@ -109,7 +110,7 @@ fn a_batch_with_the_same_id_twice_is_refused() {
     let job = r#"{"operation":"add","a":1,"b":2,"job_id":"0123456789abcdef"}"#;
     let elements: Vec<Element<'_>> =
         vec![serde_json::from_str(job).unwrap(), serde_json::from_str(job).unwrap()];
-    let faults = validate_batch(&elements, "/jobs", NOW).unwrap_err();
+    let faults = validate_batch(&jobs::registry(), &elements, "/jobs", NOW).unwrap_err();
     assert_eq!(
         (faults[0].pointer.as_str(), faults[0].code),
         ("/jobs/1/job_id", Code::DuplicateJobId)

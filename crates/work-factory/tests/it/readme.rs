@@ -173,7 +173,7 @@ fn the_job_type_of_the_guide_is_a_file_and_a_line() {
     let run = "#[cfg(test)]\n#[test]\nfn runs() {\n    let job = Power { base: \
                Finite::new(2.0).unwrap(), exponent: Finite::new(10.0).unwrap() };\n    \
                assert_eq!(job.run().unwrap(), \"1024\");\n    \
-               assert!(crate::find(\"power\").is_some());\n}\n";
+               assert!(crate::jobs::registry().find(\"power\").is_some());\n}\n";
     std::fs::write(
         folder.path().join("crates/job-types/src/jobs/power.rs"),
         format!("{code}\n{run}"),

@@ -46,7 +46,7 @@ pub(super) const ROWS: &[Row] = &[
         422,
         "unknown_operation",
         "-",
-        "add, subtract, multiply, divide",
+        "add, divide, multiply, subtract",
     ),
     Row(
         "/jobs",
@@ -70,7 +70,7 @@ pub(super) const ROWS: &[Row] = &[
         422,
         "unknown_operation",
         "/operation",
-        "add, subtract, multiply, divide",
+        "add, divide, multiply, subtract",
     ),
     Row("/jobs", r#"{"operation":7}"#, 422, "invalid_value", "/operation", "must be a string"),
     Row("/jobs", r#"{"jobtype":"x"}"#, 422, "missing_field", "/args", "must be an array"),

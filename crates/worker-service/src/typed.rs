@@ -1,15 +1,15 @@
-//! The jobs of job-types as handlers, each result logged.
+//! Typed jobs as handlers, each result logged.
 
 use std::sync::Arc;
 
 use faktory_wire::{Excerpt, Job};
-use job_types::REGISTRY;
+use job_types::Registry;
 
 use crate::handler::{AsyncHandler, Handler};
 
-/// Every job type of job-types, with its handler.
-pub(crate) fn handlers() -> impl Iterator<Item = (String, Arc<dyn Handler>)> {
-    REGISTRY.iter().map(|definition| {
+/// The typed jobs of a registry, with their handlers.
+pub(crate) fn handlers(registry: &Registry) -> impl Iterator<Item = (String, Arc<dyn Handler>)> {
+    registry.definitions().map(|definition| {
         // Pure and short: no reason to leave the thread.
         let handler = AsyncHandler(move |job: Job, _| async move {
             let result = definition.run(job.args_json());
