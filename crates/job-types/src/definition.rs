@@ -1,8 +1,12 @@
-//! The definition of a typed job: its name, its members, how members become args, and its pure run.
+//! The definition of a typed job: its name, its members, how members become args, and its run.
+
+use std::pin::Pin;
 
 use faktory_wire::RawJson;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::context::JobContext;
 use crate::field_error::{Code, FieldError};
 use crate::finite::Finite;
 use crate::json_check;
@@ -79,15 +83,49 @@ pub trait JobDefinition: Sized {
     fn to_args(&self) -> RawJson;
 }
 
-/// The run of a typed job. A run is a pure function: a job that needs more than its args belongs in
-/// a handler of a worker's own.
-pub trait RunJob: JobDefinition {
-    /// Runs the job and returns its result, for the worker's log.
+/// The run of a typed job.
+///
+/// ```
+/// use job_types::{Finite, JobContext, RunError, RunJob, define_job};
+///
+/// define_job! {
+///     /// Negates a number.
+///     pub struct Negate = "negate" { number: Finite }
+/// }
+///
+/// impl RunJob for Negate {
+///     type Output = f64;
+///
+///     async fn run(self, _: JobContext) -> Result<f64, RunError> {
+///         Ok(-self.number.get())
+///     }
+/// }
+/// ```
+pub trait RunJob: JobDefinition + Send + 'static {
+    /// The result, which the worker logs as JSON.
+    type Output: Serialize;
+
+    /// Runs the job: an `async fn` that must not block. The future is dropped when the job's time,
+    /// or the worker's time to end, is over; before that, the context's cancellation says so.
     ///
     /// # Errors
     /// Retryable, or for good.
-    fn run(self) -> Result<String, RunError>;
+    fn run(
+        self,
+        context: JobContext,
+    ) -> impl Future<Output = Result<Self::Output, RunError>> + Send;
 }
+
+/// Runs a job with args in their wire form, as a worker does.
+///
+/// # Errors
+/// Retryable, or for good; args that the job does not take fail for good.
+pub async fn run<J: RunJob>(args: &str, context: JobContext) -> Result<J::Output, RunError> {
+    J::from_args(args)?.run(context).await
+}
+
+/// A run that has been started. Its value is the result as JSON.
+pub type JobFuture = Pin<Box<dyn Future<Output = Result<RawJson, RunError>> + Send>>;
 
 /// The definition of a typed job without its Rust type, for the registry.
 #[derive(Clone, Copy)]
@@ -95,7 +133,7 @@ pub struct Definition {
     operation: &'static str,
     members: &'static [MemberInfo],
     args_of: fn(&mut MemberValues<'_>) -> Option<RawJson>,
-    run: fn(&str) -> Result<String, RunError>,
+    run: fn(RawJson, JobContext) -> JobFuture,
 }
 
 impl Definition {
@@ -106,7 +144,9 @@ impl Definition {
             operation: J::OPERATION,
             members: J::MEMBERS,
             args_of: |values| J::from_members(values).map(|job| job.to_args()),
-            run: |args| J::from_args(args)?.run(),
+            run: |args, context| {
+                Box::pin(async move { json_of(&run::<J>(args.get(), context).await?) })
+            },
         }
     }
 
@@ -122,12 +162,10 @@ impl Definition {
         self.members
     }
 
-    /// Runs the job with args in their wire form.
-    ///
-    /// # Errors
-    /// Retryable, or for good; args that the job does not take fail for good.
-    pub fn run(&self, args: &str) -> Result<String, RunError> {
-        (self.run)(args)
+    /// Runs the job with args in their wire form, as [`run`] does.
+    #[must_use]
+    pub fn run(&self, args: RawJson, context: JobContext) -> JobFuture {
+        (self.run)(args, context)
     }
 
     pub(crate) fn args_of(&self, values: &mut MemberValues<'_>) -> Option<RawJson> {
@@ -141,6 +179,14 @@ impl std::fmt::Debug for Definition {
             .field("operation", &self.operation)
             .field("members", &self.members)
             .finish()
+    }
+}
+
+/// The JSON of a result. Where it has none, another run would have none either.
+fn json_of(output: &impl Serialize) -> Result<RawJson, RunError> {
+    match serde_json::to_string(output) {
+        Ok(json) => Ok(RawJson::from_checked(json)),
+        Err(error) => Err(RunError::for_good("no_json", format!("of the result: {error}"))),
     }
 }
 

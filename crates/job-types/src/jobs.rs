@@ -28,27 +28,38 @@ jobs! {
     divide::Divide,
 }
 
-/// The text of a result. A result that is not a finite number fails the job for good, because
-/// another run would have the same result.
-fn finite(result: f64) -> Result<String, RunError> {
-    match Finite::new(result) {
-        Some(result) => Ok(result.to_string()),
-        None if result.is_nan() => {
-            Err(RunError::for_good("undefined", "the result is not a number"))
+/// A result. One that is not a finite number fails the job for good, because another run would have
+/// the same.
+fn finite(result: f64) -> Result<Finite, RunError> {
+    Finite::new(result).ok_or_else(|| {
+        if result.is_nan() {
+            RunError::for_good("undefined", "the result is not a number")
+        } else {
+            let message = "the result is too large for a 64-bit floating-point number";
+            RunError::for_good("overflow", message)
         }
-        None => Err(RunError::for_good(
-            "overflow",
-            "the result is too large for a 64-bit floating-point number",
-        )),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::RunError;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Instant;
 
-    fn run(operation: &str, args: &str) -> Result<String, RunError> {
-        super::registry().find(operation).unwrap().run(args)
+    use faktory_wire::RawJson;
+
+    use crate::{JobContext, RunError};
+
+    /// The result, or the error, of a run that waits for nothing.
+    pub(super) fn run(operation: &str, args: &str) -> Result<String, RunError> {
+        let context = JobContext::new("".into(), Instant::now(), Default::default());
+        let definition = super::registry().find(operation).unwrap();
+        let run = pin!(definition.run(RawJson::from_checked(args.to_owned()), context));
+        match run.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result.map(|json| json.get().to_owned()),
+            Poll::Pending => panic!("{operation} waits"),
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod compressed;
+mod context;
 mod definition;
 mod field_error;
 mod finite;
@@ -17,9 +18,10 @@ mod validate;
 pub use compressed::{
     Compressed, ENCODING, UNPACKED_BYTES_MAX, UnpackError, compress, unpack, unpacked_bytes,
 };
+pub use context::JobContext;
 pub use definition::{
-    Argument, Definition, JobDefinition, MemberInfo, MemberValues, RunJob, WriteArg, args_of,
-    positional,
+    Argument, Definition, JobDefinition, JobFuture, MemberInfo, MemberValues, RunJob, WriteArg,
+    args_of, positional, run,
 };
 pub use field_error::{Code, FieldError};
 pub use finite::Finite;

@@ -24,13 +24,15 @@ const NAME_BYTES_MAX: usize = 100;
 /// nor does one with a member that has the name of an option:
 ///
 /// ```compile_fail
-/// # use job_types::{Finite, Registry, RunError, RunJob, define_job};
+/// # use job_types::{Finite, JobContext, Registry, RunError, RunJob, define_job};
 /// define_job! {
 ///     pub struct Mine = "batch" { a: Finite }
 /// }
 /// # impl RunJob for Mine {
-/// #     fn run(self) -> Result<String, RunError> {
-/// #         Ok(String::new())
+/// #     type Output = Finite;
+/// #
+/// #     async fn run(self, _: JobContext) -> Result<Finite, RunError> {
+/// #         Ok(self.a)
 /// #     }
 /// # }
 /// let registry = Registry::new().with::<Mine>();

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_wire::Job;
-use job_types::NameTwice;
+use job_types::{JobContext, NameTwice};
 
 use crate::config::WorkerConfig;
-use crate::context::JobContext;
 use crate::handler::{AsyncHandler, BlockingHandler, Handler};
 use crate::health;
 use crate::outcome::IntoOutcome;

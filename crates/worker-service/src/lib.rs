@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod ack_lane;
+mod blocking;
 mod buffer;
 mod builder;
 mod config;
-mod context;
 mod cost;
 #[cfg(feature = "faktory-crate")]
 pub mod faktory_crate;
@@ -30,12 +30,12 @@ mod slot;
 mod typed;
 
 pub use allocator::Allocator;
+pub use blocking::blocking;
 pub use builder::{Worker, WorkerBuilder};
 pub use config::WorkerConfig;
-pub use context::JobContext;
 pub use faktory_wire::Job;
 pub use handler::{Handler, HandlerFuture};
-pub use job_types::{Registry, RunError};
+pub use job_types::{JobContext, Registry, RunError};
 pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use run::{run, run_with};
 pub use running_worker::{HeldBytes, RunningWorker};

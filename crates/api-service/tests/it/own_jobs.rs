@@ -3,7 +3,7 @@
 use api_service::{Api, ApiConfig, ApiError};
 use faktory_link::LinkConfig;
 use job_types::jobs::Add;
-use job_types::{Registry, RunError, RunJob, define_job};
+use job_types::{JobContext, Registry, RunError, RunJob, define_job};
 use serde_json::json;
 use testkit::http::Client;
 use testkit::{TestApi, WorkServer};
@@ -14,7 +14,9 @@ define_job! {
 }
 
 impl RunJob for Greet {
-    fn run(self) -> Result<String, RunError> {
+    type Output = String;
+
+    async fn run(self, _: JobContext) -> Result<String, RunError> {
         Ok(self.name)
     }
 }

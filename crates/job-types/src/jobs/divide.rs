@@ -1,5 +1,6 @@
 //! The job `divide`.
 
+use crate::context::JobContext;
 use crate::finite::Finite;
 use crate::run_error::RunError;
 use crate::{RunJob, define_job};
@@ -10,7 +11,9 @@ define_job! {
 }
 
 impl RunJob for Divide {
-    fn run(self) -> Result<String, RunError> {
+    type Output = Finite;
+
+    async fn run(self, _: JobContext) -> Result<Finite, RunError> {
         if self.b.get() == 0.0 {
             return Err(RunError::for_good("division_by_zero", "b is 0"));
         }

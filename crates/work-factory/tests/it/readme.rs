@@ -170,10 +170,8 @@ fn the_job_type_of_the_guide_is_a_file_and_a_line() {
     std::fs::write(&manifest, text.collect::<Vec<_>>().join("\n")).unwrap();
     let (_, code) = JOBS.split_once("```rust\n").unwrap();
     let code = code.split("```").next().unwrap();
-    let run = "#[cfg(test)]\n#[test]\nfn runs() {\n    let job = Power { base: \
-               Finite::new(2.0).unwrap(), exponent: Finite::new(10.0).unwrap() };\n    \
-               assert_eq!(job.run().unwrap(), \"1024\");\n    \
-               assert!(crate::jobs::registry().find(\"power\").is_some());\n}\n";
+    let run = "#[cfg(test)]\n#[test]\nfn runs() {\n    \
+               assert_eq!(super::tests::run(\"power\", \"[2,10]\").unwrap(), \"1024\");\n}\n";
     std::fs::write(
         folder.path().join("crates/job-types/src/jobs/power.rs"),
         format!("{code}\n{run}"),
