@@ -105,6 +105,17 @@ pub trait RunJob: JobDefinition + Send + 'static {
     /// The result, which the worker logs as JSON.
     type Output: Serialize;
 
+    /// Checks args beyond their types. The API does so before it takes the job, and answers 422
+    /// with these faults; a worker does so before it runs the job, which may have come by another
+    /// way, and fails it for good. The check is a pure function of the args: what may change until
+    /// the job runs belongs into the run.
+    ///
+    /// # Errors
+    /// With every fault, made by [`FieldError::invalid`].
+    fn check(&self) -> Result<(), Vec<FieldError>> {
+        Ok(())
+    }
+
     /// Runs the job: an `async fn` that must not block. The future is dropped when the job's time,
     /// or the worker's time to end, is over; before that, the context's cancellation says so.
     ///
@@ -121,7 +132,12 @@ pub trait RunJob: JobDefinition + Send + 'static {
 /// # Errors
 /// Retryable, or for good; args that the job does not take fail for good.
 pub async fn run<J: RunJob>(args: &str, context: JobContext) -> Result<J::Output, RunError> {
-    J::from_args(args)?.run(context).await
+    let job = J::from_args(args)?;
+    if let Err(faults) = job.check() {
+        let details: Vec<String> = faults.into_iter().map(|fault| fault.detail).collect();
+        return Err(RunError::for_good("invalid_args", details.join("; ")));
+    }
+    job.run(context).await
 }
 
 /// A run that has been started. Its value is the result as JSON.
@@ -143,7 +159,13 @@ impl Definition {
         Self {
             operation: J::OPERATION,
             members: J::MEMBERS,
-            args_of: |values| J::from_members(values).map(|job| job.to_args()),
+            args_of: |values| {
+                let job = J::from_members(values)?;
+                match job.check() {
+                    Ok(()) => Some(job.to_args()),
+                    Err(faults) => values.refuse(faults),
+                }
+            },
             run: |args, context| {
                 Box::pin(async move { json_of(&run::<J>(args.get(), context).await?) })
             },
@@ -198,6 +220,16 @@ pub struct MemberValues<'a> {
 }
 
 impl MemberValues<'_> {
+    /// Notes faults of a job whose members are there.
+    fn refuse<T>(&mut self, faults: Vec<FieldError>) -> Option<T> {
+        self.errors.extend(faults);
+        if self.errors.is_empty() {
+            let detail = "the job does not take these args";
+            self.errors.push(FieldError::new("", Code::InvalidValue, detail));
+        }
+        None
+    }
+
     /// Takes the value of a member; `None` where the member is missing or its value is not
     /// accepted, which is then among the faults.
     pub fn take<T: Argument>(&mut self, name: &str) -> Option<T> {

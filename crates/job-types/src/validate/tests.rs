@@ -53,6 +53,8 @@ fn each_fault_is_reported_once() {
         (r#"{"operation":"pow","a":1}"#, "/operation", "unknown_operation"),
         (r#"{"operation":"add","a":9007199254740993,"b":2}"#, "/a", "number_not_exact"),
         (r#"{"operation":"add","a":1e999,"b":2}"#, "/a", "number_not_exact"),
+        (r#"{"operation":"divide","a":1,"b":0}"#, "/b", "invalid_value"),
+        (r#"{"operation":"divide","a":1,"b":-0.0}"#, "/b", "invalid_value"),
         (r#"{"jobtype":"x"}"#, "/args", "missing_field"),
         (r#"{"jobtype":"x","args":null}"#, "/args", "null_field"),
         (r#"{"jobtype":"x","args":{}}"#, "/args", "invalid_value"),
@@ -103,6 +105,28 @@ fn a_job_whose_time_has_passed_is_due_at_once() {
     }
     let later = validate(r#"{"jobtype":"x","args":[],"delay_ms":1500}"#).unwrap();
     assert_eq!(later.at.unwrap().to_string(), "2026-01-02T03:04:06.500000Z");
+}
+
+#[test]
+fn a_check_without_a_fault_to_tell_refuses_the_job_all_the_same() {
+    crate::define_job! {
+        struct Never = "never" { a: bool }
+    }
+    impl crate::RunJob for Never {
+        type Output = ();
+
+        fn check(&self) -> Result<(), Vec<FieldError>> {
+            Err(Vec::new())
+        }
+
+        async fn run(self, _: crate::JobContext) -> Result<(), crate::RunError> {
+            Ok(())
+        }
+    }
+    let registry = Registry::new().with::<Never>();
+    let element: Element<'_> = serde_json::from_str(r#"{"operation":"never","a":true}"#).unwrap();
+    let faults = validate_job(&registry, &element, Form::Members, NOW).unwrap_err();
+    assert_eq!((faults.len(), faults[0].code), (1, Code::InvalidValue));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use job_types::jobs::Add;
+use job_types::jobs::{Add, Divide};
 use job_types::{Finite, JobContext, Registry, RunError, RunJob, define_job};
 use testkit::{Logged, WorkServer, eventually};
 use worker_service::{QueueOrder, Worker, WorkerConfig};
@@ -127,4 +127,23 @@ async fn a_typed_job_learns_that_the_worker_is_to_end() {
     worker.stop(Duration::from_secs(3600)).await;
     let done = log.lines_with("job done");
     assert!(done.len() == 1 && done[0].contains("for the end"), "{done:?}");
+}
+
+/// Posted as a raw job, it has passed no check of the API.
+#[tokio::test]
+async fn a_typed_job_with_args_that_its_check_refuses_fails_for_good() {
+    let log = Logged::here();
+    let server = WorkServer::broker().await;
+    let registry = Registry::new().with::<Divide>();
+    let worker = Worker::builder(WorkerConfig::new(server.link())).register_jobs(&registry);
+    let worker = worker.start().unwrap();
+    server.client().await.ask(&pushb(&[job(1, "divide", "[1,0]", 25)])).await;
+    eventually("the job is dead", Duration::from_secs(30), || {
+        let client = server.client();
+        async move { (client.await.info().await.faktory.sets.dead == 1).then_some(()) }
+    })
+    .await;
+    worker.stop(Duration::from_secs(10)).await;
+    let failed = log.lines_with("job failed for good");
+    assert!(failed[0].contains("kind=invalid_args error=b must not be 0"), "{failed:?}");
 }
