@@ -27,6 +27,7 @@ mod run;
 mod running_jobs;
 mod running_worker;
 mod slot;
+pub mod testing;
 mod typed;
 
 pub use allocator::Allocator;
