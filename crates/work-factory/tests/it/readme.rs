@@ -24,7 +24,7 @@ fn all_commands() -> Vec<String> {
 
 /// The shell commands in the `sh` blocks of a document; a line that ends in a backslash goes on in
 /// the next.
-fn commands(document: &str) -> Vec<String> {
+pub(crate) fn commands(document: &str) -> Vec<String> {
     let mut commands = Vec::new();
     let mut in_block = false;
     let mut pending = String::new();
