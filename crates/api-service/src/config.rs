@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use admission::Nets;
 use faktory_link::LinkConfig;
+use job_types::Registry;
 use service_runtime::{ApiSettings, Connections, Settings};
 
 /// Where the API listens, what it allows, and which work server it uses.
@@ -12,6 +13,8 @@ use service_runtime::{ApiSettings, Connections, Settings};
 pub struct ApiConfig {
     /// The settings of the API, as its variables give them; port 0 picks a free one.
     pub api: ApiSettings,
+    /// The typed jobs that the API takes.
+    pub jobs: Registry,
     /// The connections to the work server.
     pub link: LinkConfig,
     /// A body may pause for so long.
@@ -25,12 +28,14 @@ pub struct ApiConfig {
 }
 
 impl ApiConfig {
-    /// The defaults of the variables, on a free port of the loopback address.
+    /// The defaults of the variables, on a free port of the loopback address, and the typed jobs
+    /// of job-types.
     #[must_use]
     pub fn new(link: LinkConfig) -> Self {
         let bind = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             api: ApiSettings { bind, ..ApiSettings::default() },
+            jobs: job_types::jobs::registry(),
             link,
             body_idle_timeout: Duration::from_secs(10),
             max_connections: Connections::default().api,
@@ -38,7 +43,7 @@ impl ApiConfig {
         }
     }
 
-    /// As configured.
+    /// As configured; with the typed jobs of job-types.
     #[must_use]
     pub fn from_settings(settings: &Settings) -> Self {
         Self {
@@ -47,6 +52,12 @@ impl ApiConfig {
             trusted: settings.process.trusted_nets.clone(),
             ..Self::new(settings.link.config())
         }
+    }
+
+    /// The same with these typed jobs, and no others.
+    #[must_use]
+    pub fn with_jobs(self, jobs: Registry) -> Self {
+        Self { jobs, ..self }
     }
 
     /// The same with changed settings, such as `.with(|api| api.max_queues = 5)`. Keys and the

@@ -25,6 +25,7 @@ mod problem;
 mod queue_names;
 mod request_id;
 mod routes;
+mod run;
 mod server;
 mod slow_threads;
 mod state;
@@ -32,5 +33,8 @@ mod streams;
 mod unheard;
 mod unread;
 
+pub use allocator::Allocator;
 pub use config::ApiConfig;
+pub use job_types::Registry;
+pub use run::run;
 pub use server::{Api, ApiError};

@@ -110,7 +110,7 @@ impl TermsOfJobs {
 #[cfg(test)]
 mod tests {
     use faktory_wire::Timestamp;
-    use job_types::{Element, Form};
+    use job_types::{Element, Form, Registry};
 
     use super::*;
 
@@ -118,7 +118,8 @@ mod tests {
         let job = |more: &&str| {
             let json = format!("{{\"jobtype\":\"x\",\"args\":[]{more}}}");
             let element: Element<'_> = serde_json::from_str(&json).unwrap();
-            job_types::validate_job(&element, Form::Members, Timestamp::from_micros(0)).unwrap()
+            let now = Timestamp::from_micros(0);
+            job_types::validate_job(&Registry::new(), &element, Form::Members, now).unwrap()
         };
         more.iter().map(job).collect()
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_link::{LinkConfig, LinkPool, Observer, PoolFailure, Pusher};
+use job_types::NameTwice;
 use service_runtime::{TaskEnded, Tasks};
 
 use crate::config::ApiConfig;
@@ -37,6 +38,9 @@ pub enum ApiError {
     /// it the API would let everybody in, or speak plain HTTP.
     #[error("{0} names a file that was not loaded")]
     FileNotLoaded(&'static str),
+    /// The registry of typed jobs has a name twice.
+    #[error(transparent)]
+    Jobs(#[from] NameTwice),
     /// The pool of connections can't be made.
     #[error(transparent)]
     Pool(#[from] PoolFailure),
@@ -73,6 +77,7 @@ impl Api {
     /// Where the address can't be listened on.
     pub async fn start(config: ApiConfig) -> Result<Self, ApiError> {
         check_files(&config)?;
+        config.jobs.check()?;
         let bind = |source| ApiError::Bind { address: config.api.bind, source };
         let listener = service_runtime::listen(config.api.bind).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;

@@ -1,8 +1,12 @@
-//! The definition of a typed job: its name, its members, how members become args, and its pure run.
+//! The definition of a typed job: its name, its members, how members become args, and its run.
+
+use std::pin::Pin;
 
 use faktory_wire::RawJson;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::context::JobContext;
 use crate::field_error::{Code, FieldError};
 use crate::finite::Finite;
 use crate::json_check;
@@ -79,15 +83,65 @@ pub trait JobDefinition: Sized {
     fn to_args(&self) -> RawJson;
 }
 
-/// The run of a typed job. A run is a pure function: a job that needs more than its args belongs in
-/// a handler of a worker's own.
-pub trait RunJob: JobDefinition {
-    /// Runs the job and returns its result, for the worker's log.
+/// The run of a typed job.
+///
+/// ```
+/// use job_types::{Finite, JobContext, RunError, RunJob, define_job};
+///
+/// define_job! {
+///     /// Negates a number.
+///     pub struct Negate = "negate" { number: Finite }
+/// }
+///
+/// impl RunJob for Negate {
+///     type Output = f64;
+///
+///     async fn run(self, _: JobContext) -> Result<f64, RunError> {
+///         Ok(-self.number.get())
+///     }
+/// }
+/// ```
+pub trait RunJob: JobDefinition + Send + 'static {
+    /// The result, which the worker logs as JSON.
+    type Output: Serialize;
+
+    /// Checks args beyond their types. The API does so before it takes the job, and answers 422
+    /// with these faults; a worker does so before it runs the job, which may have come by another
+    /// way, and fails it for good. The check is a pure function of the args: what may change until
+    /// the job runs belongs into the run.
+    ///
+    /// # Errors
+    /// With every fault, made by [`FieldError::invalid`].
+    fn check(&self) -> Result<(), Vec<FieldError>> {
+        Ok(())
+    }
+
+    /// Runs the job: an `async fn` that must not block. The future is dropped when the job's time,
+    /// or the worker's time to end, is over; before that, the context's cancellation says so.
     ///
     /// # Errors
     /// Retryable, or for good.
-    fn run(self) -> Result<String, RunError>;
+    fn run(
+        self,
+        context: JobContext,
+    ) -> impl Future<Output = Result<Self::Output, RunError>> + Send;
 }
+
+/// Runs a job with args in their wire form, as a worker does.
+///
+/// # Errors
+/// Retryable, or for good; args that the job does not take fail for good.
+pub async fn run<J: RunJob>(args: &str, context: JobContext) -> Result<J::Output, RunError> {
+    let job = J::from_args(args)?;
+    if let Err(faults) = job.check() {
+        let details: Vec<String> = faults.into_iter().map(|fault| fault.detail).collect();
+        return Err(RunError::for_good("invalid_args", details.join("; ")));
+    }
+    job.run(context).await
+}
+
+/// A run that has been started. Its value is the result as JSON.
+pub type JobFuture = Pin<Box<dyn Future<Output = Result<RawJson, RunError>> + Send>>;
 
 /// The definition of a typed job without its Rust type, for the registry.
 #[derive(Clone, Copy)]
@@ -95,7 +149,7 @@ pub struct Definition {
     operation: &'static str,
     members: &'static [MemberInfo],
     args_of: fn(&mut MemberValues<'_>) -> Option<RawJson>,
-    run: fn(&str) -> Result<String, RunError>,
+    run: fn(RawJson, JobContext) -> JobFuture,
 }
 
 impl Definition {
@@ -105,8 +159,16 @@ impl Definition {
         Self {
             operation: J::OPERATION,
             members: J::MEMBERS,
-            args_of: |values| J::from_members(values).map(|job| job.to_args()),
-            run: |args| J::from_args(args)?.run(),
+            args_of: |values| {
+                let job = J::from_members(values)?;
+                match job.check() {
+                    Ok(()) => Some(job.to_args()),
+                    Err(faults) => values.refuse(faults),
+                }
+            },
+            run: |args, context| {
+                Box::pin(async move { json_of(&run::<J>(args.get(), context).await?) })
+            },
         }
     }
 
@@ -122,12 +184,10 @@ impl Definition {
         self.members
     }
 
-    /// Runs the job with args in their wire form.
-    ///
-    /// # Errors
-    /// Retryable, or for good; args that the job does not take fail for good.
-    pub fn run(&self, args: &str) -> Result<String, RunError> {
-        (self.run)(args)
+    /// Runs the job with args in their wire form, as [`run`] does.
+    #[must_use]
+    pub fn run(&self, args: RawJson, context: JobContext) -> JobFuture {
+        (self.run)(args, context)
     }
 
     pub(crate) fn args_of(&self, values: &mut MemberValues<'_>) -> Option<RawJson> {
@@ -144,6 +204,14 @@ impl std::fmt::Debug for Definition {
     }
 }
 
+/// The JSON of a result. Where it has none, another run would have none either.
+fn json_of(output: &impl Serialize) -> Result<RawJson, RunError> {
+    match serde_json::to_string(output) {
+        Ok(json) => Ok(RawJson::from_checked(json)),
+        Err(error) => Err(RunError::for_good("no_json", format!("of the result: {error}"))),
+    }
+}
+
 /// The members of a posted job that are not options, and the faults found in them.
 #[derive(Debug, Default)]
 pub struct MemberValues<'a> {
@@ -152,6 +220,16 @@ pub struct MemberValues<'a> {
 }
 
 impl MemberValues<'_> {
+    /// Notes faults of a job whose members are there.
+    fn refuse<T>(&mut self, faults: Vec<FieldError>) -> Option<T> {
+        self.errors.extend(faults);
+        if self.errors.is_empty() {
+            let detail = "the job does not take these args";
+            self.errors.push(FieldError::new("", Code::InvalidValue, detail));
+        }
+        None
+    }
+
     /// Takes the value of a member; `None` where the member is missing or its value is not
     /// accepted, which is then among the faults.
     pub fn take<T: Argument>(&mut self, name: &str) -> Option<T> {

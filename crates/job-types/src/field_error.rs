@@ -97,6 +97,13 @@ pub struct FieldError {
 }
 
 impl FieldError {
+    /// A value that the member with this name must not have. The detail says what is wrong and what
+    /// is accepted: `number must be 0 or more`.
+    #[must_use]
+    pub fn invalid(member: &str, detail: impl Into<String>) -> Self {
+        Self::at(member, Code::InvalidValue, detail)
+    }
+
     pub(crate) fn new(pointer: impl Into<String>, code: Code, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, detail: detail.into() }
     }

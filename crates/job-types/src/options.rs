@@ -13,7 +13,7 @@ use crate::members::Element;
 use crate::names::{JobId, QueueName};
 
 /// The names of the options.
-const OPTIONS: [&str; 10] = [
+pub(crate) const OPTIONS: &[&str] = &[
     "queue",
     "job_id",
     "dedup_for",

@@ -15,6 +15,7 @@ use crate::members::{Element, MEMBERS_MAX};
 use crate::names::JobId;
 use crate::new_job::NewJob;
 use crate::options::Options;
+use crate::registry::Registry;
 
 /// Faults of one batch after which the search for faults ends.
 const FAULTS_MAX: usize = 1000;
@@ -25,7 +26,7 @@ pub enum Form {
     /// By its members: `operation`, or `jobtype` and `args`.
     Members,
     /// By the path of the request: the job has only the operation's own members and options.
-    Operation(&'static Definition),
+    Operation(Definition),
 }
 
 /// Applies every rule to each job of a batch, and the rule that no id appears in the batch twice.
@@ -33,6 +34,7 @@ pub enum Form {
 /// # Errors
 /// With every fault found; the pointers start with `prefix` and the job's index (`/jobs/3/queue`).
 pub fn validate_batch(
+    registry: &Registry,
     elements: &[Element<'_>],
     prefix: &str,
     now: Timestamp,
@@ -42,7 +44,7 @@ pub fn validate_batch(
     // Of each valid job with an id of the client's: its index in the batch and in `jobs`.
     let mut with_own_id: Vec<(usize, usize)> = Vec::new();
     for (index, element) in elements.iter().enumerate() {
-        match validate_job(element, Form::Members, now) {
+        match validate_job(registry, element, Form::Members, now) {
             Ok(job) => {
                 if job.has_own_id {
                     with_own_id.push((index, jobs.len()));
@@ -70,11 +72,12 @@ pub fn validate_batch(
     if errors.is_empty() { Ok(jobs) } else { Err(errors) }
 }
 
-/// Applies every rule to one job. Delays count from `now`.
+/// Applies every rule to one job; its type may be one of the registry. Delays count from `now`.
 ///
 /// # Errors
 /// With every fault found; the pointers are relative to the job.
 pub fn validate_job(
+    registry: &Registry,
     element: &Element<'_>,
     form: Form,
     now: Timestamp,
@@ -91,7 +94,7 @@ pub fn validate_job(
         return Err(vec![FieldError::new("", Code::UnknownField, detail)]);
     }
     let mut posted = Posted::sort(members, now);
-    let what = posted.what_to_run(form);
+    let what = posted.what_to_run(registry, form);
     if let Err(error) = posted.options.check_together() {
         posted.errors.push(error);
     }

@@ -58,7 +58,7 @@ pub(crate) fn of_api(error: ApiError) -> Error {
             Error::new(error).context(advice)
         }
         ApiError::Bind { .. } => Error::new(error).context("BIND_ADDR says where the API listens"),
-        ApiError::FileNotLoaded(_) | ApiError::Pool(_) => Error::new(error),
+        ApiError::FileNotLoaded(_) | ApiError::Jobs(_) | ApiError::Pool(_) => Error::new(error),
     }
 }
 

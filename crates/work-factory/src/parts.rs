@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use api_service::{Api, ApiConfig};
+use api_service::{Api, ApiConfig, Registry};
 use faktory_broker::{Broker, BrokerConfig, BrokerError, IdLimits, RememberedIds, SetAside};
 use service_runtime::metrics as names;
 use service_runtime::{Role, ServerTls, Settings, Tasks, WorkServerUrl};
@@ -29,7 +29,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) async fn start(role: Role, settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        role: Role,
+        settings: &Settings,
+        jobs: &Registry,
+    ) -> anyhow::Result<Self> {
         let mut settings = settings.clone();
         let with_broker = role.runs_broker(settings.link.url_is_set);
         let broker = if with_broker { Some(start_broker(&settings).await?) } else { None };
@@ -48,8 +52,9 @@ impl Running {
         if let (Some(_), Some(tls)) = (&broker, settings.broker.tls.clone()) {
             certificate.spawn("reload of the certificate", tls.reload("BROKER_TLS_CERT_FILE"));
         }
-        let api = if role.runs_api() { Some(start_api(&settings).await?) } else { None };
-        let worker = if role.runs_worker() { Some(start_worker(&settings).await?) } else { None };
+        let api = if role.runs_api() { Some(start_api(&settings, jobs).await?) } else { None };
+        let worker =
+            if role.runs_worker() { Some(start_worker(&settings, jobs).await?) } else { None };
         let ending_worker = None;
         Ok(Self { broker, api, worker, ending_worker, certificate, work_server: settings.link.url })
     }
@@ -130,12 +135,13 @@ impl Running {
     }
 }
 
-async fn start_api(settings: &Settings) -> anyhow::Result<Api> {
-    Api::start(ApiConfig::from_settings(settings)).await.map_err(faults::of_api)
+async fn start_api(settings: &Settings, jobs: &Registry) -> anyhow::Result<Api> {
+    let config = ApiConfig::from_settings(settings).with_jobs(jobs.clone());
+    Api::start(config).await.map_err(faults::of_api)
 }
 
-async fn start_worker(settings: &Settings) -> anyhow::Result<RunningWorker> {
-    let builder = Worker::builder(WorkerConfig::from_settings(settings)).register_job_types();
+async fn start_worker(settings: &Settings, jobs: &Registry) -> anyhow::Result<RunningWorker> {
+    let builder = Worker::builder(WorkerConfig::from_settings(settings)).register_jobs(jobs);
     let builder = builder.serve_health(settings.worker.bind).await.map_err(faults::of_worker)?;
     Ok(builder.start()?)
 }

@@ -1,20 +1,25 @@
-//! The first screen: the address of each part, and a command to try. The screen goes to standard
-//! output; logs go to standard error.
+//! The first screen: the address of each part, and a command to try where its job is there. The
+//! screen goes to standard output; logs go to standard error.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use api_service::Registry;
 use service_runtime::{Settings, plain_text};
 
 use crate::parts::Running;
 
-pub(crate) fn show(running: &Running, settings: &Settings) {
-    let text = plain_text(&describe(running, settings).unwrap_or_default(), true);
+pub(crate) fn show(running: &Running, settings: &Settings, jobs: &Registry) {
+    let text = plain_text(&describe(running, settings, jobs).unwrap_or_default(), true);
     // Nobody has to read the screen: a closed pipe is no reason to end.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::Error> {
+fn describe(
+    running: &Running,
+    settings: &Settings,
+    jobs: &Registry,
+) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(out, "Work Factory {}\n", env!("CARGO_PKG_VERSION"))?;
     let scheme = if settings.api.tls.is_some() { "https" } else { "http" };
@@ -41,7 +46,7 @@ fn describe(running: &Running, settings: &Settings) -> Result<String, std::fmt::
         let worker = &settings.worker;
         writeln!(out, "  worker   {} jobs at once from: {}", worker.concurrency, worker.queues)?;
     }
-    if let Some(api) = &running.api {
+    if let Some(api) = running.api.as_ref().filter(|_| jobs.find("add").is_some()) {
         let job = "{\"a\":1,\"b\":2}";
         let key =
             if settings.api.keys.is_some() { " -H \"authorization: Bearer $KEY\"" } else { "" };

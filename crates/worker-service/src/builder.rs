@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faktory_wire::Job;
+use job_types::{JobContext, NameTwice};
 
-use crate::builtin;
 use crate::config::WorkerConfig;
-use crate::context::JobContext;
 use crate::handler::{AsyncHandler, BlockingHandler, Handler};
 use crate::health;
 use crate::outcome::IntoOutcome;
 use crate::registry::Registry;
 use crate::running_worker::RunningWorker;
+use crate::typed;
 
 /// A worker that has not been started.
 pub struct Worker;
@@ -25,13 +25,21 @@ pub struct WorkerBuilder {
     handlers: HashMap<String, Arc<dyn Handler>>,
     limits: HashMap<String, Duration>,
     health: Option<health::Listening>,
+    /// Where a registry of typed jobs has a name twice.
+    twice: Option<NameTwice>,
 }
 
 impl Worker {
     /// A worker without handlers.
     #[must_use]
     pub fn builder(config: WorkerConfig) -> WorkerBuilder {
-        WorkerBuilder { config, handlers: HashMap::new(), limits: HashMap::new(), health: None }
+        WorkerBuilder {
+            config,
+            handlers: HashMap::new(),
+            limits: HashMap::new(),
+            health: None,
+            twice: None,
+        }
     }
 }
 
@@ -104,10 +112,11 @@ impl WorkerBuilder {
         self
     }
 
-    /// Runs every job of job-types, and logs each result.
+    /// Runs the typed jobs of this registry, and logs each result.
     #[must_use]
-    pub fn register_job_types(mut self) -> Self {
-        self.handlers.extend(builtin::handlers());
+    pub fn register_jobs(mut self, jobs: &job_types::Registry) -> Self {
+        self.twice = self.twice.or(jobs.check().err());
+        self.handlers.extend(typed::handlers(jobs));
         self
     }
 
@@ -131,11 +140,14 @@ impl WorkerBuilder {
     /// that a handler that blocks holds up neither acks nor heartbeats.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// Where the system gives no thread, or a registry of typed jobs has a name twice.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> std::io::Result<RunningWorker> {
+        if let Some(twice) = self.twice {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, twice));
+        }
         let registry = Registry::new(self.handlers, &self.limits, self.config.worker.job_timeout);
         RunningWorker::start(self.config, registry, self.health)
     }

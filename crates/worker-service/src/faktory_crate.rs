@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use faktory::JobRunner;
 use faktory_wire::{InvalidJob, Job, Timestamp};
+use job_types::JobContext;
 
-use crate::context::JobContext;
 use crate::handler::{Handler, HandlerFuture};
 use crate::outcome::{Failure, IntoOutcome, Outcome};
 
@@ -69,6 +69,10 @@ pub fn from_crate(job: &faktory::Job) -> Result<Job, InvalidJob> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
 
     #[test]
@@ -103,11 +107,8 @@ mod tests {
             )
             .unwrap()
         };
-        let context = || JobContext {
-            attempt: 1,
-            deadline: tokio::time::Instant::now(),
-            cancelled: tokio_util::sync::CancellationToken::new(),
-        };
+        let context =
+            || JobContext::new("job-00000001".into(), Instant::now(), CancellationToken::new());
         assert_eq!(handler.run(job("[1]"), context()).await, Outcome::Done);
         assert_eq!(
             handler.run(job("[]"), context()).await,

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use faktory_wire::Job;
+use job_types::JobContext;
 
-use crate::context::JobContext;
 use crate::outcome::{Failure, IntoOutcome, Outcome};
 use crate::panics;
 

@@ -3,11 +3,12 @@
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::RefCell;
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Once;
 use std::task::{Context, Poll};
+
+use tokio::task::JoinError;
 
 use crate::outcome::{Failure, Outcome};
 
@@ -50,15 +51,49 @@ fn failure(cause: &(dyn Any + Send)) -> Outcome {
     Outcome::Failed(Failure { kind: "panic".into(), message, backtrace })
 }
 
-/// A future whose panic becomes a failure.
-pub(crate) struct Caught<F>(pub(crate) Pin<Box<F>>);
+/// Runs a function on a thread that may be blocked. A panic there is passed on, with the line of
+/// code where it happened.
+pub(crate) async fn on_blocking_thread<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let noted = move || {
+        catch_unwind(AssertUnwindSafe(run))
+            .map_err(|cause| (cause, LAST.with(|last| std::mem::take(&mut *last.borrow_mut()))))
+    };
+    match tokio::task::spawn_blocking(noted).await? {
+        Ok(value) => Ok(value),
+        Err((cause, lines)) => {
+            LAST.with(|last| *last.borrow_mut() = lines);
+            resume_unwind(cause)
+        }
+    }
+}
 
-impl<F: Future<Output = Outcome>> Future for Caught<F> {
+/// A run whose panic becomes a failure.
+pub(crate) enum Caught<F: ?Sized> {
+    Running(Pin<Box<F>>),
+    /// It panicked at once.
+    Ended(Outcome),
+}
+
+impl<F: ?Sized> Caught<F> {
+    /// Starts a run.
+    pub(crate) fn start(run: impl FnOnce() -> Pin<Box<F>>) -> Self {
+        catch_unwind(AssertUnwindSafe(run))
+            .map_or_else(|cause| Self::Ended(failure(&*cause)), Self::Running)
+    }
+}
+
+impl<F: Future<Output = Outcome> + ?Sized> Future for Caught<F> {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let run = match &mut *self {
+            Self::Running(run) => run,
+            Self::Ended(outcome) => return Poll::Ready(outcome.clone()),
+        };
         // After a panic the future is not polled again.
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+        match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
             Ok(poll) => poll,
             Err(cause) => Poll::Ready(failure(&*cause)),
         }
@@ -77,5 +112,12 @@ mod tests {
         };
         assert_eq!(failure.message, "handler panicked: deliberate 7");
         assert!(failure.backtrace[0].contains("panics.rs"), "{:?}", failure.backtrace);
+    }
+    #[tokio::test]
+    async fn a_handler_that_panics_before_its_future_is_there_fails_the_job() {
+        install_hook();
+        let run = Caught::<dyn Future<Output = Outcome>>::start(|| panic!("at once"));
+        let Outcome::Failed(failure) = run.await else { panic!("no failure") };
+        assert_eq!(failure.message, "handler panicked: at once");
     }
 }

@@ -16,6 +16,8 @@ pub(crate) fn test() -> anyhow::Result<()> {
     ensure_component("rustfmt", &["fmt", "--version"])?;
     ensure_component("clippy", &["clippy", "--version"])?;
     cargo("formatting", &["fmt", "--all", "--check"], &[])?;
+    let example = ["fmt", "--manifest-path", "examples/own-jobs/Cargo.toml", "--check"];
+    cargo("formatting of the example", &example, &[])?;
     format_job_files()?;
     say("== lines and layout");
     columns::faults(&repository()).and_then(none)?;

@@ -36,7 +36,8 @@ fn ready(state: &State, posting: &Posting, text: &Text) -> Result<Ready, Problem
     let body = BatchBody::read(&mut json, limit).and_then(|body| json.end().map(|()| body));
     let elements = elements(body.map_err(|error| body::malformed(&error))?, limit)?;
     check_sizes(&elements, state.bodies.max_job_bytes)?;
-    let jobs = job_types::validate_batch(&elements, "/jobs", Timestamp::now())
+    let now = Timestamp::now();
+    let jobs = job_types::validate_batch(&state.config.jobs, &elements, "/jobs", now)
         .map_err(Problem::of_faults)?;
     compression::check_batch(&state.config.api, &jobs)?;
     dedup::check_batch(&state.pusher, &jobs)?;

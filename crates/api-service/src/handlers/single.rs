@@ -30,11 +30,11 @@ pub(crate) async fn operation(
     let Ok(Path(name)) = path else {
         return Err(Problem::new(Code::NotFound, "the path is not valid UTF-8"));
     };
-    let Some(definition) = job_types::find(&name) else {
+    let Some(definition) = state.config.jobs.find(&name) else {
         let detail = format!(
             "unknown operation; the known operations are: {}; other jobs go to POST /jobs with \
              jobtype and args",
-            job_types::operations()
+            state.config.jobs.operations()
         );
         return Err(Problem::new(Code::Field(job_types::Code::UnknownOperation), detail));
     };
@@ -65,8 +65,8 @@ async fn post(
 fn ready(state: &State, posting: &Posting, text: &Text, form: Form) -> Result<Ready, Problem> {
     let element: Element<'_> =
         serde_json::from_str(text.as_str()).map_err(|error| body::malformed(&error))?;
-    let job =
-        job_types::validate_job(&element, form, Timestamp::now()).map_err(Problem::of_faults)?;
+    let job = job_types::validate_job(&state.config.jobs, &element, form, Timestamp::now())
+        .map_err(Problem::of_faults)?;
     compression::check_one(&state.config.api, &job)?;
     dedup::check_one(&state.pusher, &job)?;
     state.queues.admit_one(&job)?;

@@ -2,7 +2,7 @@
 
 use api_service::ApiConfig;
 use faktory_wire::{Command, Timestamp};
-use job_types::{Element, Form};
+use job_types::{Element, Form, Registry};
 use serde_json::Value;
 use service_runtime::{ApiSettings, JOB_BYTES_MAX};
 use testkit::{TestApi, WorkServer, http};
@@ -45,7 +45,9 @@ async fn a_job_that_no_work_servers_line_takes_is_refused_whatever_a_body_may_ha
 fn a_line_of_a_work_server_takes_the_largest_job_with_what_is_added_to_it() {
     let text = job(1 << 20);
     let element: Element<'_> = serde_json::from_str(&text).unwrap();
-    let job = job_types::validate_job(&element, Form::Members, Timestamp::now()).unwrap();
+    let registry = Registry::new();
+    let job =
+        job_types::validate_job(&registry, &element, Form::Members, Timestamp::now()).unwrap();
     let line = Command::PushBulk(vec![job.into_wire()]).to_line();
     assert!(line.len() - text.len() < (64 << 20) - JOB_BYTES_MAX, "{}", line.len());
 }

@@ -16,6 +16,7 @@ mod metrics;
 mod once;
 mod outcomes;
 mod overload;
+mod own_jobs;
 mod pause;
 mod ready;
 mod revoked;

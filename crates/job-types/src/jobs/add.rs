@@ -1,5 +1,6 @@
 //! The job `add`.
 
+use crate::context::JobContext;
 use crate::finite::Finite;
 use crate::run_error::RunError;
 use crate::{RunJob, define_job};
@@ -10,7 +11,9 @@ define_job! {
 }
 
 impl RunJob for Add {
-    fn run(self) -> Result<String, RunError> {
+    type Output = Finite;
+
+    async fn run(self, _: JobContext) -> Result<Finite, RunError> {
         super::finite(self.a.get() + self.b.get())
     }
 }

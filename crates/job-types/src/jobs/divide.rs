@@ -1,5 +1,7 @@
 //! The job `divide`.
 
+use crate::context::JobContext;
+use crate::field_error::FieldError;
 use crate::finite::Finite;
 use crate::run_error::RunError;
 use crate::{RunJob, define_job};
@@ -10,10 +12,16 @@ define_job! {
 }
 
 impl RunJob for Divide {
-    fn run(self) -> Result<String, RunError> {
+    type Output = Finite;
+
+    fn check(&self) -> Result<(), Vec<FieldError>> {
         if self.b.get() == 0.0 {
-            return Err(RunError::for_good("division_by_zero", "b is 0"));
+            return Err(vec![FieldError::invalid("b", "b must not be 0")]);
         }
+        Ok(())
+    }
+
+    async fn run(self, _: JobContext) -> Result<Finite, RunError> {
         super::finite(self.a.get() / self.b.get())
     }
 }

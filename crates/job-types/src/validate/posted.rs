@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use super::Form;
 use crate::definition::{Definition, MemberValues};
 use crate::field_error::{Code, FieldError};
+use crate::json_check;
 use crate::members::Members;
 use crate::names::JobType;
 use crate::options::{self, Options};
-use crate::{json_check, registry};
+use crate::registry::Registry;
 
 /// The members of a posted job, sorted by their purpose, and the faults found so far.
 pub(super) struct Posted<'a> {
@@ -59,7 +60,11 @@ impl<'a> Posted<'a> {
     }
 
     /// The job type and args to run; `None` where there is a fault, which `errors` then holds.
-    pub(super) fn what_to_run(&mut self, form: Form) -> Option<(JobType, RawJson)> {
+    pub(super) fn what_to_run(
+        &mut self,
+        registry: &Registry,
+        form: Form,
+    ) -> Option<(JobType, RawJson)> {
         match (form, self.operation, self.job_type) {
             (Form::Operation(definition), ..) => {
                 for (name, raw) in
@@ -75,10 +80,10 @@ impl<'a> Posted<'a> {
                     Err(error) => return self.fault(error),
                 };
                 self.own.extend(self.args.map(|raw| ("args", raw)));
-                match registry::find(&name) {
+                match registry.find(&name) {
                     Some(definition) => self.typed(definition),
                     None => {
-                        let known = registry::operations();
+                        let known = registry.operations();
                         let detail =
                             format!("unknown operation; the known operations are: {known}");
                         self.fault(FieldError::at("operation", Code::UnknownOperation, detail))
@@ -115,7 +120,7 @@ impl<'a> Posted<'a> {
     }
 
     /// The args of a typed job.
-    fn typed(&mut self, definition: &'static Definition) -> Option<(JobType, RawJson)> {
+    fn typed(&mut self, definition: Definition) -> Option<(JobType, RawJson)> {
         // A member that is null or repeated is among the faults already; that it is missing too is
         // no news.
         let reported: HashSet<String> =

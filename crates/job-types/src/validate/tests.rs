@@ -1,12 +1,13 @@
 //! Tests of the rules: which fault each bad job has, and where.
 
 use super::*;
+use crate::jobs;
 
 const NOW: Timestamp = Timestamp::from_micros(1_767_323_045_000_000); // 2026-01-02T03:04:05Z
 
 fn validate(json: &str) -> Result<NewJob, Vec<FieldError>> {
     let element: Element<'_> = serde_json::from_str(json).unwrap();
-    validate_job(&element, Form::Members, NOW)
+    validate_job(&jobs::registry(), &element, Form::Members, NOW)
 }
 
 fn faults(json: &str) -> Vec<(String, &'static str)> {
@@ -52,6 +53,8 @@ fn each_fault_is_reported_once() {
         (r#"{"operation":"pow","a":1}"#, "/operation", "unknown_operation"),
         (r#"{"operation":"add","a":9007199254740993,"b":2}"#, "/a", "number_not_exact"),
         (r#"{"operation":"add","a":1e999,"b":2}"#, "/a", "number_not_exact"),
+        (r#"{"operation":"divide","a":1,"b":0}"#, "/b", "invalid_value"),
+        (r#"{"operation":"divide","a":1,"b":-0.0}"#, "/b", "invalid_value"),
         (r#"{"jobtype":"x"}"#, "/args", "missing_field"),
         (r#"{"jobtype":"x","args":null}"#, "/args", "null_field"),
         (r#"{"jobtype":"x","args":{}}"#, "/args", "invalid_value"),
@@ -105,11 +108,33 @@ fn a_job_whose_time_has_passed_is_due_at_once() {
 }
 
 #[test]
+fn a_check_without_a_fault_to_tell_refuses_the_job_all_the_same() {
+    crate::define_job! {
+        struct Never = "never" { a: bool }
+    }
+    impl crate::RunJob for Never {
+        type Output = ();
+
+        fn check(&self) -> Result<(), Vec<FieldError>> {
+            Err(Vec::new())
+        }
+
+        async fn run(self, _: crate::JobContext) -> Result<(), crate::RunError> {
+            Ok(())
+        }
+    }
+    let registry = Registry::new().with::<Never>();
+    let element: Element<'_> = serde_json::from_str(r#"{"operation":"never","a":true}"#).unwrap();
+    let faults = validate_job(&registry, &element, Form::Members, NOW).unwrap_err();
+    assert_eq!((faults.len(), faults[0].code), (1, Code::InvalidValue));
+}
+
+#[test]
 fn a_batch_with_the_same_id_twice_is_refused() {
     let job = r#"{"operation":"add","a":1,"b":2,"job_id":"0123456789abcdef"}"#;
     let elements: Vec<Element<'_>> =
         vec![serde_json::from_str(job).unwrap(), serde_json::from_str(job).unwrap()];
-    let faults = validate_batch(&elements, "/jobs", NOW).unwrap_err();
+    let faults = validate_batch(&jobs::registry(), &elements, "/jobs", NOW).unwrap_err();
     assert_eq!(
         (faults[0].pointer.as_str(), faults[0].code),
         ("/jobs/1/job_id", Code::DuplicateJobId)

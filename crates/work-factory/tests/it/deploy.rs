@@ -249,9 +249,9 @@ async fn the_images_have_every_crate_and_run_binaries_that_there_are() {
         {
             assert!(is_ours(word), "{word}");
         }
-        let main =
-            std::fs::read_to_string(root().join(format!("crates/{binary}/src/main.rs"))).unwrap();
-        assert!(main.contains("healthcheck: bool"), "{binary}");
+        let program =
+            std::fs::read_to_string(root().join(format!("crates/{binary}/src/run.rs"))).unwrap();
+        assert!(program.contains("healthcheck: bool"), "{binary}");
     }
     let folder = tempfile::tempdir().unwrap();
     let mut process = crate::binary::command(&["--help"], folder.path(), &[]);

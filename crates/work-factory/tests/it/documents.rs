@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The folders and files of this repository by which a path in a document is known.
-const ROOTS: [&str; 7] = ["crates/", "benchmark/", "deploy/", "docs/", ".env.", ".ci/", ".cargo/"];
+const ROOTS: [&str; 8] =
+    ["crates/", "benchmark/", "deploy/", "docs/", "examples/own-jobs/", ".env.", ".ci/", ".cargo/"];
 
 /// A Markdown document of this repository.
 struct Document {
@@ -241,12 +242,12 @@ fn tests_that_documents_name_exist() {
 #[test]
 fn every_block_of_code_is_run_or_marked() {
     for document in Document::all() {
-        // Which file runs which block: `readme.rs` beside this file, `benchmark/tests/it/readme.rs`
-        // and `benchmark/tests/it/guide.rs`; a library's README is part of its documentation, and
-        // its examples are doctests.
+        // Which file runs which block: `readme.rs` and `own_jobs.rs` beside this file,
+        // `benchmark/tests/it/readme.rs` and `benchmark/tests/it/guide.rs`; a library's README is
+        // part of its documentation, and its examples are doctests.
         let name = document.name.as_str();
         let runs: &[&str] = match name {
-            "README.md" | "docs/jobs.md" => &["sh", "rust"],
+            "README.md" | "docs/jobs.md" | "examples/own-jobs/README.md" => &["sh", "rust"],
             "benchmark/README.md" | "docs/deployment.md" | "docs/security.md" => &["sh"],
             _ if is_library_readme(name) => &["", "no_run"],
             _ => &[],

@@ -13,6 +13,7 @@ mod healthcheck;
 mod keys;
 mod log_lines;
 mod memory;
+mod own_jobs;
 mod pause;
 mod private_files;
 mod profiles;

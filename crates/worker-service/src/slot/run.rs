@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use deadline::timeout_at;
-use faktory_wire::{Excerpt, Job, MESSAGE_BYTES_MAX};
-use job_types::UnpackError;
+use faktory_wire::{DEFAULT_RETRY, Excerpt, Job, MESSAGE_BYTES_MAX};
+use job_types::{JobContext, UnpackError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::JobContext;
 use crate::outcome::{Failure, Outcome};
 use crate::panics::Caught;
 use crate::registry::{Registered, Registry};
@@ -24,13 +23,13 @@ pub(super) async fn run(
     body: &[u8],
     limit: Instant,
 ) -> (Ending, bool) {
-    let (jid, retry) = (job.jid.clone(), job.retry.unwrap_or_default());
+    let (jid, retry): (Arc<str>, _) = (job.jid.as_str().into(), job.retry.unwrap_or_default());
     let unpacked = job_types::unpack(&mut job);
     let (registered, metrics) = registry.get(&job.jobtype);
     let (outcome, ran) = match (unpacked, registered) {
         (Err(error), _) => (not_unpacked(&error), false),
         (Ok(()), None) => (no_handler(&job.jobtype, registry), false),
-        (Ok(()), Some(registered)) => (call(registered, job, shutdown, limit).await, true),
+        (Ok(()), Some(registered)) => (call(registered, job, &jid, shutdown, limit).await, true),
     };
     let ending = ending(outcome, &jid, retry, body);
     metrics.ended(&ending);
@@ -60,6 +59,7 @@ fn no_handler(job_type: &str, registry: &Registry) -> Outcome {
 async fn call(
     registered: &Registered,
     job: Job,
+    jid: &Arc<str>,
     shutdown: &CancellationToken,
     limit: Instant,
 ) -> Outcome {
@@ -67,13 +67,9 @@ async fn call(
     let own = registered.limit.and_then(|own| begun.checked_add(own));
     let deadline = own.map_or(limit, |own| limit.min(own));
     let cancelled = shutdown.child_token();
-    let attempt = job
-        .failure
-        .as_ref()
-        .map_or(1, |failure| u32::try_from(failure.retry_count.saturating_add(2)).unwrap_or(1));
-    let context = JobContext { attempt, deadline, cancelled: cancelled.clone() };
-    let handler = Arc::clone(&registered.handler);
-    let run = Caught(Box::pin(async move { handler.run(job, context).await }));
+    let context = JobContext::new(Arc::clone(jid), deadline.into_std(), cancelled.clone());
+    let context = for_attempt(context, &job).with_queue(job.queue_name());
+    let run = Caught::start(|| registered.handler.run(job, context));
     let outcome = timeout_at(deadline, run).await.unwrap_or_else(|_| {
         cancelled.cancel();
         let ran_for = begun.elapsed().as_secs_f64();
@@ -82,6 +78,16 @@ async fn call(
     });
     registered.metrics.took.record(begun.elapsed());
     outcome
+}
+
+/// The context with the attempt that this run of the job is, and the retries after it.
+fn for_attempt(context: JobContext, job: &Job) -> JobContext {
+    let done = job.failure.as_ref().map_or(0, |failure| failure.retry_count.saturating_add(1));
+    let done = u32::try_from(done).unwrap_or(0);
+    let retries = u32::try_from(job.retry.unwrap_or(DEFAULT_RETRY)).unwrap_or(0);
+    context
+        .with_attempt(done.saturating_add(1))
+        .with_remaining_retries(retries.saturating_sub(done))
 }
 
 /// The message as the log shows it: no longer than the work server keeps it.

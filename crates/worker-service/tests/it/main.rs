@@ -16,4 +16,5 @@ mod refused;
 mod running;
 mod shutdown;
 mod signals;
+mod typed;
 mod way;

@@ -74,7 +74,7 @@ async fn silent_connections_keep_nobody_from_asking_a_worker_for_its_health() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let config = WorkerConfig { health_connections: 10, ..WorkerConfig::new(server.link()) };
-    let worker = Worker::builder(config).register_job_types();
+    let worker = Worker::builder(config).register_jobs(&job_types::jobs::registry());
     let worker = worker.serve_health(Some(address)).await.unwrap().start().unwrap();
     let mut silent = Vec::new();
     for _ in 0..50 {

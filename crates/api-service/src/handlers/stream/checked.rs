@@ -97,7 +97,8 @@ fn check_text(state: &State, text: &[u8], now: Timestamp) -> Result<NewJob, Prob
         .map_err(|_| Problem::new(Code::MalformedJson, "the line is not UTF-8"))?;
     let element: Element<'_> =
         serde_json::from_str(text).map_err(|error| body::malformed(&error))?;
-    let job = job_types::validate_job(&element, Form::Members, now).map_err(Problem::of_faults)?;
+    let job = job_types::validate_job(&state.config.jobs, &element, Form::Members, now)
+        .map_err(Problem::of_faults)?;
     compression::check_one(&state.config.api, &job)?;
     dedup::check_one(&state.pusher, &job)?;
     state.queues.admit_one(&job)?;
