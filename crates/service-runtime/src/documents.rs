@@ -27,8 +27,9 @@ Work Factory is configured by environment variables. Each process reads them onc
 ## Durations and sizes
 
 A duration is a number with a unit: `500ms`, `5s`, `1.5s`, `2m`, `1h`, or several: `1m 30s`. A
-number alone is seconds: `5`. Durations of variables are above 0 and up to a day. The command line
-of the benchmark takes durations in the same forms.
+number alone is seconds: `5`. Durations of variables are above 0 and up to a day, but for
+`BROKER_DEDUP_WINDOW`: 0 or whole seconds up to 30 days. The command line of the benchmark takes
+durations in the same forms.
 
 A size is a number of bytes, alone or with a unit: `1000000`, `64 KiB`, `16MiB`, `2MB`. The units
 are `B`, `KiB`, `MiB`, `GiB` (powers of 1024) and `kB` (or `KB`), `MB`, `GB` (powers of 1000).

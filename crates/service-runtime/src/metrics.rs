@@ -152,7 +152,7 @@ metrics! {
     /// merged any more, and keep the room that they take.
     BROKER_FILES_SET_ASIDE = "work_factory_broker_files_set_aside", Gauge;
 
-    /// Ids of jobs that the embedded broker remembers, about.
+    /// Ids of jobs, and keys of requests, that the embedded broker remembers, about.
     BROKER_REMEMBERED_IDS = "work_factory_broker_remembered_ids", Gauge;
 
     /// Seconds for which the embedded broker surely remembers the ids of jobs:
