@@ -30,6 +30,9 @@ struct Arguments {
 /// Runs the API with these typed jobs until a signal ends it: the whole `main` of a binary. Command
 /// line, variables, logs, signals and exit codes are those of Work Factory's own API.
 ///
+/// The registry is made by a function, because the allocator has to be set up before anything is
+/// allocated.
+///
 /// ```no_run
 /// use api_service::{Allocator, Registry, run};
 /// use job_types::jobs::Add;
@@ -39,11 +42,11 @@ struct Arguments {
 /// static ALLOCATOR: Allocator = Allocator;
 ///
 /// fn main() -> std::process::ExitCode {
-///     run(Registry::new().with::<Add>())
+///     run(|| Registry::new().with::<Add>())
 /// }
 /// ```
 #[must_use]
-pub fn run(jobs: Registry) -> ExitCode {
+pub fn run(jobs: impl FnOnce() -> Registry) -> ExitCode {
     allocator::return_large_blocks();
     let arguments = Arguments::parse();
     if arguments.healthcheck {
@@ -57,7 +60,7 @@ pub fn run(jobs: Registry) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return service_runtime::report(&error).into(),
     };
-    match runtime.block_on(until_ended(&settings, jobs)) {
+    match runtime.block_on(until_ended(&settings, jobs())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => service_runtime::report(error.as_ref()).into(),
     }

@@ -6,5 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: work_factory::Allocator = work_factory::Allocator;
 
 fn main() -> ExitCode {
-    work_factory::run(&job_types::jobs::registry())
+    work_factory::run(job_types::jobs::registry)
 }

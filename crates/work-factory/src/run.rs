@@ -82,9 +82,13 @@ enum Command {
 
 /// Runs Work Factory with these typed jobs, as its command line says: the whole `main` of a binary.
 /// Commands, variables, logs, signals and exit codes are those of `work-factory` itself.
+///
+/// The registry is made by a function, because the allocator has to be set up before anything is
+/// allocated.
 #[must_use]
-pub fn run(jobs: &Registry) -> ExitCode {
+pub fn run(jobs: impl FnOnce() -> Registry) -> ExitCode {
     allocator::return_large_blocks();
+    let jobs = &jobs();
     let arguments = Arguments::read(jobs);
     let role = match arguments.command {
         None | Some(Command::Up) => Role::All,

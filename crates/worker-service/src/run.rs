@@ -32,6 +32,9 @@ struct Arguments {
 /// Runs a worker of these typed jobs until a signal ends it: the whole `main` of a binary. Command
 /// line, variables, logs, signals and exit codes are those of Work Factory's own worker.
 ///
+/// The registry is made by a function, because the allocator has to be set up before anything is
+/// allocated.
+///
 /// ```no_run
 /// use job_types::jobs::Add;
 /// use worker_service::{Allocator, Registry, run};
@@ -41,21 +44,20 @@ struct Arguments {
 /// static ALLOCATOR: Allocator = Allocator;
 ///
 /// fn main() -> std::process::ExitCode {
-///     run(&Registry::new().with::<Add>())
+///     run(|| Registry::new().with::<Add>())
 /// }
 /// ```
 #[must_use]
-pub fn run(jobs: &Registry) -> ExitCode {
-    run_with(|builder| builder.register_jobs(jobs))
+pub fn run(jobs: impl FnOnce() -> Registry) -> ExitCode {
+    run_with(|builder| builder.register_jobs(&jobs()))
 }
 
 /// The same as [`run`] with whatever is registered here: typed jobs, handlers, time limits.
 ///
 /// ```no_run
 /// # use worker_service::{Job, Registry};
-/// # let jobs = Registry::new();
 /// worker_service::run_with(|worker| {
-///     worker.register_jobs(&jobs).register_fn("send_mail", |_: Job| async {})
+///     worker.register_jobs(&Registry::new()).register_fn("send_mail", |_: Job| async {})
 /// })
 /// # ;
 /// ```

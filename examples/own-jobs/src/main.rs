@@ -6,5 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: work_factory::Allocator = work_factory::Allocator;
 
 fn main() -> ExitCode {
-    work_factory::run(&own_jobs::jobs())
+    work_factory::run(own_jobs::jobs)
 }

@@ -6,5 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: api_service::Allocator = api_service::Allocator;
 
 fn main() -> ExitCode {
-    api_service::run(own_jobs::jobs())
+    api_service::run(own_jobs::jobs)
 }

@@ -6,5 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: worker_service::Allocator = worker_service::Allocator;
 
 fn main() -> ExitCode {
-    worker_service::run(&own_jobs::jobs())
+    worker_service::run(own_jobs::jobs)
 }
