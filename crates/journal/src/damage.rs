@@ -102,8 +102,9 @@ impl OpenError {
     }
 }
 
-/// The end of a journal that was left out: records that were written and of which nobody was told
-/// that they are durable.
+/// The end of a journal that was left out: records that can't be read, and of which nothing in the
+/// journal says that they were durable. A loss of power before their sync leaves such an end. So
+/// does damage to records that were synced, where no later record and no pause has noted that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
     /// The file in which it begins.
@@ -123,8 +124,10 @@ impl fmt::Display for Tail {
         let Self { file, offset, first, bytes, records } = self;
         write!(
             f,
-            "the records from {first} on were never synced, and are left out: {records} records, \
-             {bytes} bytes, from byte {offset} of {file}"
+            "the records from {first} on can't be read and are left out: {records} records, \
+             {bytes} bytes, from byte {offset} of {file}. Nothing says that they were synced: \
+             after a loss of power nobody had an answer to them; otherwise the file is damaged, \
+             and something that was answered may be missing"
         )
     }
 }

@@ -35,7 +35,7 @@ pub struct Verified {
     pub last: Number,
     /// The highest number of which a file says that it was durable.
     pub durable: Number,
-    /// The end that nobody was promised, where there is one.
+    /// The end that nothing says was durable, where there is one.
     pub tail: Option<Tail>,
     /// Files that are not as they were written.
     pub files: Vec<FileFault>,

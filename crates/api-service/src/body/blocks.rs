@@ -1,8 +1,10 @@
 //! The bytes of a body as they come, in blocks: one piece of memory that grows would be copied
 //! again and again, 16 MiB at a time, on a thread that serves others too.
 
-/// The most bytes of a block, unless more come at once.
-const BLOCK_BYTES: usize = 256 << 10;
+/// The bytes of a block, unless more come at once. The first one grows to it. It is more than what
+/// the allocator keeps (`allocator::return_large_blocks`), so that the memory of bodies goes back
+/// to the system when they are gone.
+const BLOCK_BYTES: usize = 5 << 20;
 
 /// Bytes in blocks.
 pub(super) struct Blocks {
@@ -29,27 +31,43 @@ impl Blocks {
         self.allocated - self.len
     }
 
-    /// The capacity of a next block that takes so many bytes.
-    fn next_block(&self, bytes: usize) -> usize {
-        let missing = self.size_max.saturating_sub(self.allocated);
-        self.allocated.min(BLOCK_BYTES).min(missing).max(bytes)
+    /// True where the first block is the only one, and grows.
+    const fn grows(&self) -> bool {
+        self.allocated < BLOCK_BYTES
+    }
+
+    /// The capacity of the first block, or of a next one, that takes so many bytes.
+    fn capacity_for(&self, bytes: usize) -> usize {
+        if self.grows() {
+            (2 * self.allocated).min(self.size_max).min(BLOCK_BYTES).max(bytes)
+        } else {
+            BLOCK_BYTES.max(bytes)
+        }
     }
 
     /// What is allocated once so many bytes more are there.
     pub(super) fn allocated_with(&self, more: usize) -> usize {
         match more.saturating_sub(self.room()) {
             0 => self.allocated,
-            beyond => self.allocated + self.next_block(beyond),
+            _ if self.grows() => self.capacity_for(self.len + more),
+            beyond => self.allocated + self.capacity_for(beyond),
         }
     }
 
     pub(super) fn append(&mut self, data: &[u8]) {
+        if self.grows() && data.len() > self.room() {
+            let capacity = self.capacity_for(self.len + data.len());
+            if let Some(first) = self.blocks.last_mut() {
+                first.reserve_exact(capacity - first.len());
+                self.allocated = first.capacity();
+            }
+        }
         let (here, beyond) = data.split_at(data.len().min(self.room()));
         if let Some(last) = self.blocks.last_mut() {
             last.extend_from_slice(here);
         }
         if !beyond.is_empty() {
-            let mut block = Vec::with_capacity(self.next_block(beyond.len()));
+            let mut block = Vec::with_capacity(self.capacity_for(beyond.len()));
             block.extend_from_slice(beyond);
             self.allocated += block.capacity();
             self.blocks.push(block);
@@ -90,24 +108,25 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_come_out_as_they_came_and_no_block_moves() {
+    fn the_bytes_come_out_as_they_came_and_long_blocks_do_not_move() {
         for sizes in [
             &[0][..],
             &[3, 0, 7],
             &[10, 1],
             &[1_000_000, 1, 2],
             &[9; 100],
-            &[100_000; 30],
-            &[BLOCK_BYTES; 5],
+            &[100_000; 130],
+            &[BLOCK_BYTES, BLOCK_BYTES - 1, 2, BLOCK_BYTES + 1],
         ] {
-            let (blocks, expected) = of_pieces(Blocks::for_size(16 << 20, 10), sizes);
-            assert!(blocks.blocks.iter().all(|block| block.capacity() <= 1_000_000), "{sizes:?}");
+            let (blocks, expected) = of_pieces(Blocks::for_size(64 << 20, 10), sizes);
+            let long = expected.len().div_ceil(BLOCK_BYTES).max(1);
+            assert_eq!(blocks.blocks.len(), long, "{sizes:?}");
             assert!(blocks.join() == expected, "{sizes:?}");
         }
     }
 
     #[test]
-    fn no_more_is_allocated_than_the_body_may_have() {
+    fn no_more_is_allocated_than_a_short_body_may_have() {
         let (blocks, _) = of_pieces(Blocks::for_size(300_000, 65_536), &[1000; 300]);
         assert_eq!(blocks.allocated, 300_000);
         let (blocks, _) = of_pieces(Blocks::for_size(20, 65_536), &[5; 4]);

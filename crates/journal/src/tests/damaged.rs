@@ -148,6 +148,32 @@ fn a_bad_record_below_the_highest_mark_is_damage_and_says_what_would_be_lost() {
 }
 
 #[test]
+fn an_end_that_may_have_been_synced_is_not_called_unsynced() {
+    let disk = SimDisk::default();
+    let mut log = reopen(&disk);
+    for _ in 0..10 {
+        log.append(b"0123456789");
+        log.sync();
+    }
+    let disk = disk.after_kill();
+    let name = crate::segment::name(1);
+    let mut bytes = disk.bytes(&name).unwrap();
+    let size = crate::record::size(10);
+    let at = crate::segment::RECORDS_AT + 9 * size;
+    bytes[at + 50] ^= 1;
+    disk.set_bytes(&name, bytes);
+    assert_eq!(
+        reopen(&disk).tail.unwrap().to_string(),
+        format!(
+            "the records from 10 on can't be read and are left out: 1 records, {size} bytes, from \
+             byte {at} of {name}. Nothing says that they were synced: after a loss of power \
+             nobody had an answer to them; otherwise the file is damaged, and something that was \
+             answered may be missing"
+        )
+    );
+}
+
+#[test]
 fn an_older_manifest_is_noticed() {
     let disk = SimDisk::default();
     let mut log = reopen(&disk);
