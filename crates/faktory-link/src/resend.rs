@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::pool::PoolFailure;
 use crate::push_batch::{AfterReply, PushBatch};
 use crate::send::{Number, Sender, Way};
 
@@ -20,12 +21,13 @@ impl Sender {
         let connection = async {
             tokio::time::sleep(pause).await;
             self.pool.breaker().until_closed().await;
-            self.pool.get().await
+            let held = self.pool.get().await?;
+            Ok::<_, PoolFailure>(self.instead_of_silent(held).await)
         };
         let held = match self.while_in_time(&mut batch, connection).await {
             None => return AfterReply::Done,
             Some(Err(_)) => return AfterReply::SendAgain(batch),
-            Some(Ok(held)) => self.instead_of_silent(held).await,
+            Some(Ok(held)) => held,
         };
         if held.abilities().once == 0 {
             // Another work server has taken the place of the first.

@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use faktory_wire::Reply;
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use crate::connection::Pending;
@@ -22,6 +23,8 @@ use crate::send::Sender;
 const ROUND_TRIPS: u32 = 4;
 /// ... and not before: a server may sync its disk, and TCP sends a lost segment again by itself.
 const SILENCE_MIN: Duration = Duration::from_secs(2);
+/// The most connections that are looked at for one that is not silent: all others go on meanwhile.
+const LOOKS_MAX: usize = 4;
 
 /// The time after which a connection without a reply is silent.
 fn silence(round_trip: Option<Duration>) -> Duration {
@@ -58,11 +61,20 @@ impl Sender {
         }
     }
 
-    /// A connection in place of a silent one, where there is another.
+    /// A connection in place of a silent one, where there is another. Idle ones are looked at
+    /// without a wait, since those that are looked at are kept meanwhile: only where the pool may
+    /// grow, a new one is waited for.
     pub(crate) async fn instead_of_silent(&self, mut held: Pooled) -> Pooled {
         let mut silent = Vec::new();
-        while held.is_silent() && silent.len() + 1 < self.pool.max_size() {
-            let Ok(other) = self.pool.get().await else { break };
+        while held.is_silent() && silent.len() < LOOKS_MAX {
+            let other = if self.pool.idle() > 0 {
+                self.pool.get().now_or_never()
+            } else if self.pool.size() < self.pool.max_size() {
+                Some(self.pool.get().await)
+            } else {
+                None
+            };
+            let Some(Ok(other)) = other else { break };
             silent.push(std::mem::replace(&mut held, other));
         }
         if !silent.is_empty() {

@@ -94,7 +94,7 @@ async fn a_silent_loss_is_sent_again_early_over_another_connection_and_once_only
     let server = Remembering::start(DAY, [Fault::Silence, Fault::Silence]).await;
     let pool = LinkPool::new(patient(&server)).unwrap();
     let pusher = Pusher::new(pool);
-    let deadline = Instant::now() + Duration::from_secs(7);
+    let deadline = Instant::now() + Duration::from_secs(12);
     let outcomes = pusher.push(JIDS.map(job).to_vec(), deadline).await;
     assert!(is_unknown(&outcomes), "{outcomes:?}");
     assert_eq!(server.lines().len(), 2);
@@ -105,6 +105,27 @@ async fn a_silent_loss_is_sent_again_early_over_another_connection_and_once_only
     let deadline = Instant::now() + Duration::from_secs(4);
     assert!(is_unknown(&pusher.push(vec![job(JIDS[0])], deadline).await));
     assert_eq!(server.lines().len(), 1);
+}
+
+/// One connection is silent, the other is in use, and the pool has no place for a third one.
+#[tokio::test]
+async fn a_silent_connection_is_not_kept_from_others_while_there_is_no_other() {
+    let server = Remembering::start(DAY, [Fault::Silence]).await;
+    let config = LinkConfig {
+        connect_timeout: Duration::from_secs(3600),
+        read_timeout: Duration::from_secs(3600),
+        max_connections: 2,
+        ..server.link()
+    };
+    let pool = LinkPool::new(config).unwrap();
+    let in_use = pool.get().await.unwrap();
+    let pusher = Pusher::new(pool.clone());
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    let push = pusher.push(vec![job(JIDS[0])], deadline);
+    // It looks for another connection after two seconds.
+    assert!(tokio::time::timeout(Duration::from_secs(4), push).await.is_err());
+    assert_eq!(pool.idle(), 1);
+    drop(in_use);
 }
 
 #[tokio::test]
