@@ -193,7 +193,7 @@ pub(crate) async fn read_json(
     let size_max = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
     // The announced bytes may never come, so the share grows with the bytes that have come.
     let first = size_max.min(FIRST_SHARE);
-    let Some(share) = limits.budget.share(first).await else {
+    let Some(share) = limits.budget.for_body(size_max).share(first).await else {
         return Err(no_memory().closing());
     };
     let blocks = Blocks::for_size(size_max, FIRST_SHARE);

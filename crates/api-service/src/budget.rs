@@ -28,6 +28,8 @@ pub(crate) struct Budget {
     units: u32,
     /// The permits for small shares alone.
     small: Arc<Semaphore>,
+    /// Shares may be out of these.
+    is_for_small: bool,
     /// The permits for windows of decoders.
     windows: Arc<Semaphore>,
 }
@@ -46,7 +48,7 @@ impl Budget {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1);
         let semaphore = |units: u32| Arc::new(Semaphore::new(units as usize));
         let (windows, small) = (semaphore(of_windows(units)), semaphore(units / FOR_SMALL));
-        Self { permits: semaphore(units), units, small, windows }
+        Self { permits: semaphore(units), units, small, is_for_small: false, windows }
     }
 
     /// What the windows of decoders may have of this budget: half of it. A stream may keep a window
@@ -54,6 +56,12 @@ impl Budget {
     pub(crate) fn of_windows(&self) -> Self {
         let permits = Arc::clone(&self.windows);
         Self { permits, units: of_windows(self.units), ..self.clone() }
+    }
+
+    /// The budget for a body of so many bytes at the most. The beginning of a large one is no small
+    /// share, or many slow large ones would have all that is for small ones.
+    pub(crate) fn for_body(&self, bytes: usize) -> Self {
+        Self { is_for_small: bytes <= SMALL_BYTES, ..self.clone() }
     }
 
     /// Enlarges a share, or gets one, as [`Share::grow_to`] does. Cancel safe.
@@ -103,7 +111,10 @@ impl Share {
         if units as usize <= held + small {
             return true;
         }
-        if bytes <= SMALL_BYTES && self.grow_small_by(units as usize - held - small) {
+        if self.budget.is_for_small
+            && bytes <= SMALL_BYTES
+            && self.grow_small_by(units as usize - held - small)
+        {
             return true;
         }
         // All of a share that is no longer small comes out of what is for everybody.
@@ -165,8 +176,10 @@ mod tests {
 
     #[test]
     fn small_shares_do_not_wait_for_large_ones() {
-        let budget = Budget::new(320 * UNIT);
-        let large = budget.try_share(320 * UNIT).unwrap();
+        let whole = Budget::new(320 * UNIT);
+        let budget = whole.for_body(SMALL_BYTES);
+        let large = whole.try_share(320 * UNIT).unwrap();
+        assert!(whole.for_body(SMALL_BYTES + 1).try_share(UNIT).is_none(), "it will be large");
         let mut small = budget.try_share(8 * UNIT).unwrap();
         assert!(small.try_grow_to(20 * UNIT));
         assert!(budget.try_share(UNIT).is_none(), "there are 20 for small shares");
