@@ -234,12 +234,18 @@ impl Answer {
     /// Adds a job; false where it would make the answer of several jobs a large one.
     fn add(&mut self, entry: &Entry, body: &[u8], key: EntryKey) -> bool {
         let before = self.json.len();
+        // Looked at first, so that a long job is not copied for nothing.
+        if !self.is_empty() && before + body.len() > LARGE_REPLY_BYTES {
+            self.is_full = true;
+            return false;
+        }
         if !self.is_empty() {
             self.json.push(b'\n');
         }
         entry.write_document(body, self.tells_numbers.then_some(key.number), &mut self.json);
         if !self.is_empty() && self.json.len() > LARGE_REPLY_BYTES {
             self.json.truncate(before);
+            self.json.shrink_to(LARGE_REPLY_BYTES);
             self.is_full = true;
             return false;
         }
