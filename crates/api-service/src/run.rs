@@ -49,26 +49,17 @@ struct Arguments {
 pub fn run(jobs: impl FnOnce() -> Registry) -> ExitCode {
     allocator::return_large_blocks();
     let arguments = Arguments::parse();
-    if arguments.healthcheck {
-        return service_runtime::healthcheck(Role::Api, arguments.env_file.as_deref()).into();
-    }
-    let settings = match service_runtime::start(Role::Api, arguments.env_file.as_deref()) {
-        Ok(settings) => settings,
-        Err(error) => return service_runtime::report(&error).into(),
-    };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return service_runtime::report(&error).into(),
-    };
-    match runtime.block_on(until_ended(&settings, jobs())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => service_runtime::report(error.as_ref()).into(),
-    }
+    service_runtime::run(
+        Role::Api,
+        arguments.env_file.as_deref(),
+        arguments.healthcheck,
+        |settings| until_ended(settings, jobs()),
+    )
 }
 
-async fn until_ended(settings: &Settings, jobs: Registry) -> anyhow::Result<()> {
+async fn until_ended(settings: Settings, jobs: Registry) -> anyhow::Result<()> {
     let mut termination = Termination::listen()?;
-    let started = Api::start(ApiConfig::from_settings(settings).with_jobs(jobs)).await;
+    let started = Api::start(ApiConfig::from_settings(&settings).with_jobs(jobs)).await;
     let mut api = started.map_err(|error| match &error {
         ApiError::Bind { .. } => {
             anyhow::Error::new(error).context("BIND_ADDR says where the API listens")

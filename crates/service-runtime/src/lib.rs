@@ -12,6 +12,7 @@ mod queue_order;
 mod queue_set;
 mod quieting;
 mod role;
+mod run;
 mod secret;
 mod settings;
 mod shutdown;
@@ -33,6 +34,7 @@ pub use queue_order::QueueOrder;
 pub use queue_set::QueueSet;
 pub use quieting::{QuietSignals, Quieting};
 pub use role::Role;
+pub use run::run;
 pub use secret::Secret;
 pub use settings::{
     ApiSettings, BrokerSettings, COMPONENTS, Component, JOB_BYTES_MAX, LinkSettings, Loaded,

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use api_service::Registry;
 use clap::builder::StyledStr;
@@ -88,8 +87,8 @@ enum Command {
 #[must_use]
 pub fn run(jobs: impl FnOnce() -> Registry) -> ExitCode {
     allocator::return_large_blocks();
-    let jobs = &jobs();
-    let arguments = Arguments::read(jobs);
+    let jobs = jobs();
+    let arguments = Arguments::read(&jobs);
     let role = match arguments.command {
         None | Some(Command::Up) => Role::All,
         Some(Command::Broker { command: None }) => Role::Broker,
@@ -108,25 +107,10 @@ pub fn run(jobs: impl FnOnce() -> Registry) -> ExitCode {
             };
         }
     };
-    if arguments.healthcheck {
-        return service_runtime::healthcheck(role, arguments.env_file.as_deref()).into();
-    }
     close_new_files();
-    let settings = match service_runtime::start(role, arguments.env_file.as_deref()) {
-        Ok(settings) => settings,
-        Err(error) => return service_runtime::report(&error).into(),
-    };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return service_runtime::report(&error).into(),
-    };
-    let result = runtime.block_on(until_ended(role, &settings, jobs));
-    // A blocking handler that never ends must not keep the process from ending.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => service_runtime::report(error.as_ref()).into(),
-    }
+    service_runtime::run(role, arguments.env_file.as_deref(), arguments.healthcheck, |settings| {
+        until_ended(role, settings, jobs)
+    })
 }
 
 /// Lets nobody but the user of this process read the files that it makes, above all the store's. A
@@ -136,13 +120,13 @@ fn close_new_files() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
-async fn until_ended(role: Role, settings: &Settings, jobs: &Registry) -> anyhow::Result<()> {
+async fn until_ended(role: Role, settings: Settings, jobs: Registry) -> anyhow::Result<()> {
     let mut termination = Termination::listen()?;
     // Without a worker these signals do what they do to every process.
     let quiets = if role.runs_worker() { settings.worker.quiet_signal } else { QuietSignals::NONE };
     let mut quieting = Quieting::listen(quiets)?;
-    let mut running = Running::start(role, settings, jobs).await?;
-    screen::show(&running, settings, jobs);
+    let mut running = Running::start(role, &settings, &jobs).await?;
+    screen::show(&running, &settings, &jobs);
     let ended = loop {
         tokio::select! {
             signal = termination.signal() => {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -65,28 +64,18 @@ pub fn run(jobs: impl FnOnce() -> Registry) -> ExitCode {
 pub fn run_with(register: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> ExitCode {
     allocator::return_large_blocks();
     let arguments = Arguments::parse();
-    if arguments.healthcheck {
-        return service_runtime::healthcheck(Role::Worker, arguments.env_file.as_deref()).into();
-    }
-    let settings = match service_runtime::start(Role::Worker, arguments.env_file.as_deref()) {
-        Ok(settings) => settings,
-        Err(error) => return service_runtime::report(&error).into(),
-    };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return service_runtime::report(&error).into(),
-    };
-    let builder = register(Worker::builder(WorkerConfig::from_settings(&settings)));
-    let result = runtime.block_on(until_ended(&settings, builder));
-    // A blocking handler that never ends must not keep the process from ending.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => service_runtime::report(error.as_ref()).into(),
-    }
+    service_runtime::run(
+        Role::Worker,
+        arguments.env_file.as_deref(),
+        arguments.healthcheck,
+        |settings| {
+            let builder = register(Worker::builder(WorkerConfig::from_settings(&settings)));
+            until_ended(settings, builder)
+        },
+    )
 }
 
-async fn until_ended(settings: &Settings, builder: WorkerBuilder) -> anyhow::Result<()> {
+async fn until_ended(settings: Settings, builder: WorkerBuilder) -> anyhow::Result<()> {
     let mut termination = Termination::listen()?;
     let mut quieting = Quieting::listen(settings.worker.quiet_signal)?;
     let listening = builder.serve_health(settings.worker.bind).await;
