@@ -100,7 +100,9 @@ impl Memory {
     /// As [`Change::Insert`], of a value that is copied.
     pub(crate) fn insert(&mut self, key: Key, value: &[u8]) {
         if self.floors.hides(&key) {
-        } else if self.is_hashed(&key) {
+            return;
+        }
+        if self.is_hashed(&key) {
             self.set_hashed(key, Some(value), true);
         } else {
             self.set(key, Some(bytes::Bytes::copy_from_slice(value)), true);

@@ -4,8 +4,7 @@
 use faktory_wire::{DoneJob, Reply};
 
 use super::edit::Edit;
-use super::keys::{self, Location};
-use super::{Machine, index};
+use super::{Machine, keys};
 use crate::store::{Store, StoreError, Table};
 
 /// A WF ACK that is being carried out.
@@ -47,18 +46,7 @@ impl Machine {
         edit: &mut Edit,
         DoneJob { reservation, jid }: &DoneJob,
     ) -> Result<(), StoreError> {
-        let entry = match index::reservation(store, jid, *reservation)? {
-            Some((key, entry)) => {
-                self.take_out(edit, Location::Working, key, &entry);
-                Some(entry)
-            }
-            // The answer to the fetch had arrived after all: the job lies in its queue again.
-            None => match self.returned.take_of(keys::id_hash(jid), *reservation) {
-                Some(position) => self.take_out_returned(store, edit, position)?,
-                None => None,
-            },
-        };
-        if let Some(entry) = entry {
+        if let Some(entry) = self.take_reserved(store, edit, jid, *reservation)? {
             edit.batch.delete(Table::Bodies, keys::body(entry.job));
             self.counters.processed += 1;
         }

@@ -5,8 +5,7 @@
 use faktory_wire::{Reply, Requeue};
 
 use super::edit::Edit;
-use super::index;
-use super::keys::{self, EntryKey, Location};
+use super::keys::{EntryKey, Location};
 use super::{Machine, Now};
 use crate::store::{Store, StoreError};
 
@@ -21,18 +20,9 @@ impl Machine {
     ) -> Result<Reply, StoreError> {
         let Requeue { jid, reservation, at } = requeue;
         let mut edit = Edit::default();
-        let entry = match index::reservation(store, jid, *reservation)? {
-            Some((key, entry)) => {
-                self.take_out(&mut edit, Location::Working, key, &entry);
-                Some(entry)
-            }
-            // The reply to the FETCH had arrived after all: the job lies in its queue again.
-            None => match self.returned.take_of(keys::id_hash(jid), *reservation) {
-                Some(position) => self.take_out_returned(store, &mut edit, position)?,
-                None => None,
-            },
+        let Some(mut entry) = self.take_reserved(store, &mut edit, jid, *reservation)? else {
+            return Ok(Reply::OK);
         };
-        let Some(mut entry) = entry else { return Ok(Reply::OK) };
         match at.filter(|due| *due > now.wall) {
             Some(due) => {
                 let key = EntryKey { due, number: entry.job };

@@ -18,7 +18,7 @@ use super::edit::Edit;
 use super::keys::{self, IdHash, Location};
 use super::output::Reservation;
 use super::records::Entry;
-use super::{Machine, Now};
+use super::{Machine, Now, index};
 use crate::store::{Store, StoreError, Table};
 
 /// The most jobs in the ledger. An ACK for an older job has no effect, and the job is run again, as
@@ -66,7 +66,7 @@ impl Returned {
     }
 
     /// Takes out the job of this id that was handed out under this reservation.
-    pub(super) fn take_of(&mut self, id: IdHash, reservation: u64) -> Option<QueuePosition> {
+    fn take_of(&mut self, id: IdHash, reservation: u64) -> Option<QueuePosition> {
         let positions = self.by_id.get_mut(&id)?;
         let index = positions.iter().position(|position| position.reservation == reservation)?;
         let position = positions.remove(index);
@@ -150,8 +150,27 @@ impl Machine {
         Ok(Reply::OK)
     }
 
+    /// Takes out the job that was handed out under this reservation; `None` where that has ended.
+    pub(super) fn take_reserved(
+        &mut self,
+        store: &dyn Store,
+        edit: &mut Edit,
+        jid: &str,
+        reservation: u64,
+    ) -> Result<Option<Entry>, StoreError> {
+        if let Some((key, entry)) = index::reservation(store, jid, reservation)? {
+            self.take_out(edit, Location::Working, key, &entry);
+            return Ok(Some(entry));
+        }
+        // The reply to the FETCH had arrived after all: the job lies in its queue again.
+        match self.returned.take_of(keys::id_hash(jid), reservation) {
+            Some(position) => self.take_out_returned(store, edit, position),
+            None => Ok(None),
+        }
+    }
+
     /// Takes a returned job out of its queue, where it still lies at this position.
-    pub(super) fn take_out_returned(
+    fn take_out_returned(
         &mut self,
         store: &dyn Store,
         edit: &mut Edit,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use faktory_wire::{Abilities, Job, Reply};
 use testkit::{WireClient, WorkServer, eventually};
 
+use crate::requeue::counts;
+
 const FETCH: &str = r#"WF FETCH {"n":10,"queues":["default"]}"#;
 
 async fn push(client: &mut WireClient, count: usize, bytes: usize) {
@@ -30,12 +32,6 @@ async fn fetch(client: &mut WireClient) -> String {
     let done = |job: &Job| format!(r#"["{}",{}]"#, job.jid, job.reservation.unwrap());
     let jobs: Vec<_> = jobs(&client.ask(FETCH).await).iter().map(done).collect();
     format!(r#"WF ACK {{"jobs":[{}]}}"#, jobs.join(","))
-}
-
-/// Jobs that wait and jobs that are reserved; runs, and failed ones.
-async fn counts(client: &mut WireClient) -> [u64; 4] {
-    let info = client.info().await.faktory;
-    [info.total_enqueued, info.sets.working, info.total_processed, info.total_failures]
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn fetch(client: &mut WireClient) -> String {
 }
 
 /// Jobs that wait and jobs that are reserved; runs, and failed ones.
-async fn counts(client: &mut WireClient) -> [u64; 4] {
+pub(crate) async fn counts(client: &mut WireClient) -> [u64; 4] {
     let info = client.info().await.faktory;
     [info.total_enqueued, info.sets.working, info.total_processed, info.total_failures]
 }

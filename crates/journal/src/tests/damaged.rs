@@ -120,8 +120,9 @@ fn a_busy_journal_lacks_at_most_what_was_synced_last() {
     assert!(refused > 300, "{refused}");
 }
 
-#[test]
-fn a_bad_record_below_the_highest_mark_is_damage_and_says_what_would_be_lost() {
+/// A disk after a kill, on which ten records of ten bytes were synced one by one and this one is
+/// bad; the segment's name, and the record's offset.
+fn killed_with_bad_record(index: usize) -> (SimDisk, String, usize) {
     let disk = SimDisk::default();
     let mut log = reopen(&disk);
     for _ in 0..10 {
@@ -131,10 +132,15 @@ fn a_bad_record_below_the_highest_mark_is_damage_and_says_what_would_be_lost() {
     let disk = disk.after_kill();
     let name = crate::segment::name(1);
     let mut bytes = disk.bytes(&name).unwrap();
-    let size = crate::record::size(10);
-    let at = crate::segment::RECORDS_AT + 3 * size;
+    let at = crate::segment::RECORDS_AT + index * crate::record::size(10);
     bytes[at + 50] ^= 1;
     disk.set_bytes(&name, bytes);
+    (disk, name, at)
+}
+
+#[test]
+fn a_bad_record_below_the_highest_mark_is_damage_and_says_what_would_be_lost() {
+    let (disk, name, at) = killed_with_bad_record(3);
     let Err(OpenError::Damaged(damage)) = open(&disk, Number(1)) else { panic!() };
     assert_eq!((damage.what, damage.offset), (Fault::Record, at as u64));
     assert_eq!(damage.lost, (Number(4), Some(Number(9))));
@@ -149,19 +155,8 @@ fn a_bad_record_below_the_highest_mark_is_damage_and_says_what_would_be_lost() {
 
 #[test]
 fn an_end_that_may_have_been_synced_is_not_called_unsynced() {
-    let disk = SimDisk::default();
-    let mut log = reopen(&disk);
-    for _ in 0..10 {
-        log.append(b"0123456789");
-        log.sync();
-    }
-    let disk = disk.after_kill();
-    let name = crate::segment::name(1);
-    let mut bytes = disk.bytes(&name).unwrap();
+    let (disk, name, at) = killed_with_bad_record(9);
     let size = crate::record::size(10);
-    let at = crate::segment::RECORDS_AT + 9 * size;
-    bytes[at + 50] ^= 1;
-    disk.set_bytes(&name, bytes);
     assert_eq!(
         reopen(&disk).tail.unwrap().to_string(),
         format!(
